@@ -1,0 +1,56 @@
+"""The bytes between the host and the guest of one attempt (DESIGN §5.1).
+
+Two one-way pipes carry frames: one byte of kind, four bytes little-endian length, payload. The host
+speaks JOB, then BATCH after BATCH, each only after the full answer to the one before, then FINISH.
+The guest speaks READY (everything is imported; the candidate's first line comes next), BUILT,
+TRAINED, one LOGITS for each BATCH, or FAILED. Everything the guest sends is hostile: the host checks
+kind and exact length against what it expects at that moment, and treats anything else as an
+invalid result. Pure encoding; reading and writing belong to the two ends.
+"""
+
+import struct
+from enum import IntEnum
+
+HEADER = struct.Struct("<BI")
+
+
+class FrameKind(IntEnum):
+    """The kind byte of a frame."""
+
+    JOB = 1
+    """host → guest: JSON with source, contract, data description, epochs, seed, threads, hyperparameters."""
+    BATCH = 2
+    """host → guest: raw uint8 pixels, n × channels × height × width, C order; n follows from the length."""
+    FINISH = 3
+    """host → guest: empty; the guest exits with 0."""
+    READY = 16
+    """guest → host: empty, just before the candidate's first line."""
+    BUILT = 17
+    """guest → host: empty; `Net` is constructed."""
+    TRAINED = 18
+    """guest → host: JSON claims: train_seconds, parameters, train_loss. Training is closed."""
+    LOGITS = 19
+    """guest → host: float32 little-endian, exactly n × classes."""
+    FAILED = 20
+    """guest → host: JSON: reason (a FailureReason), message, location. The guest's word, against itself."""
+
+
+MAX_JOB_BYTES = 512 * 1024
+MAX_CLAIMS_BYTES = 4 * 1024
+MAX_FAILURE_BYTES = 16 * 1024
+
+GUEST_READ_FD = 3
+"""Descriptor on which the guest reads frames; stdin is /dev/null."""
+GUEST_WRITE_FD = 4
+"""Descriptor on which the guest writes frames; stdout and stderr are the log."""
+
+
+def encode_frame(kind: FrameKind, payload: bytes = b"") -> bytes:
+    """One frame, header and payload."""
+    return HEADER.pack(kind, len(payload)) + payload
+
+
+def decode_header(header: bytes) -> tuple[int, int]:
+    """Kind and payload length from the 5 header bytes. The kind may be unknown: the caller decides."""
+    kind, length = HEADER.unpack(header)
+    return kind, length

@@ -1,0 +1,243 @@
+"""Work that one service asks of another, and the answers. Every value here is validated at each door."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts.failures import Failure
+from contracts.measurements import Isolation, Limits, Measurement, Provenance
+from contracts.names import AttemptKind, Integrity, IsolationTier, NoveltyLayer, ScoredOn
+
+# --- gateway → runner, through the agent -------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AttemptSpec:
+    """One run in one sandbox. The keys are secret hex strings, journalled by the gateway for replay."""
+
+    attempt_id: str
+    evaluation_id: str
+    fence: int
+    """Grows with every attempt of an evaluation; a report with a stale fence is refused."""
+    kind: AttemptKind
+    source: str
+    dataset: str
+    epochs: int
+    seed: int
+    train_images: int | None
+    """Cuts the training split; the subset depends on the dataset alone. None = all."""
+    hyperparameters: dict[str, float | int | str | bool]
+    limits: Limits
+    threads: int
+    device: str
+    integrity: Integrity
+    minimum_tier: IsolationTier
+    scored_on: ScoredOn
+    split_key: str
+    """Draws the strict split and the two halves. The same within a search."""
+    shuffle_key: str
+    """Orders the evaluation images of this attempt."""
+
+
+@dataclass(frozen=True)
+class AttemptOutcome:
+    """What the runner says of a finished attempt: a measurement or a failure, never both."""
+
+    attempt_id: str
+    fence: int
+    measurement: Measurement | None
+    failure: Failure | None
+    isolation: Isolation | None
+    provenance: Provenance | None
+    flags: tuple[str, ...] = ()
+    log: str = ""
+    """stdout and stderr, bounded, control characters escaped. Untrusted."""
+
+
+@dataclass(frozen=True)
+class AttemptStatus:
+    """The runner's answer about an attempt: `running` with a phase, or `finished` with an outcome."""
+
+    attempt_id: str
+    state: str
+    phase: str
+    outcome: AttemptOutcome | None = None
+
+
+@dataclass(frozen=True)
+class BackendReport:
+    """One sandbox backend and whether its probe passed at start; `problems` say what to mend, and how."""
+
+    name: str
+    tier: IsolationTier
+    available: bool
+    problems: tuple[str, ...] = ()
+    details: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """One dataset pack. `input_shape` is (channels, height, width)."""
+
+    name: str
+    ready: bool
+    input_shape: tuple[int, int, int] | None = None
+    classes: int | None = None
+    train_images: int | None = None
+    evaluation_images: int | None = None
+    content_hash: str | None = None
+    source: str = ""
+    problem: str = ""
+    """Why it is not ready, and the command that prepares it."""
+
+
+@dataclass(frozen=True)
+class RunnerCapabilities:
+    """What one runner host offers."""
+
+    backends: tuple[BackendReport, ...]
+    tier: IsolationTier | None
+    """The strongest available tier, or None: then nothing runs."""
+    slots: int
+    """Attempts at a time."""
+    threads_per_slot: int
+    devices: tuple[str, ...]
+    datasets: tuple[DatasetReport, ...]
+    environment_digest: str
+
+
+@dataclass(frozen=True)
+class AgentHeartbeat:
+    """An agent says what its host can do; the gateway answers with nothing but 204."""
+
+    capabilities: RunnerCapabilities
+    busy_slots: int
+
+
+@dataclass(frozen=True)
+class ClaimedAttempt:
+    """A granted claim: the work, the attempt's own token, and how long the lease holds without a heartbeat."""
+
+    spec: AttemptSpec
+    token: str
+    lease_seconds: float
+
+
+# --- gateway → generator -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ProposalSlot:
+    """One proposal to make. `seed` is derived from search seed, cycle and slot, so replay repeats it."""
+
+    slot: int
+    seed: int
+    baseline_source: str
+    baseline_id: str
+
+
+@dataclass(frozen=True)
+class ProposalRequest:
+    """Up to 8 slots of one cycle, for one proposer."""
+
+    search_id: str
+    cycle: int
+    proposer: str
+    dataset: str
+    slots: tuple[ProposalSlot, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The raw answer of a proposer for one slot, kept as it came.
+
+    `delta` is empty and `failure` says why when the proposer found nothing to propose.
+    """
+
+    slot: int
+    proposer: str
+    delta: str
+    summary: str
+    """One line for people, such as 'widen conv2 32 → 48'."""
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class HunkReport:
+    """How one hunk was placed: 1-based line in the baseline, and what happened."""
+
+    number: int
+    status: str
+    """`exact`, `moved`, or `refused`."""
+    line: int | None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class AppliedDelta:
+    """Baseline + delta → candidate, or a precise refusal. All hunks or none."""
+
+    status: str
+    """`applied` or `refused`."""
+    reason: str
+    """Empty when applied; else a code: no_diff_found, hunk_unplaceable, ambiguous, syntax_error, no_op,
+    contract_lost, policy_violation, too_large."""
+    message: str
+    """Empty when applied; else a sentence that names lines and the remedy."""
+    confidence: float
+    source: str | None
+    canonical_delta: str | None
+    """Re-derived with difflib (3 lines of context) from baseline and result."""
+    hunks: tuple[HunkReport, ...] = ()
+
+
+@dataclass(frozen=True)
+class BaselineNetwork:
+    """A reference architecture shipped with the generator."""
+
+    name: str
+    family: str
+    contract: str
+    description: str
+    source: str
+    hyperparameters: dict[str, float | int | str | bool] = field(default_factory=dict)
+
+
+# --- gateway → filter --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ScreeningRequest:
+    """Is this source new within `scope`? The proposal itself, should it be admitted already, is left out."""
+
+    scope: str
+    proposal_id: str
+    source: str
+    threshold: float = 0.90
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """An earlier architecture and its exact Jaccard similarity (of token shingles) in [0, 1]."""
+
+    id: str
+    jaccard: float
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Screening:
+    """`layer` names what recognised a copy; None when novel. `nearest` is sorted, nearest first."""
+
+    novel: bool
+    layer: NoveltyLayer | None
+    nearest: tuple[Neighbour, ...]
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Adds an architecture to the index of `scope`, under its proposal id. Idempotent."""
+
+    scope: str
+    source: str
+    label: str = ""

@@ -1,0 +1,151 @@
+"""Names that every service spells the same way."""
+
+from enum import StrEnum
+
+MAX_SOURCE_BYTES = 64 * 1024
+"""An architecture source is at most this long; LEMUR's 99th percentile is 21 KB."""
+
+MAX_LITERAL_BYTES = 4 * 1024
+"""No literal in a source is longer: it keeps a memorised label table out (DESIGN §5.1)."""
+
+MAX_SYNTAX_DEPTH = 120
+"""Nesting of the syntax tree; deeper sources would overflow the parsers that walk them."""
+
+MAX_DELTA_BYTES = 128 * 1024
+"""The text of a proposal: an LLM's whole answer, prose included."""
+
+MAX_PREDICT_BATCH = 256
+"""Evaluation images leave the host in batches of at most this many."""
+
+STANDARD_DATASETS = (
+    "mnist",
+    "fashion-mnist",
+    "cifar-10",
+    "cifar-100",
+    "svhn",
+    "imagenette",
+    "celeba-gender",
+)
+
+
+class SourceContract(StrEnum):
+    """Which of the two architecture contracts (DESIGN §4) a source follows."""
+
+    PLAIN = "plain"
+    LEMUR = "lemur"
+
+
+class EvaluationState(StrEnum):
+    """Where an evaluation is; the last three are terminal."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the state can never change again."""
+        return self in {EvaluationState.SUCCEEDED, EvaluationState.FAILED, EvaluationState.CANCELLED}
+
+
+class AttemptState(StrEnum):
+    """One run in one sandbox, as the gateway's queue sees it."""
+
+    QUEUED = "queued"
+    LEASED = "leased"
+    REPORTED = "reported"
+    LOST = "lost"
+    CANCELLED = "cancelled"
+
+
+class SearchState(StrEnum):
+    """Where a search is; `paused` can be resumed, the last three are terminal."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the state can never change again."""
+        return self in {SearchState.SUCCEEDED, SearchState.FAILED, SearchState.CANCELLED}
+
+
+class SlotState(StrEnum):
+    """How far one slot of a cycle has come. Each state is stored before the next step starts.
+
+    `refused`, `duplicate`, `failed` and `judged` end a slot; `lost` ends it too, by the
+    platform's fault, and keeps it out of every rate's denominator.
+    """
+
+    PENDING = "pending"
+    PROPOSED = "proposed"
+    REFUSED = "refused"
+    APPLIED = "applied"
+    DUPLICATE = "duplicate"
+    NOVEL = "novel"
+    EVALUATING = "evaluating"
+    FAILED = "failed"
+    JUDGED = "judged"
+    LOST = "lost"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the cycle waits no longer for this slot."""
+        return self in {
+            SlotState.REFUSED,
+            SlotState.DUPLICATE,
+            SlotState.FAILED,
+            SlotState.JUDGED,
+            SlotState.LOST,
+        }
+
+
+class AttemptKind(StrEnum):
+    """What an attempt asks of the sandbox. Only `evaluate` is scored."""
+
+    EVALUATE = "evaluate"
+    SMOKE = "smoke"
+
+
+class Integrity(StrEnum):
+    """`standard` scores on the official split; `strict` redraws the split secretly (DESIGN §5.1)."""
+
+    STANDARD = "standard"
+    STRICT = "strict"
+
+
+class ScoredOn(StrEnum):
+    """Which evaluation images `accuracy` is about.
+
+    `all` outside a search; `selection_half` within one (then `audit_accuracy` is the sealed half).
+    """
+
+    ALL = "all"
+    SELECTION_HALF = "selection_half"
+
+
+class IsolationTier(StrEnum):
+    """Named in every result, weakest first in `STRENGTH`."""
+
+    NAMESPACES = "namespaces"
+    DOCKER_RUNC = "docker+runc"
+    DOCKER_RUNSC = "docker+runsc"
+
+    @property
+    def strength(self) -> int:
+        """Larger is stronger."""
+        return (IsolationTier.NAMESPACES, IsolationTier.DOCKER_RUNC, IsolationTier.DOCKER_RUNSC).index(self)
+
+
+class NoveltyLayer(StrEnum):
+    """The layer of the novelty filter that recognised a copy."""
+
+    EXACT = "exact"
+    STRUCTURE = "structure"
+    JACCARD = "jaccard"

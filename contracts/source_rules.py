@@ -1,0 +1,150 @@
+"""The rules a source must meet before anything else looks at it (DESIGN §4). Pure; parses, never executes."""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from contracts.failures import FailureReason
+from contracts.names import MAX_LITERAL_BYTES, MAX_SOURCE_BYTES, MAX_SYNTAX_DEPTH, SourceContract
+
+
+class SourceRejected(Exception):
+    """A source breaks a rule. Carries what a failure or a problem document needs."""
+
+    def __init__(self, reason: FailureReason, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.line = line
+
+    @property
+    def location(self) -> str | None:
+        """Where in the source, for people."""
+        return None if self.line is None else f"line {self.line}"
+
+
+@dataclass(frozen=True)
+class CheckedSource:
+    """A source that meets the rules."""
+
+    source: str
+    contract: SourceContract
+
+    @property
+    def candidate_id(self) -> str:
+        """The candidate's id: SHA-256 of its source, hex."""
+        return candidate_id(self.source)
+
+
+def candidate_id(source: str) -> str:
+    """SHA-256 of the source's UTF-8 bytes, hex (64 characters)."""
+    return hashlib.sha256(source.encode()).hexdigest()
+
+
+def check_source(source: str) -> CheckedSource:
+    """Parse `source` and say which contract it follows.
+
+    Raises SourceRejected with syntax_error, contract_violation or policy_violation.
+    """
+    try:
+        size = len(source.encode())
+    except UnicodeEncodeError as error:
+        raise SourceRejected(FailureReason.SYNTAX_ERROR, "the source is not valid Unicode") from error
+    if size > MAX_SOURCE_BYTES:
+        raise SourceRejected(
+            FailureReason.POLICY_VIOLATION,
+            f"the source has {size} bytes; at most {MAX_SOURCE_BYTES} are allowed",
+        )
+    tree = _parse(source)
+    _check_depth(tree)
+    _check_literals(tree)
+    return CheckedSource(source, _contract(tree))
+
+
+def _parse(source: str) -> ast.Module:
+    try:
+        return ast.parse(source)
+    except SyntaxError as error:
+        raise SourceRejected(
+            FailureReason.SYNTAX_ERROR, f"line {error.lineno}: {error.msg}", error.lineno
+        ) from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise SourceRejected(
+            FailureReason.SYNTAX_ERROR, f"the source cannot be parsed: {type(error).__name__}"
+        ) from error
+
+
+def _check_depth(tree: ast.Module) -> None:
+    level: list[ast.AST] = [tree]
+    for _ in range(MAX_SYNTAX_DEPTH):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if not level:
+            return
+    raise SourceRejected(
+        FailureReason.POLICY_VIOLATION,
+        f"the source nests deeper than {MAX_SYNTAX_DEPTH} levels",
+        getattr(level[0], "lineno", None),
+    )
+
+
+def _check_literals(tree: ast.Module) -> None:
+    for node in ast.walk(tree):
+        size = _literal_bytes(node)
+        if size > MAX_LITERAL_BYTES:
+            line = getattr(node, "lineno", None)
+            raise SourceRejected(
+                FailureReason.POLICY_VIOLATION,
+                f"line {line}: a literal of {size} bytes; at most {MAX_LITERAL_BYTES} are allowed",
+                line,
+            )
+
+
+def _literal_bytes(node: ast.AST) -> int:
+    """Size of one literal: a constant, or a display (list, tuple, set, dict) with all the constants in it."""
+    if isinstance(node, ast.Constant):
+        return _constant_bytes(node.value)
+    if isinstance(node, ast.List | ast.Tuple | ast.Set | ast.Dict | ast.JoinedStr | ast.BinOp):
+        return sum(_constant_bytes(n.value) for n in _constants_within(node))
+    return 0
+
+
+def _constants_within(node: ast.AST) -> Iterator[ast.Constant]:
+    """Constants that a display spells out itself; calls in it compute values and are not literals."""
+    pending = list(ast.iter_child_nodes(node))
+    while pending:
+        child = pending.pop()
+        if isinstance(child, ast.Constant):
+            yield child
+        elif isinstance(
+            child, ast.List | ast.Tuple | ast.Set | ast.Dict | ast.JoinedStr | ast.BinOp | ast.UnaryOp
+        ):
+            pending.extend(ast.iter_child_nodes(child))
+
+
+def _constant_bytes(value: object) -> int:
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "surrogatepass"))
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value.bit_length() + 7) // 8
+    return 8
+
+
+def _contract(tree: ast.Module) -> SourceContract:
+    networks = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Net"]
+    if not networks:
+        raise SourceRejected(
+            FailureReason.CONTRACT_VIOLATION,
+            "the source defines no top-level `class Net`; define `class Net(torch.nn.Module)`",
+        )
+    network = networks[-1]
+    if not network.bases:
+        raise SourceRejected(
+            FailureReason.CONTRACT_VIOLATION,
+            f"line {network.lineno}: `Net` has no base class; write `class Net(torch.nn.Module)`",
+            network.lineno,
+        )
+    methods = {node.name for node in network.body if isinstance(node, ast.FunctionDef)}
+    return SourceContract.LEMUR if "learn" in methods else SourceContract.PLAIN

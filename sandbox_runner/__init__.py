@@ -1,0 +1,1 @@
+"""Runs one untrusted candidate in a sandbox and measures it from outside."""

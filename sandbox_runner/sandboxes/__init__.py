@@ -1,0 +1,1 @@
+"""Sandbox backends behind one port: `port.py` says what each must do, a probe proves that it does."""
