@@ -1,0 +1,1 @@
+"""What evaluations and searches are, and the decisions about them. Pure: no I/O, no framework."""

@@ -1,0 +1,1 @@
+"""Where the gateway meets the disk and the other services."""
