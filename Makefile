@@ -1,0 +1,48 @@
+# deltanas: every command a person needs. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := deltanas contracts gateway generator_svc filter_svc sandbox_runner
+
+.PHONY: help setup demo test test-unit test-full lint format types bench clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: .venv/.installed  ## install everything into .venv (and the system packages, as root or with sudo)
+
+.venv/.installed: pyproject.toml deploy/system-packages.sh
+	bash deploy/system-packages.sh
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+demo: setup  ## prepare Fashion-MNIST, run a small search in real sandboxes, write demo-report.html
+	$(BIN)/deltanas datasets prepare fashion-mnist
+	$(BIN)/deltanas search run deploy/demo.yaml --report demo-report.html
+
+lint: setup  ## ruff, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: setup  ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint  ## everything that runs within 15 minutes on 2 cores
+	$(BIN)/pytest -m "not full and not gpu"
+
+test-unit: setup  ## the quick tests alone, under 30 seconds
+	$(BIN)/pytest tests/unit -m "not slow and not sandbox"
+
+test-full: lint  ## everything, endurance and chaos included
+	$(BIN)/pytest -m "not gpu"
+
+bench: setup  ## measure speed as ratios within one run
+	$(BIN)/python -m pytest tests/bench -m "full or not full" -s
+
+clean:  ## remove what was built, keep DELTANAS_HOME
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
