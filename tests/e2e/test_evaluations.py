@@ -1,0 +1,157 @@
+"""What a submitter sees over HTTP: a score, a score, a precise failure, and clear refusals."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import DATASET
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
+
+NETWORKS = Path(__file__).parents[2] / "generator_svc/seeds/networks"
+TINY = """
+import torch.nn as nn
+class Net(nn.Module):
+    def __init__(self, in_shape, out_shape):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(in_shape[1] * in_shape[2] * in_shape[3], out_shape[0]))
+    def forward(self, x):
+        return self.layers(x)
+"""
+
+
+def evaluate(server, source, **fields):
+    """Submit, wait for the end, return the evaluation."""
+    created = server.http.post("/v1/evaluations", json={"source": source, "dataset": DATASET, **fields})
+    assert created.status_code == 202, created.text
+    evaluation = created.json()
+    while evaluation["state"] in {"queued", "running"}:
+        evaluation = server.http.get(f"/v1/evaluations/{evaluation['id']}", params={"wait": 30}).json()
+    return evaluation
+
+
+@pytest.fixture(scope="session")
+def lemur_source(tmp_path_factory) -> str:
+    """A network of the LEMUR data set, read from the package as data."""
+    folder = tmp_path_factory.mktemp("lemur")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "nn-dataset==2.1.2", "-d", folder],
+        check=True,
+        timeout=240,
+    )
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read("ab/nn/nn/AlexNet.py").decode()
+
+
+def test_a_baseline_gets_a_score(server):
+    evaluation = evaluate(server, (NETWORKS / "residual.py").read_text())
+    assert evaluation["state"] == "succeeded", evaluation
+    assert evaluation["measurement"]["accuracy"] > 0.5
+    assert evaluation["measurement"]["evaluated_images"] == 1000
+    assert evaluation["measurement"]["cpu_seconds"] > 0.5
+    assert evaluation["isolation"]["tier"] == "namespaces"
+    assert "standard_split_may_be_memorised" in evaluation["flags"]
+
+
+def test_a_lemur_network_gets_a_score_with_its_own_training(server, lemur_source):
+    evaluation = evaluate(
+        server,
+        lemur_source,
+        hyperparameters={"lr": 0.01, "momentum": 0.9, "dropout": 0.2, "batch": 64, "transform": "norm_64"},
+    )
+    assert evaluation["state"] == "succeeded", evaluation["failure"]
+    assert evaluation["measurement"]["accuracy"] > 0.1
+
+
+def test_a_source_that_breaks_in_training_gets_a_precise_failure(server):
+    broken = TINY.replace("return self.layers(x)", "return self.layers(x).view(3, 7)")
+    evaluation = evaluate(server, broken)
+    assert evaluation["state"] == "failed"
+    assert evaluation["failure"]["reason"] == "train_error"
+    assert evaluation["failure"]["location"] == "line 8"
+    assert evaluation["failure"]["remedy"]
+
+
+def test_equal_seeds_give_equal_scores_and_a_repeated_request_is_answered_from_the_record(server):
+    first = evaluate(server, TINY, seed=7, reuse=False)
+    second = evaluate(server, TINY, seed=7, reuse=False)
+    assert first["id"] != second["id"]
+    assert first["measurement"]["accuracy"] == second["measurement"]["accuracy"]
+    again = evaluate(server, TINY, seed=7)
+    assert again["measurement"]["accuracy"] == first["measurement"]["accuracy"]
+
+
+def test_strict_integrity_redraws_the_split(server):
+    evaluation = evaluate(server, TINY, integrity="strict")
+    assert evaluation["state"] == "succeeded", evaluation
+    assert "standard_split_may_be_memorised" not in evaluation["flags"]
+
+
+FORGERIES = {
+    "prints a fake score": "print('{\"accuracy\": 1.0}', flush=True)\n",
+    "patches torch": "import torch\ntorch.nn.functional.cross_entropy = lambda *a, **k: torch.zeros((), requires_grad=True)\n"
+    "torch.Tensor.argmax = lambda *a, **k: torch.zeros(1)\nimport time\ntime.time = time.perf_counter = lambda: 0.0\n",
+}
+
+
+@pytest.mark.parametrize("prefix", FORGERIES.values(), ids=FORGERIES.keys())
+def test_forging_gains_nothing(server, prefix):
+    honest = evaluate(server, TINY)["measurement"]["accuracy"]
+    forged = evaluate(server, prefix + TINY)
+    if forged["state"] == "succeeded":
+        assert forged["measurement"]["accuracy"] <= honest
+        assert forged["measurement"]["cpu_seconds"] > 0.5
+
+
+def test_leaving_early_with_exit_code_zero_is_a_failure(server):
+    evaluation = evaluate(server, "import os\nos._exit(0)\n" + TINY)
+    assert evaluation["state"] == "failed"
+    assert evaluation["measurement"] is None
+
+
+BAD_REQUESTS = {
+    "no Net": ({"source": "x = 1\n"}, "source"),
+    "syntax error": ({"source": "class Net(:\n"}, "source"),
+    "delta that does not fit": (
+        {"baseline": "plain-cnn", "delta": "--- a\n+++ b\n@@ -1 +1 @@\n-not there\n+new\n"},
+        "delta",
+    ),
+    "unknown dataset": ({"source": TINY, "dataset": "imagined"}, "dataset"),
+    "negative epochs": ({"source": TINY, "epochs": -1}, "epochs"),
+    "endless limit": ({"source": TINY, "limits": {"wall_seconds": 1e99}}, "limits.wall_seconds"),
+    "unknown field": ({"source": TINY, "privileged": True}, "privileged"),
+}
+
+
+@pytest.mark.parametrize(("body", "field"), BAD_REQUESTS.values(), ids=BAD_REQUESTS.keys())
+def test_bad_input_names_the_field_and_the_remedy_and_changes_nothing(server, body, field):
+    before = server.http.get("/v1/evaluations").json()
+    answer = server.http.post("/v1/evaluations", json={"dataset": DATASET, **body})
+    assert answer.status_code == 422, answer.text
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    problem = answer.json()
+    assert problem["field"] == field
+    assert problem["remedy"]
+    assert server.http.get("/v1/evaluations").json() == before
+
+
+def test_a_ten_megabyte_body_is_refused(server):
+    answer = server.http.post("/v1/evaluations", json={"source": "#" * 10_000_000, "dataset": DATASET})
+    assert answer.status_code == 413
+    assert answer.json()["field"] == "body"
+    assert answer.json()["remedy"]
+
+
+def test_the_command_line_says_the_same_with_its_exit_codes(server, tmp_path):
+    good, bad, broken = tmp_path / "good.py", tmp_path / "bad.py", tmp_path / "broken.py"
+    good.write_text(TINY)
+    bad.write_text("class Net(:\n")
+    broken.write_text(TINY.replace("self.layers(x)", "self.layers(x).view(3, 7)"))
+    assert server.cli("evaluate", str(good), "--dataset", DATASET, "--json").returncode == 0
+    assert server.cli("evaluate", str(broken), "--dataset", DATASET, "--json").returncode == 1
+    refused = server.cli("evaluate", str(bad), "--dataset", DATASET)
+    assert refused.returncode == 2
+    assert "line 1" in refused.stderr
