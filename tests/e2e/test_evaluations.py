@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import DATASET
+from live_server import DATASET
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
@@ -16,7 +16,8 @@ import torch.nn as nn
 class Net(nn.Module):
     def __init__(self, in_shape, out_shape):
         super().__init__()
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(in_shape[1] * in_shape[2] * in_shape[3], out_shape[0]))
+        pixels = in_shape[1] * in_shape[2] * in_shape[3]
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(pixels, out_shape[0]))
     def forward(self, x):
         return self.layers(x)
 """
@@ -71,7 +72,7 @@ def test_a_source_that_breaks_in_training_gets_a_precise_failure(server):
     evaluation = evaluate(server, broken)
     assert evaluation["state"] == "failed"
     assert evaluation["failure"]["reason"] == "train_error"
-    assert evaluation["failure"]["location"] == "line 8"
+    assert evaluation["failure"]["location"] == "line 9"
     assert evaluation["failure"]["remedy"]
 
 
@@ -91,9 +92,14 @@ def test_strict_integrity_redraws_the_split(server):
 
 
 FORGERIES = {
-    "prints a fake score": "print('{\"accuracy\": 1.0}', flush=True)\n",
-    "patches torch": "import torch\ntorch.nn.functional.cross_entropy = lambda *a, **k: torch.zeros((), requires_grad=True)\n"
-    "torch.Tensor.argmax = lambda *a, **k: torch.zeros(1)\nimport time\ntime.time = time.perf_counter = lambda: 0.0\n",
+    "prints a fake score": "print('{\"accuracy\": 1.0}', flush=True)
+",
+    "patches torch": """
+import time, torch
+torch.nn.functional.cross_entropy = lambda *a, **k: torch.zeros((), requires_grad=True)
+torch.Tensor.argmax = lambda *a, **k: torch.zeros(1)
+time.time = time.perf_counter = time.process_time = lambda: 0.0
+""",
 }
 
 

@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from conftest import DATASET, Server
+from live_server import DATASET, Server, small_fashion_mnist
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -84,8 +84,6 @@ def test_killing_each_process_in_turn_loses_no_slot_and_changes_no_score(undistu
     server.start()
     try:
         source = tmp_path / "small.npz"
-        from conftest import small_fashion_mnist
-
         assert server.cli("datasets", "add", DATASET, str(small_fashion_mnist(source))).returncode == 0
         search_id = start_search(server, name="disturbed")
         for module in ("generator_svc", "filter_svc", "sandbox_runner", "sandbox_runner.agent", "gateway"):
