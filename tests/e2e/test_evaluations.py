@@ -92,8 +92,9 @@ def test_strict_integrity_redraws_the_split(server):
 
 
 FORGERIES = {
-    "prints a fake score": "print('{\"accuracy\": 1.0}', flush=True)
-",
+    "prints a fake score": """
+print('{"accuracy": 1.0}', flush=True)
+""",
     "patches torch": """
 import time, torch
 torch.nn.functional.cross_entropy = lambda *a, **k: torch.zeros((), requires_grad=True)
