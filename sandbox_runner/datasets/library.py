@@ -1,0 +1,108 @@
+"""All datasets of one runner: which there are, which are ready, and how they become so.
+
+<home>/datasets/<name>/            a pack
+<home>/datasets/.downloads/<name>/ what was fetched for it, or put there by hand
+<home>/datasets/.locks/<name>      held while it is prepared, so that two processes do it once
+"""
+
+import contextlib
+import fcntl
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from contracts.jobs import DatasetReport
+from contracts.names import STANDARD_DATASETS
+from sandbox_runner.datasets.errors import (
+    DatasetError,
+    DatasetInvalid,
+    DatasetNotReady,
+    DatasetUnavailable,
+    DatasetUnknown,
+)
+from sandbox_runner.datasets.pack import FOLDER_MODE, Pack, Progress, open_pack, write_pack
+from sandbox_runner.datasets.raw import RawDataset
+from sandbox_runner.datasets.standard import CATALOGUE
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+class Library:
+    """The datasets under one DELTANAS_HOME. Holds nothing in memory; any number of processes may use it."""
+
+    def __init__(self, home: Path) -> None:
+        self.folder = home / "datasets"
+
+    def reports(self) -> list[DatasetReport]:
+        """Every standard dataset, then the user's own in alphabetical order, ready or not."""
+        own = sorted(
+            path.name
+            for path in (self.folder.iterdir() if self.folder.is_dir() else ())
+            if path.is_dir() and NAME.fullmatch(path.name) and path.name not in STANDARD_DATASETS
+        )
+        return [self.report(name) for name in (*STANDARD_DATASETS, *own)]
+
+    def report(self, name: str) -> DatasetReport:
+        """One dataset, ready or not. Raises DatasetUnknown."""
+        try:
+            return self.open(name).report()
+        except (DatasetNotReady, DatasetInvalid) as error:
+            return DatasetReport(name=name, ready=False, problem=str(error))
+
+    def open(self, name: str) -> Pack:
+        """A prepared pack. Raises DatasetUnknown, DatasetNotReady, DatasetInvalid (damaged on disk)."""
+        folder = self.folder / name
+        if NAME.fullmatch(name) and (folder / "pack.json").is_file():
+            return open_pack(folder)
+        if name in STANDARD_DATASETS:
+            raise DatasetNotReady(f"{name} is not prepared yet; run `deltanas datasets prepare {name}`.")
+        known = ", ".join(report.name for report in self.reports())
+        raise DatasetUnknown(f"There is no dataset {name!r:.80}. Known: {known}.")
+
+    def prepare(self, name: str, progress: Progress | None = None) -> DatasetReport:
+        """Make the pack of a standard dataset, from the first source that has it; a ready one is left as it is.
+
+        Raises DatasetUnknown, or DatasetUnavailable naming what every source said and what to do.
+        """
+        if name not in CATALOGUE:
+            return self.open(name).report()
+        with self._locked(name):
+            with contextlib.suppress(DatasetNotReady, DatasetInvalid):
+                return self.open(name).report()
+            raw = self._fetch(name)
+            return write_pack(self.folder / name, name, raw, progress).report()
+
+    def _fetch(self, name: str) -> RawDataset:
+        downloads = self.folder / ".downloads" / name
+        refusals = []
+        for source in CATALOGUE[name].sources:
+            try:
+                return source.load(downloads)
+            except DatasetError as error:
+                refusals.append(f"{source.label}: {error}")
+            except OSError as error:
+                refusals.append(f"{source.label}: {error.strerror or error} ({error.filename or 'no file'}).")
+        raise DatasetUnavailable(
+            f"No source gave {name}. " + " ".join(refusals), CATALOGUE[name].remedy(downloads)
+        )
+
+    @contextlib.contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        """Hold the dataset's lock; it ends with the process. What a killed process left is removed."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.chmod(FOLDER_MODE)
+            locks = self.folder / ".locks"
+            locks.mkdir(exist_ok=True)
+            file = (locks / name).open("w")
+        except OSError as error:
+            raise DatasetUnavailable(
+                f"{self.folder} cannot be written: {error.strerror or error}.",
+                "Choose a DELTANAS_HOME that this user can write to.",
+            ) from error
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            for leftover in self.folder.glob(f".{name}-*.part"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            yield
