@@ -1,0 +1,1 @@
+"""Proposes deltas against baseline networks and applies them. Never executes a source."""

@@ -1,0 +1,149 @@
+"""One source as the operators see it: its LibCST tree, where every node stands, and how to rewrite it.
+
+LibCST keeps comments and formatting, so a rewrite changes only the lines it means to change. Nothing
+here decides what to change.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
+from typing import TypeVar
+
+import libcst as cst
+from libcst.metadata import MetadataWrapper, PositionProvider
+
+from contracts.failures import FailureReason
+from contracts.names import SourceContract
+from contracts.source_rules import SourceRejected, check_source
+from generator_svc.proposers.shapes import Span, Trace, trace_source
+
+Node = TypeVar("Node", bound=cst.CSTNode)
+Replacement = cst.CSTNode | Sequence[cst.CSTNode] | None
+"""A node instead of another, several statements instead of one, or None to remove it."""
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+PROBES = (((8, 1, 28, 28), 10), ((8, 3, 32, 32), 10))
+"""Input shapes (batch, channels, height, width) and classes that a mutant must keep working for."""
+
+
+class Subject:
+    """A checked source with its tree, positions and traces."""
+
+    def __init__(self, source: str) -> None:
+        """Raises SourceRejected: first by the source rules, then by what LibCST cannot parse."""
+        self.source = source
+        self.contract: SourceContract = check_source(source).contract
+        try:
+            self.module = cst.parse_module(source)
+        except (cst.ParserSyntaxError, RecursionError) as error:
+            raise SourceRejected(
+                FailureReason.SYNTAX_ERROR, "the source uses syntax that mutations cannot read"
+            ) from error
+
+    @cached_property
+    def traces(self) -> tuple[Trace, ...]:
+        """What a symbolic run of the network shows, one per probe."""
+        return tuple(trace_source(self.source, shape, classes) for shape, classes in PROBES)
+
+    @cached_property
+    def _positions(self) -> Mapping[cst.CSTNode, Span]:
+        resolved = MetadataWrapper(self.module, unsafe_skip_copy=True).resolve(PositionProvider)
+        lines = _LINE_END.split(self.source)
+
+        def bytes_before(line: int, column: int) -> int:
+            text = lines[line - 1] if line <= len(lines) else ""
+            return column if text.isascii() else len(text[:column].encode())
+
+        return {
+            node: (
+                at.start.line,
+                bytes_before(at.start.line, at.start.column),
+                at.end.line,
+                bytes_before(at.end.line, at.end.column),
+            )
+            for node, at in resolved.items()
+        }
+
+    @cached_property
+    def _expressions(self) -> dict[Span, cst.BaseExpression]:
+        return {span: node for node, span in self._positions.items() if isinstance(node, cst.BaseExpression)}
+
+    @cached_property
+    def _parents(self) -> dict[cst.CSTNode, cst.CSTNode]:
+        return {child: node for node in walk(self.module) for child in node.children}
+
+    def expression_at(self, span: Span) -> cst.BaseExpression | None:
+        """The expression that a syntax-tree span (1-based lines, byte columns) covers."""
+        return self._expressions.get(span)
+
+    def span_of(self, node: cst.CSTNode) -> Span:
+        """Where a node stands."""
+        return self._positions[node]
+
+    def ancestors(self, node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+        """The nodes around `node`, innermost first."""
+        parent = self._parents.get(node)
+        while parent is not None:
+            yield parent
+            parent = self._parents.get(parent)
+
+    def enclosing(self, node: cst.CSTNode, kind: type[Node]) -> Node | None:
+        """The innermost node of `kind` around `node`."""
+        return next((above for above in self.ancestors(node) if isinstance(above, kind)), None)
+
+    def nodes(self, kind: type[Node]) -> Iterator[Node]:
+        """Every node of `kind`, in source order."""
+        return (node for node in walk(self.module) if isinstance(node, kind))
+
+    def code(self, node: cst.CSTNode) -> str:
+        """The text of a node."""
+        return self.module.code_for_node(node).strip()
+
+    def rewrite(self, replacements: Mapping[cst.CSTNode, Replacement]) -> str:
+        """The source with each node replaced; everything else byte for byte as it was."""
+        rewritten = self.module.visit(_Rewriter(replacements))
+        assert isinstance(rewritten, cst.Module)
+        return rewritten.code
+
+
+class _Rewriter(cst.CSTTransformer):
+    def __init__(self, replacements: Mapping[cst.CSTNode, Replacement]) -> None:
+        super().__init__()
+        self._replacements = replacements
+
+    def on_leave(  # type: ignore[override]
+        self, original_node: cst.CSTNode, updated_node: cst.CSTNode
+    ) -> cst.CSTNode | cst.FlattenSentinel[cst.CSTNode] | cst.RemovalSentinel:
+        if original_node not in self._replacements:
+            return updated_node
+        replacement = self._replacements[original_node]
+        if replacement is None:
+            return cst.RemoveFromParent()
+        return replacement if isinstance(replacement, cst.CSTNode) else cst.FlattenSentinel(replacement)
+
+
+def walk(root: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """Every node from `root` down, in source order."""
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        yield node
+        pending.extend(reversed(node.children))
+
+
+def dotted_name(node: cst.CSTNode) -> str:
+    """`torch.nn.Conv2d` of a chain of names and attributes; empty for anything else."""
+    parts: list[str] = []
+    while isinstance(node, cst.Attribute):
+        parts.append(node.attr.value)
+        node = node.value
+    if not isinstance(node, cst.Name):
+        return ""
+    return ".".join([node.value, *reversed(parts)])
+
+
+@lru_cache(maxsize=32)
+def subject_of(source: str) -> Subject:
+    """A Subject, remembered: one baseline usually serves many slots. Raises SourceRejected."""
+    return Subject(source)

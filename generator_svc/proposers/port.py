@@ -1,0 +1,34 @@
+"""What every proposer must offer. The service streams its answers; the search loop stores them."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from contracts.jobs import Proposal, ProposalRequest, ProposalSlot
+
+
+class OptionsInvalid(ValueError):
+    """A proposer's `options` are not usable. Carries the field and the remedy for a problem document."""
+
+    def __init__(self, field: str, message: str, remedy: str, value: object = None) -> None:
+        super().__init__(message)
+        self.field = field
+        self.message = message
+        self.remedy = remedy
+        self.value = value
+
+
+class Proposer(Protocol):
+    """Makes one proposal for one slot. Safe to call from several threads at a time."""
+
+    name: str
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Raise OptionsInvalid unless `propose` could work with these options."""
+        ...
+
+    def propose(self, request: ProposalRequest, slot: ProposalSlot) -> Proposal:
+        """Answer for one slot; finding nothing is a Proposal with `failure`, never an exception.
+
+        Raises OptionsInvalid.
+        """
+        ...
