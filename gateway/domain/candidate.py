@@ -1,0 +1,74 @@
+"""One slot of a cycle and the candidate that came of it, as the journal keeps them.
+
+A slot is a fixed place in a search: (cycle, slot number). Cycle 0 holds the baselines, every later
+cycle the proposals. The long texts (source, raw proposal) stay in the journal and are read when needed.
+"""
+
+from dataclasses import dataclass, field
+
+from contracts.names import SlotState
+
+
+@dataclass(frozen=True)
+class SlotFailure:
+    """Why a slot ended without a score. `reason` is a FailureReason's value.
+
+    `code` is finer where one exists: the applier's taxonomy (hunk_unplaceable, no_op, …), or the phase
+    or resource that ran out. `message` may quote a candidate or a proposer: bounded and untrusted.
+    """
+
+    reason: str
+    message: str
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the search keeps of a measurement. Accuracies are fractions in [0, 1]."""
+
+    accuracy: float
+    """On the selection half: the only number that selection may see."""
+    accuracy_standard_error: float
+    audit_accuracy: float | None
+    """On the sealed half; shown for finalists once the search has ended."""
+    cpu_seconds: float
+    peak_memory_bytes: int
+    claimed_parameters: int | None
+    plausible: bool
+    """False for an accuracy that chance explains: valid, but never elite."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One slot with everything but its long texts."""
+
+    proposal_id: str
+    search_id: str
+    cycle: int
+    slot: int
+    state: SlotState
+    name: str
+    """The baseline's name in cycle 0, else a short name of the slot."""
+    root_id: str
+    """Proposal id of the baseline at the root of the lineage; a baseline is its own root."""
+    family: str
+    parent_id: str | None = None
+    parent_name: str | None = None
+    hyperparameters: dict[str, float | int | str | bool] = field(default_factory=dict)
+    summary: str = ""
+    delta: str | None = None
+    candidate_id: str | None = None
+    failure: SlotFailure | None = None
+    duplicate_of: str | None = None
+    evaluation_id: str | None = None
+    admitted: bool = False
+    """Whether the novelty filter must know this architecture."""
+    score: Score | None = None
+    elite: bool = False
+    step_errors: int = 0
+    """How often a service answered a step of this slot with an error of its own."""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the slot belongs to cycle 0."""
+        return self.cycle == 0
