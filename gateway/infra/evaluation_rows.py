@@ -1,0 +1,111 @@
+"""Between rows and the domain's words: how evaluations and attempts are written down and read back."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from contracts.failures import Failure
+from contracts.measurements import Isolation, Limits, Measurement, Provenance
+from contracts.names import AttemptState, EvaluationState, Integrity, IsolationTier, ScoredOn
+from gateway.domain.evaluation import AttemptRecord, EvaluationRecord, EvaluationRequest
+from gateway.domain.lifecycle import AttemptFacts
+from gateway.infra.tables import AttemptRow, Document, EvaluationRow
+
+T = TypeVar("T")
+
+_MEASUREMENT = TypeAdapter(Measurement)
+_FAILURE = TypeAdapter(Failure)
+_ISOLATION = TypeAdapter(Isolation)
+_PROVENANCE = TypeAdapter(Provenance)
+
+
+def request_document(request: EvaluationRequest) -> Document:
+    """A request as stored: everything but the source, which has its own column."""
+    document = asdict(request)
+    del document["source"]
+    return document
+
+
+def stored_request(document: Document, source: str) -> EvaluationRequest:
+    """The request back from its document."""
+    fields = dict(document)
+    return EvaluationRequest(
+        source=source,
+        seeds=tuple(fields.pop("seeds")),
+        tags=tuple(fields.pop("tags")),
+        limits=Limits(**fields.pop("limits")),
+        integrity=Integrity(fields.pop("integrity")),
+        minimum_tier=IsolationTier(fields.pop("minimum_tier")),
+        **fields,
+    )
+
+
+def reuse_key(request: EvaluationRequest, candidate_id: str, split_key: str, scored_on: ScoredOn) -> str:
+    """Equal for two requests that would repeat the same computation: source, data, budget, seeds, split."""
+    fields = request_document(request)
+    for irrelevant in ("priority", "tags", "reuse", "minimum_tier"):
+        del fields[irrelevant]
+    fields |= {"candidate_id": candidate_id, "split_key": split_key, "scored_on": scored_on}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def attempt_facts(row: AttemptRow) -> AttemptFacts:
+    """What the lifecycle needs to know of an attempt."""
+    return AttemptFacts(
+        row.seed,
+        AttemptState(row.state),
+        _read(_MEASUREMENT, row.measurement),
+        _read(_FAILURE, row.failure),
+    )
+
+
+def attempt_record(row: AttemptRow) -> AttemptRecord:
+    """An attempt as the domain knows it."""
+    return AttemptRecord(
+        id=row.id,
+        fence=row.fence,
+        seed=row.seed,
+        state=AttemptState(row.state),
+        agent_id=row.agent_id,
+        phase=row.phase,
+        measurement=_read(_MEASUREMENT, row.measurement),
+        failure=_read(_FAILURE, row.failure),
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def evaluation_record(row: EvaluationRow, queue_position: int | None) -> EvaluationRecord:
+    """An evaluation as the domain knows it, with its attempts."""
+    return EvaluationRecord(
+        id=row.id,
+        tenant=row.tenant,
+        search_id=row.search_id,
+        candidate_id=row.candidate_id,
+        state=EvaluationState(row.state),
+        request=stored_request(row.request, row.source),
+        failure=_read(_FAILURE, row.failure),
+        measurement=_read(_MEASUREMENT, row.measurement),
+        isolation=_read(_ISOLATION, row.isolation),
+        provenance=_read(_PROVENANCE, row.provenance),
+        flags=tuple(row.flags),
+        reused_from=row.reused_from,
+        attempts=tuple(attempt_record(attempt) for attempt in row.attempts),
+        queue_position=queue_position,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def document_of(value: Any) -> Document | None:
+    """A contract's dataclass as a JSON column, or None."""
+    return None if value is None else asdict(value)
+
+
+def _read(kind: TypeAdapter[T], document: Document | None) -> T | None:
+    return None if document is None else kind.validate_python(document)

@@ -1,0 +1,224 @@
+"""Evaluations on disk: accept, read, list, cancel. Attempts are handed out by `attempt_queue`."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, selectinload, undefer
+
+from contracts.names import EvaluationState, IsolationTier, ScoredOn
+from contracts.source_rules import candidate_id
+from gateway.domain.evaluation import EvaluationRecord, EvaluationRequest
+from gateway.infra.agent_directory import live_agents
+from gateway.infra.database import Database, utc_now
+from gateway.infra.evaluation_rows import evaluation_record, request_document, reuse_key
+from gateway.infra.evaluation_transitions import (
+    enqueue_attempt,
+    evaluation_topic,
+    finish,
+    locked_evaluation,
+)
+from gateway.infra.events import append_event
+from gateway.infra.identifiers import new_id
+from gateway.infra.journalled_keys import split_key as tenant_split_key
+from gateway.infra.tables import AttemptRow, EvaluationRow, EvaluationTagRow
+
+LOCAL_TENANT = "local"
+
+
+class EvaluationUnknown(Exception):
+    """There is no such evaluation, or it is another tenant's."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some records, newest first, and where the next page starts."""
+
+    items: tuple[EvaluationRecord, ...]
+    next_cursor: str | None
+
+
+class EvaluationStore:
+    """Thread-safe. What takes a `session` joins the caller's writing transaction; the rest opens its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def submit(
+        self,
+        session: Session,
+        request: EvaluationRequest,
+        *,
+        tenant: str = LOCAL_TENANT,
+        origin_key: str | None = None,
+        search_id: str | None = None,
+        split_key: str | None = None,
+    ) -> str:
+        """Accept an evaluation and give its id: on disk when the caller's transaction is.
+
+        The same `origin_key` always gives the same evaluation. Within a search pass its id and its
+        journalled `split_key`: `accuracy` is then on the selection half and `audit_accuracy` on the
+        other. Otherwise the tenant's own split is used, and scored as a whole.
+        """
+        known = self._by_origin(session, origin_key)
+        if known is not None:
+            return known
+        scored_on = ScoredOn.ALL if search_id is None else ScoredOn.SELECTION_HALF
+        row = _new_row(session, request, tenant, split_key, scored_on)
+        row.origin_key, row.search_id = origin_key, search_id
+        try:
+            with session.begin_nested():
+                session.add(row)
+                session.flush()
+        except IntegrityError:
+            known = self._by_origin(session, origin_key)
+            if known is None:
+                raise
+            return known
+        self._start(session, row, request)
+        return row.id
+
+    def read(self, evaluation_id: str, *, tenant: str | None = None) -> EvaluationRecord:
+        """One evaluation, of any tenant unless one is named. Raises EvaluationUnknown."""
+        with self._database.read() as session:
+            return self.read_in(session, evaluation_id, tenant=tenant)
+
+    def read_in(self, session: Session, evaluation_id: str, *, tenant: str | None = None) -> EvaluationRecord:
+        """The same, in the caller's transaction."""
+        row = session.scalar(_whole().where(EvaluationRow.id == evaluation_id))
+        if row is None or (tenant is not None and row.tenant != tenant):
+            raise EvaluationUnknown(evaluation_id)
+        return evaluation_record(row, _queue_positions(session, row.tenant, [row.id]).get(row.id))
+
+    def page(
+        self,
+        tenant: str,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        state: EvaluationState | None = None,
+        tag: str | None = None,
+    ) -> Page:
+        """A tenant's evaluations, newest first. `cursor` is the `next_cursor` of the page before."""
+        query = _whole().where(EvaluationRow.tenant == tenant)
+        if cursor is not None:
+            query = query.where(EvaluationRow.id < cursor)
+        if state is not None:
+            query = query.where(EvaluationRow.state == state)
+        if tag is not None:
+            query = query.where(EvaluationRow.tags.any(EvaluationTagRow.tag == tag))
+        with self._database.read() as session:
+            rows = list(session.scalars(query.order_by(EvaluationRow.id.desc()).limit(limit + 1)))
+            shown = rows[:limit]
+            positions = _queue_positions(session, tenant, [row.id for row in shown])
+            records = tuple(evaluation_record(row, positions.get(row.id)) for row in shown)
+        return Page(records, shown[-1].id if len(rows) > limit else None)
+
+    def cancel(self, session: Session, evaluation_id: str, *, tenant: str | None = None) -> EvaluationState:
+        """End an evaluation unless it has ended; gives its state, whichever won. Raises EvaluationUnknown."""
+        row = locked_evaluation(session, evaluation_id)
+        if row is None or (tenant is not None and row.tenant != tenant):
+            raise EvaluationUnknown(evaluation_id)
+        if not EvaluationState(row.state).is_terminal:
+            finish(session, row, EvaluationState.CANCELLED)
+        return EvaluationState(row.state)
+
+    def logs(self, evaluation_id: str, *, tenant: str | None = None) -> list[tuple[str, int, str]]:
+        """(attempt id, seed, log) of each attempt, oldest first. Raises EvaluationUnknown."""
+        with self._database.read() as session:
+            owner = session.scalar(select(EvaluationRow.tenant).where(EvaluationRow.id == evaluation_id))
+            if owner is None or (tenant is not None and owner != tenant):
+                raise EvaluationUnknown(evaluation_id)
+            rows = session.execute(
+                select(AttemptRow.id, AttemptRow.seed, AttemptRow.log)
+                .where(AttemptRow.evaluation_id == evaluation_id)
+                .order_by(AttemptRow.fence)
+            )
+            return [(row.id, row.seed, row.log) for row in rows]
+
+    def _by_origin(self, session: Session, origin_key: str | None) -> str | None:
+        if origin_key is None:
+            return None
+        return session.scalar(select(EvaluationRow.id).where(EvaluationRow.origin_key == origin_key))
+
+    def _start(self, session: Session, row: EvaluationRow, request: EvaluationRequest) -> None:
+        append_event(session, evaluation_topic(row.id), "queued", {"state": EvaluationState.QUEUED})
+        earlier = _same_result(session, row) if request.reuse else None
+        if earlier is None:
+            for seed in request.seeds:
+                enqueue_attempt(session, row, seed)
+            return
+        row.reused_from = earlier.reused_from or earlier.id
+        row.measurement, row.isolation = earlier.measurement, earlier.isolation
+        row.provenance, row.flags = earlier.provenance, list(earlier.flags)
+        row.started_at = utc_now()
+        finish(session, row, EvaluationState.SUCCEEDED)
+
+
+def _new_row(
+    session: Session, request: EvaluationRequest, tenant: str, split_key: str | None, scored_on: ScoredOn
+) -> EvaluationRow:
+    candidate = candidate_id(request.source)
+    key = split_key or tenant_split_key(session, tenant, request.dataset)
+    return EvaluationRow(
+        id=new_id("ev"),
+        tenant=tenant,
+        state=EvaluationState.QUEUED,
+        candidate_id=candidate,
+        source=request.source,
+        request=request_document(request),
+        dataset=request.dataset,
+        device=request.device,
+        tier_strength=request.minimum_tier.strength,
+        priority=request.priority,
+        scored_on=scored_on,
+        split_key=key,
+        reuse_key=reuse_key(request, candidate, key, scored_on),
+        flags=[],
+        tags=[EvaluationTagRow(tag=tag) for tag in sorted(set(request.tags))],
+        created_at=utc_now(),
+    )
+
+
+def _same_result(session: Session, row: EvaluationRow) -> EvaluationRow | None:
+    """An earlier success of the same computation, on data and an environment that live agents still have."""
+    agents = live_agents(session).values()
+    environments = {agent.environment_digest for agent in agents}
+    contents = {d.content_hash for agent in agents for d in agent.datasets if d.name == row.dataset}
+    earlier = session.scalars(
+        select(EvaluationRow)
+        .where(
+            EvaluationRow.tenant == row.tenant,
+            EvaluationRow.reuse_key == row.reuse_key,
+            EvaluationRow.state == EvaluationState.SUCCEEDED,
+        )
+        .order_by(EvaluationRow.id.desc())
+        .limit(20)
+    )
+    for found in earlier:
+        provenance, isolation = found.provenance or {}, found.isolation or {}
+        if (
+            provenance.get("environment_digest") in environments
+            and provenance.get("dataset_hash") in contents
+            and IsolationTier(isolation["tier"]).strength >= row.tier_strength
+        ):
+            return found
+    return None
+
+
+def _whole() -> Select[EvaluationRow]:
+    return select(EvaluationRow).options(
+        undefer(EvaluationRow.source), selectinload(EvaluationRow.attempts), selectinload(EvaluationRow.tags)
+    )
+
+
+def _queue_positions(session: Session, tenant: str, ids: list[str]) -> dict[str, int]:
+    """1-based places of the queued ones among a tenant's queued evaluations."""
+    order = func.row_number().over(order_by=(EvaluationRow.priority.desc(), EvaluationRow.id))
+    queued = (
+        select(EvaluationRow.id, order.label("position"))
+        .where(EvaluationRow.tenant == tenant, EvaluationRow.state == EvaluationState.QUEUED)
+        .subquery()
+    )
+    rows = session.execute(select(queued.c.id, queued.c.position).where(queued.c.id.in_(ids)))
+    return {row.id: row.position for row in rows}

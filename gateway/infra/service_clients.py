@@ -1,0 +1,223 @@
+"""Calls to the other services: generator, filter, runner. Synchronous: callers are worker threads.
+
+Every answer is validated against its contract. A service that cannot be reached, times out, or breaks
+raises ServiceUnavailable (retry later); one that refuses the request raises ServiceRefused (do not retry).
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from contracts.addresses import parse_address
+from contracts.jobs import (
+    Admission,
+    AppliedDelta,
+    BaselineNetwork,
+    DatasetReport,
+    Proposal,
+    ProposalRequest,
+    RunnerCapabilities,
+    Screening,
+    ScreeningRequest,
+)
+from contracts.names import MAX_DELTA_BYTES
+
+T = TypeVar("T")
+
+CONNECT_SECONDS = 5.0
+CALL_SECONDS = 60.0
+PROPOSAL_SECONDS = 600.0
+"""Between two proposals of a stream: a language model on a CPU takes minutes."""
+
+
+class ServiceUnavailable(Exception):
+    """A service cannot be reached, times out, or fails. Retry later."""
+
+    def __init__(self, service: str, detail: str) -> None:
+        super().__init__(f"{service}: {detail}")
+        self.service = service
+        self.detail = detail
+
+
+class ServiceRefused(Exception):
+    """A service refused the request with a 4xx. `document` is its problem document, possibly empty."""
+
+    def __init__(self, service: str, status: int, document: dict[str, Any]) -> None:
+        super().__init__(f"{service}: {status} {document.get('detail', '')}")
+        self.service = service
+        self.status = status
+        self.document = document
+
+
+class _ServiceClient:
+    """One service behind its address, with the family's token."""
+
+    name = "service"
+
+    def __init__(self, address: str, token: str | None, transport: httpx.BaseTransport | None = None) -> None:
+        parsed = parse_address(address)
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(
+            base_url=parsed.base_url,
+            headers=headers,
+            timeout=httpx.Timeout(CALL_SECONDS, connect=CONNECT_SECONDS),
+            transport=transport or httpx.HTTPTransport(uds=parsed.socket_path),
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def readiness_problems(self) -> list[str]:
+        """Why the service is not ready; empty when it is."""
+        try:
+            response = self._http.get("/readyz", timeout=CONNECT_SECONDS)
+        except httpx.HTTPError as error:
+            return [f"{self.name} cannot be reached ({type(error).__name__})"]
+        if response.status_code == 200:
+            return []
+        return [f"{self.name} is not ready: {response.text[:500]}"]
+
+    def _call(self, method: str, path: str, **options: Any) -> bytes:
+        with self._stream(method, path, **options) as response:
+            return response.read()
+
+    @contextmanager
+    def _stream(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
+        try:
+            with self._http.stream(method, path, **options) as response:
+                self._raise_for_status(response)
+                yield response
+        except httpx.HTTPError as error:
+            raise ServiceUnavailable(self.name, f"{type(error).__name__} {error}".strip()) from error
+
+    def _raise_for_status(self, response: httpx.Response) -> None:
+        if response.is_success:
+            return
+        body = response.read()
+        # 401 is a wrong token between our own services: mending it is the operator's, not the caller's.
+        if response.status_code >= 500 or response.status_code in {401, 408, 429}:
+            raise ServiceUnavailable(
+                self.name, f"answered {response.status_code}: {body[:500].decode('utf-8', 'replace')}"
+            )
+        try:
+            document = json.loads(body)
+        except ValueError:
+            document = {}
+        raise ServiceRefused(self.name, response.status_code, document if isinstance(document, dict) else {})
+
+    def _parse(self, kind: type[T], body: bytes | str) -> T:
+        try:
+            return TypeAdapter(kind).validate_json(body)
+        except ValidationError as error:
+            raise ServiceUnavailable(self.name, f"answered nonsense: {error}"[:500]) from error
+
+
+class GeneratorClient(_ServiceClient):
+    """Proposes deltas, applies them, and knows the baselines."""
+
+    name = "generator"
+
+    def propose(self, request: ProposalRequest) -> Iterator[Proposal]:
+        """The proposals of the request's slots, each as it arrives."""
+        timeout = httpx.Timeout(PROPOSAL_SECONDS, connect=CONNECT_SECONDS)
+        with self._stream("POST", "/v1/proposals", json=asdict(request), timeout=timeout) as response:
+            for line in response.iter_lines():
+                if line.strip():
+                    yield self._proposal(line)
+
+    def _proposal(self, line: str) -> Proposal:
+        proposal = self._parse(Proposal, line)
+        if len(proposal.delta.encode("utf-8", "replace")) > MAX_DELTA_BYTES:
+            return replace(proposal, delta="", failure=f"the answer is larger than {MAX_DELTA_BYTES} bytes")
+        return proposal
+
+    def apply_delta(self, baseline_source: str, delta: str) -> AppliedDelta:
+        """Apply a delta to a baseline: a candidate's source or a precise refusal."""
+        body = {"baseline_source": baseline_source, "delta": delta}
+        return self._parse(AppliedDelta, self._call("POST", "/v1/deltas:apply", json=body))
+
+    def baselines(self) -> list[BaselineNetwork]:
+        """Every baseline shipped with the generator."""
+        return self._parse(_Baselines, self._call("GET", "/v1/baselines")).items
+
+    def baseline(self, name: str) -> BaselineNetwork | None:
+        """One baseline, or None."""
+        try:
+            return self._parse(BaselineNetwork, self._call("GET", f"/v1/baselines/{quote(name, safe='')}"))
+        except ServiceRefused as error:
+            if error.status in {404, 422}:
+                return None
+            raise
+
+
+class FilterClient(_ServiceClient):
+    """Says whether an architecture is new."""
+
+    name = "filter"
+
+    def screen(self, request: ScreeningRequest) -> Screening:
+        """Compare a source with its scope. Reads only."""
+        return self._parse(Screening, self._call("POST", "/v1/screenings", json=asdict(request)))
+
+    def admit(self, proposal_id: str, admission: Admission) -> None:
+        """Add an architecture to its scope. Idempotent."""
+        self._call("PUT", f"/v1/architectures/{quote(proposal_id, safe='')}", json=asdict(admission))
+
+    def forget(self, scope: str) -> None:
+        """Drop a scope, before it is rebuilt."""
+        self._call("DELETE", f"/v1/scopes/{quote(scope, safe='')}")
+
+    def count(self, scope: str) -> int:
+        """How many architectures a scope holds."""
+        return self._parse(_ScopeSize, self._call("GET", f"/v1/scopes/{quote(scope, safe='')}")).architectures
+
+
+class RunnerClient(_ServiceClient):
+    """The local runner's datasets and capabilities. Attempts go through the agent, never through here."""
+
+    name = "runner"
+
+    def capabilities(self) -> RunnerCapabilities:
+        """What the runner's host offers."""
+        return self._parse(RunnerCapabilities, self._call("GET", "/v1/capabilities"))
+
+    def datasets(self) -> list[DatasetReport]:
+        """Every dataset the runner knows, ready or not."""
+        return self._parse(_Datasets, self._call("GET", "/v1/datasets")).items
+
+    def prepare_dataset(self, name: str) -> DatasetReport:
+        """Start preparing a dataset."""
+        return self._parse(DatasetReport, self._call("POST", f"/v1/datasets/{quote(name, safe='')}:prepare"))
+
+    def upload_dataset(self, name: str, content: Iterable[bytes]) -> DatasetReport:
+        """Send a user's own data, an .npz or a .zip of image folders, as a stream."""
+        body = self._call(
+            "POST",
+            f"/v1/datasets/{quote(name, safe='')}:upload",
+            content=content,
+            headers={"content-type": "application/octet-stream"},
+            timeout=httpx.Timeout(PROPOSAL_SECONDS, connect=CONNECT_SECONDS),
+        )
+        return self._parse(DatasetReport, body)
+
+
+@dataclass(frozen=True)
+class _Baselines:
+    items: list[BaselineNetwork]
+
+
+@dataclass(frozen=True)
+class _Datasets:
+    items: list[DatasetReport]
+
+
+@dataclass(frozen=True)
+class _ScopeSize:
+    architectures: int
