@@ -61,7 +61,7 @@ class Library:
         raise DatasetUnknown(f"There is no dataset {name!r:.80}. Known: {known}.")
 
     def prepare(self, name: str, progress: Progress | None = None) -> DatasetReport:
-        """Make the pack of a standard dataset, from the first source that has it; a ready one is left as it is.
+        """Make the pack of a standard dataset from the first source that has it; leave a ready one as it is.
 
         Raises DatasetUnknown, or DatasetUnavailable naming what every source said and what to do.
         """

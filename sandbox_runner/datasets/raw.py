@@ -1,4 +1,4 @@
-"""Data on its way into a pack: labels in memory, images fetched in pieces, so that no source must fit in memory."""
+"""Data on its way into a pack: labels in memory, images fetched in pieces, since not all sets fit there."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class RawDataset:
         channels, height, width = self.shape
         if channels not in {1, 3} or not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
             raise DatasetInvalid(
-                f"Images of shape {self.shape}: 1 or 3 channels and sides of 1 to {MAX_SIDE} pixels are possible."
+                f"Images of shape {self.shape}: possible are 1 or 3 channels and sides of 1 to {MAX_SIDE}."
             )
         classes = len(self.class_names)
         if not 2 <= classes <= MAX_CLASSES:
@@ -68,6 +68,5 @@ def _check_labels(name: str, labels: Labels, classes: int) -> None:
     if len(counts) != classes:
         raise DatasetInvalid(f"The {name} labels must be 0 to {classes - 1}.")
     if counts.min() < 2:
-        raise DatasetInvalid(
-            f"Class {int(counts.argmin())} has {int(counts.min())} {name} images; every class needs at least 2."
-        )
+        least = int(counts.argmin())
+        raise DatasetInvalid(f"Class {least} has {int(counts[least])} {name} images; it needs at least 2.")
