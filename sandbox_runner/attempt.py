@@ -1,0 +1,252 @@
+"""One attempt, from its spec to its outcome (DESIGN §5.1).
+
+Check the source again, draw the split, launch a sandbox, hear it build and train, send unlabelled images
+batch by batch in a secret order, score the answers here. A bad candidate ends as a Failure; so does a broken
+platform, as `infrastructure`. Nothing is raised to the caller.
+"""
+
+import json
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from threading import Event
+from typing import Any
+
+import numpy as np
+
+from contracts.failures import Failure
+from contracts.guest_wire import MAX_CLAIMS_BYTES, FrameKind
+from contracts.jobs import AttemptOutcome, AttemptSpec
+from contracts.measurements import Isolation, Measurement, Provenance
+from contracts.names import AttemptKind, Integrity
+from contracts.source_rules import CheckedSource, SourceRejected, check_source
+from sandbox_runner.channel import Lengths
+from sandbox_runner.conversation import Conversation
+from sandbox_runner.datasets.library import Library
+from sandbox_runner.datasets.splits import Split, open_split
+from sandbox_runner.phases import Phase
+from sandbox_runner.sandboxes.port import Sandbox, SandboxBackend, SandboxSpec, Usage
+from sandbox_runner.scoring import (
+    LOGIT_BYTES,
+    LogitsNotFinite,
+    Score,
+    batches_of,
+    predicted_classes,
+    score,
+    secret_order,
+)
+from sandbox_runner.stops import GuestStopped, Stop, StopKind
+from sandbox_runner.verdicts import failure_of, infrastructure
+
+logger = logging.getLogger(__name__)
+
+NOTHING = Lengths(0, 0)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every attempt on this host works with."""
+
+    backend: SandboxBackend
+    library: Library
+    environment_digest: str
+    guest_spec: Callable[..., SandboxSpec]
+    """(name, limits, threads, data_mounts) → the sandbox of one guest."""
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """What a guest that came through has earned."""
+
+    score: Score | None
+    startup_seconds: float
+    predict_seconds: float
+    claims: dict[str, Any]
+
+
+def run_attempt(
+    spec: AttemptSpec, bench: Bench, cancelled: Event, on_phase: Callable[[Phase], None]
+) -> AttemptOutcome:
+    """Run one attempt to its end. `on_phase` hears each phase as it begins."""
+    attempt = _Attempt(spec, bench, cancelled, on_phase)
+    try:
+        checked = check_source(spec.source)
+        attempt.run(checked)
+    except SourceRejected as rejected:
+        attempt.failure = Failure(rejected.reason, rejected.message, location=rejected.location)
+    except Exception as error:
+        logger.exception("attempt %s: the platform failed", spec.attempt_id)
+        attempt.measurement, attempt.failure = None, infrastructure(f"{type(error).__name__}: {error}")
+    return attempt.outcome()
+
+
+class _Attempt:
+    """The state of one run: the outcome as far as it is known."""
+
+    def __init__(
+        self, spec: AttemptSpec, bench: Bench, cancelled: Event, on_phase: Callable[[Phase], None]
+    ) -> None:
+        self.measurement: Measurement | None = None
+        self.failure: Failure | None = None
+        self._spec = spec
+        self._bench = bench
+        self._cancelled = cancelled
+        self._on_phase = on_phase
+        self._dataset_hash = ""
+        self._log = ""
+        self._flags: list[str] = []
+
+    def run(self, checked: CheckedSource) -> None:
+        """Draw the split, launch, converse, and close the sandbox whatever happened."""
+        spec = self._spec
+        self._on_phase(Phase.PREPARING)
+        pack = self._bench.library.open(spec.dataset)
+        split = open_split(pack, spec.integrity, spec.split_key, spec.train_images, spec.scored_on)
+        self._dataset_hash = split.content_hash
+        name = f"{spec.attempt_id}-{spec.fence}".replace("_", "-")
+        sandbox = self._bench.backend.launch(
+            self._bench.guest_spec(name, spec.limits, spec.threads, split.mounts())
+        )
+        try:
+            self._supervise(sandbox, checked, split)
+        finally:
+            sandbox.close()
+
+    def _supervise(self, sandbox: Sandbox, checked: CheckedSource, split: Split) -> None:
+        """Hold the conversation; then read the accounting, which has the last word."""
+        conversation = Conversation(sandbox, self._spec.limits, self._cancelled, self._on_phase)
+        answered: _Answered | None = None
+        stop: Stop | None = None
+        try:
+            with conversation as guest:
+                answered = self._converse(guest, checked, split)
+        except GuestStopped as stopped:
+            stop = stopped.stop
+        elapsed, usage, ended = conversation.watch.elapsed_seconds, sandbox.usage(), sandbox.exit()
+        self._log = conversation.log.text()
+        stop = stop or conversation.watch.exceeded(Phase.FINISHING, usage)
+        if stop is not None or answered is None:
+            stop = stop or Stop(StopKind.EXITED)
+            self.failure = failure_of(stop, conversation.phase, usage, ended, self._spec.limits, elapsed)
+            return
+        self._note_flags(usage)
+        if answered.score is not None:
+            self.measurement = self._measured(answered, answered.score, usage, elapsed)
+
+    def _converse(self, guest: Conversation, checked: CheckedSource, split: Split) -> _Answered:
+        """JOB, READY, BUILT, TRAINED, then batch after batch. Raises GuestStopped."""
+        guest.send(FrameKind.JOB, self._job(checked, split))
+        guest.hear(FrameKind.READY, NOTHING)
+        startup_seconds = guest.watch.elapsed_seconds
+        guest.enter(Phase.BUILDING)
+        guest.hear(FrameKind.BUILT, NOTHING)
+        guest.enter(Phase.TRAINING)
+        claims = _claims_from(guest.hear(FrameKind.TRAINED, Lengths(2, MAX_CLAIMS_BYTES)))
+        guest.enter(Phase.PREDICTING)
+        trained_at = guest.watch.elapsed_seconds
+        earned = self._examine(guest, split)
+        predict_seconds = guest.watch.elapsed_seconds - trained_at
+        guest.finish()
+        return _Answered(earned, startup_seconds, predict_seconds, claims)
+
+    def _examine(self, guest: Conversation, split: Split) -> Score | None:
+        """Send the evaluation images in secret order and score the answers; a smoke run sends one batch."""
+        images = len(split.evaluation_labels)
+        predicted = np.full(images, -1, dtype=np.int64)
+        for chosen in batches_of(secret_order(self._spec.shuffle_key, images)):
+            pixels = np.ascontiguousarray(split.evaluation_images[chosen]).tobytes()
+            answer = guest.ask(pixels, len(chosen) * split.classes * LOGIT_BYTES)
+            try:
+                predicted[chosen] = predicted_classes(answer, len(chosen), split.classes)
+            except LogitsNotFinite as error:
+                raise GuestStopped(Stop(StopKind.NOT_FINITE, str(error))) from error
+            if self._spec.kind is AttemptKind.SMOKE:
+                return None
+        return score(predicted, split.evaluation_labels, split.selection)
+
+    def _job(self, checked: CheckedSource, split: Split) -> bytes:
+        spec = self._spec
+        job = {
+            "source": checked.source,
+            "contract": checked.contract.value,
+            "data": split.guest_description(),
+            "epochs": spec.epochs,
+            "seed": spec.seed,
+            "threads": spec.threads,
+            "device": spec.device,
+            "hyperparameters": spec.hyperparameters,
+        }
+        return json.dumps(job).encode()
+
+    def _note_flags(self, usage: Usage) -> None:
+        if self._spec.integrity is Integrity.STANDARD:
+            self._flags.append("standard_split_may_be_memorised")
+        if usage.pids_limit_hits:
+            self._flags.append("pids_limit_was_reached")
+
+    def _measured(self, answered: _Answered, earned: Score, usage: Usage, wall_seconds: float) -> Measurement:
+        return Measurement(
+            accuracy=earned.accuracy,
+            accuracy_standard_error=earned.standard_error,
+            scored_on=self._spec.scored_on,
+            evaluated_images=earned.evaluated_images,
+            startup_seconds=answered.startup_seconds,
+            wall_seconds=wall_seconds,
+            cpu_seconds=usage.cpu_seconds,
+            peak_memory_bytes=usage.peak_memory_bytes,
+            audit_accuracy=earned.audit_accuracy,
+            audit_images=earned.audit_images,
+            claimed_train_seconds=_claimed_number(answered.claims.get("train_seconds")),
+            claimed_predict_seconds=answered.predict_seconds,
+            claimed_parameters=_claimed_count(answered.claims.get("parameters")),
+            claimed_train_loss=_claimed_number(answered.claims.get("train_loss")),
+        )
+
+    def outcome(self) -> AttemptOutcome:
+        """Everything that is known now."""
+        spec, backend = self._spec, self._bench.backend
+        return AttemptOutcome(
+            attempt_id=spec.attempt_id,
+            fence=spec.fence,
+            measurement=self.measurement,
+            failure=self.failure,
+            isolation=Isolation(backend.tier, backend.name, spec.limits),
+            provenance=Provenance(
+                dataset=spec.dataset,
+                dataset_hash=self._dataset_hash,
+                environment_digest=self._bench.environment_digest,
+                seed=spec.seed,
+                device=spec.device,
+                threads=spec.threads,
+                runner_version=version("deltanas"),
+            ),
+            flags=tuple(self._flags),
+            log=self._log,
+        )
+
+
+def _claims_from(payload: bytes) -> dict[str, Any]:
+    """The guest's claims, a JSON object. Raises GuestStopped."""
+    try:
+        claims = json.loads(payload)
+    except (ValueError, RecursionError):
+        claims = None
+    if not isinstance(claims, dict):
+        raise GuestStopped(Stop(StopKind.MALFORMED, "the claims about training are not a JSON object"))
+    return claims
+
+
+def _claimed_number(value: object) -> float | None:
+    """A finite float, or nothing."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def _claimed_count(value: object) -> int | None:
+    """A whole number from 0 to 10^15, or nothing."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= 10**15 else None
