@@ -1,0 +1,124 @@
+"""Reports come from a host that ran hostile code: what is impossible is refused, what is quoted is cut.
+
+Pure. An outcome that cannot be true becomes an infrastructure failure: the platform erred, not the candidate.
+"""
+
+import math
+from dataclasses import replace
+
+from contracts.failures import Failure, FailureReason
+from contracts.jobs import AttemptOutcome
+from contracts.measurements import Isolation, Measurement, Provenance
+from contracts.names import IsolationTier, ScoredOn
+
+MAX_LOG_CHARACTERS = 512 * 1024
+MAX_MESSAGE_CHARACTERS = 4000
+MAX_LABEL_CHARACTERS = 300
+MAX_FLAGS = 32
+MAX_COUNT = 2**53
+MAX_SECONDS = 1e9
+
+
+class OutcomeImpossible(ValueError):
+    """A report contradicts itself or the attempt it is about."""
+
+
+def checked_outcome(
+    outcome: AttemptOutcome, *, scored_on: ScoredOn, minimum_tier: IsolationTier
+) -> AttemptOutcome:
+    """The outcome, texts bounded and claims plain; or an infrastructure failure in its place."""
+    try:
+        _check(outcome, scored_on, minimum_tier)
+    except OutcomeImpossible as error:
+        failure = Failure(FailureReason.INFRASTRUCTURE, f"the runner reported the impossible: {error}")
+        return replace(_bounded(outcome), measurement=None, failure=failure)
+    return _bounded(outcome)
+
+
+def _check(outcome: AttemptOutcome, scored_on: ScoredOn, minimum_tier: IsolationTier) -> None:
+    measurement = outcome.measurement
+    if (measurement is None) == (outcome.failure is None):
+        raise OutcomeImpossible("exactly one of measurement and failure must be set")
+    if measurement is None:
+        return
+    if outcome.isolation is None or outcome.provenance is None:
+        raise OutcomeImpossible("a measurement without isolation or provenance")
+    if outcome.isolation.tier.strength < minimum_tier.strength:
+        raise OutcomeImpossible(f"it ran on {outcome.isolation.tier}, below {minimum_tier}")
+    if measurement.scored_on is not scored_on:
+        raise OutcomeImpossible(f"scored on {measurement.scored_on} instead of {scored_on}")
+    if (measurement.audit_accuracy is None) != (scored_on is ScoredOn.ALL):
+        raise OutcomeImpossible("audit_accuracy belongs to searches, and to them alone")
+    _check_numbers(measurement)
+
+
+def _check_numbers(measurement: Measurement) -> None:
+    for name in ("accuracy", "accuracy_standard_error", "audit_accuracy"):
+        value = getattr(measurement, name)
+        if value is not None and not 0.0 <= value <= 1.0:
+            raise OutcomeImpossible(f"{name} is outside [0, 1]")
+    for name in ("startup_seconds", "wall_seconds", "cpu_seconds"):
+        if not 0.0 <= getattr(measurement, name) <= MAX_SECONDS:
+            raise OutcomeImpossible(f"{name} is outside [0, {MAX_SECONDS:g}]")
+    for name in ("evaluated_images", "audit_images", "peak_memory_bytes", "peak_gpu_memory_bytes"):
+        value = getattr(measurement, name)
+        if value is not None and not 0 <= value <= MAX_COUNT:
+            raise OutcomeImpossible(f"{name} is outside [0, 2^53]")
+    if measurement.evaluated_images == 0:
+        raise OutcomeImpossible("no image was evaluated")
+
+
+def _bounded(outcome: AttemptOutcome) -> AttemptOutcome:
+    measurement, failure = outcome.measurement, outcome.failure
+    return replace(
+        outcome,
+        measurement=None if measurement is None else _plain_claims(measurement),
+        failure=None if failure is None else _bounded_failure(failure),
+        isolation=None if outcome.isolation is None else _bounded_isolation(outcome.isolation),
+        provenance=None if outcome.provenance is None else _bounded_provenance(outcome.provenance),
+        flags=tuple(_cut(flag, MAX_LABEL_CHARACTERS) for flag in outcome.flags[:MAX_FLAGS]),
+        log=_cut(outcome.log, MAX_LOG_CHARACTERS),
+    )
+
+
+def _plain_claims(measurement: Measurement) -> Measurement:
+    """Claims are the guest's word: a senseless one is dropped, the measurement stands."""
+    parameters = measurement.claimed_parameters
+    return replace(
+        measurement,
+        claimed_train_seconds=_plain(measurement.claimed_train_seconds),
+        claimed_predict_seconds=_plain(measurement.claimed_predict_seconds),
+        claimed_train_loss=_plain(measurement.claimed_train_loss),
+        claimed_parameters=parameters if parameters is not None and 0 <= parameters <= MAX_COUNT else None,
+    )
+
+
+def _plain(claim: float | None) -> float | None:
+    return claim if claim is not None and math.isfinite(claim) else None
+
+
+def _bounded_failure(failure: Failure) -> Failure:
+    return replace(
+        failure,
+        message=_cut(failure.message, MAX_MESSAGE_CHARACTERS),
+        location=None if failure.location is None else _cut(failure.location, MAX_LABEL_CHARACTERS),
+        remedy=_cut(failure.remedy, MAX_LABEL_CHARACTERS),
+    )
+
+
+def _bounded_isolation(isolation: Isolation) -> Isolation:
+    return replace(isolation, backend=_cut(isolation.backend, MAX_LABEL_CHARACTERS))
+
+
+def _bounded_provenance(provenance: Provenance) -> Provenance:
+    details = sorted(provenance.details.items())[:MAX_FLAGS]
+    return replace(
+        provenance,
+        details={_cut(k, MAX_LABEL_CHARACTERS): _cut(v, MAX_LABEL_CHARACTERS) for k, v in details},
+    )
+
+
+def _cut(text: str, limit: int) -> str:
+    # NUL has no place in a PostgreSQL text, nor on anyone's terminal.
+    plain = text.replace("\x00", "�")
+    return plain if len(plain) <= limit else plain[: limit - 1] + "…"

@@ -1,0 +1,181 @@
+"""The database is the queue: attempts are claimed under a lease, kept alive, and reported.
+
+Which attempt to claim is `attempt_offers`' advice; the claim here is the compare-and-set that binds. A
+lease that is not renewed in time is taken away by `sweep`; a report under a stale lease is refused.
+"""
+
+import hmac
+import secrets
+from datetime import timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from contracts.failures import Failure, FailureReason
+from contracts.jobs import AttemptOutcome, AttemptSpec, ClaimedAttempt
+from contracts.names import AttemptKind, AttemptState, IsolationTier, ScoredOn
+from contracts.service_gate import token_digest
+from gateway.domain.outcome_checks import checked_outcome
+from gateway.infra.database import Database, utc_now
+from gateway.infra.evaluation_rows import document_of, stored_request
+from gateway.infra.evaluation_transitions import locked_evaluation, settle
+from gateway.infra.tables import AttemptRow, EvaluationRow
+
+
+class LeaseLost(Exception):
+    """The attempt is not this caller's any more, or never was: drop it."""
+
+
+class AttemptNotClaimable(Exception):
+    """Another agent has the attempt, or it has ended."""
+
+
+class AttemptQueue:
+    """The life of an attempt from claim to report. Thread-safe."""
+
+    def __init__(self, database: Database, lease_seconds: float) -> None:
+        self._database = database
+        self._lease = timedelta(seconds=lease_seconds)
+
+    def claim(self, attempt_id: str, agent_id: str) -> ClaimedAttempt:
+        """Give the attempt to the agent under a lease, with its own token. Raises AttemptNotClaimable."""
+        token = secrets.token_urlsafe(32)
+        with self._database.write() as session:
+            attempt, evaluation = _locked_pair(session, attempt_id) or (None, None)
+            if attempt is None or evaluation is None or attempt.state != AttemptState.QUEUED:
+                raise AttemptNotClaimable(attempt_id)
+            now = utc_now()
+            attempt.state = AttemptState.LEASED
+            attempt.agent_id = agent_id
+            attempt.token_sha256 = token_digest(token)
+            attempt.started_at = now
+            attempt.lease_expires_at = now + self._lease
+            attempt.phase = "starting"
+            session.flush()
+            settle(session, evaluation)
+            spec = _spec(attempt, evaluation)
+        return ClaimedAttempt(spec, token, self._lease.total_seconds())
+
+    def heartbeat(self, attempt_id: str, token: str, phase: str) -> bool:
+        """Renew the lease; True when the attempt was cancelled and must be stopped. Raises LeaseLost."""
+        with self._database.write() as session:
+            attempt, _ = _owned_pair(session, attempt_id, token)
+            if attempt.state == AttemptState.CANCELLED:
+                return True
+            if attempt.state != AttemptState.LEASED:
+                raise LeaseLost(attempt_id)
+            attempt.lease_expires_at = utc_now() + self._lease
+            attempt.phase = phase[:40]
+        return False
+
+    def report(self, attempt_id: str, token: str, outcome: AttemptOutcome) -> None:
+        """Store what the runner found and bring the evaluation forward. Raises LeaseLost.
+
+        A report repeated after its answer was lost on the way is accepted and changes nothing.
+        """
+        with self._database.write() as session:
+            attempt, evaluation = _owned_pair(session, attempt_id, token)
+            if outcome.attempt_id != attempt_id or outcome.fence != attempt.fence:
+                raise LeaseLost(attempt_id)
+            if attempt.state == AttemptState.REPORTED:
+                return
+            if attempt.state != AttemptState.LEASED:
+                raise LeaseLost(attempt_id)
+            checked = checked_outcome(
+                outcome,
+                scored_on=ScoredOn(evaluation.scored_on),
+                minimum_tier=IsolationTier(evaluation.request["minimum_tier"]),
+            )
+            _store_outcome(attempt, checked)
+            session.flush()
+            settle(session, evaluation)
+
+    def sweep(self) -> int:
+        """Take away the leases that ran out, and queue or end their evaluations. Gives how many."""
+        with self._database.read() as session:
+            leased = session.scalars(select(AttemptRow).where(AttemptRow.state == AttemptState.LEASED))
+            expired = [attempt.id for attempt in leased if _has_expired(attempt)]
+        for attempt_id in expired:
+            with self._database.write() as session:
+                attempt, evaluation = _locked_pair(session, attempt_id) or (None, None)
+                if attempt is None or evaluation is None or not _has_expired(attempt):
+                    continue
+                attempt.state = AttemptState.LOST
+                attempt.finished_at = utc_now()
+                attempt.failure = document_of(
+                    Failure(
+                        FailureReason.INFRASTRUCTURE, f"agent {attempt.agent_id} stopped renewing its lease"
+                    )
+                )
+                session.flush()
+                settle(session, evaluation)
+        return len(expired)
+
+    def extend_leases(self) -> None:
+        """At start: agents could not renew while the gateway was away, so every lease begins anew."""
+        with self._database.write() as session:
+            for attempt in session.scalars(select(AttemptRow).where(AttemptRow.state == AttemptState.LEASED)):
+                attempt.lease_expires_at = utc_now() + self._lease
+
+
+def _locked_pair(session: Session, attempt_id: str) -> tuple[AttemptRow, EvaluationRow] | None:
+    """An attempt and its evaluation. The evaluation's lock comes first and guards both."""
+    evaluation_id = session.scalar(select(AttemptRow.evaluation_id).where(AttemptRow.id == attempt_id))
+    evaluation = None if evaluation_id is None else locked_evaluation(session, evaluation_id)
+    if evaluation is None:
+        return None
+    attempt = session.scalar(select(AttemptRow).where(AttemptRow.id == attempt_id))
+    return None if attempt is None else (attempt, evaluation)
+
+
+def _owned_pair(session: Session, attempt_id: str, token: str) -> tuple[AttemptRow, EvaluationRow]:
+    pair = _locked_pair(session, attempt_id)
+    if pair is None or pair[0].token_sha256 is None:
+        raise LeaseLost(attempt_id)
+    if not hmac.compare_digest(pair[0].token_sha256, token_digest(token)):
+        raise LeaseLost(attempt_id)
+    return pair
+
+
+def _spec(attempt: AttemptRow, evaluation: EvaluationRow) -> AttemptSpec:
+    request = stored_request(evaluation.request, evaluation.source)
+    return AttemptSpec(
+        attempt_id=attempt.id,
+        evaluation_id=evaluation.id,
+        fence=attempt.fence,
+        kind=AttemptKind.EVALUATE,
+        source=request.source,
+        dataset=request.dataset,
+        epochs=request.epochs,
+        seed=attempt.seed,
+        train_images=request.train_images,
+        hyperparameters=request.hyperparameters,
+        limits=request.limits,
+        threads=request.threads,
+        device=request.device,
+        integrity=request.integrity,
+        minimum_tier=request.minimum_tier,
+        scored_on=ScoredOn(evaluation.scored_on),
+        split_key=evaluation.split_key,
+        shuffle_key=attempt.shuffle_key,
+    )
+
+
+def _store_outcome(attempt: AttemptRow, outcome: AttemptOutcome) -> None:
+    attempt.state = AttemptState.REPORTED
+    attempt.measurement = document_of(outcome.measurement)
+    attempt.failure = document_of(outcome.failure)
+    attempt.isolation = document_of(outcome.isolation)
+    attempt.provenance = document_of(outcome.provenance)
+    attempt.flags = list(outcome.flags)
+    attempt.log = outcome.log
+    attempt.phase = "finished"
+    attempt.finished_at = utc_now()
+
+
+def _has_expired(attempt: AttemptRow) -> bool:
+    return (
+        attempt.state == AttemptState.LEASED
+        and attempt.lease_expires_at is not None
+        and attempt.lease_expires_at < utc_now()
+    )
