@@ -1,0 +1,129 @@
+"""One supervised process: started with its own environment, ended with all that it started.
+
+A child dies with its supervisor whatever ends that one, because the kernel is told so before the
+child's program begins. Its output goes to a log of bounded size.
+"""
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from deltanas.services import Service
+
+MAX_LOG_BYTES = 4 * 1024 * 1024
+"""A log is moved aside (one older copy is kept) when it grows beyond this."""
+
+_PR_SET_PDEATHSIG = 1
+_FIRST_DELAY_SECONDS = 0.2
+_LONGEST_DELAY_SECONDS = 15.0
+_STEADY_SECONDS = 30.0
+"""A child that ran this long has recovered: its next restart is quick again."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Child:
+    """A service's process and its restarts. Starts on `start`, then `tend` keeps it running."""
+
+    def __init__(self, service: Service, log_folder: Path) -> None:
+        self.service = service
+        self.log_path = log_folder / f"{service.name}.log"
+        self.quick_deaths = 0
+        """Deaths in a row that each came soon after a start."""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._start_after = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start the process now."""
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.service.argv,
+                env=dict(self.service.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                umask=self.service.umask,
+                start_new_session=True,
+                preexec_fn=_dies_with(os.getpid()),  # safe: the supervisor has one thread
+            )
+        self._started_at = time.monotonic()
+
+    def tend(self) -> str | None:
+        """Restart the process when it is due. Gives a sentence when it has just died."""
+        self._bound_log()
+        if self._process is None:
+            if time.monotonic() >= self._start_after:
+                self.start()
+            return None
+        ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None:
+            return None
+        return self._bury(self._process)
+
+    def terminate(self) -> None:
+        """Ask the process to end."""
+        if self._process:
+            self._process.terminate()
+
+    def finish(self, seconds: float) -> None:
+        """Wait up to `seconds` for the end, then make sure of it, its whole process group included."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(timeout=max(seconds, 0.01))
+        except subprocess.TimeoutExpired:
+            _kill_group(self._process.pid)
+            self._process.wait()
+        self._process = None
+
+    def last_words(self, lines: int = 8) -> str:
+        """The end of the log."""
+        with self.log_path.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - 16_384))
+            return "\n".join(log.read().decode("utf-8", "replace").splitlines()[-lines:])
+
+    def _bury(self, process: subprocess.Popen[bytes]) -> str:
+        # Not reaped yet, so the group's number cannot belong to anybody else.
+        _kill_group(process.pid)
+        code = process.wait()
+        self._process = None
+        lived = time.monotonic() - self._started_at
+        self.quick_deaths = 1 if lived > _STEADY_SECONDS else self.quick_deaths + 1
+        delay = min(_FIRST_DELAY_SECONDS * 3 ** (self.quick_deaths - 1), _LONGEST_DELAY_SECONDS)
+        self._start_after = time.monotonic() + delay
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+        return f"{self.service.name} {how}; starting it again in {delay:.1f} s"
+
+    def _bound_log(self) -> None:
+        # The child appends to the file it was given, so the content moves and the file stays.
+        if self.log_path.exists() and self.log_path.stat().st_size > MAX_LOG_BYTES:
+            shutil.copyfile(self.log_path, self.log_path.with_suffix(".log.1"))
+            os.truncate(self.log_path, 0)
+
+
+def _dies_with(supervisor: int) -> Callable[[], None]:
+    def prepare() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != supervisor:
+            os._exit(1)
+
+    return prepare
+
+
+def _kill_group(leader: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)

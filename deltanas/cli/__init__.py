@@ -1,0 +1,96 @@
+"""The command line. One file for each group of verbs; this one joins them and turns errors into exit codes.
+
+Exit codes: 0 did it, 1 the candidate failed, 2 bad usage, 3 the platform failed, 130 interrupted.
+"""
+
+import sys
+from enum import IntEnum
+
+import typer
+
+from deltanas.cli import (
+    baselines,
+    datasets,
+    delta,
+    doctor,
+    evaluate,
+    novelty,
+    search,
+    up,
+)
+from deltanas.cli.output import complain, emit
+from deltanas.errors import (
+    Conflict,
+    DeltanasError,
+    NotAllowed,
+    NotFound,
+    RequestInvalid,
+)
+from deltanas.home import HomeUnusable, ServerRunning
+from deltanas.server import ServerNotStarted
+from deltanas.supervisor import BindRefused, PortUnavailable, ServiceFailed
+
+app = typer.Typer(
+    name="deltanas",
+    help="Search for neural architectures with code deltas, and score every candidate safely.",
+    epilog="Exit codes: 0 did it, 1 the candidate failed, 2 bad usage, 3 the platform failed.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(doctor.doctor)
+app.command()(up.up)
+app.command()(evaluate.evaluate)
+app.add_typer(delta.app, name="delta")
+app.command()(novelty.novelty)
+app.add_typer(search.app, name="search")
+app.add_typer(datasets.app, name="datasets")
+app.add_typer(baselines.app, name="baselines")
+
+
+class ExitCode(IntEnum):
+    """What the shell gets."""
+
+    BAD_USAGE = 2
+    PLATFORM_FAILED = 3
+    INTERRUPTED = 130
+
+
+_USERS_FAULT = (RequestInvalid, NotFound, NotAllowed, Conflict, BindRefused)
+_PLATFORMS_FAULT = (
+    DeltanasError,
+    ServerNotStarted,
+    ServerRunning,
+    PortUnavailable,
+    ServiceFailed,
+    HomeUnusable,
+)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command. Always ends with SystemExit."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        app(args=words)
+    except _USERS_FAULT as error:
+        sys.exit(_explain(error, ExitCode.BAD_USAGE, "--json" in words))
+    except _PLATFORMS_FAULT as error:
+        sys.exit(_explain(error, ExitCode.PLATFORM_FAILED, "--json" in words))
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+def _explain(error: Exception, code: ExitCode, as_json: bool) -> int:
+    problem = error.problem if isinstance(error, DeltanasError) else {}
+    if as_json:
+        emit(problem or {"code": type(error).__name__, "detail": str(error)})
+    field, value = problem.get("field"), problem.get("value")
+    sentence = str(error)
+    if field and str(field) not in sentence:
+        sentence = f"{field}: {sentence}"
+    if field and value is not None and str(value) not in sentence:
+        sentence += f" (the value was {value!r})"
+    complain(sentence, problem.get("remedy"))
+    for other in (problem.get("errors") or [])[1:]:
+        complain(f"{other.get('field')}: {other.get('message')} (the value was {other.get('value')!r})")
+    return int(code)

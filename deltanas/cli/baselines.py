@@ -1,0 +1,40 @@
+"""`deltanas baselines`: the reference networks that a search starts from."""
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from deltanas.cli.connection import connected
+from deltanas.cli.output import JsonOption, cell, emit, plain, result_console, table
+
+app = typer.Typer(help="Reference networks.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_baselines(as_json: JsonOption = False) -> None:
+    """List the reference networks."""
+    with connected(need_ready=False, quiet=as_json) as client:
+        items = client.baselines()
+    if as_json:
+        emit({"items": items})
+        return
+    shown = table("name", "family", "contract", "description")
+    for item in items:
+        shown.add_row(*(cell(item.get(key) or "") for key in ("name", "family", "contract", "description")))
+    result_console().print(shown)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A name of `deltanas baselines list`.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Print the source of a reference network."""
+    with connected(need_ready=False, quiet=as_json) as client:
+        baseline = client.baseline(name)
+    if as_json:
+        emit(baseline)
+        return
+    source = baseline["source"]
+    result_console().print(Text(plain(source, limit=len(source), keep_lines=True)), soft_wrap=True, end="")

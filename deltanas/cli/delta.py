@@ -1,0 +1,65 @@
+"""`deltanas delta apply`: does a delta fit its baseline, and what comes of it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from deltanas.cli.connection import connected
+from deltanas.cli.output import JsonOption, complain, emit, news_console, plain, result_console
+from deltanas.cli.sources import read_text
+
+app = typer.Typer(help="Work with deltas.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `delta` a group although it has one verb so far."""
+
+
+@app.command()
+def apply(
+    base: Annotated[str, typer.Argument(help="The baseline: a file, or the name of a reference network.")],
+    delta: Annotated[
+        Path, typer.Argument(help="The delta: a file with a unified diff; - reads standard input.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the resulting source there.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Apply DELTA to BASE; print the resulting source, or say precisely why it does not fit."""
+    text = read_text(delta)
+    named: dict[str, Any] = (
+        {"baseline_source": read_text(Path(base))} if Path(base).exists() else {"baseline": base}
+    )
+    with connected(need_ready=False, quiet=as_json) as client:
+        applied = client.apply_delta(text, **named)
+    fits = applied["status"] == "applied"
+    if fits and output is not None:
+        output.write_text(applied["source"])
+    if as_json:
+        emit(applied)
+    elif fits:
+        _show(applied, output)
+    else:
+        complain(f"refused ({applied['reason']}): {applied['message']}")
+        for hunk in applied.get("hunks") or []:
+            news_console().print(
+                plain(f"  hunk {hunk['number']}: {hunk['status']} {hunk.get('message') or ''}")
+            )
+    raise typer.Exit(0 if fits else 1)
+
+
+def _show(applied: dict[str, Any], output: Path | None) -> None:
+    moved = [hunk for hunk in applied.get("hunks") or [] if hunk["status"] == "moved"]
+    note = f", {len(moved)} of them moved" if moved else ""
+    news = f"applied {len(applied.get('hunks') or [])} hunks{note}, confidence {applied['confidence']:.2f}"
+    news_console().print(Text(news, style="dim"))
+    if output is None:
+        # The source itself, for a pipe: whole, and harmless to a terminal all the same.
+        source = applied["source"]
+        result_console().print(
+            Text(plain(source, limit=len(source), keep_lines=True)), soft_wrap=True, end=""
+        )

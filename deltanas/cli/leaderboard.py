@@ -1,0 +1,93 @@
+"""The end of a search for people: who won, by how much, and on what evidence."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from deltanas.cli.output import accuracy, cell, mebibytes, plain, seconds, table
+
+Json = dict[str, Any]
+
+
+def show_leaderboard(search: Json, candidates: list[Json], console: Console, rows: int = 12) -> None:
+    """Print the best candidates, baselines among them, and what the finals say."""
+    ranked = sorted((c for c in candidates if c.get("accuracy") is not None), key=_rank)
+    if not ranked:
+        console.print(Text("no candidate has been measured", style="yellow"))
+        return
+    winner = (search.get("final") or {}).get("winner") or {}
+    shown = table(
+        "#",
+        "candidate",
+        "baseline",
+        "delta",
+        "accuracy",
+        "CPU",
+        "memory",
+        right=("#", "accuracy", "CPU", "memory"),
+        title=None,
+    )
+    for place, candidate in enumerate(ranked[:rows], 1):
+        shown.add_row(*_row(place, candidate, candidate["proposal_id"] == winner.get("proposal_id")))
+    console.print()
+    console.print(shown)
+    if len(ranked) > rows:
+        console.print(Text(f"… and {len(ranked) - rows} more that were measured", style="dim"))
+    console.print()
+    console.print(Text(funnel_sentence(search.get("funnel") or {}), style="dim"))
+    console.print(Text(plain(finals_sentence(search)), style="bold"))
+
+
+def _rank(candidate: Json) -> tuple[float, str]:
+    return (-candidate["accuracy"], candidate["proposal_id"])
+
+
+def _row(place: int, candidate: Json, is_winner: bool) -> list[Any]:
+    parent = candidate.get("parent")
+    style = "bold green" if is_winner else ("" if candidate.get("elite") else "dim")
+    return [
+        cell(place, style),
+        cell(short_id(candidate), style),
+        cell(parent["name"] if parent else candidate.get("name") or "", style),
+        cell(candidate.get("summary") or "" if parent else "(as it is)", style),
+        cell(accuracy(candidate["accuracy"], candidate.get("accuracy_standard_error")), style),
+        cell(seconds(candidate.get("cpu_seconds")), style),
+        cell(mebibytes(candidate.get("peak_memory_bytes")), style),
+    ]
+
+
+def short_id(candidate: Json) -> str:
+    """`se_…-c001-s003` → `c001-s003`."""
+    return "-".join(str(candidate.get("proposal_id", "")).split("-")[-2:])
+
+
+def funnel_sentence(funnel: Json) -> str:
+    """Where the proposals went."""
+    steps = ("proposed", "applied", "novel", "ran", "elite")
+    sentence = " → ".join(f"{funnel.get(step, 0)} {step}" for step in steps)
+    lost = funnel.get("lost", 0)
+    return sentence + (f" ({lost} lost by the platform, not counted)" if lost else "")
+
+
+def finals_sentence(search: Json) -> str:
+    """The mean gain of the winner over its baseline, whatever its sign, and how sure it is."""
+    final = search.get("final")
+    if not final or final.get("mean_gain") is None:
+        return str((final or {}).get("note") or "no finals: nothing to compare the best candidate with")
+    interval = final.get("gain_interval")
+    half = "sealed half" if final.get("scored_on") == "sealed_half" else str(final.get("scored_on"))
+    seeds = len(final.get("per_seed") or [])
+    certainty = (
+        f"{100 * final.get('confidence', 0.95):.0f} % interval "
+        f"[{signed_points(interval[0])}, {signed_points(interval[1])}]"
+        if interval
+        else "no interval from so few seeds"
+    )
+    counted = f"{seeds} fresh seed{'' if seeds == 1 else 's'}"
+    return f"mean gain {signed_points(final['mean_gain'])} points, {certainty}, {counted}, {half}"
+
+
+def signed_points(fraction: float) -> str:
+    """0.0042 → '+0.4', with a true minus sign."""
+    return f"{100 * fraction:+.1f}".replace("-", "−")

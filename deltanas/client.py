@@ -1,0 +1,224 @@
+"""The Python client: everything the HTTP API offers, as plain calls that give plain JSON.
+
+    with Client() as client:
+        evaluation = client.evaluate(source=text, dataset="fashion-mnist")
+        print(client.wait_for_evaluation(evaluation["id"])["measurement"]["accuracy"])
+
+Shapes are those of the HTTP API (/docs of a running server). It starts no server; the command line does.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+from deltanas.dataset_upload import open_upload
+from deltanas.errors import StillRunning
+from deltanas.home import Home
+from deltanas.transport import Event, Transport
+
+Json = dict[str, Any]
+
+_DEFAULT_ADDRESS = "http://127.0.0.1:8000"
+_LONG_POLL_SECONDS = 15
+TERMINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
+
+
+class Client:
+    """A connection to one server. All errors are of `deltanas.errors`.
+
+    `address` is `http://host:port` or `unix:/path.sock`; without one: DELTANAS_GATEWAY_ADDRESS, else the
+    running server of DELTANAS_HOME, else http://127.0.0.1:8000.
+    """
+
+    def __init__(
+        self, address: str | None = None, api_key: str | None = None, *, transport: Transport | None = None
+    ) -> None:
+        key = api_key or os.environ.get("DELTANAS_API_KEY")
+        self._transport = transport or Transport(address or _usual_address(), key)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transport.close()
+
+    @property
+    def address(self) -> str:
+        """Where the server is."""
+        return self._transport.address
+
+    # --- evaluations ---------------------------------------------------------------------------
+
+    def evaluate(self, *, dataset: str, **request: Any) -> Json:
+        """Submit one evaluation and give it as accepted, usually `queued`.
+
+        `request` has `source`, or `baseline` (a name) or `baseline_source`, with or without `delta`; and
+        any of epochs, seed, seeds, train_images, hyperparameters, limits, threads, device, integrity, minimum_tier,
+        priority, tags, reuse.
+        """
+        return self._transport.json("POST", "/v1/evaluations", json={"dataset": dataset, **request})
+
+    def evaluation(self, evaluation_id: str, wait: float = 0) -> Json:
+        """Read one evaluation; with `wait`, up to that many seconds later, as soon as it has ended."""
+        parameters = {"wait": wait} if wait else {}
+        return self._transport.json("GET", f"/v1/evaluations/{_part(evaluation_id)}", params=parameters)
+
+    def evaluations(self, limit: int = 50, cursor: str | None = None) -> Json:
+        """One page of evaluations, newest first: {"items", "next_cursor"}."""
+        return self._page("/v1/evaluations", limit, cursor)
+
+    def wait_for_evaluation(
+        self,
+        evaluation_id: str,
+        timeout: float | None = None,
+        on_progress: Callable[[Json], None] | None = None,
+    ) -> Json:
+        """Wait until an evaluation has ended. Raises StillRunning after `timeout` seconds; it goes on then.
+
+        `on_progress` gets the evaluation each time it is read.
+        """
+        give_up = time.monotonic() + (timeout if timeout is not None else float("inf"))
+        evaluation = self.evaluation(evaluation_id)
+        while True:
+            if on_progress:
+                on_progress(evaluation)
+            if evaluation["state"] in TERMINAL_STATES:
+                return evaluation
+            left = give_up - time.monotonic()
+            if left <= 0:
+                raise StillRunning(f"{evaluation_id} is still {evaluation['state']} after {timeout:g} s")
+            # Short waits while somebody watches, so that changes of phase are seen.
+            patience = 1 if on_progress else _LONG_POLL_SECONDS
+            evaluation = self.evaluation(evaluation_id, wait=max(0.1, min(left, patience)))
+
+    def cancel_evaluation(self, evaluation_id: str) -> Json | None:
+        """End an evaluation; it becomes `cancelled` unless it has ended already."""
+        return self._transport.json("DELETE", f"/v1/evaluations/{_part(evaluation_id)}")
+
+    # --- searches ------------------------------------------------------------------------------
+
+    def start_search(self, **request: Any) -> Json:
+        """Start a search: name, dataset, cycles, candidates_per_cycle, seed, proposer, baselines, …"""
+        return self._transport.json("POST", "/v1/searches", json=request)
+
+    def search(self, search_id: str) -> Json:
+        """Read one search: state, progress, funnel, best and, when it has ended, final."""
+        return self._transport.json("GET", f"/v1/searches/{_part(search_id)}")
+
+    def searches(self, limit: int = 50, cursor: str | None = None) -> Json:
+        """One page of searches, newest first: {"items", "next_cursor"}."""
+        return self._page("/v1/searches", limit, cursor)
+
+    def cycles(self, search_id: str) -> list[Json]:
+        """All cycles of a search so far; cycle 0 are the baselines themselves."""
+        return self._all(f"/v1/searches/{_part(search_id)}/cycles")
+
+    def candidates(self, search_id: str) -> list[Json]:
+        """All candidates of a search so far."""
+        return self._all(f"/v1/searches/{_part(search_id)}/candidates")
+
+    def elites(self, search_id: str) -> list[Json]:
+        """The candidates kept for selection."""
+        return self._all(f"/v1/searches/{_part(search_id)}/elites")
+
+    def candidate(self, search_id: str, proposal_id: str) -> Json:
+        """One candidate with its source and raw proposal."""
+        return self._transport.json("GET", f"/v1/searches/{_part(search_id)}/candidates/{_part(proposal_id)}")
+
+    def search_events(self, search_id: str) -> Iterator[Event]:
+        """Follow a search from its start: state, cycle_started, slot, cycle_finished, finished."""
+        return self._transport.events(f"/v1/searches/{_part(search_id)}/events")
+
+    def search_report(self, search_id: str) -> str:
+        """The report of a search, one self-contained HTML page."""
+        path = f"/v1/searches/{_part(search_id)}/report"
+        return self._transport.send("GET", path, headers={"accept": "text/html"}).text
+
+    def pause_search(self, search_id: str) -> Json:
+        """Begin nothing new in a search until it is resumed."""
+        return self._transport.json("POST", f"/v1/searches/{_part(search_id)}:pause")
+
+    def resume_search(self, search_id: str) -> Json:
+        """Go on with a paused search."""
+        return self._transport.json("POST", f"/v1/searches/{_part(search_id)}:resume")
+
+    def cancel_search(self, search_id: str) -> Json:
+        """End a search; what it has measured stays."""
+        return self._transport.json("POST", f"/v1/searches/{_part(search_id)}:cancel")
+
+    # --- deltas and novelty --------------------------------------------------------------------
+
+    def apply_delta(
+        self, delta: str, *, baseline: str | None = None, baseline_source: str | None = None
+    ) -> Json:
+        """Apply a delta to a baseline, by name or source: {"status", "reason", "source", …}."""
+        named: Json = {"baseline": baseline} if baseline is not None else {"baseline_source": baseline_source}
+        return self._transport.json("POST", "/v1/deltas:apply", json={**named, "delta": delta})
+
+    def novelty(self, source: str, **request: Any) -> Json:
+        """Whether a source is new: {"novel", "layer", "nearest"}."""
+        return self._transport.json("POST", "/v1/novelty:check", json={"source": source, **request})
+
+    # --- what is here --------------------------------------------------------------------------
+
+    def datasets(self) -> list[Json]:
+        """All datasets, ready or not."""
+        return self._all("/v1/datasets")
+
+    def prepare_dataset(self, name: str) -> Json:
+        """Begin to prepare a standard dataset; `datasets` tells when it is ready."""
+        return self._transport.json("POST", f"/v1/datasets/{_part(name)}:prepare")
+
+    def add_dataset(self, name: str, path: Path) -> Json:
+        """Add one's own dataset from an .npz, a .zip, or a folder of images by class."""
+        with open_upload(path) as content:
+            return self._transport.upload(f"/v1/datasets/{_part(name)}:upload", content)
+
+    def baselines(self) -> list[Json]:
+        """All reference networks."""
+        return self._all("/v1/baselines")
+
+    def baseline(self, name: str) -> Json:
+        """One reference network with its source."""
+        return self._transport.json("GET", f"/v1/baselines/{_part(name)}")
+
+    def capabilities(self) -> Json:
+        """What the runners offer: sandbox backends, slots, devices."""
+        return self._transport.json("GET", "/v1/capabilities")
+
+    def _page(self, path: str, limit: int, cursor: str | None) -> Json:
+        parameters: Json = {"limit": limit, **({"cursor": cursor} if cursor else {})}
+        return self._transport.json("GET", path, params=parameters)
+
+    def _all(self, path: str) -> list[Json]:
+        items: list[Json] = []
+        cursor = None
+        while True:
+            page = self._transport.json("GET", path, params={"cursor": cursor} if cursor else {})
+            items += page["items"]
+            cursor = page.get("next_cursor")
+            if not cursor:
+                return items
+
+
+def _part(identifier: str) -> str:
+    """One segment of a path, whatever characters it has."""
+    return quote(identifier, safe="")
+
+
+def _usual_address() -> str:
+    chosen = os.environ.get("DELTANAS_GATEWAY_ADDRESS")
+    if chosen:
+        return chosen
+    record = Home.locate().running_server()
+    return record.address if record and record.address else _DEFAULT_ADDRESS

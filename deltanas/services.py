@@ -1,0 +1,96 @@
+"""The processes of one machine: what each is called, how it is started, and all that it may know.
+
+Every environment is spelled out here and nothing is inherited beside it. The service token goes to
+the callers alone (gateway, agent); who only verifies gets its SHA-256. The sandbox runner, next to
+which untrusted code runs, gets no secret, no database and no key.
+"""
+
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.addresses import AddressInvalid, parse_address
+from contracts.service_gate import token_digest
+
+_SOCKETS = {"GENERATOR": "generator.sock", "FILTER": "filter.sock", "RUNNER": "runner.sock"}
+
+OWN_SETTINGS = {
+    "gateway": ("DELTANAS_GATEWAY_", "DELTANAS_DATABASE_", "DELTANAS_SEARCH_", "DELTANAS_LEASE_"),
+    "generator": ("DELTANAS_GENERATOR_",),
+    "filter": ("DELTANAS_FILTER_",),
+    "runner": ("DELTANAS_RUNNER_", "DELTANAS_SANDBOX_"),
+    "agent": ("DELTANAS_AGENT_",),
+}
+"""The user's own DELTANAS_ settings that each service may see, by prefix. Tokens are never among them."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process to supervise. `health_address` is asked for /healthz; None where nothing is served."""
+
+    name: str
+    module: str
+    environment: Mapping[str, str]
+    health_address: str | None
+    umask: int = 0o077
+
+    @property
+    def argv(self) -> list[str]:
+        """The command line."""
+        return [sys.executable, "-m", self.module]
+
+
+def make_run_folder(home: Path) -> Path:
+    """A fresh folder for sockets, for its owner alone, with a path short enough for a socket's name."""
+    folder = home / "run"
+    try:
+        for socket in _SOCKETS.values():
+            parse_address(f"unix:{folder / socket}")
+    except AddressInvalid:
+        parent = os.environ.get("XDG_RUNTIME_DIR", "")
+        usable = 0 < len(parent.encode()) <= 50 and os.access(parent, os.W_OK)
+        return Path(tempfile.mkdtemp(prefix="deltanas-", dir=parent if usable else "/tmp"))  # noqa: S108
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def services_of_one_machine(home: Path, run_folder: Path, gateway_address: str) -> list[Service]:
+    """All processes, in the order in which they start. Each call draws a fresh service token."""
+    token = secrets.token_hex(32)
+    digest = {"DELTANAS_SERVICE_TOKEN_SHA256": token_digest(token)}
+    secret = {"DELTANAS_SERVICE_TOKEN": token}
+    addresses = {f"DELTANAS_{key}_ADDRESS": f"unix:{run_folder / name}" for key, name in _SOCKETS.items()}
+    generator, filter_, runner = addresses.values()
+    every = {**addresses, "DELTANAS_GATEWAY_ADDRESS": gateway_address}
+
+    def service(
+        name: str, module: str, extra: Mapping[str, str], health_address: str | None, umask: int = 0o077
+    ) -> Service:
+        return Service(
+            name, module, {**_plain_environment(name, home), **every, **extra}, health_address, umask
+        )
+
+    return [
+        # Sandboxes read dataset packs under another user id, so what the runner writes stays readable.
+        service("runner", "sandbox_runner", digest, runner, umask=0o022),
+        service("generator", "generator_svc", digest, generator),
+        service("filter", "filter_svc", digest, filter_),
+        service("gateway", "gateway", {**secret, **digest}, gateway_address),
+        service("agent", "sandbox_runner.agent", secret, None),
+    ]
+
+
+def _plain_environment(name: str, home: Path) -> dict[str, str]:
+    inherited = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+    own = {
+        key: value
+        for key, value in os.environ.items()
+        if key.startswith(OWN_SETTINGS[name]) and not key.endswith("_ADDRESS")
+    }
+    return {**inherited, **own, "LANG": "C.UTF-8", "DELTANAS_HOME": str(home)}
