@@ -11,7 +11,7 @@ from itertools import islice
 from generator_svc.deltas.hunks import Hunk
 from generator_svc.deltas.refusals import quoted
 
-MAX_PLACES = 40
+MAX_PLACES = 20
 """Places tried as the intended one."""
 MAX_NEIGHBOURS = 60
 """Baseline lines compared with a missing one."""
@@ -33,9 +33,9 @@ def why_unplaceable(hunk: Hunk, lines: Sequence[str], occupied_until: int) -> st
     start, agreed = _best_start(hunk, lines)
     if agreed == len(hunk.old):
         return (
-            f"hunk {hunk.number} fits only at line {start + 1} of the baseline, but the hunks before it "
-            f"reach to line {occupied_until} or those after it need that place; put the hunks in the order of the "
-            "baseline and merge those that share lines"
+            f"hunk {hunk.number} fits at line {start + 1} of the baseline, but that is not free: the hunks "
+            f"before reach to line {occupied_until}, or one after it starts there; put the hunks in the order of "
+            "the baseline and merge those that share lines"
         )
     return (
         f"hunk {hunk.number} expects the line {quoted(hunk.old[agreed])} as its line {agreed + 1}, "

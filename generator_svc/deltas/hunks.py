@@ -9,6 +9,7 @@ one existing file is refused.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from unidiff import PatchSet
 from unidiff.errors import UnidiffParseError
@@ -41,7 +42,7 @@ class Hunk:
     hint: int | None
     edits: tuple[Edit, ...]
 
-    @property
+    @cached_property
     def old(self) -> tuple[str, ...]:
         """The lines that the baseline must have."""
         return tuple(edit.text for edit in self.edits if edit.sign != "+")
@@ -223,9 +224,9 @@ class _SectionReader:
         return _RawHunk(start, body)
 
     def _malformed(self) -> DeltaRefused:
-        line = self._lines[self._at]
+        number = self._section.first_line + self._at
         return DeltaRefused(
             RefusalReason.HUNK_UNPLACEABLE,
-            f"line {self._section.first_line + self._at} of the delta, {quoted(line)}, stands among hunks but is "
-            "no part of one; begin context lines with a space, removed ones with `-`, added ones with `+`",
+            f"line {number} of the delta, {quoted(self._lines[self._at])}, stands among hunks but is no part "
+            "of one; begin context lines with a space, removed ones with `-`, added ones with `+`",
         )

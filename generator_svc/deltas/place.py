@@ -19,6 +19,10 @@ MAX_SEARCHED_HUNKS = 128
 """Hunks that are not where they say they are; each costs a few passes over the baseline."""
 
 
+ABSENT = -1
+"""What `str.find` says of a hunk that has no place."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a hunk goes: `start` is the 0-based baseline line before which its first line stands."""
@@ -58,16 +62,15 @@ class _Baseline:
     def stands_at(self, pattern: str, start: int) -> bool:
         return 0 <= start <= len(self._text) and self._text.startswith(pattern, start)
 
-    def first(self, pattern: str, low: int, high: int) -> int | None:
-        """The first match within [low, high), or None."""
-        found = self._text.find(pattern, low, high)
-        return None if found < 0 else found
+    def first(self, pattern: str, low: int, high: int) -> int:
+        """The first match within [low, high), or ABSENT."""
+        return self._text.find(pattern, low, high)
 
-    def last(self, pattern: str, low: int, high: int) -> int | None:
-        """The last match within [low, high), or None. `find` backwards is linear; `str.rfind` is not."""
+    def last(self, pattern: str, low: int, high: int) -> int:
+        """The last match within [low, high), or ABSENT. `find` backwards is linear; `str.rfind` is not."""
         size = len(self._text)
         found = self._reversed.find(pattern[::-1], size - high, size - low)
-        return None if found < 0 else size - found - len(pattern)
+        return ABSENT if found == ABSENT else size - found - len(pattern)
 
 
 def place_hunks(hunks: Sequence[Hunk], lines: Sequence[str]) -> tuple[Place, ...]:
@@ -82,12 +85,24 @@ def place_hunks(hunks: Sequence[Hunk], lines: Sequence[str]) -> tuple[Place, ...
             f"{MAX_SEARCHED_HUNKS} are searched for; derive the delta again from the baseline",
         )
     firsts = _first_places(hunks, patterns, baseline, anchored, len(lines))
+    _refuse_unplaceable(hunks, firsts, anchored, lines)
     lasts = _last_places(hunks, patterns, baseline, anchored, len(lines))
     places: list[Place] = []
     for index, hunk in enumerate(hunks):
         place = anchored.get(index) or _only_place(hunk, firsts[index], lasts[index], lines, places)
         places.append(place)
     return tuple(places)
+
+
+def _refuse_unplaceable(
+    hunks: Sequence[Hunk], firsts: Sequence[int], anchored: Mapping[int, Place], lines: Sequence[str]
+) -> None:
+    """Blame the first hunk that fits nowhere after those before it."""
+    for index, (hunk, first) in enumerate(zip(hunks, firsts, strict=True)):
+        if hunk.old and first == ABSENT:
+            before = [place for number, place in anchored.items() if number < index]
+            reason = why_unplaceable(hunk, lines, before[-1].end if before else 0)
+            raise HunkRefused(hunk, RefusalReason.HUNK_UNPLACEABLE, reason, before)
 
 
 def _anchored(hunks: Sequence[Hunk], patterns: Sequence[str | None], baseline: _Baseline) -> dict[int, Place]:
@@ -109,7 +124,7 @@ def _first_places(
     baseline: _Baseline,
     anchored: Mapping[int, Place],
     size: int,
-) -> list[int | None]:
+) -> list[int]:
     """For each hunk the first place that leaves room for those before it.
 
     Together with the last places: every place that keeps the hunks in order lies between both
@@ -119,12 +134,12 @@ def _first_places(
     for index in range(len(hunks) - 2, -1, -1):
         following = anchored.get(index + 1)
         limits[index] = following.start if following else limits[index + 1]
-    found: list[int | None] = []
+    found: list[int] = []
     free = 0
     for index, pattern in enumerate(patterns):
         place = anchored.get(index)
-        start = place.start if place else baseline.first(pattern, free, limits[index]) if pattern else None
-        free = free if start is None else start + len(hunks[index].old)
+        start = place.start if place else baseline.first(pattern, free, limits[index]) if pattern else ABSENT
+        free = free if start == ABSENT else start + len(hunks[index].old)
         found.append(start)
     return found
 
@@ -135,25 +150,23 @@ def _last_places(
     baseline: _Baseline,
     anchored: Mapping[int, Place],
     size: int,
-) -> list[int | None]:
+) -> list[int]:
     """For each hunk the last place that leaves room for those after it."""
     limits = [0] * len(hunks)
     for index in range(1, len(hunks)):
         preceding = anchored.get(index - 1)
         limits[index] = preceding.end if preceding else limits[index - 1]
-    found: list[int | None] = [None] * len(hunks)
+    found = [ABSENT] * len(hunks)
     bound = size
     for index in range(len(hunks) - 1, -1, -1):
         place, pattern = anchored.get(index), patterns[index]
-        start = place.start if place else baseline.last(pattern, limits[index], bound) if pattern else None
-        bound = bound if start is None else start
+        start = place.start if place else baseline.last(pattern, limits[index], bound) if pattern else ABSENT
+        bound = bound if start == ABSENT else start
         found[index] = start
     return found
 
 
-def _only_place(
-    hunk: Hunk, first: int | None, last: int | None, lines: Sequence[str], placed: Sequence[Place]
-) -> Place:
+def _only_place(hunk: Hunk, first: int, last: int, lines: Sequence[str], placed: Sequence[Place]) -> Place:
     if not hunk.old:
         if not lines:
             return Place(hunk, 0, exact=hunk.hint in {None, 0})
@@ -163,9 +176,6 @@ def _only_place(
             f"hunk {hunk.number} only adds lines and names none of those around it; add lines of context",
             placed,
         )
-    if first is None or last is None or first > last:
-        taken = placed[-1].end if placed else 0
-        raise HunkRefused(hunk, RefusalReason.HUNK_UNPLACEABLE, why_unplaceable(hunk, lines, taken), placed)
     if first != last:
         raise HunkRefused(
             hunk,

@@ -1,0 +1,130 @@
+"""What holds for every input: the round trip, totality, and time."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.jobs import AppliedDelta
+from contracts.names import MAX_DELTA_BYTES
+from generator_svc.deltas import apply_delta, canonical_delta
+from generator_svc.deltas.application import splice
+
+NETWORK = "from torch import nn\n\n\nclass Net(nn.Module):\n    pass\n"
+
+# Lines that resemble the syntax of diffs, fences and line ends.
+diff_like = [
+    "-- a",
+    "++ b",
+    "- a",
+    "+ b",
+    "@@ -1 +1 @@",
+    "diff --git a/x b/x",
+    "\\ No newline at end of file",
+]
+page_like = ["```", "```diff", "<delta>", "</delta>"]
+plain = ["", " ", "x", "y", "\r", "x\r", "\x0c", "\u2028", "é", "    pass"]
+awkward_lines = st.sampled_from([*diff_like, *page_like, *plain])
+texts = st.builds(
+    lambda lines, end: "\n".join(lines) + end,
+    st.lists(awkward_lines, max_size=30),
+    st.sampled_from(["", "\n"]),
+)
+code_lines = st.sampled_from(
+    ["a = 1", "b = 2", "", "# c", "class X: pass", "def f(): return 3", "'''\n-- t\n'''"]
+)
+sources = st.lists(code_lines, max_size=40).map(lambda lines: NETWORK + "\n".join(lines) + "\n")
+
+
+@settings(deadline=None, max_examples=300)
+@given(before=texts, after=texts)
+def test_a_canonical_delta_leads_from_one_text_to_the_other(before, after):
+    delta = canonical_delta(before, after)
+    assert (delta == "") == (before == after)
+    if delta:
+        assert splice(before, delta) == after
+
+
+@settings(deadline=None, max_examples=60)
+@given(before=sources, after=sources)
+def test_applying_a_canonical_delta_gives_the_other_source_and_the_same_delta(before, after):
+    delta = canonical_delta(before, after)
+    result = apply_delta(before, delta)
+    if result.status == "refused":
+        assert result.reason == ("no_op" if delta else "no_diff_found")
+    else:
+        assert result.source == after
+        assert result.canonical_delta == delta
+        assert result.confidence == 1.0
+
+
+@settings(deadline=None, max_examples=150)
+@given(baseline=st.one_of(st.just(NETWORK), st.text(max_size=60), texts), delta=st.one_of(st.text(), texts))
+def test_no_input_raises_and_every_refusal_says_why(baseline, delta):
+    result = apply_delta(baseline, delta)
+    assert isinstance(result, AppliedDelta)
+    assert 0.0 <= result.confidence <= 1.0
+    if result.status == "refused":
+        assert result.reason
+        assert 0 < len(result.message) < 1000
+        assert (result.source, result.canonical_delta) == (None, None)
+    else:
+        assert result.source != baseline
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_a_spoilt_canonical_delta_never_raises(data):
+    delta = canonical_delta(NETWORK, NETWORK.replace("pass", "x = 1\n    y = 2"))
+    cut = data.draw(st.integers(0, len(delta)))
+    delta = delta[:cut] + data.draw(st.text(max_size=8)) + delta[data.draw(st.integers(cut, len(delta))) :]
+    assert apply_delta(NETWORK, delta).status in {"applied", "refused"}
+
+
+def hostile_pairs():
+    many = NETWORK + "\n" * 60_000
+    repeated = NETWORK + "".join(
+        f"{'abcdefghij'[i % 10]}{'klmnopqrst'[i // 10 % 10]}\n" for i in range(15_000)
+    )
+    size = MAX_DELTA_BYTES - 100
+    yield "blank context", many, "@@ -9,9 +9,9 @@\n" + " \n" * (size // 2)
+    yield "blank lines", many, "@@ -9,9 +9,9 @@\n" + "\n" * size
+    yield "lost hunks", many, "@@\n \n+x\n" * (size // 8)
+    yield "searched hunks", many, "@@\n \n \n \n+x\n" * 120
+    yield "long searched hunks", many, ("@@\n" + " \n" * 98 + "-    pass\n+x\n") * 120
+    yield "headers", many, "@@ -1,1 +1,1 @@\n" * (size // 16)
+    yield "huge counts", many, ("@@ -1,999999999 +1,999999999 @@\n" + " \n" * 40) * (size // 112)
+    yield "digits", NETWORK, "@@ -" + "9" * size
+    yield "spaces", NETWORK, "@@ -1" + " " * size
+    yield "one line", NETWORK, "@@\n-" + "x" * size
+    yield "fences", NETWORK, "```\n" * (size // 4)
+    yield "half fences", NETWORK, "`" * size
+    yield "file headers", NETWORK, "--- a\n+++ a\n" * (size // 12)
+    yield "git headers", NETWORK, "diff --git a/x b/x\n" * (size // 19)
+    yield "binary", NETWORK, "Binary files " + "x and " * (size // 6)
+    yield (
+        "repetitions",
+        repeated,
+        canonical_delta(repeated, repeated[:9] + "\nam\n".join(repeated[9:40_000].split("\nak\n"))),
+    )
+    yield "nearest", NETWORK + "\n".join(f"# {'ab' * 60}{i}" for i in range(400)), "@@\n-# " + "ba" * 5000
+
+
+@pytest.mark.parametrize(
+    ("name", "baseline", "delta"), list(hostile_pairs()), ids=lambda value: str(value)[:20]
+)
+def test_hostile_deltas_take_less_than_a_second(name, baseline, delta):
+    started = time.process_time()
+    result = apply_delta(baseline, delta[:MAX_DELTA_BYTES])
+    assert time.process_time() - started < 1.0, name
+    assert result.status in {"applied", "refused"}
+
+
+def test_the_canonical_delta_of_endless_repetitions_stays_quick_and_right():
+    before = "".join(f"{i % 120}\n" for i in range(15_000))
+    after = "".join(f"{i * 7 % 120}\n" for i in range(15_000))
+    started = time.process_time()
+    delta = canonical_delta(before, after)
+    assert time.process_time() - started < 1.0
+    assert splice(before, delta) == after
