@@ -1,0 +1,118 @@
+"""The command line that makes bubblewrap build one sandbox: its namespaces and everything it can see.
+
+Nothing of the host is visible but what stands here. Where bubblewrap's own shortcuts are too wide they are
+not used: `--dev` brings an unsized writable tmpfs, and the root would stay writable.
+"""
+
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sandbox_runner import python_environment
+from sandbox_runner.sandboxes.port import ReadOnlyMount, SandboxUnavailable
+
+FIRST_PROCESS = Path(__file__).with_name("first_process.py")
+FIRST_PROCESS_INSIDE = "/opt/deltanas/first_process.py"
+SYSTEM_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+"""Links into /usr where the distribution has merged it, folders of their own elsewhere."""
+DEVICES = ("null", "zero", "full", "random", "urandom")
+HIDDEN_PROC_FILES = (
+    *("kcore", "keys", "key-users", "kallsyms", "timer_list", "sched_debug", "slabinfo", "vmallocinfo"),
+    "sysrq-trigger",
+)
+CPU_FOLDER = Path("/sys/devices/system/cpu")
+SMALL_TMPFS_BYTES = 65_536
+CAPABILITIES_OF_FIRST_PROCESS = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_SYS_ADMIN")
+"""To change user, to empty the bounding set, to bound the tmpfs' inodes; then it gives them up."""
+
+
+def find_program() -> str:
+    """Where bubblewrap is. Raises SandboxUnavailable."""
+    program = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
+    if program is None:
+        raise SandboxUnavailable("bubblewrap is not installed; apt-get install bubblewrap")
+    return program
+
+
+def namespace_options(as_root: bool) -> list[str]:
+    """New namespaces of every kind. As root without a user namespace, as anyone else inside a sealed one."""
+    options = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"]
+    options += [
+        "--hostname",
+        "sandbox",
+        "--die-with-parent",
+        "--new-session",
+        "--as-pid-1",
+        "--cap-drop",
+        "ALL",
+    ]
+    if not as_root:
+        return [*options, "--unshare-user", "--disable-userns"]
+    for capability in CAPABILITIES_OF_FIRST_PROCESS:
+        options += ["--cap-add", capability]
+    return options
+
+
+def file_system_options(
+    mounts: Sequence[ReadOnlyMount], disk_bytes: int, passwd: int, group: int
+) -> list[str]:
+    """Everything the sandbox sees. `passwd` and `group` are descriptors of generated files."""
+    seen = (
+        *python_environment.interpreter_mounts(),
+        *mounts,
+        ReadOnlyMount(FIRST_PROCESS, FIRST_PROCESS_INSIDE),
+    )
+    options = _parent_folders(
+        mount.inside for mount in (*seen, ReadOnlyMount(CPU_FOLDER, f"{CPU_FOLDER}/online"))
+    )
+    for mount in seen:
+        options += ["--ro-bind", str(mount.host), mount.inside]
+    options += _system_links()
+    options += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+    for descriptor, path in ((passwd, "/etc/passwd"), (group, "/etc/group")):
+        options += ["--perms", "0444", "--ro-bind-data", str(descriptor), path]
+    options += ["--perms", "1777", "--size", str(disk_bytes), "--tmpfs", "/tmp"]  # noqa: S108  inside
+    options += _proc() + _devices(disk_bytes)
+    for name in ("possible", "present", "online"):
+        options += ["--ro-bind-try", str(CPU_FOLDER / name), str(CPU_FOLDER / name)]
+    return [*options, "--remount-ro", "/", "--chdir", "/tmp"]  # noqa: S108  inside
+
+
+def _parent_folders(paths: Iterable[str]) -> list[str]:
+    """The folders above `paths`, open to everyone: those that bubblewrap adds itself are its user's alone."""
+    parents = {str(parent) for path in (*paths, "/etc/passwd") for parent in Path(path).parents}
+    options: list[str] = []
+    for parent in sorted(parents - {"/"}):
+        options += ["--perms", "0755", "--dir", parent]
+    return options
+
+
+def _system_links() -> list[str]:
+    options: list[str] = []
+    for name in SYSTEM_LINKS:
+        path = Path("/") / name
+        if path.is_symlink():
+            options += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            options += ["--ro-bind", str(path), str(path)]
+    return options
+
+
+def _proc() -> list[str]:
+    """A process file system whose switches are read-only, whoever would try them."""
+    options = ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
+    for name in HIDDEN_PROC_FILES:
+        if (Path("/proc") / name).exists():
+            options += ["--ro-bind", "/dev/null", f"/proc/{name}"]
+    return options
+
+
+def _devices(disk_bytes: int) -> list[str]:
+    options = ["--perms", "0755", "--size", str(SMALL_TMPFS_BYTES), "--tmpfs", "/dev"]
+    for name in DEVICES:
+        options += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
+    options += ["--symlink", "/proc/self/fd", "/dev/fd"]
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        options += ["--symlink", f"/proc/self/fd/{number}", f"/dev/{name}"]
+    options += ["--perms", "1777", "--size", str(disk_bytes), "--tmpfs", "/dev/shm"]  # noqa: S108  inside
+    return [*options, "--remount-ro", "/dev"]

@@ -1,0 +1,169 @@
+"""The sandbox's own process 1: drops every privilege, starts the guest, reports how it ended.
+
+Runs inside, from a read-only mount, on the bare standard library. It says on the status pipe, one line each,
+`started` once the guest's program is loaded behind every wall, or `failed TEXT`; then `exited CODE` or
+`signalled NUMBER`: a code of 137 and signal 9 stay apart, which a shell's 128 + n would mix up. When it ends,
+for whatever reason, the kernel ends everything else in its process namespace.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import resource
+import signal
+import sys
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
+SECCOMP_MODE_FILTER = 2
+MS_NOSUID, MS_NODEV, MS_REMOUNT = 2, 4, 32
+CAPABILITY_VERSION_3 = 0x20080522
+BPF_INSTRUCTION_BYTES = 8
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class FilterProgram(ctypes.Structure):
+    """struct sock_fprog of linux/filter.h."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
+def check(result: int, what: str) -> None:
+    """Raise OSError when a C call failed."""
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def bound_inodes(folder: str, disk_bytes: int) -> None:
+    """Bound how many files a tmpfs may hold: empty ones cost kernel memory, not the size limit."""
+    options = f"size={disk_bytes},nr_inodes={max(1024, min(disk_bytes // 4096, 65_536))}"
+    flags = MS_REMOUNT | MS_NOSUID | MS_NODEV
+    check(libc.mount(None, folder.encode(), None, flags, options.encode()), f"remount {folder}")
+
+
+def drop_privileges(uid: int | None) -> None:
+    """Give up all capabilities for good and, when started as root, the user and its groups.
+
+    `uid` None keeps the user: inside a user namespace there is no other. Raises OSError, or PermissionError
+    when the kernel still shows a capability.
+    """
+    last = int(_read("/proc/sys/kernel/cap_last_cap"))
+    for capability in range(last + 1):
+        libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+    if uid is not None:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    drop_capabilities()
+    status = dict(line.split(":\t", 1) for line in _read("/proc/self/status").splitlines() if ":\t" in line)
+    kept = [name for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb") if int(status[name], 16)]
+    if kept:
+        raise PermissionError(f"capabilities were kept in {' '.join(kept)}")
+
+
+def drop_capabilities() -> None:
+    """Empty the effective, permitted and inheritable sets of this process."""
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    check(libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
+
+
+def load_filter(program: bytes) -> None:
+    """Load the seccomp filter into this process and all that it starts."""
+    check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+    loaded = FilterProgram(len(program) // BPF_INSTRUCTION_BYTES, program)
+    check(libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(loaded), 0, 0), "seccomp")
+
+
+def set_rlimits(rlimits: dict[str, int]) -> None:
+    """Lower each resource limit, soft and hard."""
+    for name, wanted in rlimits.items():
+        number = getattr(resource, name)
+        hard = resource.getrlimit(number)[1]
+        value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(number, (value, value))
+
+
+def become_guest(setup: dict, program: bytes, failure: int) -> None:
+    """Turn into the guest's program. On failure says why on `failure` and ends."""
+    try:
+        os.setsid()
+        os.umask(0o077)
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")
+        # The pipes may sit on each other's final numbers: move them out of the way first.
+        pipes = [
+            fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in (setup["guest_read"], setup["guest_write"], failure)
+        ]
+        for final, fd in enumerate(pipes, start=3):
+            os.dup2(fd, final)
+        failure = 5
+        os.set_inheritable(failure, False)
+        os.closerange(6, 65_536)
+        set_rlimits(setup["rlimits"])
+        drop_privileges(setup["uid"])
+        load_filter(program)
+        os.execve(setup["argv"][0], setup["argv"], setup["environment"])  # noqa: S606
+    except BaseException as error:  # noqa: BLE001  whatever went wrong, no guest may run
+        os.write(failure, f"{type(error).__name__}: {error}".encode()[:2000])
+    os._exit(127)
+
+
+def start_guest(setup: dict, program: bytes) -> tuple[int, str]:
+    """Fork the guest: its process id, and what failed (empty when its program runs)."""
+    failed, failure = os.pipe()
+    guest = os.fork()
+    if guest == 0:
+        become_guest(setup, program, failure)
+    os.close(failure)
+    return guest, os.read(failed, 2000).decode(errors="replace")
+
+
+def retire(status: int, program: bytes) -> int:
+    """Keep nothing here that a guest could want: no descriptor but `status`, no privilege, no view inside."""
+    check(libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable")
+    nothing = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(nothing, fd)
+    os.dup2(status, 3)
+    os.closerange(4, 65_536)
+    drop_privileges(None)
+    load_filter(program)
+    return 3
+
+
+def main() -> None:
+    """Set up, start the guest, reap until it ends, report."""
+    setup = json.loads(sys.argv[1])
+    status = setup["status"]
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    check(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "death signal")
+    program = os.pread(setup["filter"], 1 << 20, 0)
+    for folder in setup["bounded_folders"]:
+        bound_inodes(folder, setup["disk_bytes"])
+    guest, failed = start_guest(setup, program)
+    if failed:
+        os.write(status, f"failed {failed}\n".encode())
+        return
+    status = retire(status, program)
+    os.write(status, b"started\n")
+    while True:
+        pid, ended = os.wait()
+        if pid == guest:
+            word = (
+                f"signalled {os.WTERMSIG(ended)}"
+                if os.WIFSIGNALED(ended)
+                else f"exited {os.WEXITSTATUS(ended)}"
+            )
+            os.write(status, f"{word}\n".encode())
+            return
+
+
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
+if __name__ == "__main__":
+    main()

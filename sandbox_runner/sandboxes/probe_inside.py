@@ -1,0 +1,146 @@
+"""What the probe runs inside a sandbox: tries each wall and prints, as JSON lines, what it found.
+
+Runs on the bare standard library, as a candidate would. The last line is followed by a stop signal to itself:
+whether the host can still end it punctually is the host's part of the proof.
+"""
+
+import errno
+import json
+import os
+import signal
+import socket
+import sys
+import time
+
+
+def say(**found: object) -> None:
+    """One finding, as one line."""
+    print(json.dumps(found), flush=True)
+
+
+def refusal(action: object) -> str:
+    """The name of the error that `action` raised, or `allowed`."""
+    try:
+        action()  # type: ignore[operator]
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, str(error.errno))
+    return "allowed"
+
+
+def identity() -> None:
+    """Who the guest is, and what privileges it has left."""
+    with open("/proc/self/status") as file:
+        status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    names = ("Uid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")
+    say(status={name: status[name].strip() for name in names}, processes=sorted(_numbers("/proc")))
+
+
+def files(canary: str) -> None:
+    """What of the file system can be read and written."""
+    say(
+        canary=refusal(lambda: os.open(canary, os.O_RDONLY)),
+        write={
+            path: refusal(lambda p=path: os.open(f"{p}/probe", os.O_WRONLY | os.O_CREAT))
+            for path in ("/", "/etc", "/usr/bin", "/dev")
+        },
+        bounded={path: fill(path) for path in ("/tmp", "/dev/shm")},  # noqa: S108
+    )
+
+
+def fill(folder: str) -> int:
+    """How many bytes fit into `folder`; everything is removed again."""
+    written = 0
+    path = os.path.join(folder, "fill")
+    try:
+        for number in range(1024):
+            with open(f"{path}{number}", "wb", buffering=0) as file:
+                written += file.write(bytes(1 << 18))
+    except OSError:
+        pass
+    for name in os.listdir(folder):
+        os.unlink(os.path.join(folder, name))
+    return written
+
+
+def network() -> None:
+    """Which socket families and interfaces there are."""
+    families = {
+        name: int(getattr(socket, name)) for name in ("AF_INET", "AF_INET6", "AF_NETLINK", "AF_PACKET")
+    }
+    with open("/proc/net/dev") as file:
+        interfaces = [line.partition(":")[0].strip() for line in file.readlines()[2:]]
+    say(
+        sockets={
+            name: refusal(lambda f=family: socket.socket(f, socket.SOCK_DGRAM))
+            for name, family in families.items()
+        },
+        interfaces=interfaces,
+    )
+
+
+def processes() -> None:
+    """How many children the pids limit lets through."""
+    children = []
+    try:
+        for _ in range(200):
+            child = os.fork()
+            if child == 0:
+                signal.pause()
+            children.append(child)
+    except OSError:
+        pass
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    say(children=len(children))
+
+
+def cpu(busy: int, seconds: float) -> None:
+    """Burn `busy` CPUs for `seconds`; the host compares the account with the quota."""
+    started, used = time.monotonic(), time.process_time()
+    for _ in range(busy - 1):
+        if os.fork() == 0:
+            _spin(started + seconds)
+            os._exit(0)
+    _spin(started + seconds)
+    for _ in range(busy - 1):
+        os.wait()
+    times = os.times()
+    spent = time.process_time() - used + times.children_user + times.children_system
+    say(cores=spent / (time.monotonic() - started))
+
+
+def memory(limit: int) -> None:
+    """Whether a child that takes twice the memory limit is killed."""
+    child = os.fork()
+    if child == 0:
+        held = bytearray(2 * limit)
+        held[::4096] = b"x" * len(held[::4096])
+        os._exit(0)
+    say(memory_child=os.waitpid(child, 0)[1])
+
+
+def _spin(until: float) -> None:
+    while time.monotonic() < until:
+        pass
+
+
+def _numbers(folder: str) -> list[int]:
+    return [int(name) for name in os.listdir(folder) if name.isdigit()]
+
+
+def main() -> None:
+    """Try everything once, then stand still."""
+    settings = json.loads(sys.argv[1])
+    identity()
+    files(settings["canary"])
+    network()
+    processes()
+    cpu(settings["busy"], 0.5)
+    memory(settings["memory_bytes"])
+    say(done=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+if __name__ == "__main__":
+    main()
