@@ -26,8 +26,10 @@ from sandbox_runner.channel import Lengths
 from sandbox_runner.conversation import Conversation
 from sandbox_runner.datasets.library import Library
 from sandbox_runner.datasets.splits import Split, open_split
+from sandbox_runner.limits import LimitWatch
 from sandbox_runner.phases import Phase
-from sandbox_runner.sandboxes.port import Sandbox, SandboxBackend, SandboxSpec, Usage
+from sandbox_runner.python_environment import guest_spec
+from sandbox_runner.sandboxes.port import Sandbox, SandboxBackend, Usage
 from sandbox_runner.scoring import (
     LOGIT_BYTES,
     LogitsNotFinite,
@@ -52,8 +54,6 @@ class Bench:
     backend: SandboxBackend
     library: Library
     environment_digest: str
-    guest_spec: Callable[..., SandboxSpec]
-    """(name, limits, threads, data_mounts) → the sandbox of one guest."""
 
 
 @dataclass(frozen=True)
@@ -106,17 +106,17 @@ class _Attempt:
         split = open_split(pack, spec.integrity, spec.split_key, spec.train_images, spec.scored_on)
         self._dataset_hash = split.content_hash
         name = f"{spec.attempt_id}-{spec.fence}".replace("_", "-")
-        sandbox = self._bench.backend.launch(
-            self._bench.guest_spec(name, spec.limits, spec.threads, split.mounts())
-        )
+        guest = guest_spec(name, spec.limits, spec.threads, split.mounts())
+        watch = LimitWatch(spec.limits)
+        sandbox = self._bench.backend.launch(guest)
         try:
-            self._supervise(sandbox, checked, split)
+            self._supervise(sandbox, watch, checked, split)
         finally:
             sandbox.close()
 
-    def _supervise(self, sandbox: Sandbox, checked: CheckedSource, split: Split) -> None:
+    def _supervise(self, sandbox: Sandbox, watch: LimitWatch, checked: CheckedSource, split: Split) -> None:
         """Hold the conversation; then read the accounting, which has the last word."""
-        conversation = Conversation(sandbox, self._spec.limits, self._cancelled, self._on_phase)
+        conversation = Conversation(sandbox, watch, self._cancelled, self._on_phase)
         answered: _Answered | None = None
         stop: Stop | None = None
         try:
@@ -124,9 +124,9 @@ class _Attempt:
                 answered = self._converse(guest, checked, split)
         except GuestStopped as stopped:
             stop = stopped.stop
-        elapsed, usage, ended = conversation.watch.elapsed_seconds, sandbox.usage(), sandbox.exit()
+        elapsed, usage, ended = watch.elapsed_seconds, sandbox.usage(), sandbox.exit()
         self._log = conversation.log.text()
-        stop = stop or conversation.watch.exceeded(Phase.FINISHING, usage)
+        stop = stop or watch.exceeded(Phase.FINISHING, usage)
         if stop is not None or answered is None:
             stop = stop or Stop(StopKind.EXITED)
             self.failure = failure_of(stop, conversation.phase, usage, ended, self._spec.limits, elapsed)

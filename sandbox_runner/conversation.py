@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Self
 
 from contracts.guest_wire import MAX_FAILURE_BYTES, FrameKind, encode_frame
-from contracts.measurements import Limits
 from sandbox_runner.channel import Frame, FrameMalformed, Inbox, Lengths, Outbox, read_available
 from sandbox_runner.limits import POLL_SECONDS, LimitWatch
 from sandbox_runner.phases import Phase
@@ -35,19 +34,16 @@ class Conversation:
     def __init__(
         self,
         sandbox: Sandbox,
-        limits: Limits,
+        watch: LimitWatch,
         cancelled: Event,
         on_phase: Callable[[Phase], None],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.log = BoundedLog()
-        self.watch = LimitWatch(limits, clock)
+        self.watch = watch
         self.phase = Phase.STARTING
         self._sandbox = sandbox
-        self._limits = limits
         self._cancelled = cancelled
         self._on_phase = on_phase
-        self._clock = clock
         self._selector = selectors.DefaultSelector()
         self._inbox = Inbox()
         self._outbox = Outbox()
@@ -117,8 +113,8 @@ class Conversation:
         """Say FINISH and wait a short while for the end; any further byte is surplus. Raises GuestStopped."""
         self.enter(Phase.FINISHING)
         self.send(FrameKind.FINISH)
-        deadline = self._clock() + FINISH_GRACE_SECONDS
-        while not self._ended and self._clock() < deadline:
+        deadline = time.monotonic() + FINISH_GRACE_SECONDS
+        while not self._ended and time.monotonic() < deadline:
             self.expect_silence()
             self._pump()
         if not self._ended:
@@ -135,7 +131,7 @@ class Conversation:
         """Wait for anything to happen, for one poll interval at most, and deal with it."""
         for key, _ in self._selector.select(POLL_SECONDS):
             key.data()
-        now = self._clock()
+        now = time.monotonic()
         if now >= self._next_poll:
             self._next_poll = now + POLL_SECONDS
             self._check()
@@ -149,7 +145,7 @@ class Conversation:
         exceeded = self.watch.exceeded(self.phase, self._sandbox.usage())
         if exceeded is not None:
             raise GuestStopped(exceeded)
-        if self._hung_up_at is not None and self._clock() - self._hung_up_at > HANG_UP_GRACE_SECONDS:
+        if self._hung_up_at is not None and time.monotonic() - self._hung_up_at > HANG_UP_GRACE_SECONDS:
             raise _malformed("the result channel was closed")
 
     def _settle(self) -> None:
@@ -174,7 +170,7 @@ class Conversation:
         if chunk:
             self._inbox.feed(chunk)
         elif chunk is not None:
-            self._hung_up_at = self._clock()
+            self._hung_up_at = time.monotonic()
             self._selector.unregister(self._sandbox.from_guest)
         return bool(chunk)
 
@@ -185,9 +181,8 @@ class Conversation:
             self.log.append(chunk)
         elif chunk is not None:
             self._selector.unregister(self._sandbox.output)
-        if self.log.total_bytes > self._limits.output_bytes:
-            printed = f"printed more than limits.output_bytes = {self._limits.output_bytes}"
-            raise GuestStopped(Stop(StopKind.OUTPUT, printed))
+        if self.log.total_bytes > self.watch.limits.output_bytes:
+            raise GuestStopped(self.watch.output_exceeded())
         return bool(chunk)
 
     def _write(self) -> None:

@@ -3,6 +3,7 @@
 Memory, processes and disk are walls that the sandbox itself puts up; here only their traces are read.
 """
 
+import time
 from collections.abc import Callable
 
 from contracts.measurements import Limits
@@ -15,10 +16,10 @@ POLL_SECONDS = 0.05
 
 
 class LimitWatch:
-    """Deadlines of one attempt, from its launch on. `clock` is monotonic, in seconds."""
+    """Deadlines of one attempt. Made at its launch; `clock` is monotonic, in seconds."""
 
-    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limits = limits
         self._clock = clock
         self._launched = clock()
         self._batch_sent: float | None = None
@@ -38,7 +39,7 @@ class LimitWatch:
 
     def exceeded(self, phase: Phase, usage: Usage) -> Stop | None:
         """The limit that is exceeded now, if any. The kernel's word comes before the clock's."""
-        limits, elapsed = self._limits, self.elapsed_seconds
+        limits, elapsed = self.limits, self.elapsed_seconds
         if usage.memory_limit_hits:
             return Stop(StopKind.MEMORY)
         if usage.cpu_seconds > limits.cpu_seconds:
@@ -55,3 +56,7 @@ class LimitWatch:
             slow = f"a batch took longer than limits.predict_batch_seconds = {limits.predict_batch_seconds:g}"
             return Stop(StopKind.PHASE_TIMEOUT, slow)
         return None
+
+    def output_exceeded(self) -> Stop:
+        """More was printed than is allowed."""
+        return Stop(StopKind.OUTPUT, f"printed more than limits.output_bytes = {self.limits.output_bytes}")

@@ -1,0 +1,26 @@
+"""Serve the sandbox runner: `python -m sandbox_runner`."""
+
+import uvicorn
+
+from contracts.addresses import parse_address
+from sandbox_runner.app import create_app
+from sandbox_runner.config import RunnerSettings
+
+SHUTDOWN_SECONDS = 3
+"""Waiting requests are cut off after this; attempts are killed and redelivered when their lease ends."""
+
+
+def main() -> None:
+    """Read the settings from the environment and serve until a signal."""
+    settings = RunnerSettings()
+    listen = parse_address(settings.runner_address).listen_options()
+    uvicorn.run(
+        create_app(settings),
+        log_level="warning",
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        **listen,  # type: ignore[arg-type]
+    )
+
+
+if __name__ == "__main__":
+    main()
