@@ -40,10 +40,10 @@ class SearchRequest:
     cycles: int = 3
     candidates_per_cycle: int = 8
     seed: int = 0
-    proposer: ProposerChoice = ProposerChoice()
+    proposer: ProposerChoice = field(default_factory=ProposerChoice)
     epochs: int = 1
     train_images: int | None = None
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     threads: int = 1
     device: str = "cpu"
     minimum_tier: IsolationTier = IsolationTier.NAMESPACES

@@ -1,0 +1,322 @@
+"""Searches on disk: accepted, listed, paused, resumed, cancelled, ended. The slots' steps are `slot_journal`.
+
+Every change is one transaction with its event. A terminal state is written once and never left.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import and_, func, select
+from sqlalchemy.orm import Session
+
+from contracts.jobs import BaselineNetwork
+from contracts.names import Integrity, SearchState, SlotState
+from contracts.source_rules import candidate_id
+from gateway.domain.search import (
+    SearchRecord,
+    SearchRequest,
+    count_funnel,
+    proposal_id,
+    public_split_key,
+)
+from gateway.infra.database import Database, utc_now
+from gateway.infra.evaluation_store import EvaluationStore
+from gateway.infra.events import append_event, signal_after_commit
+from gateway.infra.identifiers import new_id
+from gateway.infra.journalled_keys import search_split_key
+from gateway.infra.search_tables import CycleRow, FinalRow, SearchRow, SlotRow
+from gateway.infra.slot_rows import search_record, slot_record, stored_request
+from gateway.schemas.search_document import Document, candidate_document, cycle_document, search_document
+
+CONDUCTOR_TOPIC = "conductor"
+"""Signalled when there is a search to take up."""
+
+
+class SearchNotFound(Exception):
+    """No such search, or another tenant's."""
+
+
+class SearchStateConflict(Exception):
+    """The search is in a state that the request cannot change."""
+
+    def __init__(self, state: SearchState) -> None:
+        super().__init__(f"the search is {state.value}")
+        self.state = state
+
+
+def search_topic(search_id: str) -> str:
+    """The event topic of a search."""
+    return f"search:{search_id}"
+
+
+class SearchStore:
+    """Searches and what can be asked of them. Reads open their own snapshot."""
+
+    def __init__(self, database: Database, evaluations: EvaluationStore) -> None:
+        self.database = database
+        self._evaluations = evaluations
+
+    def create(
+        self,
+        session: Session,
+        tenant: str,
+        request: SearchRequest,
+        baselines: Iterable[BaselineNetwork],
+        classes: int | None,
+    ) -> str:
+        """Accept a search in the caller's transaction, its baselines already as cycle 0. Gives its id."""
+        if request.integrity is Integrity.STRICT:
+            key = search_split_key(session, tenant, request.dataset, request.seed)
+        else:
+            key = public_split_key(request.dataset, request.seed)
+        row = SearchRow(
+            id=new_id("se"),
+            tenant=tenant,
+            name=request.name,
+            state=SearchState.QUEUED,
+            request=stored_request(request),
+            classes=classes,
+            split_key=key,
+            cycle=0,
+            created_at=utc_now(),
+        )
+        session.add(row)
+        session.flush()
+        session.add(CycleRow(search_id=row.id, cycle=0, opened_at=utc_now()))
+        session.add_all(_baseline_slot(row.id, place, network) for place, network in enumerate(baselines))
+        append_event(session, search_topic(row.id), "state", {"state": row.state})
+        append_event(session, search_topic(row.id), "cycle_started", {"cycle": 0})
+        signal_after_commit(session, CONDUCTOR_TOPIC)
+        return row.id
+
+    def read(self, search_id: str, tenant: str | None = None) -> SearchRecord:
+        """One search. Raises SearchNotFound; another tenant's search is not found."""
+        with self.database.read() as session:
+            return search_record(_found(session, search_id, tenant))
+
+    def unfinished(self) -> list[SearchRecord]:
+        """Every search that the conductor has to drive, oldest first."""
+        with self.database.read() as session:
+            wanted = (SearchState.QUEUED, SearchState.RUNNING)
+            rows = session.scalars(
+                select(SearchRow).where(SearchRow.state.in_(wanted)).order_by(SearchRow.id)
+            )
+            return [search_record(row) for row in rows]
+
+    def document(self, search_id: str, tenant: str | None = None) -> Document:
+        """A search as JSON. Raises SearchNotFound."""
+        with self.database.read() as session:
+            return self.document_within(session, search_id, tenant)
+
+    def document_within(self, session: Session, search_id: str, tenant: str | None = None) -> Document:
+        """The same, in the caller's transaction."""
+        row = _found(session, search_id, tenant)
+        tallied = _tally(session, search_id)
+        best = session.scalars(
+            select(SlotRow)
+            .where(SlotRow.search_id == search_id, SlotRow.state == SlotState.JUDGED)
+            .where(SlotRow.plausible.is_(True))
+            .order_by(SlotRow.accuracy.desc(), SlotRow.cycle, SlotRow.slot)
+            .limit(1)
+        ).first()
+        proposed: Counter[tuple[SlotState, bool]] = Counter()
+        for (cycle, state, elite), count in tallied.items():
+            if cycle > 0:
+                proposed[state, elite] += count
+        return search_document(
+            search_record(row),
+            count_funnel(proposed),
+            sum(count for (_, state, _), count in tallied.items() if state.is_final),
+            None if best is None else slot_record(best),
+        )
+
+    def page(self, tenant: str, limit: int, before: str | None) -> tuple[list[Document], str | None]:
+        """A tenant's searches, newest first, and the cursor of the next page."""
+        with self.database.read() as session:
+            query = select(SearchRow.id).where(SearchRow.tenant == tenant).order_by(SearchRow.id.desc())
+            if before is not None:
+                query = query.where(SearchRow.id < before)
+            found = list(session.scalars(query.limit(limit + 1)))
+            items = [self.document_within(session, search_id) for search_id in found[:limit]]
+            return items, found[limit - 1] if len(found) > limit else None
+
+    def cycles(self, search_id: str, tenant: str | None = None) -> list[Document]:
+        """Every opened cycle of a search as JSON. Raises SearchNotFound."""
+        with self.database.read() as session:
+            search = _found(session, search_id, tenant)
+            tallied = _tally(session, search_id)
+            scores = {
+                cycle: (best, mean)
+                for cycle, best, mean in session.execute(
+                    select(SlotRow.cycle, func.max(SlotRow.accuracy), func.avg(SlotRow.accuracy))
+                    .where(SlotRow.search_id == search_id)
+                    .group_by(SlotRow.cycle)
+                )
+            }
+            failures = _failures(session, search_id)
+            opened = session.scalars(
+                select(CycleRow).where(CycleRow.search_id == search_id).order_by(CycleRow.cycle)
+            )
+            return [
+                cycle_document(
+                    row.cycle,
+                    "finished" if row.closed_at else search.state,
+                    count_funnel({key[1:]: n for key, n in tallied.items() if key[0] == row.cycle}),
+                    *scores.get(row.cycle, (None, None)),
+                    failures.get(row.cycle, {}),
+                )
+                for row in opened
+            ]
+
+    def candidates(
+        self,
+        search_id: str,
+        tenant: str | None = None,
+        *,
+        cycle: int | None = None,
+        state: SlotState | None = None,
+        elite: bool = False,
+        limit: int = 10_000,
+        after: str | None = None,
+    ) -> tuple[list[Document], str | None]:
+        """Candidates as JSON in slot order, elites best first, and the next cursor. Raises SearchNotFound."""
+        with self.database.read() as session:
+            record = search_record(_found(session, search_id, tenant))
+            query = select(SlotRow).where(SlotRow.search_id == search_id)
+            if cycle is not None:
+                query = query.where(SlotRow.cycle == cycle)
+            if state is not None:
+                query = query.where(SlotRow.state == state)
+            if after is not None:
+                query = query.where(SlotRow.proposal_id > after)
+            if elite:
+                query = query.where(SlotRow.elite).order_by(SlotRow.accuracy.desc())
+            rows = list(session.scalars(query.order_by(SlotRow.proposal_id).limit(limit + 1)))
+            items = [
+                candidate_document(slot_record(row), revealed=record.reveals(row.proposal_id))
+                for row in rows[:limit]
+            ]
+            return items, rows[limit - 1].proposal_id if len(rows) > limit else None
+
+    def candidate(self, search_id: str, wanted: str, tenant: str | None = None) -> Document | None:
+        """One candidate as JSON with its long texts, or None. Raises SearchNotFound."""
+        with self.database.read() as session:
+            record = search_record(_found(session, search_id, tenant))
+            row = session.get(SlotRow, wanted)
+            if row is None or row.search_id != search_id:
+                return None
+            document = candidate_document(slot_record(row), revealed=record.reveals(wanted))
+            return document | {"source": row.source, "raw_proposal": row.raw_proposal}
+
+    def pause(self, search_id: str, tenant: str | None = None) -> None:
+        """Stop taking steps; evaluations already submitted run on. Raises SearchStateConflict once ended."""
+        with self.database.write() as session:
+            row = _open(session, search_id, tenant)
+            _change(session, row, SearchState.PAUSED)
+
+    def resume(self, search_id: str, tenant: str | None = None) -> None:
+        """Take steps again; nothing changes for a search that does. Raises SearchStateConflict once ended."""
+        with self.database.write() as session:
+            row = _open(session, search_id, tenant)
+            if row.state == SearchState.PAUSED:
+                _change(session, row, SearchState.QUEUED)
+                signal_after_commit(session, CONDUCTOR_TOPIC)
+
+    def cancel(self, search_id: str, tenant: str | None = None) -> None:
+        """End a search and its open evaluations. Raises SearchStateConflict when it ended otherwise."""
+        with self.database.write() as session:
+            row = _found(session, search_id, tenant, locked=True)
+            if row.state == SearchState.CANCELLED:
+                return
+            if SearchState(row.state).is_terminal:
+                raise SearchStateConflict(SearchState(row.state))
+            for evaluation_id in _evaluations_of(session, search_id):
+                self._evaluations.cancel(session, evaluation_id)
+            end_search(session, row, SearchState.CANCELLED)
+
+
+def end_search(
+    session: Session,
+    row: SearchRow,
+    state: SearchState,
+    *,
+    failure: str | None = None,
+    final: dict[str, Any] | None = None,
+) -> None:
+    """Write the one terminal state of a search, in the caller's transaction."""
+    row.finished_at = utc_now()
+    row.failure = failure
+    row.final = final
+    _change(session, row, state)
+    append_event(session, search_topic(row.id), "finished", {"state": row.state, "failure": failure})
+
+
+def _change(session: Session, row: SearchRow, state: SearchState) -> None:
+    if row.state == state:
+        return
+    row.state = state
+    row.waiting_for = None
+    append_event(session, search_topic(row.id), "state", {"state": row.state})
+
+
+def _found(session: Session, search_id: str, tenant: str | None, *, locked: bool = False) -> SearchRow:
+    row = session.get(SearchRow, search_id, with_for_update=locked or None)
+    if row is None or (tenant is not None and row.tenant != tenant):
+        raise SearchNotFound(search_id)
+    return row
+
+
+def _open(session: Session, search_id: str, tenant: str | None) -> SearchRow:
+    row = _found(session, search_id, tenant, locked=True)
+    if SearchState(row.state).is_terminal:
+        raise SearchStateConflict(SearchState(row.state))
+    return row
+
+
+def _baseline_slot(search_id: str, place: int, network: BaselineNetwork) -> SlotRow:
+    name = proposal_id(search_id, 0, place)
+    return SlotRow(
+        proposal_id=name,
+        search_id=search_id,
+        cycle=0,
+        slot=place,
+        state=SlotState.APPLIED,
+        name=network.name,
+        root_id=name,
+        family=network.family,
+        hyperparameters=dict(network.hyperparameters),
+        summary=network.description,
+        source=network.source,
+        candidate_id=candidate_id(network.source),
+    )
+
+
+def _tally(session: Session, search_id: str) -> dict[tuple[int, SlotState, bool], int]:
+    rows = session.execute(
+        select(SlotRow.cycle, SlotRow.state, SlotRow.elite, func.count())
+        .where(SlotRow.search_id == search_id)
+        .group_by(SlotRow.cycle, SlotRow.state, SlotRow.elite)
+    )
+    return {(cycle, SlotState(state), elite): count for cycle, state, elite, count in rows}
+
+
+def _failures(session: Session, search_id: str) -> Mapping[int, dict[str, int]]:
+    found: dict[int, dict[str, int]] = {}
+    rows = session.execute(
+        select(SlotRow.cycle, SlotRow.failure_reason, func.count())
+        .where(and_(SlotRow.search_id == search_id, SlotRow.failure_reason.is_not(None)))
+        .group_by(SlotRow.cycle, SlotRow.failure_reason)
+        .order_by(SlotRow.failure_reason)
+    )
+    for cycle, reason, count in rows:
+        found.setdefault(cycle, {})[str(reason)] = count
+    return found
+
+
+def _evaluations_of(session: Session, search_id: str) -> list[str]:
+    slots = select(SlotRow.evaluation_id).where(
+        SlotRow.search_id == search_id, SlotRow.state == SlotState.EVALUATING
+    )
+    finals = select(FinalRow.evaluation_id).where(FinalRow.search_id == search_id)
+    return [name for name in (*session.scalars(slots), *session.scalars(finals)) if name is not None]

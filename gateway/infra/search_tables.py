@@ -1,0 +1,92 @@
+"""Tables of searches, cycles, slots and finals. Evaluations have theirs in `tables`."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gateway.infra.database import Base, UtcTime
+
+
+class SearchRow(Base):
+    """One search: what was asked, how far it is, how it ended."""
+
+    __tablename__ = "searches"
+    __table_args__ = (Index("ix_searches_tenant_id", "tenant", "id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(120))
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    request: Mapped[dict[str, Any]] = mapped_column(JSON)
+    classes: Mapped[int | None]
+    split_key: Mapped[str] = mapped_column(String(64))
+    cycle: Mapped[int] = mapped_column(default=0)
+    waiting_for: Mapped[str | None] = mapped_column(String(600))
+    failure: Mapped[str | None] = mapped_column(Text)
+    final: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class CycleRow(Base):
+    """One opened cycle of a search."""
+
+    __tablename__ = "cycles"
+
+    search_id: Mapped[str] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True)
+    cycle: Mapped[int] = mapped_column(primary_key=True)
+    opened_at: Mapped[datetime] = mapped_column(UtcTime)
+    closed_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class SlotRow(Base):
+    """One slot. Its place (search, cycle, slot) is unique, so no slot can be counted twice."""
+
+    __tablename__ = "slots"
+    __table_args__ = (UniqueConstraint("search_id", "cycle", "slot"),)
+
+    proposal_id: Mapped[str] = mapped_column(String(60), primary_key=True)
+    search_id: Mapped[str] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"))
+    cycle: Mapped[int]
+    slot: Mapped[int]
+    state: Mapped[str] = mapped_column(String(16))
+    name: Mapped[str] = mapped_column(String(120))
+    root_id: Mapped[str] = mapped_column(String(60))
+    family: Mapped[str] = mapped_column(String(120))
+    parent_id: Mapped[str | None] = mapped_column(String(60))
+    parent_name: Mapped[str | None] = mapped_column(String(120))
+    hyperparameters: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    summary: Mapped[str] = mapped_column(Text, default="")
+    raw_proposal: Mapped[str | None] = mapped_column(Text, deferred=True)
+    delta: Mapped[str | None] = mapped_column(Text)
+    source: Mapped[str | None] = mapped_column(Text, deferred=True)
+    candidate_id: Mapped[str | None] = mapped_column(String(64))
+    failure: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    failure_reason: Mapped[str | None] = mapped_column(String(40))
+    duplicate_of: Mapped[str | None] = mapped_column(String(60))
+    evaluation_id: Mapped[str | None] = mapped_column(String(40), index=True)
+    admitted: Mapped[bool] = mapped_column(default=False)
+    accuracy: Mapped[float | None]
+    accuracy_standard_error: Mapped[float | None]
+    audit_accuracy: Mapped[float | None]
+    cpu_seconds: Mapped[float | None]
+    peak_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    claimed_parameters: Mapped[int | None] = mapped_column(BigInteger)
+    plausible: Mapped[bool | None]
+    elite: Mapped[bool] = mapped_column(default=False)
+    step_errors: Mapped[int] = mapped_column(default=0)
+
+
+class FinalRow(Base):
+    """One re-measurement of a finalist on a fresh seed."""
+
+    __tablename__ = "finals"
+
+    search_id: Mapped[str] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True)
+    proposal_id: Mapped[str] = mapped_column(String(60), primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True)
+    seed: Mapped[int]
+    evaluation_id: Mapped[str] = mapped_column(String(40), index=True)

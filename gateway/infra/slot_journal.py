@@ -1,0 +1,312 @@
+"""The conductor's journal: every step of a slot is one transaction, with its event, on disk before the next.
+
+A step is kept only while its search is running, and only from the state that it starts from. So a step
+that is repeated after a crash changes nothing, and a cancelled search takes no further step. Only the
+conductor's thread of a search calls this; people's requests go through `search_store`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from contracts.jobs import Proposal
+from contracts.names import EvaluationState, SearchState, SlotState
+from contracts.source_rules import candidate_id
+from gateway.domain.candidate import Slot, SlotFailure
+from gateway.domain.evaluation import EvaluationRecord, EvaluationRequest
+from gateway.domain.judging import Verdict
+from gateway.domain.search import SearchRecord, proposal_id
+from gateway.infra.database import Database, utc_now
+from gateway.infra.evaluation_store import EvaluationStore
+from gateway.infra.events import append_event
+from gateway.infra.search_store import end_search, search_topic
+from gateway.infra.search_tables import CycleRow, FinalRow, SearchRow, SlotRow
+from gateway.infra.slot_rows import search_record, slot_record, storable, write_end, write_verdict
+from gateway.infra.tables import EvaluationRow
+from gateway.schemas.search_document import Document, candidate_document
+
+_TERMINAL = tuple(state.value for state in EvaluationState if state.is_terminal)
+
+
+class SearchNotRunning(Exception):
+    """The search was paused, cancelled or ended: take no further step."""
+
+
+@dataclass(frozen=True)
+class FinalRun:
+    """One re-measurement of a finalist. `evaluation` carries the sealed half."""
+
+    proposal_id: str
+    seed: int
+    evaluation: EvaluationRecord
+
+
+class SlotJournal:
+    """Steps of one search. Every step raises SearchNotRunning unless the search is running."""
+
+    def __init__(self, database: Database, evaluations: EvaluationStore, search_id: str) -> None:
+        self._database = database
+        self._evaluations = evaluations
+        self._search_id = search_id
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def search(self) -> SearchRecord:
+        """The search as it stands."""
+        with self._database.read() as session:
+            return search_record(session.get_one(SearchRow, self._search_id))
+
+    def slots(self, cycle: int | None = None) -> list[Slot]:
+        """The slots of a cycle, or of all, in slot order."""
+        with self._database.read() as session:
+            query = select(SlotRow).where(SlotRow.search_id == self._search_id)
+            if cycle is not None:
+                query = query.where(SlotRow.cycle == cycle)
+            return [slot_record(row) for row in session.scalars(query.order_by(SlotRow.cycle, SlotRow.slot))]
+
+    def source(self, wanted: str) -> str:
+        """The architecture source of a slot. Raises LookupError where there is none (yet)."""
+        with self._database.read() as session:
+            found = session.scalar(select(SlotRow.source).where(SlotRow.proposal_id == wanted))
+        if found is None:
+            raise LookupError(f"{wanted} has no source")
+        return found
+
+    def raw_proposal(self, wanted: str) -> str:
+        """What the proposer answered for a slot, as it came."""
+        with self._database.read() as session:
+            return session.scalar(select(SlotRow.raw_proposal).where(SlotRow.proposal_id == wanted)) or ""
+
+    def admitted_count(self) -> int:
+        """How many architectures the novelty filter must know."""
+        with self._database.read() as session:
+            query = select(func.count()).where(SlotRow.search_id == self._search_id, SlotRow.admitted)
+            return session.scalar(query) or 0
+
+    def admitted(self) -> list[Slot]:
+        """The slots whose architectures the novelty filter must know, in slot order."""
+        return [slot for slot in self.slots() if slot.admitted]
+
+    def ended_evaluations(self) -> dict[str, EvaluationRecord]:
+        """By proposal id, the evaluations that have ended while their slot still waits for them."""
+        with self._database.read() as session:
+            waiting = session.execute(
+                select(SlotRow.proposal_id, SlotRow.evaluation_id)
+                .join(EvaluationRow, EvaluationRow.id == SlotRow.evaluation_id)
+                .where(
+                    SlotRow.search_id == self._search_id,
+                    SlotRow.state == SlotState.EVALUATING,
+                    EvaluationRow.state.in_(_TERMINAL),
+                )
+                .order_by(SlotRow.cycle, SlotRow.slot)
+            ).all()
+            return {row.proposal_id: self._evaluations.read_in(session, row.evaluation_id) for row in waiting}
+
+    def final_runs(self) -> list[FinalRun]:
+        """The finals in the order of their seeds; empty until they are opened."""
+        with self._database.read() as session:
+            rows = session.scalars(
+                select(FinalRow).where(FinalRow.search_id == self._search_id).order_by(FinalRow.place)
+            ).all()
+            return [
+                FinalRun(row.proposal_id, row.seed, self._evaluations.read_in(session, row.evaluation_id))
+                for row in rows
+            ]
+
+    # --- steps of the search -----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Queued becomes running. Raises SearchNotRunning when it is neither."""
+        with self._database.write() as session:
+            row = session.get_one(SearchRow, self._search_id, with_for_update=True)
+            if row.state == SearchState.QUEUED:
+                row.state = SearchState.RUNNING
+                row.started_at = row.started_at or utc_now()
+                append_event(session, search_topic(row.id), "state", {"state": row.state})
+            elif row.state != SearchState.RUNNING:
+                raise SearchNotRunning(row.state)
+
+    def open_cycle(self, cycle: int, parents: Sequence[Slot]) -> None:
+        """Lay out the slots of a cycle, each with its parent. A cycle that is open stays as it is."""
+        with self._step() as (session, row):
+            if session.get(CycleRow, (row.id, cycle)) is not None:
+                return
+            session.add(CycleRow(search_id=row.id, cycle=cycle, opened_at=utc_now()))
+            session.add_all(_child_slot(row.id, cycle, place, parent) for place, parent in enumerate(parents))
+            row.cycle = cycle
+            self._log(session, "cycle_started", {"cycle": cycle})
+
+    def close_cycle(self, cycle: int, elites: Iterable[str]) -> None:
+        """End a cycle and mark who is elite now, by proposal id. A closed cycle stays as it is."""
+        wanted = set(elites)
+        with self._step() as (session, row):
+            opened = session.get_one(CycleRow, (row.id, cycle))
+            if opened.closed_at is not None:
+                return
+            opened.closed_at = utc_now()
+            judged = select(SlotRow).where(
+                SlotRow.search_id == row.id, SlotRow.elite | SlotRow.proposal_id.in_(wanted)
+            )
+            for slot in session.scalars(judged):
+                slot.elite = slot.proposal_id in wanted
+            self._log(session, "cycle_finished", {"cycle": cycle, "elites": sorted(wanted)})
+
+    def open_finals(self, runs: Sequence[tuple[str, int, EvaluationRequest]]) -> None:
+        """Submit the finals, given as (proposal id, seed, request). Finals that are open stay as they are."""
+        with self._step() as (session, row):
+            for place, (finalist, seed, request) in enumerate(runs):
+                if session.get(FinalRow, (row.id, finalist, place)) is not None:
+                    continue
+                evaluation = self._submit(session, row, request, f"{finalist}-final-{place:03d}")
+                session.add(
+                    FinalRow(
+                        search_id=row.id,
+                        proposal_id=finalist,
+                        place=place,
+                        seed=seed,
+                        evaluation_id=evaluation,
+                    )
+                )
+            self._log(session, "finals_started", {"seeds": sorted({seed for _, seed, _ in runs})})
+
+    def succeed(self, final: Document | None) -> None:
+        """End the search with its final comparison, or with none when no candidate could win."""
+        with self._step() as (session, row):
+            end_search(session, row, SearchState.SUCCEEDED, final=final)
+
+    def fail(self, message: str) -> None:
+        """End the search with a reason for people."""
+        with self._step() as (session, row):
+            end_search(session, row, SearchState.FAILED, failure=storable(message, 4000))
+
+    def wait_for(self, reason: str | None) -> None:
+        """Say what the search waits for, or that it waits no longer. Logged when it changes."""
+        with self._step() as (session, row):
+            if row.waiting_for != (reason := reason and storable(reason, 500)):
+                row.waiting_for = reason
+                self._log(session, "state", {"state": row.state, "waiting_for": reason})
+
+    # --- steps of a slot -----------------------------------------------------------------------------
+
+    def record_proposal(self, slot: Slot, proposal: Proposal, failure: SlotFailure | None) -> Slot:
+        """Pending becomes proposed, or refused at once with the failure of a proposer that found nothing."""
+        with self._slot_step(slot, SlotState.PENDING) as row:
+            if row is not None:
+                row.raw_proposal = storable(proposal.delta)
+                row.summary = storable(proposal.summary, 500)
+                row.state = SlotState.PROPOSED
+                if failure is not None:
+                    write_end(row, SlotState.REFUSED, failure)
+        return self._again(slot)
+
+    def record_applied(self, slot: Slot, source: str, canonical_delta: str) -> Slot:
+        """Proposed becomes applied."""
+        with self._slot_step(slot, SlotState.PROPOSED) as row:
+            if row is not None:
+                row.source = source
+                row.delta = storable(canonical_delta)
+                row.candidate_id = candidate_id(source)
+                row.state = SlotState.APPLIED
+        return self._again(slot)
+
+    def record_novel(self, slot: Slot) -> Slot:
+        """Applied becomes novel: from now on the filter must know it."""
+        with self._slot_step(slot, SlotState.APPLIED) as row:
+            if row is not None:
+                row.admitted = True
+                row.state = SlotState.NOVEL
+        return self._again(slot)
+
+    def record_end(
+        self, slot: Slot, state: SlotState, failure: SlotFailure | None, duplicate_of: str | None = None
+    ) -> Slot:
+        """The slot ends here, before it is evaluated: refused, duplicate or lost."""
+        with self._slot_step(slot, slot.state) as row:
+            if row is not None:
+                write_end(row, state, failure)
+                row.duplicate_of = duplicate_of
+        return self._again(slot)
+
+    def submit(self, slot: Slot, request: EvaluationRequest) -> Slot:
+        """Novel becomes evaluating: the evaluation and the slot that waits for it are one transaction."""
+        with self._step() as (session, search):
+            row = session.get_one(SlotRow, slot.proposal_id)
+            if row.state == SlotState.NOVEL:
+                row.evaluation_id = self._submit(session, search, request, slot.proposal_id)
+                row.state = SlotState.EVALUATING
+                self._log_slot(session, row)
+        return self._again(slot)
+
+    def settle(self, slot: Slot, verdict: Verdict) -> Slot:
+        """Evaluating ends with its verdict."""
+        with self._slot_step(slot, SlotState.EVALUATING) as row:
+            if row is not None:
+                write_verdict(row, verdict)
+        return self._again(slot)
+
+    def count_errors(self, slots: Iterable[Slot]) -> None:
+        """A service failed in a step of these slots."""
+        with self._step() as (session, _):
+            for slot in slots:
+                session.get_one(SlotRow, slot.proposal_id).step_errors += 1
+
+    # --- how ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _step(self) -> Iterator[tuple[Session, SearchRow]]:
+        with self._database.write() as session:
+            row = session.get_one(SearchRow, self._search_id, with_for_update=True)
+            if row.state != SearchState.RUNNING:
+                raise SearchNotRunning(row.state)
+            yield session, row
+
+    @contextmanager
+    def _slot_step(self, slot: Slot, expected: SlotState) -> Iterator[SlotRow | None]:
+        """The slot's row, or None when an earlier try has taken this step already."""
+        with self._step() as (session, _):
+            row = session.get_one(SlotRow, slot.proposal_id)
+            if row.state != expected:
+                yield None
+                return
+            yield row
+            self._log_slot(session, row)
+
+    def _again(self, slot: Slot) -> Slot:
+        with self._database.read() as session:
+            return slot_record(session.get_one(SlotRow, slot.proposal_id))
+
+    def _submit(self, session: Session, row: SearchRow, request: EvaluationRequest, origin_key: str) -> str:
+        return self._evaluations.submit(
+            session,
+            request,
+            tenant=row.tenant,
+            origin_key=origin_key,
+            search_id=row.id,
+            split_key=row.split_key,
+        )
+
+    def _log(self, session: Session, event_type: str, data: Mapping[str, object]) -> None:
+        append_event(session, search_topic(self._search_id), event_type, dict(data))
+
+    def _log_slot(self, session: Session, row: SlotRow) -> None:
+        # The delta stays out: a follower reads it from the candidate, and the log stays small.
+        self._log(session, "slot", candidate_document(slot_record(row)) | {"delta": None})
+
+
+def _child_slot(search_id: str, cycle: int, place: int, parent: Slot) -> SlotRow:
+    return SlotRow(
+        proposal_id=proposal_id(search_id, cycle, place),
+        search_id=search_id,
+        cycle=cycle,
+        slot=place,
+        state=SlotState.PENDING,
+        name=f"c{cycle:03d}-s{place:03d}",
+        root_id=parent.root_id,
+        family=parent.family,
+        parent_id=parent.proposal_id,
+        parent_name=parent.name,
+        hyperparameters=dict(parent.hyperparameters),
+    )

@@ -1,0 +1,106 @@
+"""Between rows and the domain's words: how searches and slots are written down and read back."""
+
+from dataclasses import asdict
+from typing import Any
+
+from contracts.measurements import Limits
+from contracts.names import Integrity, IsolationTier, SearchState, SlotState
+from gateway.domain.candidate import Score, Slot, SlotFailure
+from gateway.domain.judging import Verdict
+from gateway.domain.search import ProposerChoice, SearchRecord, SearchRequest
+from gateway.infra.search_tables import SearchRow, SlotRow
+
+
+def stored_request(request: SearchRequest) -> dict[str, Any]:
+    """A search request as its JSON column."""
+    return asdict(request) | {"baselines": list(request.baselines)}
+
+
+def search_record(row: SearchRow) -> SearchRecord:
+    """A search as the domain knows it."""
+    fields = dict(row.request)
+    request = SearchRequest(
+        baselines=tuple(fields.pop("baselines")),
+        proposer=ProposerChoice(**fields.pop("proposer")),
+        limits=Limits(**fields.pop("limits")),
+        minimum_tier=IsolationTier(fields.pop("minimum_tier")),
+        integrity=Integrity(fields.pop("integrity")),
+        **fields,
+    )
+    return SearchRecord(
+        id=row.id,
+        tenant=row.tenant,
+        request=request,
+        state=SearchState(row.state),
+        cycle=row.cycle,
+        classes=row.classes,
+        waiting_for=row.waiting_for,
+        failure=row.failure,
+        final=row.final,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def slot_record(row: SlotRow) -> Slot:
+    """A slot as the domain knows it, without its long texts."""
+    return Slot(
+        proposal_id=row.proposal_id,
+        search_id=row.search_id,
+        cycle=row.cycle,
+        slot=row.slot,
+        state=SlotState(row.state),
+        name=row.name,
+        root_id=row.root_id,
+        family=row.family,
+        parent_id=row.parent_id,
+        parent_name=row.parent_name,
+        hyperparameters=row.hyperparameters,
+        summary=row.summary,
+        delta=row.delta,
+        candidate_id=row.candidate_id,
+        failure=None if row.failure is None else SlotFailure(**row.failure),
+        duplicate_of=row.duplicate_of,
+        evaluation_id=row.evaluation_id,
+        admitted=row.admitted,
+        score=_score(row),
+        elite=row.elite,
+        step_errors=row.step_errors,
+    )
+
+
+def _score(row: SlotRow) -> Score | None:
+    if row.accuracy is None:
+        return None
+    return Score(
+        accuracy=row.accuracy,
+        accuracy_standard_error=row.accuracy_standard_error or 0.0,
+        audit_accuracy=row.audit_accuracy,
+        cpu_seconds=row.cpu_seconds or 0.0,
+        peak_memory_bytes=row.peak_memory_bytes or 0,
+        claimed_parameters=row.claimed_parameters,
+        plausible=bool(row.plausible),
+    )
+
+
+def write_verdict(row: SlotRow, verdict: Verdict) -> None:
+    """End a slot with its verdict."""
+    write_end(row, verdict.state, verdict.failure)
+    if verdict.score is not None:
+        for name, value in asdict(verdict.score).items():
+            setattr(row, name, value)
+
+
+def write_end(row: SlotRow, state: SlotState, failure: SlotFailure | None) -> None:
+    """End a slot with or without a failure."""
+    row.state = state
+    if failure is not None:
+        row.failure = asdict(failure) | {"message": storable(failure.message, 4000)}
+        row.failure_reason = failure.reason
+
+
+def storable(text: str, limit: int | None = None) -> str:
+    """Text that every database takes: no NUL, no lone surrogates, at most `limit` characters."""
+    clean = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    return clean if limit is None or len(clean) <= limit else clean[: limit - 1] + "…"

@@ -1,0 +1,1 @@
+"""Drives searches: the steps of a cycle, the finals, and the threads that take them."""

@@ -1,0 +1,139 @@
+"""Drives every unfinished search of the gateway, each in a thread of this process.
+
+A thread holds nothing that the journal does not: it can be killed at any step. There is one conductor
+for a database. Searches beyond `CONCURRENT_SEARCHES` wait, oldest first.
+"""
+
+import logging
+import threading
+import time
+
+from gateway.infra.evaluation_transitions import search_evaluations_topic
+from gateway.infra.search_store import CONDUCTOR_TOPIC, search_topic
+from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
+from gateway.infra.slot_journal import SearchNotRunning, SlotJournal
+from gateway.loop.search_run import SearchRun
+from gateway.services import Services
+
+CONCURRENT_SEARCHES = 16
+LOOK_AROUND_SECONDS = 5.0
+"""Even without a signal, the conductor and its searches look around this often."""
+FIRST_DELAY_SECONDS = 0.5
+LONGEST_DELAY_SECONDS = 15.0
+UNEXPECTED_ERRORS = 10
+"""A search fails after this many errors in a row that nobody foresaw."""
+STOP_SECONDS = 5.0
+"""How long `stop` waits for steps in flight; those cut off are taken again at the next start."""
+
+logger = logging.getLogger(__name__)
+
+
+class Conductor:
+    """Started and stopped with the gateway."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._signals = services.database.signals
+        self._stopping = threading.Event()
+        self._supervisor = threading.Thread(target=self._supervise, name="conductor", daemon=True)
+        self._drivers: dict[str, threading.Thread] = {}
+
+    def start(self) -> None:
+        """Take up every unfinished search, and each new one from now on."""
+        self._supervisor.start()
+
+    def stop(self) -> None:
+        """Let every search rest where it stands. Returns within about `STOP_SECONDS`."""
+        self._stopping.set()
+        drivers = dict(self._drivers)
+        self._signals.publish([CONDUCTOR_TOPIC, *(search_topic(name) for name in drivers)])
+        deadline = time.monotonic() + STOP_SECONDS
+        for thread in (self._supervisor, *drivers.values()):
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _supervise(self) -> None:
+        with self._signals.in_thread(CONDUCTOR_TOPIC) as bell:
+            while not self._stopping.is_set():
+                bell.clear()
+                try:
+                    self._launch_drivers()
+                except Exception:
+                    logger.exception("could not look for searches to take up; trying again")
+                bell.wait(LOOK_AROUND_SECONDS)
+
+    def _launch_drivers(self) -> None:
+        self._drivers = {name: thread for name, thread in self._drivers.items() if thread.is_alive()}
+        for search in self._services.searches.unfinished():
+            if len(self._drivers) >= CONCURRENT_SEARCHES or self._stopping.is_set():
+                return
+            if search.id not in self._drivers:
+                thread = threading.Thread(
+                    target=self._drive, args=(search.id,), name=f"search {search.id}", daemon=True
+                )
+                self._drivers[search.id] = thread
+                thread.start()
+
+    def _drive(self, search_id: str) -> None:
+        services = self._services
+        journal = SlotJournal(services.database, services.evaluations, search_id)
+        run = SearchRun(journal, services.generator, services.filter)
+        bell = threading.Event()
+        try:
+            with (
+                self._signals.subscribe(search_topic(search_id), bell.set),
+                self._signals.subscribe(search_evaluations_topic(search_id), bell.set),
+            ):
+                self._advance_to_the_end(run, journal, bell)
+        except SearchNotRunning:
+            logger.info("search %s rests", search_id)
+        except Exception:
+            logger.exception("search %s stopped; it is taken up again", search_id)
+            self._stopping.wait(LONGEST_DELAY_SECONDS)
+        finally:
+            self._signals.publish([CONDUCTOR_TOPIC])
+
+    def _advance_to_the_end(self, run: SearchRun, journal: SlotJournal, bell: threading.Event) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            bell.clear()
+            try:
+                if run.advance():
+                    return
+                journal.wait_for(None)
+                failures = 0
+            except SearchNotRunning:
+                raise
+            except ServiceUnavailable as error:
+                failures += 1
+                self._wait_for_service(journal, error, failures)
+                continue
+            except ServiceRefused as error:
+                journal.fail(f"The {error.service} refuses what this search asks of it: {error}")
+                return
+            except Exception as error:
+                failures += 1
+                logger.exception("an unexpected error in a search; trying again")
+                if failures >= UNEXPECTED_ERRORS:
+                    journal.fail(f"The platform failed {failures} times in a row: {type(error).__name__}.")
+                    return
+                self._stopping.wait(_delay(failures))
+                continue
+            bell.wait(LOOK_AROUND_SECONDS)
+
+    def _wait_for_service(self, journal: SlotJournal, error: ServiceUnavailable, failures: int) -> None:
+        """Wait, longer with every failure in a row, until the service says that it is ready."""
+        client = self._services.filter if error.service == "filter" else self._services.generator
+        reason = str(error)
+        while True:
+            journal.wait_for(reason)
+            if self._stopping.wait(_delay(failures)):
+                return
+            problems = client.readiness_problems()
+            if not problems:
+                return
+            reason = "; ".join(problems)
+            failures += 1
+
+
+def _delay(failures: int) -> float:
+    return float(min(FIRST_DELAY_SECONDS * 2 ** min(failures - 1, 10), LONGEST_DELAY_SECONDS))

@@ -1,0 +1,208 @@
+"""One cycle of a search, step by step: propose, apply, screen, evaluate, judge (arXiv 2605.04903).
+
+Cycle 0 evaluates the baselines themselves. Every step is on disk before the next one starts, so `advance`
+may be cut off anywhere and called again: it goes on where the journal stands. Proposals arrive in any
+order, but slots are applied and screened strictly in slot order, so that a slot sees only what lower
+slots admitted, and equal seeds tell equal stories. Who is elite and what comes next is not decided here.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from contracts.failures import FailureReason
+from contracts.jobs import AppliedDelta, Proposal, ProposalRequest, ProposalSlot
+from contracts.names import SlotState
+from contracts.source_rules import SourceRejected, candidate_id, check_source
+from gateway.domain.candidate import Slot, SlotFailure
+from gateway.domain.judging import judge
+from gateway.domain.search import SearchRecord, slot_seed, training_seed
+from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
+from gateway.infra.slot_journal import SlotJournal
+from gateway.loop.budget import evaluation_request
+from gateway.loop.novelty import Novelty
+from gateway.loop.ports import GeneratorService
+
+BATCH_SLOTS = 8
+"""Slots in one call to the generator."""
+PATIENCE = 8
+"""A slot is lost after this many failures of a service in its steps: it may be what breaks the service."""
+TRUSTED_ERRORS = 1
+"""With more failures than this a slot is proposed alone, so that it cannot take its batch along."""
+
+_REFUSAL_REASONS = {
+    "syntax_error": FailureReason.SYNTAX_ERROR,
+    "policy_violation": FailureReason.POLICY_VIOLATION,
+    "contract_lost": FailureReason.CONTRACT_VIOLATION,
+}
+
+
+class Cycle:
+    """The slots of one open cycle on their way from pending to final."""
+
+    def __init__(
+        self,
+        search: SearchRecord,
+        cycle: int,
+        journal: SlotJournal,
+        generator: GeneratorService,
+        novelty: Novelty,
+    ) -> None:
+        self._search = search
+        self._cycle = cycle
+        self._journal = journal
+        self._generator = generator
+        self._novelty = novelty
+        # In slot order, which updating a slot in place keeps.
+        self._slots = {slot.slot: slot for slot in journal.slots(cycle)}
+
+    def advance(self) -> bool:
+        """Take every step that can be taken now; False while evaluations are open, True once all is final.
+
+        Raises ServiceUnavailable (call again later), ServiceRefused when the proposer refuses what the
+        search asks of it, and SearchNotRunning.
+        """
+        self._progress()
+        while batch := self._next_batch():
+            for slot, proposal in self._arrivals(batch):
+                self._keep(self._journal.record_proposal(slot, proposal, _nothing_proposed(proposal)))
+                self._progress()
+        return all(slot.state.is_final for slot in self._slots.values())
+
+    # --- propose -------------------------------------------------------------------------------------
+
+    def _next_batch(self) -> list[Slot]:
+        """The next slots to propose; a slot that failed before waits its turn and goes alone."""
+        pending = [slot for slot in self._slots.values() if slot.state is SlotState.PENDING]
+        for slot in pending:
+            if slot.step_errors >= PATIENCE:
+                self._lose(slot, "the generator failed each time it was asked for this slot")
+                return self._next_batch()
+        trusted = [slot for slot in pending if slot.step_errors <= TRUSTED_ERRORS]
+        return trusted[:BATCH_SLOTS] or pending[:1]
+
+    def _arrivals(self, batch: list[Slot]) -> Iterator[tuple[Slot, Proposal]]:
+        request = self._search.request
+        waiting = {slot.slot: slot for slot in batch}
+        asked = ProposalRequest(
+            search_id=self._search.id,
+            cycle=self._cycle,
+            proposer=request.proposer.kind,
+            dataset=request.dataset,
+            slots=tuple(self._proposal_slot(slot) for slot in batch),
+            options=request.proposer.options,
+        )
+        with self._blaming(waiting.values()):
+            for proposal in self._generator.propose(asked):
+                slot = waiting.pop(proposal.slot, None)
+                if slot is not None:
+                    yield slot, proposal
+            if waiting:
+                raise ServiceUnavailable("generator", f"left {len(waiting)} of {len(batch)} slots unanswered")
+
+    def _proposal_slot(self, slot: Slot) -> ProposalSlot:
+        assert slot.parent_id is not None
+        source = self._journal.source(slot.parent_id)
+        return ProposalSlot(
+            slot=slot.slot,
+            seed=slot_seed(self._search.request.seed, self._cycle, slot.slot),
+            baseline_source=source,
+            # Named by content, not by search: what is proposed must not depend on the search's id.
+            baseline_id=candidate_id(source),
+        )
+
+    # --- apply, screen, submit, judge ------------------------------------------------------------------
+
+    def _progress(self) -> None:
+        """Carry the slots in slot order as far as they go, up to the first that is not proposed yet."""
+        for slot in list(self._slots.values()):
+            if slot.state is SlotState.PENDING:
+                break
+            if not slot.state.is_final and slot.state is not SlotState.EVALUATING:
+                self._carry(slot)
+        self._settle()
+
+    def _carry(self, slot: Slot) -> None:
+        if slot.step_errors >= PATIENCE:
+            self._lose(slot, "a service failed each time it was asked about this slot")
+            return
+        with self._blaming([slot]):
+            if slot.state is SlotState.PROPOSED:
+                slot = self._keep(self._apply(slot))
+            if slot.state is SlotState.APPLIED:
+                slot = self._keep(self._screen(slot))
+        if slot.state is SlotState.NOVEL:
+            source = self._journal.source(slot.proposal_id)
+            seed = training_seed(self._search.request.seed)
+            request = evaluation_request(self._search.request, slot, source, seed)
+            self._keep(self._journal.submit(slot, request))
+
+    def _apply(self, slot: Slot) -> Slot:
+        assert slot.parent_id is not None
+        baseline = self._journal.source(slot.parent_id)
+        try:
+            applied = self._generator.apply_delta(baseline, self._journal.raw_proposal(slot.proposal_id))
+        except ServiceRefused as error:
+            return self._refuse(slot, "unacceptable", str(error))
+        if applied.source is None or applied.status != "applied":
+            return self._refuse(slot, applied.reason, applied.message)
+        return self._accept(slot, applied, applied.source)
+
+    def _accept(self, slot: Slot, applied: AppliedDelta, source: str) -> Slot:
+        try:
+            check_source(source)
+        except SourceRejected as error:
+            failure = SlotFailure(error.reason.value, error.message)
+            return self._journal.record_end(slot, SlotState.REFUSED, failure)
+        return self._journal.record_applied(slot, source, applied.canonical_delta or "")
+
+    def _refuse(self, slot: Slot, code: str, message: str) -> Slot:
+        reason = _REFUSAL_REASONS.get(code, FailureReason.DELTA_REJECTED)
+        return self._journal.record_end(slot, SlotState.REFUSED, SlotFailure(reason.value, message, code))
+
+    def _screen(self, slot: Slot) -> Slot:
+        source = self._journal.source(slot.proposal_id)
+        try:
+            if not slot.is_baseline:
+                screening = self._novelty.screen(slot, source)
+                if not screening.novel:
+                    copied = screening.nearest[0].id if screening.nearest else None
+                    return self._journal.record_end(slot, SlotState.DUPLICATE, None, copied)
+            self._novelty.admit(slot, source)
+        except ServiceRefused as error:
+            # Never "novel" by an error: what the filter cannot read is not evaluated.
+            return self._lose(slot, f"the novelty filter refused it: {error}")
+        return self._journal.record_novel(slot)
+
+    def _settle(self) -> None:
+        by_id = {slot.proposal_id: slot for slot in self._slots.values()}
+        for name, evaluation in self._journal.ended_evaluations().items():
+            verdict = judge(
+                evaluation.state, evaluation.measurement, evaluation.failure, self._search.classes
+            )
+            self._keep(self._journal.settle(by_id[name], verdict))
+
+    # --- how ---------------------------------------------------------------------------------------------
+
+    def _keep(self, slot: Slot) -> Slot:
+        self._slots[slot.slot] = slot
+        return slot
+
+    def _lose(self, slot: Slot, message: str) -> Slot:
+        failure = SlotFailure(FailureReason.INFRASTRUCTURE.value, message)
+        return self._keep(self._journal.record_end(slot, SlotState.LOST, failure))
+
+    @contextmanager
+    def _blaming(self, slots: Iterable[Slot]) -> Iterator[None]:
+        """Count a service's failure against the slots that were in its hands."""
+        try:
+            yield
+        except ServiceUnavailable:
+            self._journal.count_errors(slots)
+            raise
+
+
+def _nothing_proposed(proposal: Proposal) -> SlotFailure | None:
+    if proposal.delta.strip():
+        return None
+    message = proposal.failure or "the proposer answered with nothing"
+    return SlotFailure(FailureReason.DELTA_REJECTED.value, message, "no_proposal")

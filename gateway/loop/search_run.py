@@ -1,0 +1,72 @@
+"""A whole search: cycle after cycle, selection between them, finals at the end.
+
+Holds no state of its own: `advance` reads where the journal stands and goes on from there, whether it
+was called a moment ago, before a crash, or by another process.
+"""
+
+from contracts.names import SlotState
+from gateway.domain.candidate import Slot
+from gateway.domain.search import SearchRecord
+from gateway.domain.selection import choose_parents, select_elites
+from gateway.infra.slot_journal import SlotJournal
+from gateway.loop.cycle import Cycle
+from gateway.loop.final_runs import Finals
+from gateway.loop.novelty import Novelty
+from gateway.loop.ports import GeneratorService, NoveltyFilter
+
+
+class SearchRun:
+    """One search and the services it needs."""
+
+    def __init__(self, journal: SlotJournal, generator: GeneratorService, filter_: NoveltyFilter) -> None:
+        self._journal = journal
+        self._generator = generator
+        self._filter = filter_
+
+    def advance(self) -> bool:
+        """Take every step that can be taken now; True once the search has ended, False while it must wait.
+
+        Raises SearchNotRunning, ServiceUnavailable, ServiceRefused.
+        """
+        self._journal.start()
+        search = self._journal.search()
+        novelty = Novelty(self._journal, self._filter, search.id, search.request.novelty_threshold)
+        for number in range(search.cycle, search.request.cycles + 1):
+            if number > search.cycle:
+                self._open(search, number)
+            if not Cycle(search, number, self._journal, self._generator, novelty).advance():
+                return False
+            if not self._close(search, number):
+                return True
+        return Finals(search, self._journal).advance()
+
+    def _open(self, search: SearchRecord, number: int) -> None:
+        request = search.request
+        population = self._journal.slots()
+        parents = choose_parents(
+            select_elites(population, request.elites),
+            [slot for slot in population if slot.is_baseline],
+            request.candidates_per_cycle,
+            request.seed,
+            number,
+        )
+        self._journal.open_cycle(number, parents)
+
+    def _close(self, search: SearchRecord, number: int) -> bool:
+        """Select, and end the cycle; False when the search failed because nobody can be a parent."""
+        population = self._journal.slots()
+        elites = select_elites(population, search.request.elites)
+        self._journal.close_cycle(number, [slot.proposal_id for slot in elites])
+        if any(slot.state is SlotState.JUDGED for slot in population):
+            return True
+        self._journal.fail(_why_no_baseline_ran(population))
+        return False
+
+
+def _why_no_baseline_ran(baselines: list[Slot]) -> str:
+    told = "; ".join(
+        f"{slot.name}: {slot.failure.reason}, {slot.failure.message[:200]}"
+        for slot in baselines[:10]
+        if slot.failure is not None
+    )
+    return f"No baseline could be measured, so there is nothing to propose from. {told}"
