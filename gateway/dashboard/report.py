@@ -1,0 +1,139 @@
+"""The report of a search: one self-contained HTML page that needs no network, no script and no server.
+
+It puts the verdict first, whatever its sign, then shows how the search came to it. Figures are SVG
+drawn by the template from plain geometry, so they follow the reader's light or dark mode.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from gateway.dashboard.accuracy_figure import accuracy_figure
+from gateway.dashboard.gain_figure import gain_figure
+from gateway.dashboard.lineage_figure import ancestors, lineage_figure
+from gateway.dashboard.losses import failure_groups, funnel_steps
+from gateway.dashboard.pages import render
+from gateway.dashboard.wording import short_id, verdict
+
+Json = dict[str, Any]
+
+_LEADERBOARD_ROWS = 20
+_MAX_DIFF_LINES = 400
+
+
+@dataclass(frozen=True)
+class DiffLine:
+    """One line of a delta. `kind` is added, removed, place, header or same."""
+
+    kind: str
+    text: str
+
+
+def render_report(
+    search: Json, cycles: list[Json], candidates: list[Json], evaluation: Json | None = None
+) -> str:
+    """The whole page.
+
+    `search`, `cycles` and `candidates` are the JSON of `/v1/searches/{id}`, `…/cycles` (items) and
+    `…/candidates` (items); `evaluation` is one evaluation of the search, the winner's if there is one:
+    its provenance and isolation are those of all.
+    """
+    winner_id = _winner_id(search)
+    line = ancestors(candidates, winner_id)
+    return render(
+        "report.html",
+        search=search,
+        request=search["request"],
+        final=search.get("final"),
+        verdict=verdict(search),
+        gain=gain_figure(search.get("final")),
+        accuracy=accuracy_figure(candidates, winner_id),
+        lineage=lineage_figure(candidates, winner_id),
+        steps=funnel_steps(search, candidates),
+        failures=failure_groups(candidates),
+        deltas=[(short_id(c), c, diff_lines(c.get("delta") or "")) for c in line if c.get("delta")][::-1],
+        leaders=_leaders(candidates, winner_id),
+        cycles=sorted(cycles, key=lambda cycle: int(cycle["cycle"])),
+        totals=_totals(search, candidates),
+        provenance=_provenance(search, evaluation or {}),
+    )
+
+
+def diff_lines(delta: str) -> list[DiffLine]:
+    """A unified diff, line by line, bounded."""
+    lines = delta.splitlines()
+    shown = [DiffLine(_diff_kind(line), line) for line in lines[:_MAX_DIFF_LINES]]
+    if len(lines) > _MAX_DIFF_LINES:
+        shown.append(DiffLine("header", f"… {len(lines) - _MAX_DIFF_LINES} more lines"))
+    return shown
+
+
+def _diff_kind(line: str) -> str:
+    if line.startswith(("---", "+++")):
+        return "header"
+    return {"+": "added", "-": "removed", "@": "place"}.get(line[:1], "same")
+
+
+def _winner_id(search: Json) -> str | None:
+    """The winner of the finals; before they are held, the best so far."""
+    final, best = search.get("final"), search.get("best")
+    chosen = (final or {}).get("winner") or best
+    return chosen["proposal_id"] if chosen else None
+
+
+def _leaders(candidates: list[Json], winner_id: str | None) -> list[Json]:
+    measured = [c for c in candidates if c.get("accuracy") is not None]
+    measured.sort(key=lambda c: (-c["accuracy"], c["proposal_id"]))
+    return [
+        {
+            **candidate,
+            "place": place,
+            "short_id": short_id(candidate),
+            "wins": candidate["proposal_id"] == winner_id,
+        }
+        for place, candidate in enumerate(measured[:_LEADERBOARD_ROWS], 1)
+    ]
+
+
+def _totals(search: Json, candidates: list[Json]) -> Json:
+    measured = [c for c in candidates if c.get("accuracy") is not None]
+    return {
+        "measured": len(measured),
+        "candidates": len(candidates),
+        "cpu_seconds": sum(c.get("cpu_seconds") or 0.0 for c in measured),
+        "best": max(measured, key=lambda c: c["accuracy"], default=None),
+        "elapsed": _elapsed(search.get("started_at"), search.get("finished_at")),
+    }
+
+
+def _elapsed(started: str | None, finished: str | None) -> float | None:
+    if not started or not finished:
+        return None
+    return (datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds()
+
+
+def _provenance(search: Json, evaluation: Json) -> list[tuple[str, str]]:
+    """What it takes to run the search again, as (name, value) pairs."""
+    request, proven = search["request"], evaluation.get("provenance") or {}
+    tier = (evaluation.get("isolation") or {}).get("tier")
+    final_seeds = [str(pair["seed"]) for pair in (search.get("final") or {}).get("per_seed") or []]
+    images = request.get("train_images")
+    rows = [
+        ("search", search["id"]),
+        ("dataset", request["dataset"]),
+        ("dataset hash", proven.get("dataset_hash")),
+        ("training images", f"{images:,}" if images else "all"),
+        ("epochs", request.get("epochs")),
+        ("integrity", request.get("integrity")),
+        ("isolation tier", tier or f"at least {request.get('minimum_tier', 'namespaces')}"),
+        ("search seed", request.get("seed")),
+        ("training seed", proven.get("seed")),
+        ("seeds of the finals", ", ".join(final_seeds)),
+        ("proposer", (request.get("proposer") or {}).get("kind")),
+        ("threads", request.get("threads")),
+        ("device", request.get("device")),
+        ("novelty threshold", request.get("novelty_threshold")),
+        ("environment", proven.get("environment_digest")),
+        ("runner version", proven.get("runner_version")),
+    ]
+    return [(name, str(value)) for name, value in rows if value not in (None, "")]
