@@ -6,10 +6,12 @@ from typing import Any
 from gateway.dashboard.scales import Scale, scale_around, usual_floor
 from gateway.dashboard.wording import accuracy, short_id, shortened
 
-WIDTH, HEIGHT = 760, 340
+WIDTH, HEIGHT = 760, 316
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 740, 18, 282
 _SPREAD = 0.36
 """Half the width, in columns, over which the dots of one cycle are spread."""
+_CROWD = 150
+"""More dots than this are drawn small and without their errors."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class AccuracyFigure:
     columns: list[tuple[float, str]]
     baseline_level: tuple[float, str] | None
     clipped: int
+    crowded: bool
     width: int = WIDTH
     height: int = HEIGHT
     left: int = _LEFT
@@ -50,7 +53,10 @@ def accuracy_figure(candidates: list[dict[str, Any]], winner_id: str | None) -> 
     if not measured:
         return None
     cycles = max(c["cycle"] for c in measured)
-    floor = usual_floor([c["accuracy"] for c in measured])
+    best_baseline = _best_baseline(measured)
+    floor = min(
+        usual_floor([c["accuracy"] for c in measured]), best_baseline["accuracy"] if best_baseline else 1
+    )
     shown = [c["accuracy"] for c in measured if c["accuracy"] >= floor]
     y = scale_around(shown, _BOTTOM, _TOP, least_span=0.01)
     x = Scale(-0.5, cycles + 0.5, _LEFT, _RIGHT)
@@ -64,8 +70,9 @@ def accuracy_figure(candidates: list[dict[str, Any]], winner_id: str | None) -> 
         best_end=end,
         y_ticks=[(y(tick), f"{100 * tick:.4g} %") for tick in y.ticks()],
         columns=[(x(cycle), f"cycle {cycle}" if cycle else "baselines") for cycle in range(cycles + 1)],
-        baseline_level=_best_baseline(measured, y),
+        baseline_level=_level(best_baseline, y),
         clipped=sum(dot.clipped for dot in dots),
+        crowded=len(dots) > _CROWD,
     )
 
 
@@ -114,9 +121,11 @@ def _best_so_far(
     return "".join(path), (_RIGHT, y(best), f"{100 * best:.2f} %")
 
 
-def _best_baseline(measured: list[dict[str, Any]], y: Scale) -> tuple[float, str] | None:
-    baselines = [c for c in measured if c["cycle"] == 0]
-    if not baselines:
+def _best_baseline(measured: list[dict[str, Any]]) -> dict[str, Any] | None:
+    return max((c for c in measured if c["cycle"] == 0), key=lambda c: c["accuracy"], default=None)
+
+
+def _level(baseline: dict[str, Any] | None, y: Scale) -> tuple[float, str] | None:
+    if baseline is None:
         return None
-    best = max(baselines, key=lambda c: c["accuracy"])
-    return y(best["accuracy"]), f"best baseline: {shortened(best.get('name') or '', 30)}"
+    return y(baseline["accuracy"]), f"best baseline, {shortened(baseline.get('name') or '', 30)}"

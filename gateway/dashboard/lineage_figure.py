@@ -5,9 +5,9 @@ from typing import Any
 
 from gateway.dashboard.wording import percent, short_id, shortened
 
-_FIRST_COLUMN, _COLUMN, _ROW, _MARGIN = 268, 204, 26, 22
-_KNEE = 66
-"""How far before its child an edge leaves the row of the parent."""
+_FIRST_COLUMN, _COLUMN, _ROW, _MARGIN = 280, 214, 26, 22
+_BEND = 44
+"""Over what width an edge goes from the row of the parent to that of the child."""
 _MOST_NODES = 70
 """A larger family is shown by its elites and their ancestors alone."""
 
@@ -157,8 +157,10 @@ def _edges(shown: list[dict[str, Any]], nodes: dict[str, Node], winning_line: se
 
 
 def _path(parent: Node, child: Node) -> str:
-    """From the end of the parent's label along its row, then over to the child."""
-    start = parent.x + 18 + 7.9 * len(parent.label) + 7.3 * len(parent.detail)
-    knee = max(start, child.x - _KNEE)
-    middle = (knee + child.x) / 2
-    return f"M{start:.0f},{parent.y}H{knee:.0f}C{middle:.0f},{parent.y} {middle:.0f},{child.y} {child.x},{child.y}"
+    """Out of the parent's row right behind its label, then along the child's own row.
+
+    A child's row belongs to it alone, so a line over several cycles crosses no other candidate.
+    """
+    start = round(parent.x + 18 + 7.9 * len(parent.label) + 7.3 * len(parent.detail))
+    middle, arrival = start + _BEND // 2, start + _BEND
+    return f"M{start},{parent.y}C{middle},{parent.y} {middle},{child.y} {arrival},{child.y}H{child.x}"
