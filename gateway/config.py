@@ -7,6 +7,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.addresses import Address, parse_address
+from contracts.service_gate import token_digest
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -34,10 +35,14 @@ class Settings(BaseSettings):
     """What the gateway shows to the other services."""
     service_token_sha256: str | None = None
     """What agents must show to /internal/v1; None: derived from `service_token`."""
+    require_keys: bool = False
+    """Ask for API keys on loopback too, as behind a reverse proxy."""
     allowed_hosts: tuple[str, ...] = ()
     """Further Host names under which a keyless gateway may be called."""
     lease_seconds: float = Field(default=15.0, gt=0.05, le=600)
     """An attempt without a heartbeat for this long is lost."""
+    max_open_evaluations: int = Field(default=10_000, ge=1)
+    """Evaluations of one tenant that may wait or run at a time."""
     conductor: bool = True
     """Whether this process drives searches."""
 
@@ -50,6 +55,18 @@ class Settings(BaseSettings):
     def is_loopback(self) -> bool:
         """Whether only this machine's users can reach the gateway."""
         return self.address.socket_path is not None or self.address.host in LOOPBACK_HOSTS
+
+    @property
+    def keyless(self) -> bool:
+        """Whether a caller without an API key is let in, as the tenant `local`."""
+        return self.is_loopback and not self.require_keys
+
+    @property
+    def internal_token_sha256(self) -> str:
+        """What opens /internal/v1; empty opens nothing."""
+        if self.service_token_sha256:
+            return self.service_token_sha256
+        return token_digest(self.service_token) if self.service_token else ""
 
     @property
     def resolved_database_url(self) -> str:

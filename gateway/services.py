@@ -3,18 +3,28 @@
 from dataclasses import dataclass
 
 from gateway.config import Settings
+from gateway.infra.api_keys import ApiKeyStore
+from gateway.infra.attempt_offers import AttemptOffers
+from gateway.infra.attempt_queue import AttemptQueue
 from gateway.infra.database import Database
+from gateway.infra.dataset_catalogue import DatasetCatalogue
 from gateway.infra.evaluation_store import EvaluationStore
+from gateway.infra.search_store import SearchStore
 from gateway.infra.service_clients import FilterClient, GeneratorClient, RunnerClient
 
 
 @dataclass(frozen=True)
 class Services:
-    """Everything with a connection or a lock. Closed by the application's lifespan."""
+    """Everything with a connection or a lock. Opened and closed by the application's lifespan."""
 
     settings: Settings
     database: Database
+    keys: ApiKeyStore
     evaluations: EvaluationStore
+    searches: SearchStore
+    offers: AttemptOffers
+    queue: AttemptQueue
+    datasets: DatasetCatalogue
     generator: GeneratorClient
     filter: FilterClient
     runner: RunnerClient

@@ -114,6 +114,19 @@ class EvaluationStore:
             records = tuple(evaluation_record(row, positions.get(row.id)) for row in shown)
         return Page(records, shown[-1].id if len(rows) > limit else None)
 
+    def count_open(self, tenant: str) -> int:
+        """How many of a tenant's evaluations have not ended."""
+        is_open = EvaluationRow.state.in_([EvaluationState.QUEUED, EvaluationState.RUNNING])
+        with self._database.read() as session:
+            return (
+                session.scalar(
+                    select(func.count())
+                    .select_from(EvaluationRow)
+                    .where(EvaluationRow.tenant == tenant, is_open)
+                )
+                or 0
+            )
+
     def cancel(self, session: Session, evaluation_id: str, *, tenant: str | None = None) -> EvaluationState:
         """End an evaluation unless it has ended; gives its state, whichever won. Raises EvaluationUnknown."""
         row = locked_evaluation(session, evaluation_id)

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Index, Integer, String, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from gateway.infra.database import TOPICS, Base, UtcTime, utc_now
+from gateway.infra.database import TOPICS, Base, Database, UtcTime, utc_now
 
 _POSTGRES_EVENT_LOCK = 7_346_001
 
@@ -65,3 +65,9 @@ def events_after(session: Session, topic: str, last_id: int, limit: int = 500) -
         .limit(limit)
     )
     return [Event(row.id, row.type, row.data) for row in rows]
+
+
+def read_events(database: Database, topic: str, last_id: int) -> list[Event]:
+    """`events_after` in a transaction of its own."""
+    with database.read() as session:
+        return events_after(session, topic, last_id)

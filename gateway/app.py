@@ -1,0 +1,81 @@
+"""The gateway's application: routes, guards, and a lifespan that opens and closes everything."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from contracts.service_gate import BodyLimit
+from gateway.bootstrap import close_services, open_services, require_keys_beyond_loopback
+from gateway.config import Settings
+from gateway.http_guard import GuardInternal, RefuseForeignPages, RequestId, body_limit
+from gateway.infra.home_lock import HomeLock
+from gateway.infra.schema_migrations import migrate
+from gateway.infra.sweeper import Sweeper
+from gateway.loop.conductor import Conductor
+from gateway.routes import (
+    baselines,
+    datasets,
+    deltas,
+    evaluations,
+    internal,
+    novelty,
+    operations,
+)
+from gateway.routes.problems import install_problem_handlers
+from gateway.services import Services
+
+SWEEPS_PER_LEASE = 5
+
+
+def create_app(settings: Settings, open_services: Callable[[Settings], Services] = open_services) -> FastAPI:
+    """The application. Nothing is opened before its lifespan begins."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            app.state.services = await run_in_threadpool(_start, settings, open_services, stack)
+            yield
+
+    app = FastAPI(title="deltanas", version="1", lifespan=lifespan)
+    for module in (
+        evaluations,
+        deltas,
+        novelty,
+        datasets,
+        baselines,
+        operations,
+        internal,
+    ):
+        app.include_router(module.router)
+    install_problem_handlers(app)
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit, limit_for_path=body_limit)
+    app.add_middleware(GuardInternal, token_sha256=settings.internal_token_sha256)
+    if settings.keyless:
+        app.add_middleware(RefuseForeignPages, allowed_hosts=settings.allowed_hosts)
+    app.add_middleware(RequestId)
+    return app
+
+
+def _start(
+    settings: Settings, open_services: Callable[[Settings], Services], stack: AsyncExitStack
+) -> Services:
+    """Open everything in order; the stack closes what was opened, in reverse, also when a step fails."""
+    lock = HomeLock(settings.home)
+    lock.acquire()
+    stack.callback(lock.release)
+    services = open_services(settings)
+    stack.callback(close_services, services)
+    migrate(services.database)
+    require_keys_beyond_loopback(services)
+    services.queue.extend_leases()
+    sweeper = Sweeper(services.database, services.queue, settings.lease_seconds / SWEEPS_PER_LEASE)
+    sweeper.start()
+    stack.callback(sweeper.stop)
+    if settings.conductor:
+        conductor = Conductor(services)
+        conductor.start()
+        stack.callback(conductor.stop)
+    return services

@@ -1,0 +1,53 @@
+"""The only place where the gateway's parts are put together."""
+
+from gateway.config import Settings
+from gateway.infra.api_keys import ApiKeyStore
+from gateway.infra.attempt_offers import AttemptOffers
+from gateway.infra.attempt_queue import AttemptQueue
+from gateway.infra.database import Database
+from gateway.infra.dataset_catalogue import DatasetCatalogue
+from gateway.infra.evaluation_store import EvaluationStore
+from gateway.infra.search_store import SearchStore
+from gateway.infra.service_clients import FilterClient, GeneratorClient, RunnerClient
+from gateway.services import Services
+
+
+class KeysRequired(Exception):
+    """The gateway would be reachable from other machines, and no API key is in force."""
+
+
+def open_services(settings: Settings) -> Services:
+    """Everything that routes and the conductor need. Connects lazily; reads and writes nothing yet."""
+    database = Database(settings.resolved_database_url)
+    evaluations = EvaluationStore(database)
+    token = settings.service_token
+    runner = RunnerClient(settings.runner_address, token)
+    return Services(
+        settings=settings,
+        database=database,
+        keys=ApiKeyStore(database),
+        evaluations=evaluations,
+        searches=SearchStore(database, evaluations),
+        offers=AttemptOffers(database),
+        queue=AttemptQueue(database, settings.lease_seconds),
+        datasets=DatasetCatalogue(database, runner),
+        generator=GeneratorClient(settings.generator_address, token),
+        filter=FilterClient(settings.filter_address, token),
+        runner=runner,
+    )
+
+
+def close_services(services: Services) -> None:
+    """Close every connection."""
+    for client in (services.generator, services.filter, services.runner):
+        client.close()
+    services.database.close()
+
+
+def require_keys_beyond_loopback(services: Services) -> None:
+    """Raises KeysRequired when a stranger could call without a key."""
+    if not services.settings.keyless and not services.keys.any_in_force():
+        raise KeysRequired(
+            f"{services.settings.gateway_address} needs API keys, and none is in force: make one with "
+            "`deltanas keys create`, or listen on 127.0.0.1"
+        )

@@ -1,0 +1,119 @@
+"""What stands before the application, in plain ASGI: request ids, foreign pages, body sizes, agents' token.
+
+A gateway on loopback lets callers in without a key. A web page in the user's browser is such a caller,
+too: directly (a cross-site form), or through a name of its own that resolves to 127.0.0.1 (DNS
+rebinding). `RefuseForeignPages` keeps both out.
+"""
+
+import re
+import secrets
+from urllib.parse import urlsplit
+
+from contracts.problems import problem
+from contracts.service_gate import App, Message, Receive, RequireToken, Scope, Send, header, send_problem
+from gateway.config import LOOPBACK_HOSTS
+
+KIB = 1024
+JSON_LIMIT = 512 * KIB
+BATCH_LIMIT = 8 * KIB * KIB
+REPORT_LIMIT = 32 * KIB * KIB
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def body_limit(path: str) -> int | None:
+    """Bytes that a request to the path may carry; None where the handler streams."""
+    if path == "/v1/datasets":
+        return None
+    if path == "/v1/evaluations:batch":
+        return BATCH_LIMIT
+    if path.startswith("/internal/v1/attempts/"):
+        return REPORT_LIMIT
+    return JSON_LIMIT
+
+
+class RequestId:
+    """Names every request: the caller's `X-Request-ID` when it is plain, else a new one."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Put the id into `request.state.request_id` and into the answer's header."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = header(scope, b"x-request-id") or ""
+        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        await self._app(scope, receive, send_named)
+
+
+class RefuseForeignPages:
+    """Answers 421 to an unknown Host and 403 to a state change that another origin's page asks for."""
+
+    def __init__(self, app: App, allowed_hosts: tuple[str, ...]) -> None:
+        self._app = app
+        self._hosts = LOOPBACK_HOSTS | set(allowed_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what comes from this machine's own programs and pages."""
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        if refusal is None:
+            await self._app(scope, receive, send)
+        else:
+            await send_problem(send, refusal)
+
+    def _refusal(self, scope: Scope) -> dict[str, object] | None:
+        host = header(scope, b"host") or ""
+        if _host_name(host) not in self._hosts:
+            return problem(
+                421,
+                "host_not_allowed",
+                "This gateway does not answer to that Host.",
+                field="Host",
+                value=host,
+                remedy="Call it as 127.0.0.1 or localhost, or list the name in DELTANAS_ALLOWED_HOSTS.",
+            )
+        if scope["method"] in SAFE_METHODS:
+            return None
+        origin = header(scope, b"origin")
+        foreign = origin is not None and origin.partition("://")[2].lower() != host.lower()
+        if foreign or header(scope, b"sec-fetch-site") in {"cross-site", "same-site"}:
+            return problem(
+                403,
+                "cross_origin_refused",
+                "A page of another origin may not change anything here.",
+                field="Origin",
+                value=origin,
+                remedy="Call the gateway from its own pages, from a program, or with an API key elsewhere.",
+            )
+        return None
+
+
+class GuardInternal:
+    """Asks for the service token on everything below /internal."""
+
+    def __init__(self, app: App, token_sha256: str) -> None:
+        self._app = app
+        self._guarded = RequireToken(app, token_sha256)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass public calls on; let agents in with the token alone."""
+        internal = scope["type"] == "http" and scope["path"].startswith("/internal")
+        await (self._guarded if internal else self._app)(scope, receive, send)
+
+
+def _host_name(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""

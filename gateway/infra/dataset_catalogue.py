@@ -1,0 +1,59 @@
+"""Which datasets exist and are ready: by the agents' heartbeats, and by the runner where that is fresher."""
+
+from contracts.jobs import DatasetReport
+from gateway.infra.agent_directory import known_datasets
+from gateway.infra.database import Database
+from gateway.infra.service_clients import RunnerClient, ServiceRefused, ServiceUnavailable
+
+
+class DatasetUnknown(Exception):
+    """No host knows the dataset. `known` lists the names there are."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(name)
+        self.name = name
+        self.known = known
+
+
+class DatasetNotReady(Exception):
+    """The dataset is known but not prepared anywhere. `problem` says why and what to run."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(name)
+        self.name = name
+        self.problem = problem or f"run `deltanas datasets prepare {name}`"
+
+
+class DatasetCatalogue:
+    """Answers about datasets. Thread-safe."""
+
+    def __init__(self, database: Database, runner: RunnerClient) -> None:
+        self._database = database
+        self._runner = runner
+
+    def reports(self) -> list[DatasetReport]:
+        """Every dataset known, by name. Raises ServiceUnavailable when no host can be asked."""
+        with self._database.read() as session:
+            known = known_datasets(session)
+        try:
+            known |= {r.name: r for r in self._runner.datasets() if r.ready or r.name not in known}
+        except (ServiceUnavailable, ServiceRefused):
+            if not known:
+                raise
+        return [known[name] for name in sorted(known)]
+
+    def require_ready(self, name: str) -> DatasetReport:
+        """The report of a dataset that can be used now.
+
+        Raises DatasetUnknown, DatasetNotReady, or ServiceUnavailable when no host can be asked.
+        """
+        with self._database.read() as session:
+            report = known_datasets(session).get(name)
+        if report is not None and report.ready:
+            return report
+        reports = {report.name: report for report in self.reports()}
+        if name not in reports:
+            raise DatasetUnknown(name, sorted(reports))
+        if not reports[name].ready:
+            raise DatasetNotReady(name, reports[name].problem)
+        return reports[name]

@@ -1,0 +1,95 @@
+"""From a request's body to a stored evaluation. All checks come first: what is refused leaves no trace."""
+
+from typing import Any
+
+from contracts.measurements import Limits
+from gateway.domain.evaluation import EvaluationRecord, EvaluationRequest
+from gateway.infra.agent_directory import live_agents
+from gateway.routes.problems import RequestProblem
+from gateway.routes.source_resolution import resolve_source
+from gateway.schemas.evaluation_body import EvaluationBody
+from gateway.services import Services
+
+FULL_QUEUE_RETRY_SECONDS = 30
+
+
+def prepared(body: EvaluationBody, services: Services) -> EvaluationRequest:
+    """A request that can run. Raises RequestProblem, DatasetUnknown, DatasetNotReady, ServiceUnavailable."""
+    seeds = _seeds(body)
+    services.datasets.require_ready(body.dataset)
+    _require_device(body.device, services)
+    resolved = resolve_source(body, services.generator)
+    return EvaluationRequest(
+        source=resolved.source,
+        dataset=body.dataset,
+        epochs=body.epochs,
+        seeds=seeds,
+        train_images=body.train_images,
+        hyperparameters=resolved.hyperparameters | body.hyperparameters,
+        limits=Limits(**body.limits.model_dump()),
+        threads=body.threads,
+        device=body.device,
+        integrity=body.integrity,
+        minimum_tier=body.minimum_tier,
+        priority=body.priority,
+        tags=tuple(sorted(set(body.tags))),
+        reuse=body.reuse,
+    )
+
+
+def submit(services: Services, session: Any, request: EvaluationRequest, tenant: str) -> EvaluationRecord:
+    """Store the request in the caller's transaction."""
+    evaluation_id = services.evaluations.submit(session, request, tenant=tenant)
+    return services.evaluations.read_in(session, evaluation_id)
+
+
+def require_room(services: Services, tenant: str, wanted: int) -> None:
+    """Refuse, with 429, what would overfill a tenant's queue: an endless queue is a full disk."""
+    waiting = services.evaluations.count_open(tenant)
+    limit = services.settings.max_open_evaluations
+    if waiting + wanted > limit:
+        raise RequestProblem(
+            429,
+            "queue_full",
+            f"{waiting} evaluations have not ended yet; at most {limit} may be open.",
+            remedy="Wait for some to end, or cancel some.",
+            headers={"retry-after": str(FULL_QUEUE_RETRY_SECONDS)},
+        )
+
+
+def _seeds(body: EvaluationBody) -> tuple[int, ...]:
+    if body.seeds is None:
+        return (body.seed or 0,)
+    if body.seed is not None:
+        raise RequestProblem(
+            422,
+            "invalid_request",
+            "seed and seeds exclude each other",
+            field="seed",
+            remedy="Send one of them.",
+        )
+    if len(set(body.seeds)) != len(body.seeds):
+        raise RequestProblem(
+            422,
+            "invalid_request",
+            "a seed is repeated",
+            field="seeds",
+            value=body.seeds,
+            remedy="Name each once.",
+        )
+    return tuple(body.seeds)
+
+
+def _require_device(device: str, services: Services) -> None:
+    with services.database.read() as session:
+        agents = live_agents(session).values()
+    offered = sorted({name for agent in agents for name in agent.devices})
+    if offered and device not in offered:
+        raise RequestProblem(
+            422,
+            "device_unavailable",
+            f"No live host offers the device {device!r}.",
+            field="device",
+            value=device,
+            remedy=f"Use one of: {', '.join(offered)}.",
+        )

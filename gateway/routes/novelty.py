@@ -1,0 +1,59 @@
+"""`/v1/novelty:check`: is an architecture new, compared with a search's candidates or with the baselines."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.jobs import Admission, Screening, ScreeningRequest
+from gateway.infra.identifiers import new_id
+from gateway.infra.service_clients import ServiceRefused
+from gateway.routes.dependencies import ServicesOf, Tenant
+from gateway.routes.source_resolution import checked
+from gateway.schemas.evaluation_body import SourceText
+from gateway.services import Services
+
+router = APIRouter(prefix="/v1", tags=["novelty"])
+
+LIBRARY_SCOPE = "library"
+
+
+class NoveltyBody(BaseModel):
+    """What to compare, with what, and from which Jaccard similarity on it counts as a copy."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    source: SourceText
+    scope: Annotated[str, Field(pattern=r"^(library|se_[0-9a-f]{1,40})$")] = LIBRARY_SCOPE
+    """A search's id, or `library`: the baselines."""
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.90
+
+
+@router.post("/novelty:check")
+def check_novelty(body: NoveltyBody, services: ServicesOf, tenant: Tenant) -> Screening:
+    """Novel or not, the layer that decided, and the nearest architectures. Admits nothing."""
+    source = checked(body.source, "source")
+    if body.scope == LIBRARY_SCOPE:
+        _fill_library(services)
+        scope = LIBRARY_SCOPE
+    else:
+        services.searches.read(body.scope, tenant)
+        scope = f"search:{body.scope}"
+    return services.filter.screen(
+        ScreeningRequest(scope=scope, proposal_id=new_id("check"), source=source, threshold=body.threshold)
+    )
+
+
+def _fill_library(services: Services) -> None:
+    """Admit the baselines unless they are there: the filter's index may have been rebuilt since."""
+    baselines = services.generator.baselines()
+    try:
+        if services.filter.count(LIBRARY_SCOPE) >= len(baselines):
+            return
+    except ServiceRefused as error:
+        if error.status != 404:
+            raise
+    for baseline in baselines:
+        services.filter.admit(
+            f"library-{baseline.name}", Admission(LIBRARY_SCOPE, baseline.source, label=baseline.name)
+        )

@@ -1,0 +1,164 @@
+"""Every error of the API as a problem document: what routes raise, and how exceptions are answered."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
+from gateway.infra.dataset_catalogue import DatasetNotReady, DatasetUnknown
+from gateway.infra.evaluation_store import EvaluationUnknown
+from gateway.infra.idempotency import IdempotencyKeyReused
+from gateway.infra.search_store import SearchNotFound
+from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 5
+
+_HTTP_CODES = {400: "malformed_body", 404: "not_found", 405: "method_not_allowed"}
+
+
+class RequestProblem(Exception):
+    """A request that cannot be served, as the problem document that says why."""
+
+    def __init__(
+        self, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
+    ) -> None:
+        """`more` are `contracts.problems.problem`'s field, value, remedy and errors."""
+        super().__init__(detail)
+        self.document = problem(status, code, detail, **more)
+        self.headers = dict(headers or {})
+
+
+def problem_response(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """A problem document as a response. ASCII JSON, so that no quoted text can break the encoding."""
+    return Response(
+        json.dumps(document).encode(),
+        status_code=document["status"],
+        media_type=PROBLEM_MEDIA_TYPE,
+        headers=dict(headers or {}),
+    )
+
+
+def problem_of(error: Exception) -> RequestProblem | None:
+    """The problem that an exception of the inner layers stands for, or None."""
+    if isinstance(error, RequestProblem):
+        return error
+    translate = _TRANSLATIONS.get(type(error))
+    return None if translate is None else translate(error)
+
+
+def _evaluation_unknown(error: Any) -> RequestProblem:
+    return RequestProblem(404, "evaluation_unknown", f"There is no evaluation {str(error)[:60]!r}.")
+
+
+def _search_unknown(error: Any) -> RequestProblem:
+    return RequestProblem(404, "search_unknown", f"There is no search {str(error)[:60]!r}.")
+
+
+def _dataset_unknown(error: DatasetUnknown) -> RequestProblem:
+    return RequestProblem(
+        422,
+        "unknown_dataset",
+        f"No host knows the dataset {error.name!r}.",
+        field="dataset",
+        value=error.name,
+        remedy=f"Use one of: {', '.join(error.known) or 'none is known yet'}; or add your own data.",
+    )
+
+
+def _dataset_not_ready(error: DatasetNotReady) -> RequestProblem:
+    return RequestProblem(
+        422,
+        "dataset_not_ready",
+        f"The dataset {error.name!r} is not prepared.",
+        field="dataset",
+        value=error.name,
+        remedy=error.problem[:500],
+    )
+
+
+def _key_reused(error: Any) -> RequestProblem:
+    return RequestProblem(
+        422,
+        "idempotency_key_reused",
+        "This Idempotency-Key was used for another body.",
+        field="Idempotency-Key",
+        value=str(error),
+        remedy="Use a new key for a new request.",
+    )
+
+
+def _service_unavailable(error: ServiceUnavailable) -> RequestProblem:
+    return RequestProblem(
+        503,
+        "service_unavailable",
+        f"The {error.service} service cannot answer now.",
+        remedy="Try again shortly; `deltanas doctor` says what is missing.",
+        headers={"retry-after": str(RETRY_AFTER_SECONDS)},
+    )
+
+
+def _service_refused(error: ServiceRefused) -> RequestProblem:
+    document = error.document
+    return RequestProblem(
+        error.status if error.status in {404, 409, 413, 415, 422} else 502,
+        str(document.get("code", "service_refused"))[:60],
+        str(document.get("detail", f"The {error.service} service refused the request."))[:2000],
+        field=document.get("field"),
+        value=document.get("value"),
+        remedy=document.get("remedy"),
+    )
+
+
+_TRANSLATIONS: dict[type[Exception], Callable[[Any], RequestProblem]] = {
+    EvaluationUnknown: _evaluation_unknown,
+    SearchNotFound: _search_unknown,
+    DatasetUnknown: _dataset_unknown,
+    DatasetNotReady: _dataset_not_ready,
+    IdempotencyKeyReused: _key_reused,
+    ServiceUnavailable: _service_unavailable,
+    ServiceRefused: _service_refused,
+}
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Answer every error of the application with a problem document."""
+
+    def on_known(_request: Request, error: Exception) -> Response:
+        found = problem_of(error)
+        if found is None:  # handlers are installed for translatable exceptions only
+            raise error
+        if isinstance(error, ServiceUnavailable):
+            log.warning("%s", error)
+        return problem_response(found.document, found.headers)
+
+    def on_invalid(_request: Request, error: Exception) -> Response:
+        errors = error.errors() if isinstance(error, RequestValidationError) else []
+        return problem_response(validation_problem(errors))
+
+    def on_http(request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            raise error
+        code = _HTTP_CODES.get(error.status_code, "http_error")
+        detail = f"{request.method} {request.url.path[:200]}: {error.detail}"
+        return problem_response(problem(error.status_code, code, detail), error.headers)
+
+    def on_unexpected(request: Request, _error: Exception) -> Response:
+        request_id = getattr(request.state, "request_id", "")
+        document = problem(
+            500, "internal_error", "The gateway failed; nothing of this request was stored by halves."
+        )
+        return problem_response(document, {"x-request-id": request_id})
+
+    known_types: list[type[Exception]] = [RequestProblem, *_TRANSLATIONS]
+    for known in known_types:
+        app.add_exception_handler(known, on_known)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Exception, on_unexpected)

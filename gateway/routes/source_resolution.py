@@ -1,0 +1,107 @@
+"""From what a request names to a source that meets the rules, or the problem that says why not."""
+
+from dataclasses import dataclass
+
+from contracts.failures import REMEDIES
+from contracts.jobs import AppliedDelta, BaselineNetwork
+from contracts.source_rules import SourceRejected, check_source
+from gateway.infra.service_clients import GeneratorClient
+from gateway.routes.problems import RequestProblem
+from gateway.schemas.evaluation_body import ArchitectureBody
+
+
+@dataclass(frozen=True)
+class ResolvedSource:
+    """A source that meets the rules. `hyperparameters` are the named baseline's own, else empty."""
+
+    source: str
+    hyperparameters: dict[str, float | int | str | bool]
+
+
+def resolve_source(body: ArchitectureBody, generator: GeneratorClient) -> ResolvedSource:
+    """Fetch the baseline, apply the delta, check the result. Raises RequestProblem or ServiceUnavailable."""
+    _require_one_origin(body)
+    if body.source is not None:
+        return ResolvedSource(checked(body.source, "source"), {})
+    baseline = baseline_of(body, generator)
+    if body.delta is None:
+        return ResolvedSource(checked(baseline.source, "baseline"), baseline.hyperparameters)
+    applied = generator.apply_delta(baseline.source, body.delta)
+    if applied.status != "applied" or applied.source is None:
+        raise _delta_rejected(applied)
+    return ResolvedSource(checked(applied.source, "delta"), baseline.hyperparameters)
+
+
+def baseline_of(body: ArchitectureBody, generator: GeneratorClient) -> BaselineNetwork:
+    """The baseline that a body names or carries."""
+    if body.baseline_source is not None:
+        source = checked(body.baseline_source, "baseline_source")
+        return BaselineNetwork("", "", "", "", source)
+    name = body.baseline or ""
+    baseline = generator.baseline(name)
+    if baseline is None:
+        known = ", ".join(network.name for network in generator.baselines())
+        raise RequestProblem(
+            422,
+            "unknown_baseline",
+            f"There is no baseline {name!r}.",
+            field="baseline",
+            value=name,
+            remedy=f"Use one of: {known}; or send `baseline_source`.",
+        )
+    return baseline
+
+
+def checked(source: str, field: str) -> str:
+    """The source, when it meets the rules. Raises RequestProblem with field, line and remedy."""
+    try:
+        return check_source(source).source
+    except SourceRejected as error:
+        found = RequestProblem(
+            422,
+            error.reason.value,
+            error.message,
+            field=field,
+            value=error.location,
+            remedy=REMEDIES[error.reason],
+        )
+        if error.line is not None:
+            found.document["line"] = error.line
+        raise found from error
+
+
+def _require_one_origin(body: ArchitectureBody) -> None:
+    given = [name for name in ("source", "baseline", "baseline_source") if getattr(body, name) is not None]
+    remedy = "Send `source`; or `baseline`; or `baseline` or `baseline_source` with a `delta`."
+    if len(given) != 1:
+        raise RequestProblem(
+            422,
+            "invalid_request",
+            f"one of source, baseline and baseline_source is needed, not {' and '.join(given) or 'none'}",
+            field=given[1] if given else "source",
+            remedy=remedy,
+        )
+    if body.source is not None and body.delta is not None:
+        raise RequestProblem(422, "invalid_request", "a delta needs a baseline", field="delta", remedy=remedy)
+    if body.baseline_source is not None and body.delta is None:
+        raise RequestProblem(
+            422, "invalid_request", "baseline_source needs a delta", field="delta", remedy=remedy
+        )
+
+
+def _delta_rejected(applied: AppliedDelta) -> RequestProblem:
+    found = RequestProblem(
+        422,
+        "delta_rejected",
+        applied.message[:2000] or "The delta does not fit its baseline.",
+        field="delta",
+        value=applied.reason,
+        remedy="Re-derive the delta against the exact baseline source.",
+        errors=[
+            {"field": f"delta.hunks.{h.number}", "message": h.message[:500] or h.status, "value": h.line}
+            for h in applied.hunks
+            if h.status == "refused"
+        ],
+    )
+    found.document["reason"] = applied.reason
+    return found

@@ -1,0 +1,84 @@
+"""What a caller may ask of an evaluation, with its ranges. Unknown fields, NaN and infinity are refused."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictBool, StrictInt, create_model
+
+from contracts.measurements import LIMIT_RANGES, Limits
+from contracts.names import MAX_DELTA_BYTES, MAX_SOURCE_BYTES, Integrity, IsolationTier
+
+MAX_SEEDS = 16
+MAX_BATCH = 100
+
+Seed = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
+Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/=-]{0,63}$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+SourceText = Annotated[str, Field(min_length=1, max_length=MAX_SOURCE_BYTES)]
+DeltaText = Annotated[str, Field(min_length=1, max_length=MAX_DELTA_BYTES)]
+HyperparameterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+HyperparameterValue = (
+    StrictBool
+    | Annotated[StrictInt, Field(ge=-(2**53), le=2**53)]
+    | Annotated[FiniteFloat, Field(strict=True)]
+    | Annotated[str, Field(max_length=200, strict=True)]
+)
+
+_CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+def _limit_fields() -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, (low, high) in LIMIT_RANGES.items():
+        kind = int if isinstance(getattr(Limits(), name), int) else float
+        fields[name] = (Annotated[kind, Field(strict=True, ge=low, le=high)], getattr(Limits(), name))
+    return fields
+
+
+LimitsBody: Any = create_model("LimitsBody", __config__=_CLOSED, **_limit_fields())
+"""`contracts.measurements.Limits` with its ranges; what is left out keeps its default."""
+
+
+class ArchitectureBody(BaseModel):
+    """Where an architecture comes from.
+
+    `source`; or a `delta` with a `baseline` (its name) or `baseline_source`; or a `baseline` alone.
+    """
+
+    model_config = _CLOSED
+
+    source: SourceText | None = None
+    baseline: Name | None = None
+    baseline_source: SourceText | None = None
+    delta: DeltaText | None = None
+
+
+class EvaluationBody(ArchitectureBody):
+    """One evaluation to make."""
+
+    dataset: Name
+    epochs: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
+    seed: Seed | None = None
+    """One attempt; 0 when neither this nor `seeds` is given."""
+    seeds: Annotated[list[Seed], Field(min_length=1, max_length=MAX_SEEDS)] | None = None
+    """Several attempts: their mean and its standard error."""
+    train_images: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] | None = None
+    """Cuts the training split; null = all."""
+    hyperparameters: Annotated[dict[HyperparameterName, HyperparameterValue], Field(max_length=64)] = Field(
+        default_factory=dict
+    )
+    limits: LimitsBody = Field(default_factory=LimitsBody)
+    threads: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]{1,2})?)$")] = "cpu"
+    integrity: Integrity = Integrity.STANDARD
+    minimum_tier: IsolationTier = IsolationTier.NAMESPACES
+    priority: Annotated[int, Field(strict=True, ge=-100, le=100)] = 0
+    tags: Annotated[list[Tag], Field(max_length=16)] = Field(default_factory=list)
+    reuse: Annotated[bool, Field(strict=True)] = True
+
+
+class BatchBody(BaseModel):
+    """Up to 100 evaluations. Each item is checked by itself, so that a bad one does not spoil the rest."""
+
+    model_config = _CLOSED
+
+    items: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MAX_BATCH)]

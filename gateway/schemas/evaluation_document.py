@@ -1,0 +1,133 @@
+"""An evaluation as the world sees it (DESIGN §7). Within a search nobody sees `audit_accuracy` here."""
+
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from contracts.failures import Failure
+from contracts.measurements import Isolation, Limits, Measurement
+from contracts.names import AttemptState, EvaluationState, Integrity, IsolationTier
+from gateway.domain.evaluation import AttemptRecord, EvaluationRecord, Hyperparameter
+
+
+@dataclass(frozen=True)
+class RequestDocument:
+    """The request, defaults filled in; the source is named by `provenance.candidate_id`."""
+
+    dataset: str
+    epochs: int
+    seeds: tuple[int, ...]
+    train_images: int | None
+    hyperparameters: dict[str, Hyperparameter]
+    limits: Limits
+    device: str
+    threads: int
+    integrity: Integrity
+    minimum_tier: IsolationTier
+    priority: int
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AttemptDocument:
+    """One run in one sandbox."""
+
+    id: str
+    seed: int
+    fence: int
+    state: AttemptState
+    agent: str | None
+    phase: str | None
+    measurement: Measurement | None
+    failure: Failure | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class EvaluationDocument:
+    """One evaluation. `measurement` is the mean over seeds."""
+
+    id: str
+    state: EvaluationState
+    queue_position: int | None
+    failure: Failure | None
+    request: RequestDocument
+    measurement: Measurement | None
+    isolation: Isolation | None
+    provenance: dict[str, Any]
+    flags: tuple[str, ...]
+    attempts: tuple[AttemptDocument, ...]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class EvaluationList:
+    """A page, newest first."""
+
+    items: tuple[EvaluationDocument, ...]
+    next_cursor: str | None
+
+
+def evaluation_document(record: EvaluationRecord) -> EvaluationDocument:
+    """The public view of a record."""
+    hidden = record.search_id is not None
+    request = record.request
+    return EvaluationDocument(
+        id=record.id,
+        state=record.state,
+        queue_position=record.queue_position,
+        failure=record.failure,
+        request=RequestDocument(
+            dataset=request.dataset,
+            epochs=request.epochs,
+            seeds=request.seeds,
+            train_images=request.train_images,
+            hyperparameters=request.hyperparameters,
+            limits=request.limits,
+            device=request.device,
+            threads=request.threads,
+            integrity=request.integrity,
+            minimum_tier=request.minimum_tier,
+            priority=request.priority,
+            tags=request.tags,
+        ),
+        measurement=_shown(record.measurement, hidden),
+        isolation=record.isolation,
+        provenance=_provenance(record),
+        flags=record.flags,
+        attempts=tuple(_attempt(attempt, hidden) for attempt in record.attempts),
+        created_at=record.created_at,
+        started_at=record.started_at,
+        finished_at=record.finished_at,
+    )
+
+
+def _attempt(record: AttemptRecord, hidden: bool) -> AttemptDocument:
+    return AttemptDocument(
+        id=record.id,
+        seed=record.seed,
+        fence=record.fence,
+        state=record.state,
+        agent=record.agent_id,
+        phase=record.phase,
+        measurement=_shown(record.measurement, hidden),
+        failure=record.failure,
+        created_at=record.created_at,
+        started_at=record.started_at,
+        finished_at=record.finished_at,
+    )
+
+
+def _shown(measurement: Measurement | None, hidden: bool) -> Measurement | None:
+    if measurement is None or not hidden:
+        return measurement
+    return replace(measurement, audit_accuracy=None)
+
+
+def _provenance(record: EvaluationRecord) -> dict[str, Any]:
+    known = {} if record.provenance is None else asdict(record.provenance)
+    return {"candidate_id": record.candidate_id, "reused_from": record.reused_from, **known}
