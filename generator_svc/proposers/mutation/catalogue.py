@@ -1,6 +1,29 @@
 """Every operator with its default weight."""
 
 from generator_svc.proposers.mutation.activations import activation_sites
+from generator_svc.proposers.mutation.convolutions import (
+    dilation_sites,
+    grouping_sites,
+    kernel_sites,
+    stride_sites,
+)
+from generator_svc.proposers.mutation.dropouts import dropout_sites, rate_sites
+from generator_svc.proposers.mutation.normalisation import normalisation_sites
 from generator_svc.proposers.mutation.operators import Operator
+from generator_svc.proposers.mutation.poolings import pooling_sites
+from generator_svc.proposers.mutation.widths import factor_sites, head_sites, width_sites
 
-OPERATORS = (Operator("activation", 3.0, activation_sites),)
+OPERATORS = (
+    Operator("width", 5.0, width_sites),
+    Operator("factor", 1.5, factor_sites),
+    Operator("heads", 1.0, head_sites),
+    Operator("kernel", 3.0, kernel_sites),
+    Operator("stride", 1.5, stride_sites),
+    Operator("dilation", 1.0, dilation_sites),
+    Operator("grouping", 1.0, grouping_sites),
+    Operator("activation", 3.0, activation_sites, needs_proof=False),
+    Operator("normalisation", 2.0, normalisation_sites),
+    Operator("pooling", 1.5, pooling_sites),
+    Operator("dropout", 1.5, dropout_sites),
+    Operator("dropout_rate", 1.0, rate_sites, needs_proof=False),
+)

@@ -26,3 +26,5 @@ class Operator:
     name: str
     weight: float
     sites: Callable[[Subject], Sequence[Site]]
+    needs_proof: bool = True
+    """Whether it changes shapes or modules, and so acts only where a symbolic run proves the result."""

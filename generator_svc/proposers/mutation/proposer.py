@@ -12,10 +12,11 @@ from contracts.jobs import Proposal, ProposalRequest, ProposalSlot
 from contracts.source_rules import SourceRejected
 from generator_svc.deltas import canonical_delta
 from generator_svc.proposers.mutation.catalogue import OPERATORS
-from generator_svc.proposers.mutation.operators import Change
+from generator_svc.proposers.mutation.operators import Change, Operator
 from generator_svc.proposers.mutation.options import MutationOptions, read_options
 from generator_svc.proposers.mutation.subject import Subject, subject_of
 from generator_svc.proposers.mutation.verification import is_sound
+from generator_svc.proposers.shapes import Verdict
 
 MAX_DRAWS = 40
 """Draws of one operator and one site for a proposal; unsound and empty ones count."""
@@ -36,7 +37,7 @@ class MutationProposer:
         """One delta of 1 to 3 mutations, or a Proposal with `failure`. Raises OptionsInvalid."""
         options = read_options(request.options, DEFAULT_WEIGHTS)
         try:
-            changes = _compose(subject_of(slot.baseline_source), random.Random(slot.seed), options)
+            changes = _compose(subject_of(slot.baseline_source), _seeded(slot.seed), options)
         except SourceRejected as error:
             return self._failure(slot, f"the baseline cannot be mutated: {error.message}")
         if len(changes) < options.fewest:
@@ -48,30 +49,35 @@ class MutationProposer:
         return Proposal(slot.slot, self.name, "", "", reason)
 
 
+def _seeded(seed: int) -> random.Random:
+    """Repeatable on purpose: a replay must draw the same."""
+    return random.Random(seed)  # noqa: S311
+
+
 def _compose(baseline: Subject, rng: random.Random, options: MutationOptions) -> list[Change]:
-    """Sound changes, each made to the source of the one before."""
+    """Sound changes, each made to the source of the one before, by as many different operators."""
     wanted = rng.randint(options.fewest, options.most)
+    provable = any(trace.verdict == Verdict.PROVEN for trace in baseline.traces)
+    operators = [
+        operator
+        for operator in OPERATORS
+        if options.weights[operator.name] > 0 and (provable or not operator.needs_proof)
+    ]
     changes: list[Change] = []
     subject = baseline
     for _ in range(MAX_DRAWS):
-        if len(changes) == wanted:
+        if len(changes) == wanted or not operators:
             break
-        change = _draw(subject, rng, options)
+        operator = rng.choices(operators, [options.weights[one.name] for one in operators])[0]
+        change = _draw(operator, subject, rng)
         if change is None or change.source == baseline.source or not is_sound(change.source, baseline):
             continue
         changes.append(change)
         subject = subject_of(change.source)
+        operators.remove(operator)
     return changes
 
 
-def _draw(subject: Subject, rng: random.Random, options: MutationOptions) -> Change | None:
-    """One change by a weighted operator that has a site here."""
-    remaining = [operator for operator in OPERATORS if options.weights[operator.name] > 0]
-    while remaining:
-        weights = [options.weights[operator.name] for operator in remaining]
-        (operator,) = rng.choices(remaining, weights)
-        sites = operator.sites(subject)
-        if sites:
-            return rng.choice(sites)(rng)
-        remaining.remove(operator)
-    return None
+def _draw(operator: Operator, subject: Subject, rng: random.Random) -> Change | None:
+    sites = operator.sites(subject)
+    return rng.choice(sites)(rng) if sites else None

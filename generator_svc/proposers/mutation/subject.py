@@ -4,6 +4,7 @@ LibCST keeps comments and formatting, so a rewrite changes only the lines it mea
 here decides what to change.
 """
 
+import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
@@ -95,6 +96,18 @@ class Subject:
     def nodes(self, kind: type[Node]) -> Iterator[Node]:
         """Every node of `kind`, in source order."""
         return (node for node in walk(self.module) if isinstance(node, kind))
+
+    @cached_property
+    def functional_path(self) -> str | None:
+        """How this source can write `torch.nn.functional`; None if it imports nothing that leads there."""
+        ways = {"torch.nn.functional": "", "torch.nn": ".functional", "torch": ".nn.functional"}
+        found = {}
+        for node in ast.parse(self.source).body:
+            for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
+                path = alias.name if isinstance(node, ast.Import) else f"{node.module}.{alias.name}"
+                if path in ways and (alias.asname or path == "torch" or isinstance(node, ast.ImportFrom)):
+                    found[path] = (alias.asname or alias.name) + ways[path]
+        return next((found[path] for path in ways if path in found), None)
 
     def code(self, node: cst.CSTNode) -> str:
         """The text of a node."""

@@ -1,27 +1,91 @@
-"""The result of a symbolic run."""
+"""Runs a network source symbolically for one input shape, and says whether it is consistent.
 
+The run follows Python's own rules on numbers, lists and classes, and torch's on shapes. It executes
+nothing of the source. What it cannot follow leaves the verdict `undecided`, never `proven`.
+"""
+
+import ast
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-Span = tuple[int, int, int, int]
-"""First line (1-based), first column, last line, end column; columns in UTF-8 bytes, as `ast` counts."""
+from generator_svc.proposers.shapes.journal import Journal
+from generator_svc.proposers.shapes.machine import Machine
+from generator_svc.proposers.shapes.values import (
+    UNKNOWN,
+    Function,
+    Hyperparameters,
+    Inconsistent,
+    Int,
+    Span,
+    Tensor,
+    Undecided,
+    UserClass,
+    Value,
+)
 
 
 class Verdict(StrEnum):
     """What a symbolic run shows."""
 
     PROVEN = "proven"
+    """`forward` returns (batch, classes)."""
     INCONSISTENT = "inconsistent"
+    """Construction or `forward` would raise, or return another shape."""
     UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What happened."""
+    """What a symbolic run shows. After a failure the journal ends where the run did."""
 
     verdict: Verdict
+    reason: str
+    journal: Journal
+    expected: Value = None
+    actual: Value = None
+    """For `inconsistent`: two sizes that had to be equal, with the literals behind them, where known."""
 
 
-def trace_source(source: str, in_shape: tuple[int, int, int, int], classes: int) -> Trace:
-    """Placeholder until the interpreter lands."""
-    return Trace(Verdict.UNDECIDED)
+def trace_source(
+    source: str,
+    in_shape: tuple[int, int, int, int],
+    classes: int,
+    overrides: Mapping[Span, int] | None = None,
+) -> Trace:
+    """Construct `Net` for `in_shape` (batch, channels, height, width) and call it once.
+
+    `source` must have passed `contracts.source_rules.check_source`. `overrides` are integer literals
+    to be read as other numbers, by where they stand.
+    """
+    journal = Journal(overrides or {})
+    try:
+        result = _output(ast.parse(source), journal, in_shape, classes)
+    except Inconsistent as error:
+        return Trace(Verdict.INCONSISTENT, str(error), journal, error.expected, error.actual)
+    except (Undecided, RecursionError) as error:
+        return Trace(Verdict.UNDECIDED, str(error) or "the source nests too deep to follow", journal)
+    if not isinstance(result, Tensor):
+        return Trace(Verdict.UNDECIDED, "the shape of the output is unknown", journal)
+    if result.shape != (in_shape[0], classes):
+        return Trace(
+            Verdict.INCONSISTENT, f"the output has the shape {tuple(map(int, result.shape))}", journal
+        )
+    return Trace(Verdict.PROVEN, "", journal)
+
+
+def _output(tree: ast.Module, journal: Journal, in_shape: tuple[int, int, int, int], classes: int) -> Value:
+    machine = Machine(journal)
+    machine.execute(tree.body, machine.globals)
+    network = machine.globals.lookup("Net")
+    constructor = network.member("__init__") if isinstance(network, UserClass) else UNKNOWN
+    if not isinstance(constructor, Function):
+        raise Undecided("Net is not a class that can be followed")
+    shape = tuple(Int(side) for side in in_shape)
+    arguments: list[Value] = [shape, (Int(classes),)]
+    is_lemur = isinstance(network.member("learn"), Function)
+    if is_lemur:
+        arguments += [Hyperparameters(), UNKNOWN]
+    nowhere = (0, 0, 0, 0)
+    instance = machine.call(network, arguments, {}, nowhere)
+    return machine.call(instance, [Tensor(shape)], {}, nowhere)
