@@ -14,6 +14,7 @@ from pathlib import Path
 
 from contracts.jobs import DatasetReport
 from contracts.names import STANDARD_DATASETS
+from sandbox_runner.datasets.arrays_file import is_arrays_file, read_arrays_file
 from sandbox_runner.datasets.errors import (
     DatasetError,
     DatasetInvalid,
@@ -22,6 +23,7 @@ from sandbox_runner.datasets.errors import (
     DatasetUnknown,
 )
 from sandbox_runner.datasets.pack import FOLDER_MODE, Pack, Progress, open_pack, write_pack
+from sandbox_runner.datasets.picture_tree import read_folder, read_zip
 from sandbox_runner.datasets.raw import RawDataset
 from sandbox_runner.datasets.standard import CATALOGUE
 
@@ -73,6 +75,25 @@ class Library:
             raw = self._fetch(name)
             return write_pack(self.folder / name, name, raw, progress).report()
 
+    def add(self, name: str, path: Path, progress: Progress | None = None) -> DatasetReport:
+        """Make a pack of a user's own data: a folder of pictures by class, a .zip of one, or an .npz.
+
+        Raises DatasetInvalid for names and data that break a rule, DatasetUnavailable when the disk refuses.
+        """
+        if not NAME.fullmatch(name) or name in STANDARD_DATASETS:
+            raise DatasetInvalid(
+                f"{name!r:.80} is no name for a dataset: write a-z, 0-9 and hyphens, at most 63 characters, "
+                f"and none of {', '.join(STANDARD_DATASETS)}."
+            )
+        with self._locked(name):
+            if (self.folder / name).exists():
+                raise DatasetInvalid(f"There is a dataset {name} already; choose another name.")
+            try:
+                raw = _read_own(name, path)
+                return write_pack(self.folder / name, name, raw, progress).report()
+            except OSError as error:
+                raise DatasetInvalid(f"{path} cannot be read: {error.strerror or error}.") from error
+
     def _fetch(self, name: str) -> RawDataset:
         downloads = self.folder / ".downloads" / name
         refusals = []
@@ -80,7 +101,7 @@ class Library:
             try:
                 return source.load(downloads)
             except DatasetError as error:
-                refusals.append(f"{source.label}: {error}")
+                refusals.append(f"{source.label}: {getattr(error, 'message', error)}")
             except OSError as error:
                 refusals.append(f"{source.label}: {error.strerror or error} ({error.filename or 'no file'}).")
         raise DatasetUnavailable(
@@ -103,6 +124,14 @@ class Library:
             ) from error
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            for leftover in self.folder.glob(f".{name}-*.part"):
+            for leftover in self.folder.glob(f".{name}.*.part"):
                 shutil.rmtree(leftover, ignore_errors=True)
             yield
+
+
+def _read_own(name: str, path: Path) -> RawDataset:
+    if path.is_dir():
+        return read_folder(path, name)
+    if is_arrays_file(path):
+        return read_arrays_file(path, name)
+    return read_zip(path, name)

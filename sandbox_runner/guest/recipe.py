@@ -19,7 +19,7 @@ WARMUP_SHARE = 0.2
 MAX_GRADIENT_NORM = 2.0
 STEPS_BETWEEN_CHECKS = 10
 OPTIMIZERS = ("adamw", "sgd")
-DEFAULT_LR = {"adamw": 4e-3, "sgd": 5e-2}
+DEFAULT_LR = {"adamw": 6e-3, "sgd": 5e-2}
 
 Value = float | int | str | bool
 
@@ -42,10 +42,11 @@ class NonFiniteLoss(CandidateFailure):
 class Hyperparameters:
     """What a request may change about the recipe, and the values it has otherwise."""
 
+    batch: int
+    """Images a step."""
     optimizer: str = "adamw"
     lr: float = DEFAULT_LR["adamw"]
     """The highest learning rate."""
-    batch: int = 128
     momentum: float = 0.9
     """SGD's momentum, or AdamW's first beta."""
     weight_decay: float = 0.02
@@ -68,8 +69,16 @@ _WITHOUT_EFFECT = frozenset({"dropout", "transform"})
 """LEMUR's names that a search may send with every network; a plain network has no use for them."""
 
 
-def read_hyperparameters(given: Mapping[str, Value]) -> Hyperparameters:
-    """The recipe's hyperparameters with those of a request put in. Raises HyperparameterInvalid."""
+def usual_batch(images: int) -> int:
+    """Images a step where the request does not say: about 320 steps an epoch, within 32 to 128.
+
+    After one epoch the number of steps decides more than the noise of small batches.
+    """
+    return min(128, max(32, images // 320))
+
+
+def read_hyperparameters(given: Mapping[str, Value], images: int) -> Hyperparameters:
+    """The recipe for that many training images, with a request's values. Raises HyperparameterInvalid."""
     wanted = {name: value for name, value in given.items() if name not in _WITHOUT_EFFECT}
     known = {field.name: field.type for field in fields(Hyperparameters)}
     unknown = sorted(set(wanted) - set(known))
@@ -84,7 +93,7 @@ def read_hyperparameters(given: Mapping[str, Value]) -> Hyperparameters:
     return Hyperparameters(
         optimizer=str(optimizer),
         flip=bool(wanted.get("flip", False)),
-        **{"lr": DEFAULT_LR[str(optimizer)], **numbers},  # type: ignore[arg-type]
+        **{"lr": DEFAULT_LR[str(optimizer)], "batch": usual_batch(images), **numbers},  # type: ignore[arg-type]
     )
 
 
