@@ -4,7 +4,7 @@ Holds no state of its own: `advance` reads where the journal stands and goes on 
 was called a moment ago, before a crash, or by another process.
 """
 
-from contracts.names import SlotState
+from contracts.names import SearchState, SlotState
 from gateway.domain.candidate import Slot
 from gateway.domain.search import SearchRecord
 from gateway.domain.selection import choose_parents, select_elites
@@ -28,8 +28,9 @@ class SearchRun:
 
         Raises SearchNotRunning, ServiceUnavailable, ServiceRefused.
         """
-        self._journal.start()
         search = self._journal.search()
+        if search.state is not SearchState.RUNNING:
+            self._journal.start()
         novelty = Novelty(self._journal, self._filter, search.id, search.request.novelty_threshold)
         for number in range(search.cycle, search.request.cycles + 1):
             if number > search.cycle:

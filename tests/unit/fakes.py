@@ -1,0 +1,266 @@
+# --- around the search loop -------------------------------------------------------------------------
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl, urlsplit
+
+from contracts.failures import Failure, FailureReason
+from contracts.jobs import (
+    Admission,
+    AppliedDelta,
+    BaselineNetwork,
+    Neighbour,
+    Proposal,
+    ProposalRequest,
+    Screening,
+    ScreeningRequest,
+)
+from contracts.measurements import Measurement
+from contracts.names import EvaluationState, NoveltyLayer, ScoredOn
+from gateway.infra.database import Database
+from gateway.infra.evaluation_transitions import finish
+from gateway.infra.tables import EvaluationRow
+
+
+class PowerCut(BaseException):
+    """The process ended here: nothing may catch it."""
+
+
+class FakeGenerator:
+    """Its proposals depend on the slot's seed and baseline alone, as the real one's do."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.trouble: dict[int, list[Exception]] = {}
+        """By slot number, what the next calls that contain this slot raise."""
+        self.backwards = False
+
+    def propose(self, request: ProposalRequest) -> Iterator[Proposal]:
+        self.batches.append([slot.slot for slot in request.slots])
+        for slot in reversed(request.slots) if self.backwards else request.slots:
+            if self.trouble.get(slot.slot):
+                raise self.trouble[slot.slot].pop(0)
+            kind = slot.seed % 7
+            if kind == 0:
+                yield Proposal(slot.slot, request.proposer, "", "", failure="no mutation applies")
+            else:
+                delta = {1: "unplaceable", 2: "nothing new"}.get(kind, f"grow {slot.seed % 1000}")
+                yield Proposal(slot.slot, request.proposer, delta, f"summary of {delta}")
+
+    def apply_delta(self, baseline_source: str, delta: str) -> AppliedDelta:
+        if delta == "unplaceable":
+            return AppliedDelta("refused", "hunk_unplaceable", "hunk 1 fits nowhere", 0.0, None, None)
+        # "nothing new" adds a comment, which the filter sees through.
+        line = "# again\n" if delta == "nothing new" else f"grown_by_{delta.split()[1]} = 1\n"
+        return AppliedDelta("applied", "", "", 1.0, baseline_source + line, f"+{line}")
+
+    def readiness_problems(self) -> list[str]:
+        return []
+
+
+class FakeFilter:
+    """Sees exact copies, comments left out, within a scope."""
+
+    def __init__(self) -> None:
+        self.scopes: dict[str, dict[str, str]] = {}
+        self.trouble: list[Exception] = []
+
+    def screen(self, request: ScreeningRequest) -> Screening:
+        if self.trouble:
+            raise self.trouble.pop(0)
+        known = self.scopes.get(request.scope, {})
+        for name, source in known.items():
+            if name != request.proposal_id and source == _without_comments(request.source):
+                return Screening(False, NoveltyLayer.STRUCTURE, (Neighbour(name, 1.0),))
+        return Screening(True, None, ())
+
+    def admit(self, proposal_id: str, admission: Admission) -> None:
+        scope = self.scopes.setdefault(admission.scope, {})
+        scope[proposal_id] = _without_comments(admission.source)
+
+    def forget(self, scope: str) -> None:
+        self.scopes.pop(scope, None)
+
+    def count(self, scope: str) -> int:
+        return len(self.scopes.get(scope, {}))
+
+    def readiness_problems(self) -> list[str]:
+        return []
+
+
+class FakeFarm:
+    """Ends queued evaluations in the real queue: accuracy from source and seed, one source in eight fails."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.ended_by_source: dict[str, tuple[EvaluationState, Failure | None]] = {}
+        """Candidate ids with another end than usual."""
+
+    def work(self, at_most: int = 10_000) -> int:
+        with self._database.write() as session:
+            queued = session.query(EvaluationRow).filter(EvaluationRow.state == EvaluationState.QUEUED)
+            rows = queued.order_by(EvaluationRow.id).limit(at_most).all()
+            for row in rows:
+                self._end(session, row)
+            return len(rows)
+
+    def _end(self, session, row: EvaluationRow) -> None:
+        seed = row.request["seeds"][0]
+        number = int(hashlib.sha256(f"{row.candidate_id}{seed}".encode()).hexdigest()[:6], 16)
+        breaks = int(row.candidate_id[:4], 16) % 8 == 0 and "grown" in row.source
+        usual = (
+            (EvaluationState.FAILED, Failure(FailureReason.TRAIN_ERROR, "shapes differ")) if breaks else None
+        )
+        state, failure = self.ended_by_source.get(
+            row.candidate_id, usual or (EvaluationState.SUCCEEDED, None)
+        )
+        if failure is not None:
+            row.failure = asdict(failure)
+        if state is EvaluationState.SUCCEEDED:
+            accuracy = 0.5 + number % 4000 / 10_000
+            row.measurement = asdict(measurement(accuracy, audit_accuracy=accuracy - 0.01))
+        finish(session, row, state)
+
+
+class CrashingDatabase(Database):
+    """Loses power at one write: before it is on disk, or right after."""
+
+    def __init__(self, url: str, at_write: int, after_commit: bool) -> None:
+        super().__init__(url)
+        self.writes = 0
+        self._at_write = at_write
+        self._after_commit = after_commit
+
+    @contextmanager
+    def write(self):
+        self.writes += 1
+        crashes = self.writes == self._at_write
+        with super().write() as session:
+            yield session
+            if crashes and not self._after_commit:
+                raise PowerCut
+        if crashes:
+            raise PowerCut
+
+
+def measurement(accuracy: float, audit_accuracy: float | None = None, **fields) -> Measurement:
+    return Measurement(
+        accuracy=accuracy,
+        accuracy_standard_error=0.01,
+        scored_on=ScoredOn.SELECTION_HALF,
+        evaluated_images=1000,
+        startup_seconds=0.1,
+        wall_seconds=2.0,
+        cpu_seconds=fields.pop("cpu_seconds", 1.5),
+        peak_memory_bytes=fields.pop("peak_memory_bytes", 2**30),
+        audit_accuracy=audit_accuracy,
+        **fields,
+    )
+
+
+def baseline(name: str, family: str = "plain", **fields) -> BaselineNetwork:
+    source = f"import torch\n\n\nclass Net(torch.nn.Module):\n    pass\n\n\nname = {name!r}\n"
+    return BaselineNetwork(name, family, "plain", f"the {name}", source, **fields)
+
+
+def _without_comments(source: str) -> str:
+    return "".join(line for line in source.splitlines(keepends=True) if not line.startswith("#"))
+
+
+# --- around the command line and the client ---------------------------------------------------------
+@dataclass(frozen=True)
+class Heard:
+    """A request as the fake gateway heard it."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+class FakeGateway:
+    """A gateway on a real port that gives prepared answers, and hangs up where it is told to."""
+
+    def __init__(self) -> None:
+        self.heard: list[Heard] = []
+        self._answers: dict[tuple[str, str], list[tuple[int, dict[str, str], bytes]]] = {}
+        gateway = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                gateway._serve(self)
+
+            do_POST = do_PUT = do_DELETE = do_GET
+
+            def log_message(self, *_: object) -> None:
+                return
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.address = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
+
+    def answer(self, method: str, path: str, document=None, *, status: int = 200, **headers: str) -> None:
+        """Give this answer next; the last one prepared for a path is repeated."""
+        body = document.encode() if isinstance(document, str) else json.dumps(document).encode()
+        kinds = {"content_type": "text/plain" if isinstance(document, str) else "application/json"}
+        self._answers.setdefault((method, path), []).append((status, {**kinds, **headers}, body))
+
+    def hang_up(self, method: str, path: str) -> None:
+        """Close the connection without an answer, once."""
+        self._answers.setdefault((method, path), []).append((0, {}, b""))
+
+    def events(self, path: str, *events: tuple[str, dict]) -> None:
+        """Give a stream of events, then end it."""
+        lines = [
+            f"id: {n}\nevent: {kind}\ndata: {json.dumps(data)}\n\n"
+            for n, (kind, data) in enumerate(events, 1)
+        ]
+        self.answer("GET", path, "".join(lines), content_type="text/event-stream")
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _serve(self, handler: BaseHTTPRequestHandler) -> None:
+        parts = urlsplit(handler.path)
+        body = self._body(handler)
+        headers = {name.lower(): value for name, value in handler.headers.items()}
+        self.heard.append(Heard(handler.command, parts.path, dict(parse_qsl(parts.query)), headers, body))
+        prepared = self._answers.get((handler.command, parts.path))
+        if prepared is None:
+            problem = {"code": "not_found", "detail": f"nothing prepared for {handler.command} {parts.path}"}
+            prepared = [(404, {}, json.dumps(problem).encode())]
+        status, extra, content = prepared.pop(0) if len(prepared) > 1 else prepared[0]
+        if status == 0:
+            handler.close_connection = True
+            handler.connection.close()
+            return
+        handler.send_response(status)
+        for name, value in {**extra, "content_length": str(len(content))}.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    def _body(self, handler: BaseHTTPRequestHandler) -> bytes:
+        if handler.headers.get("transfer-encoding") != "chunked":
+            return handler.rfile.read(int(handler.headers.get("content-length", 0)))
+        chunks = []
+        while size := int(handler.rfile.readline(), 16):
+            chunks.append(handler.rfile.read(size))
+            handler.rfile.readline()
+        handler.rfile.readline()
+        return b"".join(chunks)

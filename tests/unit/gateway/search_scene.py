@@ -1,0 +1,117 @@
+"""A search on a real SQLite journal between fakes, for the tests of the loop."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fakes import FakeFarm, FakeFilter, FakeGenerator, baseline
+from sqlalchemy import event
+
+import gateway.infra.search_tables  # noqa: F401 - registers its tables
+from gateway.domain.search import SearchRequest
+from gateway.infra.database import Base, Database
+from gateway.infra.evaluation_store import EvaluationStore
+from gateway.infra.search_store import SearchStore
+from gateway.infra.slot_journal import SlotJournal
+from gateway.loop.search_run import SearchRun
+
+BASELINES = (baseline("oak"), baseline("elm", "residual", hyperparameters={"lr": 0.01}))
+
+
+def request(**fields) -> SearchRequest:
+    usual = {
+        "name": "trees",
+        "dataset": "digits",
+        "baselines": tuple(network.name for network in BASELINES),
+        "cycles": 2,
+        "candidates_per_cycle": 4,
+        "seed": 3,
+        "elites": 3,
+        "final_seeds": 2,
+    }
+    return SearchRequest(**{**usual, **fields})
+
+
+def hurried(database: Database) -> Database:
+    """Without waiting for the disk: the tests cut power by themselves."""
+
+    @event.listens_for(database.engine, "connect")
+    def _configure(connection, _record):
+        connection.execute("PRAGMA synchronous=OFF")
+
+    return database
+
+
+def new_database(folder: Path, name: str = "gateway") -> Database:
+    database = hurried(Database(f"sqlite:///{folder / name}.sqlite3"))
+    Base.metadata.create_all(database.engine)
+    return database
+
+
+def accept(database: Database, wanted: SearchRequest, baselines=BASELINES, classes: int | None = 10) -> str:
+    store = SearchStore(database, EvaluationStore(database))
+    with database.write() as session:
+        return store.create(session, "local", wanted, baselines, classes)
+
+
+@dataclass
+class Scene:
+    database: Database
+    search_id: str
+    generator: FakeGenerator = field(default_factory=FakeGenerator)
+    filter: FakeFilter = field(default_factory=FakeFilter)
+
+    @property
+    def store(self) -> SearchStore:
+        return SearchStore(self.database, EvaluationStore(self.database))
+
+    @property
+    def journal(self) -> SlotJournal:
+        return SlotJournal(self.database, EvaluationStore(self.database), self.search_id)
+
+    @property
+    def farm(self) -> FakeFarm:
+        return FakeFarm(self.database)
+
+    def run(self) -> SearchRun:
+        return SearchRun(self.journal, self.generator, self.filter)
+
+    def finish(self, run: SearchRun | None = None) -> None:
+        """Advance and let the farm work, in turns, until the search has ended."""
+        run = run or self.run()
+        while not run.advance():
+            assert self.farm.work() > 0, "the search waits although no evaluation is open"
+
+    def story(self) -> dict:
+        """Everything that equal seeds must repeat, without the search's id."""
+        return {
+            "slots": [
+                (
+                    slot.cycle,
+                    slot.slot,
+                    slot.state,
+                    slot.candidate_id,
+                    slot.summary,
+                    slot.delta,
+                    slot.failure,
+                    slot.elite,
+                    slot.score and slot.score.accuracy,
+                    _place(slot.parent_id),
+                    _place(slot.duplicate_of),
+                )
+                for slot in self.journal.slots()
+            ],
+            "final": [
+                (_place(run.proposal_id), run.seed, run.evaluation.measurement.audit_accuracy)
+                for run in self.journal.final_runs()
+            ],
+            "funnel": self.store.document(self.search_id)["funnel"],
+        }
+
+
+def _place(proposal_id: str | None) -> str | None:
+    return proposal_id and proposal_id.split("-", 1)[1]
+
+
+def new_scene(folder: Path, name: str = "gateway", **fields) -> Scene:
+    database = new_database(folder, name)
+    return Scene(database, accept(database, request(**fields)))

@@ -1,0 +1,79 @@
+"""Power is cut at every write of a search, again and again: its story stays the same."""
+
+from collections import Counter
+
+import pytest
+from fakes import CrashingDatabase, PowerCut
+from search_scene import Scene, hurried, new_scene
+from sqlalchemy import select
+
+from contracts.names import SlotState
+from gateway.infra.events import EventRow
+from gateway.infra.search_store import search_topic
+from gateway.infra.tables import EvaluationRow
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Scene:
+    scene = new_scene(tmp_path_factory.mktemp("undisturbed"))
+    scene.finish()
+    return scene
+
+
+def live_through_power_cuts(scene: Scene, url: str, at_write: int, after_commit: bool) -> int:
+    """Each life of the conductor ends at its `at_write`-th write; gives the number of lives."""
+    lives = 0
+    while True:
+        lives += 1
+        assert lives < 500, "no life gets any further"
+        database = hurried(CrashingDatabase(url, at_write, after_commit))
+        try:
+            # The services live on: they remember what a cut-off life has told them.
+            if Scene(database, scene.search_id, scene.generator, scene.filter).run().advance():
+                return lives
+        except PowerCut:
+            if scene.journal.search().state.is_terminal:
+                return lives
+        finally:
+            database.close()
+        scene.farm.work(at_most=1)
+
+
+# Of the first writes of a life, up to two may find that an earlier life has done their work.
+@pytest.mark.parametrize(
+    ("at_write", "after_commit"),
+    [
+        (2, True),
+        (3, False),
+        *(
+            pytest.param(at_write, after, marks=pytest.mark.slow)
+            for at_write, after in [(3, True), (5, True), (4, False), (5, False), (7, False)]
+        ),
+    ],
+)
+def test_a_search_that_loses_power_at_every_write_tells_the_same_story(
+    undisturbed, tmp_path, at_write, after_commit
+):
+    scene = new_scene(tmp_path)
+    lives = live_through_power_cuts(scene, f"sqlite:///{tmp_path}/gateway.sqlite3", at_write, after_commit)
+    assert lives > 3
+    assert scene.story() == undisturbed.story()
+    assert count_evaluations(scene) == count_evaluations(undisturbed)
+    assert set(times_ended(scene).values()) == {1}
+    assert times_ended(scene).total() == times_ended(undisturbed).total()
+
+
+def count_evaluations(scene: Scene) -> int:
+    with scene.database.read() as session:
+        return len(session.scalars(select(EvaluationRow.id)).all())
+
+
+def times_ended(scene: Scene) -> Counter[str]:
+    """How often the log says of each slot that it ended."""
+    with scene.database.read() as session:
+        events = session.scalars(
+            select(EventRow).where(EventRow.topic == search_topic(scene.search_id), EventRow.type == "slot")
+        )
+        return Counter(
+            event.data["proposal_id"] for event in events if SlotState(event.data["state"]).is_final
+        )
