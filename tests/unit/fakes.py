@@ -4,25 +4,35 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import TypeAdapter
 
 from contracts.failures import Failure, FailureReason
 from contracts.jobs import (
     Admission,
+    AgentHeartbeat,
     AppliedDelta,
+    AttemptOutcome,
+    AttemptSpec,
+    BackendReport,
     BaselineNetwork,
+    ClaimedAttempt,
+    DatasetReport,
     Neighbour,
     Proposal,
     ProposalRequest,
+    RunnerCapabilities,
     Screening,
     ScreeningRequest,
 )
-from contracts.measurements import Measurement
-from contracts.names import EvaluationState, NoveltyLayer, ScoredOn
+from contracts.measurements import Isolation, Measurement, Provenance
+from contracts.names import EvaluationState, IsolationTier, NoveltyLayer, ScoredOn
 from gateway.infra.database import Database
 from gateway.infra.evaluation_transitions import finish
+from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.infra.tables import EvaluationRow
 
 
@@ -264,3 +274,156 @@ class FakeGateway:
             handler.rfile.readline()
         handler.rfile.readline()
         return b"".join(chunks)
+
+
+# --- around the gateway's HTTP surface ----------------------------------------------------------------
+
+
+class FakeGeneratorService(FakeGenerator):
+    """The generator as the routes use it, with two baselines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unreachable = False
+        self._baselines = [
+            baseline("oak", hyperparameters={"lr": 0.01, "momentum": 0.9}),
+            baseline("elm", "residual"),
+        ]
+
+    def baselines(self) -> list[BaselineNetwork]:
+        if self.unreachable:
+            raise ServiceUnavailable("generator", "down")
+        return self._baselines
+
+    def baseline(self, name: str) -> BaselineNetwork | None:
+        return next((network for network in self.baselines() if network.name == name), None)
+
+    def readiness_problems(self) -> list[str]:
+        return ["generator cannot be reached"] if self.unreachable else []
+
+    def close(self) -> None:
+        pass
+
+
+class FakeFilterService(FakeFilter):
+    """The filter as the routes use it."""
+
+    def close(self) -> None:
+        pass
+
+
+class FakeRunner:
+    """The runner's datasets."""
+
+    def __init__(self) -> None:
+        self.reports = [
+            DatasetReport("digits", True, (1, 8, 8), 10, 1500, 297, "hash-of-digits"),
+            DatasetReport("svhn", False, problem="run `deltanas datasets prepare svhn`"),
+        ]
+        self.uploaded: dict[str, bytes] = {}
+        self.unreachable = False
+
+    def datasets(self) -> list[DatasetReport]:
+        if self.unreachable:
+            raise ServiceUnavailable("runner", "down")
+        return self.reports
+
+    def prepare_dataset(self, name: str) -> DatasetReport:
+        for report in self.reports:
+            if report.name == name:
+                return report
+        raise ServiceRefused("runner", 404, {"code": "unknown_dataset", "detail": f"no dataset {name}"})
+
+    async def upload_dataset(self, name: str, content) -> DatasetReport:
+        self.uploaded[name] = b"".join([chunk async for chunk in content])
+        return DatasetReport(name, True, (3, 8, 8), 2, 10, 4, "hash")
+
+    def readiness_problems(self) -> list[str]:
+        return ["runner cannot be reached"] if self.unreachable else []
+
+    def close(self) -> None:
+        pass
+
+
+def capabilities(**fields) -> RunnerCapabilities:
+    usual = {
+        "backends": (BackendReport("namespaces", IsolationTier.NAMESPACES, True),),
+        "tier": IsolationTier.NAMESPACES,
+        "slots": 2,
+        "threads_per_slot": 1,
+        "devices": ("cpu",),
+        "datasets": (DatasetReport("digits", True, (1, 8, 8), 10, 1500, 297, "hash-of-digits"),),
+        "environment_digest": "e" * 64,
+    }
+    return RunnerCapabilities(**{**usual, **fields})
+
+
+def outcome(spec: AttemptSpec, accuracy: float = 0.5, **fields) -> AttemptOutcome:
+    """A believable success of an attempt; `failure` turns it into a failure."""
+    failure = fields.pop("failure", None)
+    measured = measurement(accuracy, None if spec.scored_on is ScoredOn.ALL else accuracy, **fields)
+    return AttemptOutcome(
+        attempt_id=spec.attempt_id,
+        fence=spec.fence,
+        measurement=None if failure else replace(measured, scored_on=spec.scored_on),
+        failure=failure,
+        isolation=Isolation(IsolationTier.NAMESPACES, "namespaces", spec.limits),
+        provenance=Provenance(
+            spec.dataset, "hash-of-digits", "e" * 64, spec.seed, spec.device, spec.threads, "0.1.0"
+        ),
+        log="epoch 1\n",
+    )
+
+
+class FakeAgent:
+    """Speaks the agents' protocol over HTTP; runs nothing."""
+
+    def __init__(self, http, token: str, agent_id: str = "agent-1") -> None:
+        self.id = agent_id
+        self._http = http
+        self._headers = {"authorization": f"Bearer {token}"}
+
+    def heartbeat(self, **fields) -> None:
+        body = asdict(AgentHeartbeat(capabilities(**fields), 0))
+        answer = self._http.post(
+            f"/internal/v1/agents/{self.id}:heartbeat", json=body, headers=self._headers
+        )
+        assert answer.status_code == 204, answer.text
+
+    def next(self, wait: float = 0) -> str | None:
+        answer = self._http.get(
+            f"/internal/v1/agents/{self.id}/next", params={"wait": wait}, headers=self._headers
+        )
+        return answer.json()["attempt_id"] if answer.status_code == 200 else None
+
+    def try_claim(self, attempt_id: str):
+        return self._http.post(
+            f"/internal/v1/attempts/{attempt_id}:claim", json={"agent_id": self.id}, headers=self._headers
+        )
+
+    def claim(self, attempt_id: str) -> ClaimedAttempt:
+        answer = self.try_claim(attempt_id)
+        assert answer.status_code == 200, answer.text
+        return TypeAdapter(ClaimedAttempt).validate_json(answer.content)
+
+    def claim_next(self, wait: float = 0) -> ClaimedAttempt:
+        attempt_id = self.next(wait)
+        assert attempt_id is not None, "nothing to claim"
+        return self.claim(attempt_id)
+
+    def keep(self, claimed: ClaimedAttempt, phase: str = "train"):
+        return self._http.post(
+            f"/internal/v1/attempts/{claimed.spec.attempt_id}:heartbeat",
+            json={"phase": phase},
+            headers=self._headers | {"x-attempt-token": claimed.token},
+        )
+
+    def report(self, claimed: ClaimedAttempt, accuracy: float = 0.5, **fields):
+        return self.send(claimed, asdict(outcome(claimed.spec, accuracy, **fields)))
+
+    def send(self, claimed: ClaimedAttempt, body: dict):
+        return self._http.post(
+            f"/internal/v1/attempts/{claimed.spec.attempt_id}:report",
+            json=body,
+            headers=self._headers | {"x-attempt-token": claimed.token},
+        )
