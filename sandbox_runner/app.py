@@ -18,7 +18,6 @@ from sandbox_runner.attempt_table import AttemptUnknown, FenceConflict, NoFreeSl
 from sandbox_runner.config import RunnerSettings
 from sandbox_runner.datasets.errors import DatasetError, DatasetUnknown
 from sandbox_runner.runner import NotReady, Runner
-from sandbox_runner.sandboxes.namespaces import NamespacesBackend
 from sandbox_runner.uploads import Upload
 
 MAX_BODY_BYTES = 640 * 1024
@@ -28,7 +27,7 @@ MAX_WAIT_SECONDS = 30.0
 
 def create_app(settings: RunnerSettings) -> FastAPI:
     """The service, closed to callers without the service token."""
-    runner = Runner(settings, lambda: [NamespacesBackend()])
+    runner = Runner(settings)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -1,10 +1,10 @@
 """One runner host: proves its sandboxes at start, then takes attempts on while it has free slots."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Event, Thread
 
-from contracts.jobs import AttemptOutcome, AttemptSpec, AttemptStatus, BackendReport, RunnerCapabilities
+from contracts.jobs import AttemptOutcome, AttemptSpec, AttemptStatus, RunnerCapabilities
 from sandbox_runner.admission import check_spec
 from sandbox_runner.attempt import Bench, run_attempt
 from sandbox_runner.attempt_table import AttemptTable
@@ -13,7 +13,7 @@ from sandbox_runner.dataset_desk import DatasetDesk
 from sandbox_runner.datasets.library import Library
 from sandbox_runner.phases import Phase
 from sandbox_runner.python_environment import environment_digest
-from sandbox_runner.sandboxes.port import SandboxBackend
+from sandbox_runner.sandboxes.choice import ProbedBackend, probe_all, reports, strongest
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +31,15 @@ class NotReady(Exception):
 class Runner:
     """Attempts, datasets and capabilities of this host. `start` and `stop` frame its life."""
 
-    def __init__(self, settings: RunnerSettings, backends: Callable[[], list[SandboxBackend]]) -> None:
+    def __init__(
+        self, settings: RunnerSettings, probe: Callable[[], Sequence[ProbedBackend]] = probe_all
+    ) -> None:
         self.library = Library(settings.home)
         self.datasets = DatasetDesk(self.library)
         self.attempts = AttemptTable(settings.slots, settings.runner_threads_per_slot, self._work)
         self._settings = settings
-        self._backends = backends
-        self._proven: list[tuple[SandboxBackend, BackendReport]] = []
+        self._probe_backends = probe
+        self._probed_backends: Sequence[ProbedBackend] = ()
         self._probed = Event()
         self._prober = Thread(target=self._probe, name="probe", daemon=True)
 
@@ -48,6 +50,8 @@ class Runner:
     def stop(self) -> None:
         """Kill every attempt and free what the backends hold."""
         self.attempts.close()
+        for probed in self._probed_backends:
+            probed.backend.close()
 
     def wait_until_probed(self, seconds: float) -> bool:
         """Whether all backends have been probed within that time."""
@@ -57,10 +61,10 @@ class Runner:
         """Why nothing can run here; empty when something can."""
         if not self._probed.is_set():
             return ["the sandbox backends are being probed"]
-        if any(report.available for _, report in self._proven):
+        known = reports(self._probed_backends)
+        if any(report.available for report in known):
             return []
-        problems = [f"{report.name}: {text}" for _, report in self._proven for text in report.problems]
-        return problems or ["no sandbox backend is installed"]
+        return [f"{report.name}: {text}" for report in known for text in report.problems]
 
     def put(self, spec: AttemptSpec) -> AttemptStatus:
         """Take an attempt on. Raises NotReady, Refused, NoFreeSlot, FenceConflict."""
@@ -72,9 +76,10 @@ class Runner:
 
     def capabilities(self) -> RunnerCapabilities:
         """What this host offers now."""
-        usable = [report.tier for _, report in self._proven if report.available]
+        known = reports(self._probed_backends)
+        usable = [report.tier for report in known if report.available]
         return RunnerCapabilities(
-            backends=tuple(report for _, report in self._proven),
+            backends=known,
             tier=max(usable, key=lambda tier: tier.strength, default=None),
             slots=self.attempts.slots,
             threads_per_slot=self._settings.runner_threads_per_slot,
@@ -84,18 +89,15 @@ class Runner:
         )
 
     def _probe(self) -> None:
-        for backend in self._backends():
-            report = backend.probe()
-            self._proven.append((backend, report))
-            for text in report.problems:
-                logger.warning("sandbox backend %s: %s", report.name, text)
+        try:
+            self._probed_backends = self._probe_backends()
+        except Exception:
+            logger.exception("the sandbox backends could not be probed")
+        for probed in self._probed_backends:
+            for text in probed.report.problems:
+                logger.warning("sandbox backend %s: %s", probed.report.name, text)
         self._probed.set()
 
     def _work(self, spec: AttemptSpec, cancelled: Event, on_phase: Callable[[Phase], None]) -> AttemptOutcome:
-        bench = Bench(self._strongest(), self.library, environment_digest())
-        return run_attempt(spec, bench, cancelled, on_phase)
-
-    def _strongest(self) -> SandboxBackend:
-        """The strongest backend that passed its probe; the door has seen that it is strong enough."""
-        passed = [backend for backend, report in self._proven if report.available]
-        return max(passed, key=lambda backend: backend.tier.strength)
+        backend = strongest(self._probed_backends, spec.minimum_tier)
+        return run_attempt(spec, Bench(backend, self.library, environment_digest()), cancelled, on_phase)

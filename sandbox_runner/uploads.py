@@ -1,4 +1,4 @@
-"""Takes in a user's own dataset as a stream: bounded, on disk and not in memory, gone when it came to nothing."""
+"""Takes in a user's own dataset as a stream: bounded, on disk and not in memory, removed at the end."""
 
 import tempfile
 from pathlib import Path

@@ -96,3 +96,7 @@ class SandboxBackend(Protocol):
     def launch(self, spec: SandboxSpec) -> Sandbox:
         """Start a sandbox. Raises SandboxUnavailable."""
         ...
+
+    def close(self) -> None:
+        """Free what the backend itself holds, after its sandboxes are closed."""
+        ...
