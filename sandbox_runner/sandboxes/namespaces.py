@@ -66,7 +66,7 @@ class NamespacesBackend:
                 group = self._create_group(spec)
                 undo.callback(group.remove)
                 sandbox = self._start(spec, group, user)
-            except (OSError, ValueError, CgroupsUnavailable) as error:
+            except (OSError, ValueError, RuntimeError, CgroupsUnavailable) as error:
                 raise SandboxUnavailable(str(error)) from error
             undo.pop_all()
         try:

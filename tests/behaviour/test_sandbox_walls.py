@@ -1,0 +1,363 @@
+"""What every sandbox backend keeps out: network, host, neighbours, secrets, privileges, planted modules."""
+
+import os
+import socket
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sandbox_harness import BACKENDS, SMALL, read_until, run, running, spec
+
+from contracts.measurements import MIB
+from sandbox_runner import python_environment
+from sandbox_runner.sandboxes.port import Exit, ReadOnlyMount
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(60)]
+
+SYSCALL = """
+import ctypes, errno, json
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+def call(number, *arguments):
+    ctypes.set_errno(0)
+    result = libc.syscall(ctypes.c_long(number), *(ctypes.c_void_p(a) for a in arguments))
+    return "allowed" if result >= 0 else errno.errorcode[ctypes.get_errno()]
+"""
+
+FORBIDDEN = {
+    # numbers of x86-64 (syscall_64.tbl of the kernel), with arguments that are harmless if let through
+    "ptrace": (101, 0, 0, 0, 0),
+    "personality": (135, 0xFFFFFFFF),
+    "pivot_root": (155, 0, 0),
+    "chroot": (161, 0),
+    "mount": (165, 0, 0, 0, 0, 0),
+    "umount2": (166, 0, 0),
+    "swapon": (167, 0, 0),
+    "reboot": (169, 0, 0, 0, 0),
+    "init_module": (175, 0, 0, 0),
+    "kexec_load": (246, 0, 0, 0, 0),
+    "add_key": (248, 0, 0, 0, 0, 0),
+    "request_key": (249, 0, 0, 0, 0),
+    "keyctl": (250, 0, 0, 0, 0, 0),
+    "unshare": (272, 0x10000000),
+    "perf_event_open": (298, 0, 0, 0, 0, 0),
+    "open_by_handle_at": (304, 0, 0, 0),
+    "setns": (308, 0, 0),
+    "process_vm_readv": (310, 0, 0, 0, 0, 0, 0),
+    "process_vm_writev": (311, 0, 0, 0, 0, 0, 0),
+    "seccomp": (317, 0, 0, 0),
+    "bpf": (321, 0, 0, 0),
+    "userfaultfd": (323, 0),
+    "io_uring_setup": (425, 1, 0),
+    "fsopen": (430, 0, 0),
+    "pidfd_getfd": (438, 0, 0, 0),
+    "mount_setattr": (442, 0, 0, 0, 0, 0),
+    "shmget": (29, 1, 4096, 0o666),
+    "mq_open": (240, 0, 0, 0, 0),
+    "mknod": (133, 0, 0o020666, 0x103),
+    "setuid": (105, 0),
+    "setresuid": (117, 0, 0, 0),
+    "setgroups": (116, 0, 0),
+    "syslog": (103, 3, 0, 0),
+    "clone into a user namespace": (56, 0x10000000 | 17, 0, 0, 0, 0),
+    "TIOCSTI": (16, 0, 0x5412, 0),
+    "TIOCSTI with high bits": (16, 0, 0x1_0000_5412, 0),
+    "PR_SET_SECCOMP": (157, 22, 1, 0, 0, 0),
+    "PR_SET_MM": (157, 35, 1, 0, 0, 0),
+}
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def backend(request):
+    made = BACKENDS[request.param]()
+    yield made
+    made.close()
+
+
+def test_forbidden_system_calls_fail_with_eperm(backend):
+    code = SYSCALL + f"print(json.dumps({{name: call(*c) for name, c in {FORBIDDEN!r}.items()}}))"
+    assert run(backend, code).said == dict.fromkeys(FORBIDDEN, "EPERM")
+
+
+def test_calls_that_hide_their_flags_seem_not_to_exist(backend):
+    assert (
+        run(backend, SYSCALL + "print(json.dumps([call(435, 0, 0), call(437, 0, 0, 0, 0)]))").said
+        == ["ENOSYS"] * 2
+    )
+
+
+def test_system_calls_of_another_architecture_end_the_process(backend):
+    getpid_of_x32 = 0x40000000 + 39
+    assert run(backend, SYSCALL + f"print(call({getpid_of_x32}))").exit == Exit(None, 31)
+
+
+def test_guest_is_nobody_without_capabilities(backend):
+    code = """
+        import json
+        lines = open("/proc/self/status").read().splitlines()
+        print(json.dumps(dict(line.split(":\\t", 1) for line in lines)))
+    """
+    status = run(backend, textwrap.dedent(code)).said
+    assert status["Uid"].split()[0] not in {"0", ""}
+    assert len(set(status["Uid"].split())) == 1
+    assert [status[name].lstrip("0") for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")] == [
+        ""
+    ] * 5
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+
+
+def test_two_sandboxes_have_different_users(backend):
+    code = "import os, time; print(os.getuid(), flush=True); time.sleep(60)"
+    with running(backend, code) as one, running(backend, code) as other:
+        users = [read_until(sandbox, lambda text: "\n" in text) for sandbox in (one, other)]
+    assert users[0] != users[1]
+
+
+def test_set_user_id_programs_give_nothing(backend):
+    code = "import subprocess; print(subprocess.run(['/usr/bin/su', '-c', 'id'], input=b'').returncode)"
+    assert run(backend, code).said != 0
+
+
+# --- network
+
+
+def test_every_network_family_fails_at_once(backend):
+    code = """
+        import errno, json, socket
+        def attempt(family, kind):
+            try:
+                socket.socket(family, kind)
+                return "allowed"
+            except OSError as error:
+                return errno.errorcode[error.errno]
+        inet, inet6, netlink, packet, vsock, crypto = 2, 10, 16, 17, 40, 38
+        families = (inet, inet6, netlink, packet, vsock, crypto)
+        print(json.dumps(sorted({attempt(f, k) for f in families for k in (1, 2, 3)})))
+    """
+    assert run(backend, textwrap.dedent(code)).said == ["EPERM"]
+
+
+def test_network_call_is_a_prompt_error(backend):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        code = f"""
+            import urllib.request, time
+            started = time.monotonic()
+            for url in ("https://download.pytorch.org/models/resnet18.pth", "{url}", "http://169.254.169.254/"):
+                try:
+                    urllib.request.urlopen(url)
+                    print("allowed")
+                except OSError as error:
+                    print(error)
+            print(time.monotonic() - started)
+        """
+        ended = run(backend, textwrap.dedent(code), seconds=20)
+    assert "allowed" not in ended.output
+    assert ended.said < 5
+
+
+def test_abstract_sockets_of_the_host_are_out_of_reach(backend):
+    name = f"\0deltanas-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(name)
+        listener.listen()
+        ended = run(backend, f"import socket; socket.socket(socket.AF_UNIX).connect({name!r})")
+    assert "ConnectionRefusedError" in ended.output
+
+
+def test_unix_sockets_within_the_sandbox_work(backend):
+    code = """
+        from multiprocessing import Pool
+        if __name__ == "__main__":
+            with Pool(2) as pool:
+                print(sum(pool.map(abs, [-1, -2, -3])))
+    """
+    assert run(backend, textwrap.dedent(code)).said == 6
+
+
+# --- host and neighbours
+
+
+def test_files_of_the_host_are_unreadable(backend, tmp_path):
+    canary = tmp_path / "canary"
+    canary.write_text("host secret")
+    canary.chmod(0o644)
+    places = [
+        str(canary),
+        f"/proc/1/root{canary}",
+        "/etc/shadow",
+        "/etc/hostname",
+        "/proc/1/environ",
+        "/proc/1/mem",
+    ]
+    places += [
+        str(Path(__file__)),
+        "/run",
+        "/var",
+        "/home",
+        "/usr/share",
+        "/dev/mem",
+        "/dev/kmsg",
+        "/proc/1/fd",
+    ]
+    places += [
+        "/sys/fs/cgroup",
+        "/sys/kernel",
+        "/dev/tty",
+        "/dev/ptmx",
+        "/proc/kallsyms",
+        "/proc/sysrq-trigger",
+    ]
+    code = f"""
+        import json, os
+        def readable(path):
+            try:
+                return bool(os.listdir(path)) if os.path.isdir(path) else open(path, "rb").read(1) is not None
+            except OSError:
+                return False
+        print(json.dumps([path for path in {places!r} if readable(path)]))
+    """
+    assert run(backend, textwrap.dedent(code)).said == []
+
+
+def test_files_of_another_sandbox_are_unreadable(backend):
+    plant = "import time; open('/tmp/mine', 'w'); open('/dev/shm/mine', 'w'); print('ready', flush=True)"
+    look = "import os, json; print(json.dumps(os.listdir('/tmp') + os.listdir('/dev/shm')))"
+    with running(backend, f"{plant}; time.sleep(60)") as neighbour:
+        assert "ready" in read_until(neighbour, lambda text: "ready" in text)
+        assert run(backend, look).said == []
+    assert run(backend, look).said == []
+
+
+def test_processes_of_the_host_are_invisible(backend):
+    code = "import os, json; print(json.dumps([p for p in os.listdir('/proc') if p.isdigit()]))"
+    assert run(backend, code).said == ["1", "2"]
+
+
+def test_first_process_cannot_be_touched(backend):
+    code = """
+        import os, signal, json
+        def refused(action):
+            try:
+                action()
+            except OSError as error:
+                return type(error).__name__
+        print(json.dumps([
+            refused(lambda: os.kill(1, signal.SIGKILL)),
+            refused(lambda: open("/proc/1/mem", "r+b")),
+            refused(lambda: os.readlink("/proc/1/fd/3")),
+        ]))
+    """
+    assert run(backend, textwrap.dedent(code)).said == ["PermissionError"] * 3
+
+
+def test_secrets_of_the_runner_are_nowhere_inside(backend, monkeypatch):
+    monkeypatch.setenv("DELTANAS_SERVICE_TOKEN", "hunter-two")
+    os.environb[b"OTHER_SECRET"] = b"hunter-two"
+    code = """
+        import glob, json, os
+        seen = repr(dict(os.environ))
+        for path in [*glob.glob("/proc/[0-9]*/environ"), *glob.glob("/proc/[0-9]*/cmdline")]:
+            try:
+                seen += open(path, errors="replace").read()
+            except OSError:
+                pass
+        print(json.dumps([("hunter" + "-two") in seen, sorted(os.environ)]))
+    """
+    try:
+        found, names = run(backend, textwrap.dedent(code)).said
+    finally:
+        del os.environ["OTHER_SECRET"]
+    assert not found
+    assert set(names) <= {*python_environment.guest_environment(1), "LC_CTYPE"}
+
+
+def test_only_the_two_temporary_folders_are_writable(backend):
+    code = """
+        import json, os
+        writable = []
+        for folder, folders, _ in os.walk("/"):
+            folders[:] = [f for f in folders if not (folder == "/" and f == "proc")]
+            try:
+                os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY))
+                writable.append(folder)
+            except OSError:
+                if os.access(folder, os.W_OK):
+                    writable.append(folder)
+        for path in ("self/oom_score_adj", "sys/kernel/core_pattern", "1/oom_score_adj", "sysrq-trigger"):
+            path = "/proc/" + path
+            try:
+                os.write(os.open(path, os.O_WRONLY), b"-1000")
+                writable.append(path)
+            except OSError:
+                pass
+        print(json.dumps(sorted(writable)))
+    """
+    assert run(backend, textwrap.dedent(code)).said == ["/dev/shm", "/tmp"]
+
+
+def test_mounts_are_read_only_and_carry_the_content(backend, tmp_path):
+    (tmp_path / "images").write_bytes(b"pixels")
+    (tmp_path / "images").chmod(0o666)
+    mount = ReadOnlyMount(tmp_path / "images", "/data/images")
+    code = "print(repr(open('/data/images').read()))\nopen('/data/images', 'w')"
+    ended = run(backend, code, mounts=(mount,))
+    assert "'pixels'" in ended.output
+    assert "Read-only file system" in ended.output
+    assert (tmp_path / "images").read_bytes() == b"pixels"
+
+
+# --- the guest's Python
+
+
+def test_planted_modules_are_never_imported(backend):
+    code = """
+        import os, subprocess, sys
+        for name in ("sitecustomize", "usercustomize", "json", "torch"):
+            open(f"/tmp/{name}.py", "w").write("print('planted')")
+        open("/tmp/evil.pth", "w").write("import sys; print('planted')")
+        again = [*sys.orig_argv[:-1], "import json"]
+        print(subprocess.run(again, capture_output=True, text=True, cwd="/tmp"))
+    """
+    assert "planted" not in run(backend, textwrap.dedent(code)).output
+
+
+def test_hashes_of_text_are_the_same_in_every_sandbox(backend):
+    assert len({run(backend, "print(hash('deltanas'))").output for _ in range(2)}) == 1
+
+
+def test_torch_trains_a_step_within_tight_limits(backend):
+    code = """
+        import sys, os
+        packages = "/opt/deltanas/packages/"
+        sys.path += [packages + name for name in sorted(os.listdir(packages))]
+        import torch, torchvision
+        network = torch.nn.Conv2d(3, 8, 3)
+        network(torch.randn(4, 3, 16, 16)).square().mean().backward()
+        print(float(network.weight.grad.abs().sum()) > 0, torch.get_num_threads())
+    """
+    limits = replace(SMALL, memory_bytes=1536 * MIB, pids=64)
+    template = python_environment.guest_spec("template", limits, 1)
+    ended = run(backend, textwrap.dedent(code), limits, mounts=template.mounts, seconds=55)
+    assert ended.output.strip().endswith("True 1")
+    assert ended.exit == Exit(0, None)
+
+
+def test_guest_starts_from_its_fixed_command(backend):
+    limits = replace(SMALL, memory_bytes=1024 * MIB, pids=64)
+    guest = python_environment.guest_spec("guest-start", limits, 1)
+    assert spec("").argv[0] == guest.argv[0]
+    assert {mount.inside for mount in guest.mounts} >= {
+        "/opt/deltanas/source/contracts",
+        "/opt/deltanas/source/sandbox_runner/guest",
+    }
+    names = ("contracts", "json", "torch")
+    found = f"import importlib.util as u; print(*(u.find_spec(n).origin for n in {names}))"
+    code = guest.argv[-1].replace("runpy.run_module('sandbox_runner.guest', ", f"exec({found!r}) or dict(")
+    ended = run(backend, code, limits, mounts=guest.mounts)
+    contracts, standard_library, torch = ended.output.split()
+    assert contracts == "/opt/deltanas/source/contracts/__init__.py"
+    assert standard_library.startswith(str(Path(sys.base_prefix) / "lib"))
+    assert torch.startswith("/opt/deltanas/packages/0/torch/")
