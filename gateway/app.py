@@ -22,6 +22,7 @@ from gateway.routes import (
     internal,
     novelty,
     operations,
+    searches,
 )
 from gateway.routes.problems import install_problem_handlers
 from gateway.services import Services
@@ -45,6 +46,7 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
         novelty,
         datasets,
         baselines,
+        searches,
         operations,
         internal,
     ):

@@ -54,7 +54,7 @@ class SearchStore:
     """Searches and what can be asked of them. Reads open their own snapshot."""
 
     def __init__(self, database: Database, evaluations: EvaluationStore) -> None:
-        self.database = database
+        self._database = database
         self._evaluations = evaluations
 
     def create(
@@ -92,24 +92,31 @@ class SearchStore:
 
     def read(self, search_id: str, tenant: str | None = None) -> SearchRecord:
         """One search. Raises SearchNotFound; another tenant's search is not found."""
-        with self.database.read() as session:
+        with self._database.read() as session:
             return search_record(_found(session, search_id, tenant))
 
     def unfinished(self) -> list[SearchRecord]:
         """Every search that the conductor has to drive, oldest first."""
-        with self.database.read() as session:
+        with self._database.read() as session:
             wanted = (SearchState.QUEUED, SearchState.RUNNING)
             rows = session.scalars(
                 select(SearchRow).where(SearchRow.state.in_(wanted)).order_by(SearchRow.id)
             )
             return [search_record(row) for row in rows]
 
+    def count_open(self, tenant: str) -> int:
+        """How many of a tenant's searches have not ended."""
+        with self._database.read() as session:
+            open_states = [state.value for state in SearchState if not state.is_terminal]
+            query = select(func.count()).where(SearchRow.tenant == tenant, SearchRow.state.in_(open_states))
+            return session.scalar(query) or 0
+
     def document(self, search_id: str, tenant: str | None = None) -> Document:
         """A search as JSON. Raises SearchNotFound."""
-        with self.database.read() as session:
-            return self.document_within(session, search_id, tenant)
+        with self._database.read() as session:
+            return self.document_in(session, search_id, tenant)
 
-    def document_within(self, session: Session, search_id: str, tenant: str | None = None) -> Document:
+    def document_in(self, session: Session, search_id: str, tenant: str | None = None) -> Document:
         """The same, in the caller's transaction."""
         row = _found(session, search_id, tenant)
         tallied = _tally(session, search_id)
@@ -133,41 +140,18 @@ class SearchStore:
 
     def page(self, tenant: str, limit: int, before: str | None) -> tuple[list[Document], str | None]:
         """A tenant's searches, newest first, and the cursor of the next page."""
-        with self.database.read() as session:
+        with self._database.read() as session:
             query = select(SearchRow.id).where(SearchRow.tenant == tenant).order_by(SearchRow.id.desc())
             if before is not None:
                 query = query.where(SearchRow.id < before)
             found = list(session.scalars(query.limit(limit + 1)))
-            items = [self.document_within(session, search_id) for search_id in found[:limit]]
+            items = [self.document_in(session, search_id) for search_id in found[:limit]]
             return items, found[limit - 1] if len(found) > limit else None
 
     def cycles(self, search_id: str, tenant: str | None = None) -> list[Document]:
         """Every opened cycle of a search as JSON. Raises SearchNotFound."""
-        with self.database.read() as session:
-            search = _found(session, search_id, tenant)
-            tallied = _tally(session, search_id)
-            scores = {
-                cycle: (best, mean)
-                for cycle, best, mean in session.execute(
-                    select(SlotRow.cycle, func.max(SlotRow.accuracy), func.avg(SlotRow.accuracy))
-                    .where(SlotRow.search_id == search_id)
-                    .group_by(SlotRow.cycle)
-                )
-            }
-            failures = _failures(session, search_id)
-            opened = session.scalars(
-                select(CycleRow).where(CycleRow.search_id == search_id).order_by(CycleRow.cycle)
-            )
-            return [
-                cycle_document(
-                    row.cycle,
-                    "finished" if row.closed_at else search.state,
-                    count_funnel({key[1:]: n for key, n in tallied.items() if key[0] == row.cycle}),
-                    *scores.get(row.cycle, (None, None)),
-                    failures.get(row.cycle, {}),
-                )
-                for row in opened
-            ]
+        with self._database.read() as session:
+            return cycle_documents(session, _found(session, search_id, tenant))
 
     def candidates(
         self,
@@ -181,7 +165,7 @@ class SearchStore:
         after: str | None = None,
     ) -> tuple[list[Document], str | None]:
         """Candidates as JSON in slot order, elites best first, and the next cursor. Raises SearchNotFound."""
-        with self.database.read() as session:
+        with self._database.read() as session:
             record = search_record(_found(session, search_id, tenant))
             query = select(SlotRow).where(SlotRow.search_id == search_id)
             if cycle is not None:
@@ -201,7 +185,7 @@ class SearchStore:
 
     def candidate(self, search_id: str, wanted: str, tenant: str | None = None) -> Document | None:
         """One candidate as JSON with its long texts, or None. Raises SearchNotFound."""
-        with self.database.read() as session:
+        with self._database.read() as session:
             record = search_record(_found(session, search_id, tenant))
             row = session.get(SlotRow, wanted)
             if row is None or row.search_id != search_id:
@@ -211,13 +195,13 @@ class SearchStore:
 
     def pause(self, search_id: str, tenant: str | None = None) -> None:
         """Stop taking steps; evaluations already submitted run on. Raises SearchStateConflict once ended."""
-        with self.database.write() as session:
+        with self._database.write() as session:
             row = _open(session, search_id, tenant)
             _change(session, row, SearchState.PAUSED)
 
     def resume(self, search_id: str, tenant: str | None = None) -> None:
         """Take steps again; nothing changes for a search that does. Raises SearchStateConflict once ended."""
-        with self.database.write() as session:
+        with self._database.write() as session:
             row = _open(session, search_id, tenant)
             if row.state == SearchState.PAUSED:
                 _change(session, row, SearchState.QUEUED)
@@ -225,7 +209,7 @@ class SearchStore:
 
     def cancel(self, search_id: str, tenant: str | None = None) -> None:
         """End a search and its open evaluations. Raises SearchStateConflict when it ended otherwise."""
-        with self.database.write() as session:
+        with self._database.write() as session:
             row = _found(session, search_id, tenant, locked=True)
             if row.state == SearchState.CANCELLED:
                 return
@@ -234,6 +218,31 @@ class SearchStore:
             for evaluation_id in _evaluations_of(session, search_id):
                 self._evaluations.cancel(session, evaluation_id)
             end_search(session, row, SearchState.CANCELLED)
+
+
+def cycle_documents(session: Session, search: SearchRow) -> list[Document]:
+    """Every opened cycle of a search as JSON, in the caller's transaction."""
+    tallied = _tally(session, search.id)
+    scores = {
+        cycle: (best, mean)
+        for cycle, best, mean in session.execute(
+            select(SlotRow.cycle, func.max(SlotRow.accuracy), func.avg(SlotRow.accuracy))
+            .where(SlotRow.search_id == search.id)
+            .group_by(SlotRow.cycle)
+        )
+    }
+    failures = _failures(session, search.id)
+    opened = session.scalars(select(CycleRow).where(CycleRow.search_id == search.id).order_by(CycleRow.cycle))
+    return [
+        cycle_document(
+            row.cycle,
+            "finished" if row.closed_at else search.state,
+            count_funnel({key[1:]: count for key, count in tallied.items() if key[0] == row.cycle}),
+            *scores.get(row.cycle, (None, None)),
+            failures.get(row.cycle, {}),
+        )
+        for row in opened
+    ]
 
 
 def end_search(

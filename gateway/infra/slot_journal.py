@@ -22,7 +22,7 @@ from gateway.domain.search import SearchRecord, proposal_id
 from gateway.infra.database import Database, utc_now
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import append_event
-from gateway.infra.search_store import end_search, search_topic
+from gateway.infra.search_store import cycle_documents, end_search, search_topic
 from gateway.infra.search_tables import CycleRow, FinalRow, SearchRow, SlotRow
 from gateway.infra.slot_rows import search_record, slot_record, storable, write_end, write_verdict
 from gateway.infra.tables import EvaluationRow
@@ -152,7 +152,9 @@ class SlotJournal:
             )
             for slot in session.scalars(judged):
                 slot.elite = slot.proposal_id in wanted
-            self._log(session, "cycle_finished", {"cycle": cycle, "elites": sorted(wanted)})
+            session.flush()
+            (document,) = (found for found in cycle_documents(session, row) if found["cycle"] == cycle)
+            self._log(session, "cycle_finished", document | {"elites": sorted(wanted)})
 
     def open_finals(self, runs: Sequence[tuple[str, int, EvaluationRequest]]) -> None:
         """Submit the finals, given as (proposal id, seed, request). Finals that are open stay as they are."""

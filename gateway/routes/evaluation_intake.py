@@ -17,7 +17,7 @@ def prepared(body: EvaluationBody, services: Services) -> EvaluationRequest:
     """A request that can run. Raises RequestProblem, DatasetUnknown, DatasetNotReady, ServiceUnavailable."""
     seeds = _seeds(body)
     services.datasets.require_ready(body.dataset)
-    _require_device(body.device, services)
+    require_device(body.device, services)
     resolved = resolve_source(body, services.generator)
     return EvaluationRequest(
         source=resolved.source,
@@ -80,7 +80,8 @@ def _seeds(body: EvaluationBody) -> tuple[int, ...]:
     return tuple(body.seeds)
 
 
-def _require_device(device: str, services: Services) -> None:
+def require_device(device: str, services: Services) -> None:
+    """Refuse a device that no live host has; unknown hosts are given the benefit of the doubt."""
     with services.database.read() as session:
         agents = live_agents(session).values()
     offered = sorted({name for agent in agents for name in agent.devices})

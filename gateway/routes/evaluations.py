@@ -1,6 +1,5 @@
 """`/v1/evaluations`: submit, read, follow, cancel."""
 
-import json
 from functools import partial
 from typing import Annotated, Any
 
@@ -13,7 +12,8 @@ from contracts.names import EvaluationState
 from contracts.problems import validation_problem
 from gateway.domain.evaluation import EvaluationRecord
 from gateway.infra.evaluation_transitions import evaluation_topic
-from gateway.infra.idempotency import Answer, IdempotencyScope, answer_once, recall
+from gateway.infra.idempotency import Answer, answer_once, recall
+from gateway.routes.answers import answer_response, idempotency_scope
 from gateway.routes.dependencies import IdempotencyKey, ServicesOf, Tenant
 from gateway.routes.evaluation_intake import prepared, require_room, submit
 from gateway.routes.following import LastEventId, WaitSeconds, follow, wait_until
@@ -35,10 +35,10 @@ def create_evaluation(
     body: EvaluationBody, services: ServicesOf, tenant: Tenant, idempotency_key: IdempotencyKey
 ) -> Response:
     """Accept an evaluation: once answered with 202 it is on disk and will end in one state."""
-    scope = _scope(tenant, "POST /v1/evaluations", idempotency_key, body.model_dump_json())
+    scope = idempotency_scope(tenant, "POST /v1/evaluations", idempotency_key, body.model_dump_json())
     earlier = recall(services.database, scope)
     if earlier is not None:
-        return _json(earlier)
+        return answer_response(earlier)
     require_room(services, tenant, 1)
     request = prepared(body, services)
 
@@ -46,7 +46,7 @@ def create_evaluation(
         record = submit(services, session, request, tenant)
         return Answer(202, _rendered(record), f"/v1/evaluations/{record.id}")
 
-    return _json(answer_once(services.database, scope, act))
+    return answer_response(answer_once(services.database, scope, act))
 
 
 @router.post("/evaluations:batch", status_code=202)
@@ -57,10 +57,10 @@ def create_evaluations(
 
     202 when at least one was accepted, 422 when none was.
     """
-    scope = _scope(tenant, "POST /v1/evaluations:batch", idempotency_key, body.model_dump_json())
+    scope = idempotency_scope(tenant, "POST /v1/evaluations:batch", idempotency_key, body.model_dump_json())
     earlier = recall(services.database, scope)
     if earlier is not None:
-        return _json(earlier)
+        return answer_response(earlier)
     require_room(services, tenant, len(body.items))
     checked = [_prepared_item(item, services) for item in body.items]
 
@@ -75,7 +75,7 @@ def create_evaluations(
         accepted = any(answer["error"] is None for answer in answers)
         return Answer(202 if accepted else 422, {"items": answers})
 
-    return _json(answer_once(services.database, scope, act))
+    return answer_response(answer_once(services.database, scope, act))
 
 
 @router.get("/evaluations")
@@ -147,10 +147,6 @@ def _prepared_item(item: dict[str, Any], services: ServicesOf) -> Any:
         return found.document
 
 
-def _scope(tenant: str, route: str, key: str | None, body: str) -> IdempotencyScope | None:
-    return None if key is None else IdempotencyScope(tenant, route, key, body)
-
-
 def _rendered(record: EvaluationRecord) -> dict[str, Any]:
     rendered: dict[str, Any] = _DOCUMENT.dump_python(evaluation_document(record), mode="json")
     return rendered
@@ -158,14 +154,3 @@ def _rendered(record: EvaluationRecord) -> dict[str, Any]:
 
 def _has_ended(record: EvaluationRecord) -> bool:
     return record.state.is_terminal
-
-
-def _json(answer: Answer) -> Response:
-    headers = {"retry-after": "1"} if answer.status == 202 else {}
-    if answer.location is not None:
-        headers["location"] = answer.location
-    if answer.replayed:
-        headers["idempotent-replayed"] = "true"
-    # ASCII JSON: an item's problem may quote text that has no encoding.
-    content = json.dumps(answer.body).encode()
-    return Response(content, answer.status, headers, media_type="application/json")

@@ -13,7 +13,7 @@ from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
 from gateway.infra.dataset_catalogue import DatasetNotReady, DatasetUnknown
 from gateway.infra.evaluation_store import EvaluationUnknown
 from gateway.infra.idempotency import IdempotencyKeyReused
-from gateway.infra.search_store import SearchNotFound
+from gateway.infra.search_store import SearchNotFound, SearchStateConflict
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 
 log = logging.getLogger(__name__)
@@ -59,6 +59,17 @@ def _evaluation_unknown(error: Any) -> RequestProblem:
 
 def _search_unknown(error: Any) -> RequestProblem:
     return RequestProblem(404, "search_unknown", f"There is no search {str(error)[:60]!r}.")
+
+
+def _search_state_conflict(error: SearchStateConflict) -> RequestProblem:
+    return RequestProblem(
+        409,
+        "search_has_ended",
+        f"The search has ended: it is {error.state.value}.",
+        field="state",
+        value=error.state.value,
+        remedy="Start a new search; one with the same seed makes the same candidates.",
+    )
 
 
 def _dataset_unknown(error: DatasetUnknown) -> RequestProblem:
@@ -119,6 +130,7 @@ def _service_refused(error: ServiceRefused) -> RequestProblem:
 _TRANSLATIONS: dict[type[Exception], Callable[[Any], RequestProblem]] = {
     EvaluationUnknown: _evaluation_unknown,
     SearchNotFound: _search_unknown,
+    SearchStateConflict: _search_state_conflict,
     DatasetUnknown: _dataset_unknown,
     DatasetNotReady: _dataset_not_ready,
     IdempotencyKeyReused: _key_reused,

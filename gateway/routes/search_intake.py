@@ -1,0 +1,88 @@
+"""From a request's body to a search that can run. All checks come first: what is refused leaves no trace."""
+
+from dataclasses import dataclass
+
+from contracts.jobs import BaselineNetwork
+from contracts.measurements import Limits
+from gateway.domain.search import MAX_BASELINES, ProposerChoice, SearchRequest
+from gateway.infra.service_clients import GeneratorClient
+from gateway.routes.evaluation_intake import require_device
+from gateway.routes.problems import RequestProblem
+from gateway.schemas.search_body import SearchBody
+from gateway.services import Services
+
+MAX_OPEN_SEARCHES = 100
+"""Of one tenant: an endless list of searches is a full disk."""
+FULL_RETRY_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class PreparedSearch:
+    """A request that can run, its baselines in slot order, and how many classes the dataset has."""
+
+    request: SearchRequest
+    baselines: tuple[BaselineNetwork, ...]
+    classes: int | None
+
+
+def prepared(body: SearchBody, services: Services) -> PreparedSearch:
+    """Resolve and check every name.
+
+    Raises RequestProblem, DatasetUnknown, DatasetNotReady, ServiceUnavailable.
+    """
+    dataset = services.datasets.require_ready(body.dataset)
+    require_device(body.device, services)
+    baselines = _named_baselines(body.baselines, services.generator)
+    request = SearchRequest(
+        name=body.name,
+        dataset=body.dataset,
+        baselines=tuple(network.name for network in baselines),
+        cycles=body.cycles,
+        candidates_per_cycle=body.candidates_per_cycle,
+        seed=body.seed,
+        proposer=ProposerChoice(body.proposer.kind, dict(body.proposer.options)),
+        epochs=body.epochs,
+        train_images=body.train_images,
+        limits=Limits(**body.limits.model_dump()),
+        threads=body.threads,
+        device=body.device,
+        minimum_tier=body.minimum_tier,
+        integrity=body.integrity,
+        novelty_threshold=body.novelty_threshold,
+        elites=body.elites,
+        final_seeds=body.final_seeds,
+    )
+    return PreparedSearch(request, baselines, dataset.classes)
+
+
+def require_room(services: Services, tenant: str) -> None:
+    """Refuse, with 429, more searches than a tenant may have open."""
+    if services.searches.count_open(tenant) >= MAX_OPEN_SEARCHES:
+        raise RequestProblem(
+            429,
+            "too_many_searches",
+            f"{MAX_OPEN_SEARCHES} searches have not ended yet; no more may be open.",
+            remedy="Wait for some to end, or cancel some.",
+            headers={"retry-after": str(FULL_RETRY_SECONDS)},
+        )
+
+
+def _named_baselines(names: list[str] | None, generator: GeneratorClient) -> tuple[BaselineNetwork, ...]:
+    known = {network.name: network for network in generator.baselines()}
+    wanted = list(known) if names is None else names
+    for name in wanted:
+        if name not in known:
+            raise _refused(f"There is no baseline {name!r}.", name, f"Use some of: {', '.join(known)}.")
+        if wanted.count(name) > 1:
+            raise _refused(f"The baseline {name!r} is named twice.", name, "Name each once.")
+    if not 1 <= len(wanted) <= MAX_BASELINES:
+        raise _refused(
+            f"There are {len(wanted)} baselines; a search starts from 1 to {MAX_BASELINES}.",
+            None,
+            "Name those to start from.",
+        )
+    return tuple(known[name] for name in wanted)
+
+
+def _refused(detail: str, value: str | None, remedy: str) -> RequestProblem:
+    return RequestProblem(422, "unknown_baseline", detail, field="baselines", value=value, remedy=remedy)

@@ -1,0 +1,171 @@
+"""`/v1/searches`: start, read, follow, pause, resume, cancel; their cycles, candidates and report."""
+
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from fastapi.encoders import jsonable_encoder
+from fastapi.responses import HTMLResponse
+from sse_starlette import EventSourceResponse
+from starlette.concurrency import run_in_threadpool
+
+from contracts.names import SearchState, SlotState
+from gateway.dashboard.report import render_report
+from gateway.infra.idempotency import Answer, answer_once, recall
+from gateway.infra.search_store import search_topic
+from gateway.routes.answers import answer_response, idempotency_scope
+from gateway.routes.dependencies import IdempotencyKey, ServicesOf, Tenant
+from gateway.routes.following import LastEventId, WaitSeconds, follow, wait_until
+from gateway.routes.problems import RequestProblem
+from gateway.routes.search_intake import prepared, require_room
+from gateway.schemas.evaluation_document import evaluation_document
+from gateway.schemas.search_body import SearchBody
+from gateway.services import Services
+
+router = APIRouter(prefix="/v1", tags=["searches"])
+
+Cursor = Annotated[str | None, Query(pattern=r"^se_[0-9a-f]{1,40}$")]
+SlotCursor = Annotated[str | None, Query(pattern=r"^se_[0-9a-f]{1,40}-c[0-9]{3}-s[0-9]{3}$")]
+Limit = Annotated[int, Query(ge=1, le=500)]
+Json = dict[str, Any]
+
+
+@router.post("/searches", status_code=202)
+def create_search(
+    body: SearchBody, services: ServicesOf, tenant: Tenant, idempotency_key: IdempotencyKey
+) -> Response:
+    """Accept a search: once answered with 202 it is on disk and will end in one state."""
+    scope = idempotency_scope(tenant, "POST /v1/searches", idempotency_key, body.model_dump_json())
+    earlier = recall(services.database, scope)
+    if earlier is not None:
+        return answer_response(earlier)
+    require_room(services, tenant)
+    search = prepared(body, services)
+
+    def act(session: Any) -> Answer:
+        store = services.searches
+        search_id = store.create(session, tenant, search.request, search.baselines, search.classes)
+        return Answer(
+            202, jsonable_encoder(store.document_in(session, search_id)), f"/v1/searches/{search_id}"
+        )
+
+    return answer_response(answer_once(services.database, scope, act))
+
+
+@router.get("/searches")
+def list_searches(services: ServicesOf, tenant: Tenant, limit: Limit = 50, cursor: Cursor = None) -> Json:
+    """A tenant's searches, newest first."""
+    items, next_cursor = services.searches.page(tenant, limit, cursor)
+    return {"items": items, "next_cursor": next_cursor}
+
+
+@router.get("/searches/{search_id}")
+async def read_search(search_id: str, services: ServicesOf, tenant: Tenant, wait: WaitSeconds = 0) -> Json:
+    """One search; with `wait`, as soon as it has ended or that many seconds have passed."""
+    return await wait_until(
+        services.database.signals,
+        search_topic(search_id),
+        partial(services.searches.document, search_id, tenant),
+        lambda document: SearchState(document["state"]).is_terminal,
+        wait,
+    )
+
+
+@router.post("/searches/{search_id}:pause")
+def pause_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
+    """Begin nothing new. Evaluations already submitted end, and count when the search is resumed."""
+    services.searches.pause(search_id, tenant)
+    return services.searches.document(search_id, tenant)
+
+
+@router.post("/searches/{search_id}:resume")
+def resume_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
+    """Go on where a paused search stands; a search that runs just goes on running."""
+    services.searches.resume(search_id, tenant)
+    return services.searches.document(search_id, tenant)
+
+
+@router.post("/searches/{search_id}:cancel")
+def cancel_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
+    """End a search and its open evaluations; what it has measured stays."""
+    services.searches.cancel(search_id, tenant)
+    return services.searches.document(search_id, tenant)
+
+
+@router.get("/searches/{search_id}/cycles")
+def list_cycles(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
+    """The cycles so far. Cycle 0 are the baselines themselves."""
+    return {"items": services.searches.cycles(search_id, tenant), "next_cursor": None}
+
+
+@router.get("/searches/{search_id}/candidates")
+def list_candidates(
+    search_id: str,
+    services: ServicesOf,
+    tenant: Tenant,
+    limit: Limit = 100,
+    cursor: SlotCursor = None,
+    cycle: Annotated[int | None, Query(ge=0, le=999)] = None,
+    state: SlotState | None = None,
+) -> Json:
+    """The candidates so far, in slot order."""
+    items, next_cursor = services.searches.candidates(
+        search_id, tenant, cycle=cycle, state=state, limit=limit, after=cursor
+    )
+    return {"items": items, "next_cursor": next_cursor}
+
+
+@router.get("/searches/{search_id}/candidates/{proposal_id}")
+def read_candidate(search_id: str, proposal_id: str, services: ServicesOf, tenant: Tenant) -> Json:
+    """One candidate with its source and the raw proposal, as it came and untrusted."""
+    found = services.searches.candidate(search_id, proposal_id, tenant)
+    if found is None:
+        raise RequestProblem(404, "candidate_unknown", f"The search has no candidate {proposal_id[:80]!r}.")
+    return found
+
+
+@router.get("/searches/{search_id}/elites")
+def list_elites(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
+    """Who is elite now, best first."""
+    items, _ = services.searches.candidates(search_id, tenant, elite=True)
+    return {"items": items, "next_cursor": None}
+
+
+@router.get("/searches/{search_id}/events", response_class=EventSourceResponse)
+async def follow_search(
+    search_id: str, services: ServicesOf, tenant: Tenant, last_event_id: LastEventId
+) -> EventSourceResponse:
+    """Server-sent events: state, cycle_started, slot, cycle_finished, finals_started, finished.
+
+    Ends after the last. A `slot` event is a candidate without its delta.
+    """
+    read = partial(services.searches.read, search_id, tenant)
+    await run_in_threadpool(read)
+    return follow(services.database, search_topic(search_id), last_event_id, lambda: read().state.is_terminal)
+
+
+@router.get("/searches/{search_id}/report", response_class=HTMLResponse)
+def report_search(search_id: str, services: ServicesOf, tenant: Tenant) -> HTMLResponse:
+    """The report: one self-contained page."""
+    search = services.searches.document(search_id, tenant)
+    candidates, _ = services.searches.candidates(search_id, tenant)
+    page = render_report(
+        jsonable_encoder(search),
+        services.searches.cycles(search_id, tenant),
+        candidates,
+        _measured_example(services, search, candidates),
+    )
+    # The page quotes untrusted text: even if its escaping failed, nothing in it could run or load.
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    return HTMLResponse(page, headers={"content-security-policy": policy})
+
+
+def _measured_example(services: Services, search: Json, candidates: list[Json]) -> Json | None:
+    """One evaluation of the search, the best's if there is one: its provenance is that of all."""
+    measured = [search["best"], *candidates] if search["best"] else candidates
+    for candidate in measured:
+        if candidate["accuracy"] is not None:
+            record = services.evaluations.read(candidate["evaluation_id"])
+            document: Json = jsonable_encoder(evaluation_document(record))
+            return document
+    return None

@@ -1,0 +1,67 @@
+"""What a caller may ask of a search, with its ranges. Unknown fields, NaN and infinity are refused."""
+
+import json
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, field_validator
+
+from contracts.names import Integrity, IsolationTier
+from gateway.domain.search import (
+    MAX_BASELINES,
+    MAX_CANDIDATES_PER_CYCLE,
+    MAX_CYCLES,
+    MAX_FINAL_SEEDS,
+)
+from gateway.schemas.evaluation_body import LimitsBody, Name, Seed
+
+MAX_OPTIONS_BYTES = 16 * 1024
+
+_CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class ProposerBody(BaseModel):
+    """Who fills the slots, and its own options."""
+
+    model_config = _CLOSED
+
+    kind: Name = "mutation"
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @field_validator("options")
+    @classmethod
+    def _plain_and_small(cls, options: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        try:
+            size = len(json.dumps(options, allow_nan=False))
+        except (ValueError, RecursionError) as error:
+            raise ValueError("options must be plain JSON without NaN or infinity") from error
+        if size > MAX_OPTIONS_BYTES:
+            raise ValueError(f"options have {size} bytes of JSON; at most {MAX_OPTIONS_BYTES} are allowed")
+        return options
+
+
+class SearchBody(BaseModel):
+    """One search to run. `baselines`: names, or null for all that the generator ships."""
+
+    model_config = _CLOSED
+
+    name: Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")] = "search"
+    dataset: Name
+    cycles: Annotated[int, Field(strict=True, ge=1, le=MAX_CYCLES)] = 3
+    candidates_per_cycle: Annotated[int, Field(strict=True, ge=1, le=MAX_CANDIDATES_PER_CYCLE)] = 8
+    seed: Seed = 0
+    proposer: ProposerBody = Field(default_factory=ProposerBody)
+    baselines: Annotated[list[Name], Field(min_length=1, max_length=MAX_BASELINES)] | None = None
+    epochs: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
+    train_images: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] | None = None
+    """Cuts the training split; null = all."""
+    limits: LimitsBody = Field(default_factory=LimitsBody)
+    threads: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]{1,2})?)$")] = "cpu"
+    minimum_tier: IsolationTier = IsolationTier.NAMESPACES
+    integrity: Integrity = Integrity.STANDARD
+    novelty_threshold: Annotated[FiniteFloat, Field(gt=0, le=1)] = 0.90
+    """Jaccard similarity from which an architecture counts as a copy."""
+    elites: Annotated[int, Field(strict=True, ge=1, le=200)] = 8
+    """How many candidates are kept as parents."""
+    final_seeds: Annotated[int, Field(strict=True, ge=1, le=MAX_FINAL_SEEDS)] = 3
+    """Fresh seeds on which the winner meets its baseline; 3 or more give a useful interval."""
