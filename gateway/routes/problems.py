@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 5
 
-_HTTP_CODES = {400: "malformed_body", 404: "not_found", 405: "method_not_allowed"}
+_HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
 class RequestProblem(Exception):
@@ -51,6 +51,12 @@ def problem_of(error: Exception) -> RequestProblem | None:
         return error
     translate = _TRANSLATIONS.get(type(error))
     return None if translate is None else translate(error)
+
+
+def _malformed_body() -> dict[str, Any]:
+    return problem(
+        400, "malformed_body", "The body is not JSON.", field="body", remedy="Send one JSON object in UTF-8."
+    )
 
 
 def _evaluation_unknown(error: Any) -> RequestProblem:
@@ -152,11 +158,15 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     def on_invalid(_request: Request, error: Exception) -> Response:
         errors = error.errors() if isinstance(error, RequestValidationError) else []
+        if any(found["type"] == "json_invalid" for found in errors):
+            return problem_response(_malformed_body())
         return problem_response(validation_problem(errors))
 
     def on_http(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
+        if error.status_code == 400:
+            return problem_response(_malformed_body())
         code = _HTTP_CODES.get(error.status_code, "http_error")
         detail = f"{request.method} {request.url.path[:200]}: {error.detail}"
         return problem_response(problem(error.status_code, code, detail), error.headers)
