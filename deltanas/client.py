@@ -63,8 +63,8 @@ class Client:
         """Submit one evaluation and give it as accepted, usually `queued`.
 
         `request` has `source`, or `baseline` (a name) or `baseline_source`, with or without `delta`; and
-        any of epochs, seed, seeds, train_images, hyperparameters, limits, threads, device, integrity, minimum_tier,
-        priority, tags, reuse.
+        any of epochs, seed, seeds, train_images, hyperparameters, limits, threads, device, integrity,
+        minimum_tier, priority, tags, reuse.
         """
         return self._transport.json("POST", "/v1/evaluations", json={"dataset": dataset, **request})
 
@@ -166,7 +166,10 @@ class Client:
         return self._transport.json("POST", "/v1/deltas:apply", json={**named, "delta": delta})
 
     def novelty(self, source: str, **request: Any) -> Json:
-        """Whether a source is new: {"novel", "layer", "nearest"}."""
+        """Whether a source is new within `scope` (a search's id; default the baselines).
+
+        Gives {"novel", "layer", "nearest"}.
+        """
         return self._transport.json("POST", "/v1/novelty:check", json={"source": source, **request})
 
     # --- what is here --------------------------------------------------------------------------
@@ -182,7 +185,7 @@ class Client:
     def add_dataset(self, name: str, path: Path) -> Json:
         """Add one's own dataset from an .npz, a .zip, or a folder of images by class."""
         with open_upload(path) as content:
-            return self._transport.upload(f"/v1/datasets/{_part(name)}:upload", content)
+            return self._transport.upload("/v1/datasets", {"name": name}, content)
 
     def baselines(self) -> list[Json]:
         """All reference networks."""

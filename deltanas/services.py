@@ -19,14 +19,17 @@ from contracts.service_gate import token_digest
 
 _SOCKETS = {"GENERATOR": "generator.sock", "FILTER": "filter.sock", "RUNNER": "runner.sock"}
 
-OWN_SETTINGS = {
-    "gateway": ("DELTANAS_GATEWAY_", "DELTANAS_DATABASE_", "DELTANAS_SEARCH_", "DELTANAS_LEASE_"),
-    "generator": ("DELTANAS_GENERATOR_",),
-    "filter": ("DELTANAS_FILTER_",),
-    "runner": ("DELTANAS_RUNNER_", "DELTANAS_SANDBOX_"),
-    "agent": ("DELTANAS_AGENT_",),
+_USERS_SETTINGS = {
+    "gateway": frozenset(
+        f"DELTANAS_{name}"
+        for name in ("DATABASE_URL", "REQUIRE_KEYS", "ALLOWED_HOSTS", "LEASE_SECONDS", "MAX_OPEN_EVALUATIONS")
+    ),
+    "runner": frozenset({"DELTANAS_RUNNER_SLOTS", "DELTANAS_RUNNER_THREADS_PER_SLOT"}),
+    "agent": frozenset(
+        {"DELTANAS_AGENT_ID", "DELTANAS_AGENT_HEARTBEAT_SECONDS", "DELTANAS_AGENT_POLL_SECONDS"}
+    ),
 }
-"""The user's own DELTANAS_ settings that each service may see, by prefix. Tokens are never among them."""
+"""What each service may see of the user's own environment, by name."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,6 @@ def services_of_one_machine(home: Path, run_folder: Path, gateway_address: str) 
 
 
 def _plain_environment(name: str, home: Path) -> dict[str, str]:
-    inherited = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
-    own = {
-        key: value
-        for key, value in os.environ.items()
-        if key.startswith(OWN_SETTINGS[name]) and not key.endswith("_ADDRESS")
-    }
-    return {**inherited, **own, "LANG": "C.UTF-8", "DELTANAS_HOME": str(home)}
+    visible = {"PATH", "HOME"} | _USERS_SETTINGS.get(name, frozenset())
+    inherited = {key: value for key, value in os.environ.items() if key in visible}
+    return {**inherited, "LANG": "C.UTF-8", "DELTANAS_HOME": str(home)}

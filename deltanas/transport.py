@@ -84,11 +84,11 @@ class Transport:
             time.sleep(_asked_delay(answer, delay))
         raise AssertionError("unreachable")
 
-    def upload(self, path: str, content: Iterator[bytes]) -> Any:
+    def upload(self, path: str, parameters: dict[str, str], content: Iterator[bytes]) -> Any:
         """Send a stream once: what has been read cannot be sent again."""
         headers = {"content-type": "application/octet-stream"}
         try:
-            answer = self._http.post(path, content=content, headers=headers, timeout=600.0)
+            answer = self._http.post(path, params=parameters, content=content, headers=headers, timeout=600.0)
         except httpx.TransportError as error:
             raise ServerUnreachable(_nobody(self.address, error)) from error
         if not answer.is_success:
@@ -96,7 +96,7 @@ class Transport:
         return answer.json()
 
     def events(self, path: str) -> Iterator[Event]:
-        """Follow a stream of events until the server ends it; a lost connection is taken up where it broke."""
+        """Follow a stream of events until the server ends it; a lost connection is taken up again."""
         last_id = ""
         delays = iter(_DELAYS_SECONDS)
         while True:

@@ -54,10 +54,9 @@ def _sandbox_checks(capabilities: dict[str, Any]) -> Iterator[Check]:
 
 def _backends(capabilities: dict[str, Any]) -> list[dict[str, Any]]:
     """Backends of all runners, each name once."""
-    runners = capabilities.get("runners") or capabilities.get("agents") or [capabilities]
     found: dict[str, dict[str, Any]] = {}
-    for runner in runners:
-        for backend in (runner.get("capabilities") or runner).get("backends") or []:
+    for agent in capabilities["agents"]:
+        for backend in agent["capabilities"]["backends"]:
             found.setdefault(backend["name"], backend)
     return list(found.values())
 

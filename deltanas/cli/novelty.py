@@ -19,14 +19,16 @@ _LAYERS = {
 
 def novelty(
     file: Annotated[Path, typer.Argument(help="A source; - reads standard input.")],
-    search: Annotated[str | None, typer.Option(help="Compare with the candidates of this search.")] = None,
+    search: Annotated[
+        str | None, typer.Option(help="Compare with the candidates of this search; default: the baselines.")
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Jaccard similarity from which it counts as a copy.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether FILE is a new architecture."""
-    options = {"search_id": search, "threshold": threshold}
+    options = {"scope": search, "threshold": threshold}
     with connected(need_ready=False, quiet=as_json) as client:
         answer = client.novelty(read_text(file), **{k: v for k, v in options.items() if v is not None})
     if as_json:

@@ -224,7 +224,10 @@ class FakeGateway:
         ).start()
 
     def answer(self, method: str, path: str, document=None, *, status: int = 200, **headers: str) -> None:
-        """Give this answer next; the last one prepared for a path is repeated."""
+        """Give this answer next; the last one prepared for a path is repeated.
+
+        Headers have underscores for dashes. `cut_off="1"` closes the connection one byte before the end.
+        """
         body = document.encode() if isinstance(document, str) else json.dumps(document).encode()
         kinds = {"content_type": "text/plain" if isinstance(document, str) else "application/json"}
         self._answers.setdefault((method, path), []).append((status, {**kinds, **headers}, body))
@@ -259,11 +262,13 @@ class FakeGateway:
             handler.close_connection = True
             handler.connection.close()
             return
+        missing = int(extra.pop("cut_off", "0"))
         handler.send_response(status)
-        for name, value in {**extra, "content_length": str(len(content))}.items():
+        for name, value in {**extra, "content_length": str(len(content) + missing)}.items():
             handler.send_header(name.replace("_", "-"), value)
         handler.end_headers()
         handler.wfile.write(content)
+        handler.close_connection = handler.close_connection or missing > 0
 
     def _body(self, handler: BaseHTTPRequestHandler) -> bytes:
         if handler.headers.get("transfer-encoding") != "chunked":
@@ -385,9 +390,7 @@ class FakeAgent:
 
     def heartbeat(self, **fields) -> None:
         body = asdict(AgentHeartbeat(capabilities(**fields), 0))
-        answer = self._http.post(
-            f"/internal/v1/agents/{self.id}:heartbeat", json=body, headers=self._headers
-        )
+        answer = self._http.post(f"/internal/v1/agents/{self.id}:heartbeat", json=body, headers=self._headers)
         assert answer.status_code == 204, answer.text
 
     def next(self, wait: float = 0) -> str | None:

@@ -1,0 +1,248 @@
+"""Every verb against a gateway that gives prepared answers: what is asked, shown and returned."""
+
+import pytest
+
+ESCAPE = "\x1b[31mred\x1b[0m [bold]markup[/bold] ‮"
+MEASURED = {
+    "id": "ev_1",
+    "state": "succeeded",
+    "failure": None,
+    "measurement": {
+        "accuracy": 0.9012, "accuracy_standard_error": 0.003, "evaluated_images": 10_000,
+        "cpu_seconds": 21.52, "wall_seconds": 22.0, "peak_memory_bytes": 512 * 2**20,
+        "claimed_parameters": 120_000,
+    },
+    "isolation": {"tier": "namespaces"},
+    "flags": ["standard_split_may_be_memorised"],
+}  # fmt: skip
+FAILED = {
+    "id": "ev_1",
+    "state": "failed",
+    "measurement": None,
+    "failure": {
+        "reason": "timeout", "phase": "train", "message": ESCAPE, "location": "line 9",
+        "remedy": "Be cheaper.",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def source(tmp_path):
+    file = tmp_path / "net.py"
+    file.write_text("class Net: ...\n")
+    return file
+
+
+def accept(gateway, ended):
+    gateway.answer("POST", "/v1/evaluations", {"id": "ev_1", "state": "queued"}, status=202)
+    gateway.answer("GET", "/v1/evaluations/ev_1", ended)
+
+
+def test_evaluate_shows_the_score_and_exits_0(gateway, deltanas, source):
+    accept(gateway, MEASURED)
+    ended = deltanas("evaluate", source, "--dataset", "mnist", "--set", "lr=1e-3", "--limit", "pids=64")
+    assert ended.code == 0
+    assert "90.12 ± 0.30 %" in ended.out
+    assert "512 MiB" in ended.out
+    asked = gateway.heard[0].json
+    assert asked["source"] == "class Net: ...\n"
+    assert asked["hyperparameters"] == {"lr": 0.001}
+    assert asked["limits"] == {"pids": 64}
+    assert asked["seed"] == 0
+
+
+def test_evaluate_prints_one_json_document_and_nothing_else(gateway, deltanas, source):
+    accept(gateway, MEASURED)
+    ended = deltanas("evaluate", source, "--dataset", "mnist", "--seed", 1, "--seed", 2, "--json")
+    assert ended.json == MEASURED
+    assert ended.err == ""
+    assert gateway.heard[0].json["seeds"] == [1, 2]
+
+
+def test_a_failed_candidate_exits_1_and_its_text_cannot_steer_the_terminal(gateway, deltanas, source):
+    accept(gateway, FAILED)
+    ended = deltanas("evaluate", source, "--dataset", "mnist")
+    assert ended.code == 1
+    assert "timeout (train)" in ended.out
+    assert "line 9" in ended.out
+    assert "[bold]markup[/bold]" in ended.out
+    assert "\x1b" not in ended.out
+    assert "‮" not in ended.out
+
+
+def test_a_platform_failure_exits_3(gateway, deltanas, source):
+    accept(gateway, {**FAILED, "failure": {"reason": "infrastructure", "message": "lost"}})
+    assert deltanas("evaluate", source, "--dataset", "mnist").code == 3
+
+
+def test_a_refused_request_exits_2_and_names_field_value_and_remedy(gateway, deltanas, source):
+    problem = {
+        "status": 422, "code": "invalid_request", "detail": "must be at least 1", "field": "epochs",
+        "value": -1, "remedy": "Send 1 or more.",
+        "errors": [{"field": "epochs"}, {"field": "seed", "message": "no", "value": "x"}],
+    }  # fmt: skip
+    gateway.answer("POST", "/v1/evaluations", problem, status=422)
+    ended = deltanas("evaluate", source, "--dataset", "mnist", "--epochs=-1")
+    assert ended.code == 2
+    assert "epochs: must be at least 1 (the value was -1)" in ended.err
+    assert "Send 1 or more." in ended.err
+    assert "seed: no" in ended.err
+    assert deltanas("evaluate", source, "--dataset", "mnist", "--json").json == problem
+
+
+def test_a_broken_platform_exits_3(gateway, deltanas, source):
+    gateway.answer("POST", "/v1/evaluations", {"detail": "the gateway failed"}, status=500)
+    ended = deltanas("evaluate", source, "--dataset", "mnist")
+    assert ended.code == 3
+    assert "the gateway failed" in ended.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate", "--dataset", "mnist"),
+        ("evaluate", "{source}"),
+        ("evaluate", "missing.py", "--dataset", "mnist"),
+        ("evaluate", "{source}", "--baseline", "residual", "--dataset", "mnist"),
+        ("evaluate", "{source}", "--dataset", "mnist", "--set", "lr"),
+        ("search", "run", "missing.yaml"),
+        ("nonsense",),
+    ],
+)
+def test_bad_usage_exits_2_before_anything_is_asked(gateway, deltanas, source, words):
+    ended = deltanas(*(word.format(source=source) for word in words))
+    assert ended.code == 2
+    assert ended.err
+    assert gateway.heard == []
+
+
+def test_a_file_that_is_no_text_is_bad_usage(gateway, deltanas, tmp_path):
+    binary = tmp_path / "net.py"
+    binary.write_bytes(b"\xff\xfe")
+    ended = deltanas("evaluate", binary, "--dataset", "mnist")
+    assert ended.code == 2
+    assert "UTF-8" in ended.err
+
+
+def test_a_delta_that_fits_gives_the_source_alone_on_standard_output(gateway, deltanas, source, tmp_path):
+    applied = {
+        "status": "applied", "reason": "", "message": "", "confidence": 1.0, "source": "class Net:\n\tpass\n",
+        "canonical_delta": "", "hunks": [{"number": 1, "status": "moved", "line": 3, "message": ""}],
+    }  # fmt: skip
+    gateway.answer("POST", "/v1/deltas:apply", applied)
+    result = tmp_path / "result.py"
+    ended = deltanas("delta", "apply", source, source, "-o", result)
+    assert ended.code == 0
+    assert result.read_text() == "class Net:\n\tpass\n"
+    assert gateway.heard[0].json["baseline_source"] == "class Net: ...\n"
+    assert "class Net:" in deltanas("delta", "apply", "residual", source).out
+    assert gateway.heard[1].json["baseline"] == "residual"
+
+
+def test_a_delta_that_does_not_fit_exits_1_and_says_why(gateway, deltanas, source):
+    refused = {
+        "status": "refused", "reason": "hunk_unplaceable", "message": "line 14 reads otherwise",
+        "confidence": 0.0, "source": None,
+        "hunks": [{"number": 1, "status": "refused", "line": None, "message": "no place"}],
+    }  # fmt: skip
+    gateway.answer("POST", "/v1/deltas:apply", refused)
+    ended = deltanas("delta", "apply", source, source)
+    assert ended.code == 1
+    assert "hunk_unplaceable" in ended.err
+    assert "line 14 reads otherwise" in ended.err
+    assert ended.out == ""
+
+
+def test_novelty_says_what_it_is_a_copy_of(gateway, deltanas, source):
+    nearest = [{"id": "library-residual", "jaccard": 0.97, "label": "residual"}]
+    gateway.answer("POST", "/v1/novelty:check", {"novel": False, "layer": "structure", "nearest": nearest})
+    ended = deltanas("novelty", source, "--search", "se_1")
+    assert ended.code == 0
+    assert "same structure" in ended.out
+    assert "0.970" in ended.out
+    assert gateway.heard[0].json == {"source": "class Net: ...\n", "scope": "se_1"}
+
+
+def test_preparing_a_dataset_waits_until_it_is_ready(gateway, deltanas):
+    preparing = {"name": "mnist", "ready": False, "problem": "preparing: packing"}
+    ready = {"name": "mnist", "ready": True, "train_images": 60_000, "evaluation_images": 10_000}
+    gateway.answer("POST", "/v1/datasets/mnist:prepare", preparing, status=202)
+    gateway.answer("GET", "/v1/datasets", {"items": [ready]})
+    ended = deltanas("datasets", "prepare", "mnist", "--json")
+    assert ended.code == 0
+    assert ended.json == ready
+
+
+def test_a_dataset_that_cannot_be_prepared_exits_3_with_the_reason(gateway, deltanas):
+    broken = {"name": "svhn", "ready": False, "problem": "No source gave svhn."}
+    gateway.answer("POST", "/v1/datasets/svhn:prepare", broken, status=202)
+    ended = deltanas("datasets", "prepare", "svhn")
+    assert ended.code == 3
+    assert "No source gave svhn." in ended.err
+
+
+def test_lists_show_what_is_there(gateway, deltanas):
+    mnist = {
+        "name": "mnist", "ready": True, "input_shape": [1, 28, 28], "classes": 10, "train_images": 60_000,
+        "evaluation_images": 10_000, "source": "package",
+    }  # fmt: skip
+    svhn = {"name": "svhn", "ready": False, "problem": "run prepare"}
+    gateway.answer("GET", "/v1/datasets", {"items": [mnist, svhn]})
+    shown = deltanas("datasets", "list").out
+    assert "1 × 28 × 28" in shown
+    assert "60,000" in shown
+    assert "run prepare" in shown
+    baseline = {
+        "name": "residual",
+        "family": "residual",
+        "contract": "plain",
+        "description": "small",
+        "source": "class Net:\n",
+    }
+    gateway.answer("GET", "/v1/baselines", {"items": [baseline]})
+    gateway.answer("GET", "/v1/baselines/residual", baseline)
+    assert "residual" in deltanas("baselines", "list").out
+    assert deltanas("baselines", "show", "residual").out == "class Net:\n"
+    assert deltanas("baselines", "show", "nope").code == 2
+
+
+def test_doctor_names_what_is_missing_and_how_to_mend_it(gateway, deltanas):
+    backends = [
+        {"name": "namespaces", "available": False, "problems": ["cgroups are read-only: run as root"]},
+        {"name": "docker", "available": False, "problems": ["no engine"]},
+    ]
+    gateway.answer(
+        "GET", "/v1/capabilities", {"agents": [{"id": "a", "capabilities": {"backends": backends}}]}
+    )
+    gateway.answer("GET", "/v1/datasets", {"items": []})
+    ended = deltanas("doctor", "--json")
+    assert ended.code == 3
+    checks = {check["name"]: check for check in ended.json["checks"]}
+    assert checks["torch"]["passed"]
+    assert checks["sandbox namespaces"] | {"found": ""} == {
+        "name": "sandbox namespaces", "passed": False, "found": "", "required": True,
+        "remedy": "cgroups are read-only: run as root",
+    }  # fmt: skip
+    assert not checks["datasets"]["required"]
+
+
+def test_doctor_is_content_with_one_backend_that_holds(gateway, deltanas):
+    backends = [
+        {"name": "namespaces", "available": True},
+        {"name": "docker", "available": False, "problems": ["x"]},
+    ]
+    gateway.answer(
+        "GET", "/v1/capabilities", {"agents": [{"id": "a", "capabilities": {"backends": backends}}]}
+    )
+    gateway.answer("GET", "/v1/datasets", {"items": [{"name": "mnist", "ready": True}]})
+    required = [
+        check for check in deltanas("doctor", "--json").json["checks"] if check["name"].startswith("sandbox")
+    ]
+    assert [check["required"] for check in required] == [False, False]
+
+
+def test_a_search_file_that_is_no_mapping_is_bad_usage(gateway, deltanas, tmp_path):
+    for text in ("- a list", "a: [unclosed", "just words", "1: number"):
+        (tmp_path / "search.yaml").write_text(text)
+        assert deltanas("search", "run", tmp_path / "search.yaml").code == 2
+    assert gateway.heard == []

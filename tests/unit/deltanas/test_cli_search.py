@@ -1,0 +1,129 @@
+"""`deltanas search` against a gateway that gives prepared answers."""
+
+import pytest
+
+SEARCH = "/v1/searches/se_1"
+BASELINE = {
+    "proposal_id": "se_1-c000-s000", "cycle": 0, "slot": 0, "state": "judged", "parent": None,
+    "name": "residual", "summary": "", "accuracy": 0.86, "accuracy_standard_error": 0.005,
+    "cpu_seconds": 10.0, "peak_memory_bytes": 2**29, "failure": None, "duplicate_of": None, "elite": True,
+}  # fmt: skip
+PARENT = {"proposal_id": "se_1-c000-s000", "name": "residual"}
+WINNER = {
+    **BASELINE, "proposal_id": "se_1-c001-s001", "cycle": 1, "slot": 1, "parent": PARENT, "name": "c1",
+    "summary": "widen \x1b[2Jconv2 32 → 48", "accuracy": 0.87,
+}  # fmt: skip
+LOSER = {
+    **WINNER, "proposal_id": "se_1-c001-s000", "slot": 0, "state": "failed", "accuracy": None, "elite": False,
+    "failure": {"reason": "train_error", "message": "shapes"},
+}  # fmt: skip
+FINAL = {
+    "winner": WINNER, "baseline": BASELINE, "per_seed": [{"seed": n} for n in range(3)], "mean_gain": 0.004,
+    "gain_interval": [-0.003, 0.011], "confidence": 0.95, "scored_on": "sealed_half", "note": "",
+}  # fmt: skip
+
+
+def search(state, **fields):
+    progress = {"cycle": 1, "cycles": 1, "slots_done": 3, "slots_total": 3}
+    funnel = {"proposed": 2, "applied": 2, "novel": 2, "ran": 1, "elite": 1, "lost": 0}
+    request = {"dataset": "mnist"}
+    common = {"id": "se_1", "name": "demo", "progress": progress, "funnel": funnel, "request": request}
+    return {**common, "state": state, "best": WINNER, "final": None, "failure": None, **fields}
+
+
+@pytest.fixture
+def config(tmp_path):
+    file = tmp_path / "demo.yaml"
+    file.write_text("dataset: mnist\ncycles: 1\n")
+    return file
+
+
+@pytest.fixture
+def finished(gateway):
+    gateway.answer("POST", "/v1/searches", search("queued"), status=202)
+    gateway.answer("GET", SEARCH, search("running"))
+    slots = (("slot", {**LOSER, "state": "evaluating"}), ("slot", LOSER), ("slot", WINNER))
+    gateway.events(
+        f"{SEARCH}/events", ("state", {"state": "running"}), *slots, ("finished", {"state": "succeeded"})
+    )
+    for _ in range(2):
+        gateway.answer("GET", SEARCH, search("running"))
+    gateway.answer("GET", SEARCH, search("succeeded", final=FINAL))
+    gateway.answer("GET", f"{SEARCH}/candidates", {"items": [BASELINE, LOSER, WINNER]})
+    gateway.answer("GET", f"{SEARCH}/report", "<html>report</html>")
+    return gateway
+
+
+def test_run_tells_the_story_and_ends_with_leaderboard_and_finals(finished, deltanas, config, tmp_path):
+    page = tmp_path / "report.html"
+    ended = deltanas("search", "run", config, "--report", page)
+    assert ended.code == 0
+    assert finished.heard[0].json == {"dataset": "mnist", "cycles": 1, "name": "demo"}
+    assert "c001-s000" in ended.err
+    assert "train_error: shapes" in ended.err
+    assert ended.err.count("c001-s000") == 1
+    assert "87.00 ± 0.50 %" in ended.out
+    assert ended.out.index("c001-s001") < ended.out.index("c000-s000")
+    assert "mean gain +0.4 points, 95 % interval [−0.3, +1.1], 3 fresh seeds, sealed half" in ended.out
+    assert "\x1b" not in ended.out + ended.err
+    assert page.read_text() == "<html>report</html>"
+
+
+def test_run_prints_one_json_document(finished, deltanas, config):
+    ended = deltanas("search", "run", config, "--json")
+    assert ended.json["final"]["mean_gain"] == 0.004
+    assert ended.err == ""
+
+
+def test_resume_wakes_a_paused_search_and_follows_it(gateway, deltanas):
+    gateway.answer("GET", SEARCH, search("paused"))
+    gateway.answer("POST", f"{SEARCH}:resume", search("running"))
+    gateway.answer("GET", SEARCH, search("succeeded", final=FINAL))
+    gateway.answer("GET", f"{SEARCH}/candidates", {"items": [BASELINE, WINNER]})
+    assert deltanas("search", "resume", "se_1").code == 0
+    assert [(heard.method, heard.path) for heard in gateway.heard][:2] == [
+        ("GET", SEARCH),
+        ("POST", f"{SEARCH}:resume"),
+    ]
+
+
+def test_resume_of_a_running_search_only_follows(finished, deltanas):
+    assert deltanas("search", "resume", "se_1").code == 0
+    assert all(heard.method == "GET" for heard in finished.heard)
+
+
+@pytest.mark.parametrize(("state", "code"), [("failed", 3), ("cancelled", 1)])
+def test_the_exit_code_tells_how_a_search_ended(gateway, deltanas, state, code):
+    gateway.answer("GET", SEARCH, search(state, failure="no disk"))
+    gateway.answer("GET", f"{SEARCH}/candidates", {"items": []})
+    assert deltanas("search", "resume", "se_1").code == code
+
+
+def test_a_negative_gain_is_stated_as_such(gateway, deltanas):
+    final = {**FINAL, "mean_gain": -0.0123, "gain_interval": None, "per_seed": [{"seed": 1}]}
+    gateway.answer("GET", SEARCH, search("succeeded", final=final))
+    gateway.answer("GET", f"{SEARCH}/candidates", {"items": [WINNER]})
+    shown = deltanas("search", "show", "se_1").out
+    assert "mean gain −1.2 points, no interval from so few seeds, 1 fresh seed, sealed half" in shown
+
+
+def test_show_without_an_id_shows_the_newest(gateway, deltanas):
+    gateway.answer("GET", "/v1/searches", {"items": [search("running")], "next_cursor": None})
+    gateway.answer("GET", SEARCH, search("running"))
+    gateway.answer("GET", f"{SEARCH}/candidates", {"items": [WINNER, LOSER]})
+    ended = deltanas("search", "show", "--json")
+    assert ended.json["id"] == "se_1"
+    assert len(ended.json["candidates"]) == 2
+    assert "demo" in deltanas("search", "list").out
+
+
+def test_pause_cancel_and_report(gateway, deltanas, tmp_path):
+    gateway.answer("POST", f"{SEARCH}:pause", search("paused"))
+    gateway.answer("POST", f"{SEARCH}:cancel", {"detail": "it has ended", "code": "ended"}, status=409)
+    gateway.answer("GET", f"{SEARCH}/report", "<html>")
+    assert "paused" in deltanas("search", "pause", "se_1").err
+    assert deltanas("search", "cancel", "se_1").code == 2
+    page = tmp_path / "r.html"
+    assert deltanas("search", "report", "se_1", "-o", page).code == 0
+    assert page.read_text() == "<html>"
+    assert deltanas("search", "report", "se_1", "-o", tmp_path / "no" / "r.html").code == 2
