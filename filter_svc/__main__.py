@@ -1,0 +1,18 @@
+"""Serve the filter: `python -m filter_svc`."""
+
+import uvicorn
+
+from contracts.addresses import parse_address
+from filter_svc.app import create_app
+from filter_svc.config import FilterSettings
+
+
+def main() -> None:
+    """Read the settings from the environment and serve until a signal."""
+    settings = FilterSettings()
+    listen = parse_address(settings.filter_address).listen_options()
+    uvicorn.run(create_app(settings), log_level="warning", **listen)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()

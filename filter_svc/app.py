@@ -1,0 +1,178 @@
+"""The filter's HTTP surface: screenings, admissions, scopes. Handlers are plain functions, in threads."""
+
+import re
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from contracts.jobs import Admission, Screening, ScreeningRequest
+from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
+from contracts.service_gate import BodyLimit, RequireToken
+from filter_svc.canonical import NotScreenable
+from filter_svc.config import FilterSettings
+from filter_svc.index import IndexBroken, NoveltyIndex
+from filter_svc.screening import screen
+
+MAX_BODY_BYTES = 512 * 1024
+"""One source with JSON's escapes."""
+MAX_LABEL_CHARACTERS = 200
+
+SCOPE = re.compile(r"[a-z][a-z_]{0,31}(?::[A-Za-z0-9][A-Za-z0-9_.-]{0,127})?")
+PROPOSAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+
+
+class RequestInvalid(Exception):
+    """A field of the request is out of range."""
+
+    def __init__(self, field: str, value: Any, remedy: str) -> None:
+        super().__init__(field)
+        self.document = problem(
+            422, "invalid_request", f"{field}: not allowed", field=field, value=value, remedy=remedy
+        )
+
+
+class IndexHolder:
+    """Opens the index when it is first needed; while that fails, every call says so and tries again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._index: NoveltyIndex | None = None
+
+    def get(self) -> NoveltyIndex:
+        """The open index. Raises IndexBroken."""
+        with self._lock:
+            if self._index is None:
+                self._index = NoveltyIndex(self._path)
+            return self._index
+
+    def close(self) -> None:
+        """Release the file, if it is open."""
+        with self._lock:
+            if self._index is not None:
+                self._index.close()
+                self._index = None
+
+
+def create_app(settings: FilterSettings) -> FastAPI:
+    """The service, closed to callers without the service token."""
+    holder = IndexHolder(settings.index_path)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(holder.close)
+
+    app = FastAPI(title="deltanas filter", docs_url=None, redoc_url=None, lifespan=lifespan)
+    _add_architectures(app, holder)
+    _add_health(app, holder)
+    _add_error_handlers(app)
+    app.add_middleware(BodyLimit, limit_for_path=lambda _path: MAX_BODY_BYTES)
+    app.add_middleware(RequireToken, token_sha256=settings.service_token_sha256)
+    return app
+
+
+def _add_architectures(app: FastAPI, holder: IndexHolder) -> None:
+    @app.post("/v1/screenings")
+    def post_screening(request: ScreeningRequest) -> Screening:
+        """Whether a source is new within its scope. Reads only."""
+        _check_scope(request.scope)
+        _check_proposal_id(request.proposal_id)
+        if not 0.0 < request.threshold <= 1.0:
+            raise RequestInvalid("threshold", request.threshold, "Choose a number above 0 and at most 1.")
+        return screen(holder.get(), request)
+
+    @app.put("/v1/architectures/{proposal_id}", status_code=204)
+    def put_architecture(proposal_id: str, admission: Admission) -> Response:
+        """Admit an architecture; the same id again replaces it."""
+        _check_scope(admission.scope)
+        _check_proposal_id(proposal_id)
+        _check_label(admission.label)
+        holder.get().admit(admission.scope, proposal_id, admission.source, admission.label)
+        return Response(status_code=204)
+
+    @app.get("/v1/scopes/{scope}")
+    def get_scope(scope: str) -> dict[str, int]:
+        """How many architectures a scope holds; an unknown one holds none."""
+        _check_scope(scope)
+        return {"architectures": holder.get().count(scope)}
+
+    @app.delete("/v1/scopes/{scope}", status_code=204)
+    def delete_scope(scope: str) -> Response:
+        """Forget a scope, before it is filled again."""
+        _check_scope(scope)
+        holder.get().drop(scope)
+        return Response(status_code=204)
+
+
+def _check_scope(scope: str) -> None:
+    if not SCOPE.fullmatch(scope):
+        raise RequestInvalid("scope", scope, "Write `library` or `search:` and the id of a search.")
+
+
+def _check_proposal_id(proposal_id: str) -> None:
+    if not PROPOSAL_ID.fullmatch(proposal_id):
+        raise RequestInvalid(
+            "proposal_id", proposal_id, "Use 1 to 128 letters, digits, dots, dashes or underscores."
+        )
+
+
+def _check_label(label: str) -> None:
+    if len(label) > MAX_LABEL_CHARACTERS or not label.isprintable():
+        raise RequestInvalid(
+            "label", label, f"Use at most {MAX_LABEL_CHARACTERS} characters, all of them printable."
+        )
+
+
+def _add_health(app: FastAPI, holder: IndexHolder) -> None:
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        """The process lives."""
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    def readyz() -> JSONResponse:
+        """Whether the index can be read."""
+        try:
+            holder.get().check()
+        except IndexBroken as error:
+            return JSONResponse({"status": "unready", "reasons": [str(error)]}, 503)
+        return JSONResponse({"status": "ok", "reasons": []})
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    def answer(document: dict[str, Any]) -> JSONResponse:
+        return JSONResponse(document, document["status"], media_type=PROBLEM_MEDIA_TYPE)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_request: Request, error: RequestValidationError) -> JSONResponse:
+        return answer(validation_problem(error.errors()))
+
+    @app.exception_handler(RequestInvalid)
+    async def invalid(_request: Request, error: RequestInvalid) -> JSONResponse:
+        return answer(error.document)
+
+    @app.exception_handler(NotScreenable)
+    async def not_screenable(_request: Request, error: NotScreenable) -> JSONResponse:
+        remedy = "Send an architecture source that parses and defines `class Net(torch.nn.Module)`."
+        return answer(
+            problem(422, "not_screenable", str(error), field="source", value=error.location, remedy=remedy)
+        )
+
+    @app.exception_handler(IndexBroken)
+    async def broken(_request: Request, error: IndexBroken) -> JSONResponse:
+        remedy = "Mend the index as described, then DELETE the scope and admit its architectures again."
+        return answer(problem(503, "index_broken", str(error), remedy=remedy))
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_request: Request, error: HTTPException) -> JSONResponse:
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+        return answer(problem(error.status_code, code, str(error.detail)))
