@@ -87,7 +87,7 @@ def _head_calls(subject: Subject) -> list[cst.Call]:
 
 
 def _wrap_input(subject: Subject, call: cst.Call, rng: random.Random) -> Change | None:
-    path = subject.functional_path
+    path = subject.library_path("torch.nn.functional")
     if path is None:
         return None
     rate = rng.choice(RATES)

@@ -97,17 +97,23 @@ class Subject:
         """Every node of `kind`, in source order."""
         return (node for node in walk(self.module) if isinstance(node, kind))
 
-    @cached_property
-    def functional_path(self) -> str | None:
-        """How this source can write `torch.nn.functional`; None if it imports nothing that leads there."""
-        ways = {"torch.nn.functional": "", "torch.nn": ".functional", "torch": ".nn.functional"}
+    def library_path(self, module: str) -> str | None:
+        """How this source can write a module such as `torch.nn`; None if it imports nothing that leads there."""
         found = {}
         for node in ast.parse(self.source).body:
-            for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
-                path = alias.name if isinstance(node, ast.Import) else f"{node.module}.{alias.name}"
-                if path in ways and (alias.asname or path == "torch" or isinstance(node, ast.ImportFrom)):
-                    found[path] = (alias.asname or alias.name) + ways[path]
-        return next((found[path] for path in ways if path in found), None)
+            if isinstance(node, ast.Import):
+                found.update({alias.name: alias.asname or alias.name for alias in node.names})
+            elif isinstance(node, ast.ImportFrom):
+                found.update(
+                    {f"{node.module}.{alias.name}": alias.asname or alias.name for alias in node.names}
+                )
+        head, tail = module, ""
+        while head:
+            if head in found:
+                return found[head] + tail
+            head, _, last = head.rpartition(".")
+            tail = f".{last}{tail}"
+        return None
 
     def code(self, node: cst.CSTNode) -> str:
         """The text of a node."""
