@@ -29,10 +29,13 @@ class Net(nn.Module):
         width = 64
         heads = 4
         self.stem = nn.Sequential(
-            nn.Conv2d(in_shape[1], width // 2, kernel_size=3, stride=2, padding=1, bias=False),
+            nn.Conv2d(in_shape[1], width // 2, kernel_size=3, padding=1, bias=False),
             nn.BatchNorm2d(width // 2),
             nn.GELU(),
-            nn.Conv2d(width // 2, width, kernel_size=3, stride=2, padding=1),
+            nn.MaxPool2d(2),
+            nn.Conv2d(width // 2, width, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.GELU(),
             nn.AdaptiveAvgPool2d(7),
         )
         self.position = nn.Parameter(0.02 * torch.randn(1, 49, width))
