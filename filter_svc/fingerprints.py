@@ -13,7 +13,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from datasketch import MinHash
+from datasketch import LeanMinHash, MinHash
 from numpy.typing import NDArray
 
 from filter_svc.canonical import CANONICAL_VERSION, canonical_source
@@ -105,14 +105,20 @@ def shingle_hashes(tokens: list[str]) -> Hashes:
 
 def sketch_of(shingles: Hashes) -> Hashes:
     """MinHash values, comparable with those of every other sketch of this version."""
-    sketch = MinHash(num_perm=PERMUTATIONS, seed=SKETCH_SEED, scheme=SKETCH_SCHEME, hashfunc=int)
+    sketch = _empty_sketch().copy()
     sketch.update_batch(shingles)
     return np.asarray(sketch.hashvalues, dtype=np.uint64)
 
 
-def as_minhash(sketch: Hashes) -> MinHash:
+@cache
+def _empty_sketch() -> MinHash:
+    """Drawing the permutations takes longer than using them."""
+    return MinHash(num_perm=PERMUTATIONS, seed=SKETCH_SEED, scheme=SKETCH_SCHEME, hashfunc=int)
+
+
+def as_minhash(sketch: Hashes) -> LeanMinHash:
     """The sketch in the form that datasketch's index takes."""
-    return MinHash(hashvalues=sketch, seed=SKETCH_SEED, scheme=SKETCH_SCHEME)
+    return LeanMinHash(hashvalues=sketch, seed=SKETCH_SEED, scheme=SKETCH_SCHEME)
 
 
 def jaccard(left: Hashes, right: Hashes) -> float:

@@ -47,7 +47,8 @@ def _canonical(source: str) -> str:
     tree = strip_wording(ast.parse(source))
     occurrences = occurrences_of(tree)
     resolve_imports(tree, occurrences)
-    rename_names(tree, occurrences)
-    rename_attributes(tree, occurrences)
-    restore_imports(tree)
-    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+    nodes = list(ast.walk(tree))
+    rename_names(nodes, occurrences)
+    rename_attributes(nodes, occurrences)
+    restore_imports(tree, nodes)
+    return ast.unparse(tree) + "\n"

@@ -40,9 +40,8 @@ class _Family:
     methods: dict[str, None] = field(default_factory=dict)
 
 
-def rename_attributes(tree: ast.Module, occurrences: Sequence[Occurrence]) -> None:
+def rename_attributes(nodes: Sequence[ast.AST], occurrences: Sequence[Occurrence]) -> None:
     """Rename in place. Variables must have their names already."""
-    nodes = list(ast.walk(tree))
     if reads_names(occurrences) or _reads_attributes_by_name(nodes, occurrences):
         return
     names = _Names(nodes, occurrences)

@@ -33,9 +33,9 @@ def resolve_imports(tree: ast.Module, occurrences: Sequence[Occurrence]) -> None
     _Replacer(uses, imports).visit(tree)
 
 
-def restore_imports(tree: ast.Module) -> None:
+def restore_imports(tree: ast.Module, nodes: Sequence[ast.AST]) -> None:
     """Unmark the roots and write the sorted imports that they need at the top."""
-    marked = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id.endswith(MARK)]
+    marked = [node for node in nodes if isinstance(node, ast.Name) and node.id.endswith(MARK)]
     for node in marked:
         node.id = node.id.removesuffix(MARK)
     header: list[ast.stmt] = [ast.Import([ast.alias(root)]) for root in sorted({node.id for node in marked})]

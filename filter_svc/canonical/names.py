@@ -19,7 +19,7 @@ NAME_READERS = frozenset({"locals", "globals", "vars", "eval", "exec", "dir", "c
 KEYWORD_FORWARDERS = frozenset({"functools.partial", "functools.partialmethod"})
 
 
-def rename_names(tree: ast.Module, occurrences: Sequence[Occurrence]) -> None:
+def rename_names(nodes: Sequence[ast.AST], occurrences: Sequence[Occurrence]) -> None:
     """Rename in place every variable that only the source itself can see."""
     if reads_names(occurrences):
         return
@@ -27,7 +27,7 @@ def rename_names(tree: ast.Module, occurrences: Sequence[Occurrence]) -> None:
     for occurrence in occurrences:
         if occurrence.binder is not None:
             binders[occurrence.variable].add(type(occurrence.node))
-    keywords = _keywords(tree, occurrences)
+    keywords = _keywords(nodes, occurrences)
     given: dict[Variable, str] = {}
     counts: dict[object, int] = defaultdict(int)
     for occurrence in occurrences:
@@ -59,12 +59,12 @@ def _prefix(variable: Variable, binders: set[type], keywords: set[str]) -> str:
     return "c" if binders == {ast.ClassDef} else "g"
 
 
-def _keywords(tree: ast.Module, occurrences: Sequence[Occurrence]) -> set[str]:
+def _keywords(nodes: Sequence[ast.AST], occurrences: Sequence[Occurrence]) -> set[str]:
     """Keywords of calls that may reach a function of this source."""
     builtins = {o.node for o in occurrences if o.variable.owner is None}
     return {
         keyword.arg
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Call) and node.keywords and node.func not in builtins
         if imported_path(node.func) in {None, *KEYWORD_FORWARDERS}
         for keyword in node.keywords
