@@ -79,6 +79,7 @@ class Supervisor:
                 rmtree(run_folder, ignore_errors=True)
 
     def _start(self, run_folder: Path) -> None:
+        self._announce(f"starting; state in {self._home.path}, logs in {self._home.logs}")
         services = services_of_one_machine(self._home.path, run_folder, self._address)
         self._children = [Child(service, self._home.logs) for service in services]
         for child in self._children:

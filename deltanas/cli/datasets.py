@@ -12,7 +12,7 @@ from deltanas.client import Client
 
 app = typer.Typer(help="Datasets to measure on.", no_args_is_help=True)
 
-_LOOK_AGAIN_SECONDS = 0.5
+_LOOK_AGAIN_SECONDS = 0.3
 
 
 @app.command("list")

@@ -19,9 +19,7 @@ def up(
 ) -> None:
     """Serve: gateway, generator, filter, sandbox runner and its agent, kept running until ctrl-C."""
     announce = _announce_json if as_json else _announce
-    home = Home.locate()
-    announce(f"state in {home.path}, logs in {home.logs}")
-    Supervisor(home, Plan(host, port, until_unused), announce).run()
+    Supervisor(Home.locate(), Plan(host, port, until_unused), announce).run()
 
 
 def _announce(sentence: str) -> None:
