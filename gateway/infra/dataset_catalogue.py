@@ -36,10 +36,15 @@ class DatasetCatalogue:
         with self._database.read() as session:
             known = known_datasets(session)
         try:
-            known |= {r.name: r for r in self._runner.datasets() if r.ready or r.name not in known}
+            fresh = {report.name: report for report in self._runner.datasets()}
         except (ServiceUnavailable, ServiceRefused):
             if not known:
                 raise
+            fresh = {}
+        # A heartbeat may be older than a preparation that runs now; ready somewhere is ready.
+        known |= {
+            name: report for name, report in fresh.items() if name not in known or not known[name].ready
+        }
         return [known[name] for name in sorted(known)]
 
     def require_ready(self, name: str) -> DatasetReport:
