@@ -6,7 +6,7 @@ import libcst as cst
 
 from generator_svc.proposers.mutation.subject import Subject, dotted_name
 from generator_svc.proposers.shapes.journal import Journal
-from generator_svc.proposers.shapes.layers import SIGNATURES
+from generator_svc.proposers.shapes.layers import parameters_of
 from generator_svc.proposers.shapes.values import Layer
 
 
@@ -30,7 +30,7 @@ def kind_of(call: cst.Call) -> str:
 
 def arguments_of(call: cst.Call) -> dict[str, cst.BaseExpression]:
     """The written arguments by parameter name."""
-    names = [parameter.partition("=")[0] for parameter in SIGNATURES[kind_of(call)].split()]
+    names = list(parameters_of(kind_of(call)))
     bound: dict[str, cst.BaseExpression] = {}
     for position, argument in enumerate(call.args):
         if argument.keyword is not None:
@@ -47,7 +47,7 @@ def layers_made(journal: Journal, subject: Subject, call: cst.Call) -> list[Laye
 
 def with_arguments(call: cst.Call, changes: Mapping[str, str | None]) -> cst.Call:
     """The call with arguments set by name, or removed where the value is None; the rest as written."""
-    names = [parameter.partition("=")[0] for parameter in SIGNATURES[kind_of(call)].split()]
+    names = list(parameters_of(kind_of(call)))
     pending = dict(changes)
     kept: list[cst.Arg] = []
     for position, argument in enumerate(call.args):

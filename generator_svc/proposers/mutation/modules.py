@@ -1,5 +1,6 @@
 """Modules kept as attributes: `self.conv = nn.Conv2d(...)` and the one place where forward calls them."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -42,17 +43,17 @@ def attribute_modules(subject: Subject) -> Iterator[AttributeModule]:
         methods = {node.name.value: node for node in owner.body.body if isinstance(node, cst.FunctionDef)}
         if not {"__init__", "forward"} <= methods.keys():
             continue
-        attributes = [node for node in _within(owner) if isinstance(node, cst.Attribute)]
-        names = [dotted_name(node) for node in attributes]
+        uses = Counter(dotted_name(node) for node in subject.walk(owner) if isinstance(node, cst.Attribute))
+        calls = _calls_by_name(subject, methods["forward"])
         for name, assignment, construction in _assignments(methods["__init__"]):
-            calls = _calls_of(methods["forward"], name)
-            if len(calls) != 1 or subject.span_of(construction) not in subject.traces[0].journal.modules:
+            called = calls.get(f"self.{name}", [])
+            if len(called) != 1 or subject.span_of(construction) not in subject.traces[0].journal.made:
                 continue
-            step = subject.enclosing(calls[0], cst.SimpleStatementLine)
+            step = subject.enclosing(called[0], cst.SimpleStatementLine)
             variable = None if step is None else _assigned_name(step)
             if step is not None and variable is not None:
-                uses = names.count(f"self.{name}")
-                yield AttributeModule(name, assignment, construction, calls[0], step, variable, uses)
+                count = uses[f"self.{name}"]
+                yield AttributeModule(name, assignment, construction, called[0], step, variable, count)
 
 
 def shapes_of(subject: Subject, node: cst.CSTNode) -> CallShapes:
@@ -78,14 +79,6 @@ def fresh_name(subject: Subject, name: str) -> str:
     return f"{name}{number}"
 
 
-def _within(root: cst.CSTNode) -> Iterator[cst.CSTNode]:
-    pending = [root]
-    while pending:
-        node = pending.pop()
-        yield node
-        pending.extend(node.children)
-
-
 def _assignments(constructor: cst.FunctionDef) -> Iterator[tuple[str, cst.SimpleStatementLine, cst.Call]]:
     """`self.name = Call(...)` among the constructor's own statements: not in a branch, not in a loop."""
     for line in constructor.body.body:
@@ -98,9 +91,12 @@ def _assignments(constructor: cst.FunctionDef) -> Iterator[tuple[str, cst.Simple
                 yield name, line, assign.value
 
 
-def _calls_of(forward: cst.FunctionDef, name: str) -> list[cst.Call]:
-    wanted = f"self.{name}"
-    return [n for n in _within(forward) if isinstance(n, cst.Call) and dotted_name(n.func) == wanted]
+def _calls_by_name(subject: Subject, forward: cst.FunctionDef) -> dict[str, list[cst.Call]]:
+    calls: dict[str, list[cst.Call]] = {}
+    for node in subject.walk(forward):
+        if isinstance(node, cst.Call):
+            calls.setdefault(dotted_name(node.func), []).append(node)
+    return calls
 
 
 def _assigned_name(line: cst.SimpleStatementLine) -> str | None:

@@ -48,7 +48,7 @@ def _propagated(subject: Subject, span: Span, value: int) -> Mapping[Span, int] 
     """Breadth first over sets of changed literals."""
     pending: deque[dict[Span, int]] = deque([{span: value}])
     seen = {frozenset({(span, value)})}
-    for _ in range(MAX_RUNS):
+    for _ in range(min(MAX_RUNS, max(4, subject.affordable_runs // 10))):
         if not pending:
             return None
         numbers = pending.popleft()

@@ -40,8 +40,10 @@ class MutationProposer:
             changes = _compose(subject_of(slot.baseline_source), _seeded(slot.seed), options)
         except SourceRejected as error:
             return self._failure(slot, f"the baseline cannot be mutated: {error.message}")
+        except RecursionError:
+            return self._failure(slot, "the baseline nests too deep to be mutated")
         if len(changes) < options.fewest:
-            return self._failure(slot, f"no sound mutation found in {MAX_DRAWS} draws")
+            return self._failure(slot, "no sound mutation found in the draws allowed")
         delta = canonical_delta(slot.baseline_source, changes[-1].source)
         return Proposal(slot.slot, self.name, delta, "; ".join(change.summary for change in changes))
 
@@ -65,7 +67,7 @@ def _compose(baseline: Subject, rng: random.Random, options: MutationOptions) ->
     ]
     changes: list[Change] = []
     subject = baseline
-    for _ in range(MAX_DRAWS):
+    for _ in range(min(MAX_DRAWS, baseline.affordable_runs // 2)):
         if len(changes) == wanted or not operators:
             break
         operator = rng.choices(operators, [options.weights[one.name] for one in operators])[0]

@@ -29,7 +29,7 @@ class Place:
             assert isinstance(statement, cst.SimpleStatementLine)
             copies = [_append_statement(statement, expression) for expression in expressions]
             return {statement: [statement, *copies]}
-        items = list(self.items)
+        items: list[cst.CSTNode] = list(self.items)
         for offset, expression in enumerate(expressions):
             items = _inserted(items, self.index + offset, expression)
         return {self.row: _with_items(self.row, items)}
@@ -115,9 +115,11 @@ def _inserted(items: list[cst.CSTNode], after: int, module: cst.BaseExpression) 
     pattern = commas[after - 1] if is_last and after > 0 else commas[after]
     if not isinstance(pattern, cst.Comma):
         pattern = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
-    created = items[after].__class__(module)
-    items = [*items[: after + 1], created, *items[after + 1 :]]
-    return _with_commas(items, [*commas[:after], pattern.deep_clone(), *commas[after:]])
+    created = cst.Arg(module) if isinstance(items[after], cst.Arg) else cst.Element(module)
+    return _with_commas(
+        [*items[: after + 1], created, *items[after + 1 :]],
+        [*commas[:after], pattern.deep_clone(), *commas[after:]],
+    )
 
 
 def _removed(items: list[cst.CSTNode], at: int) -> list[cst.CSTNode]:

@@ -6,9 +6,9 @@ here decides what to change.
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cached_property, lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
@@ -23,6 +23,9 @@ Replacement = cst.CSTNode | Sequence[cst.CSTNode] | None
 """A node instead of another, several statements instead of one, or None to remove it."""
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
+
+MAX_STEPS_OF_ALL_RUNS = 2_000_000
+"""Counted in steps and not in seconds, so that a replay decides alike on any machine."""
 
 PROBES = (((8, 1, 28, 28), 10), ((8, 3, 32, 32), 10))
 """Input shapes (batch, channels, height, width) and classes that a mutant must keep working for."""
@@ -46,6 +49,11 @@ class Subject:
     def traces(self) -> tuple[Trace, ...]:
         """What a symbolic run of the network shows, one per probe."""
         return tuple(trace_source(self.source, shape, classes) for shape, classes in PROBES)
+
+    @property
+    def affordable_runs(self) -> int:
+        """Symbolic runs that one proposal may take: fewer for a source that is slow to follow."""
+        return max(10, MAX_STEPS_OF_ALL_RUNS // max(trace.steps for trace in self.traces))
 
     @cached_property
     def _positions(self) -> Mapping[cst.CSTNode, Span]:
@@ -71,8 +79,27 @@ class Subject:
         return {span: node for node, span in self._positions.items() if isinstance(node, cst.BaseExpression)}
 
     @cached_property
+    def _children(self) -> dict[cst.CSTNode, Sequence[cst.CSTNode]]:
+        """Below every node; LibCST computes children anew each time, which is slow."""
+        found: dict[cst.CSTNode, Sequence[cst.CSTNode]] = {}
+        pending: list[cst.CSTNode] = [self.module]
+        while pending:
+            node = pending.pop()
+            found[node] = node.children
+            pending.extend(found[node])
+        return found
+
+    @cached_property
     def _parents(self) -> dict[cst.CSTNode, cst.CSTNode]:
-        return {child: node for node in walk(self.module) for child in node.children}
+        return {child: node for node, children in self._children.items() for child in children}
+
+    def walk(self, root: cst.CSTNode) -> Iterator[cst.CSTNode]:
+        """Every node from `root` down, in source order."""
+        pending = [root]
+        while pending:
+            node = pending.pop()
+            yield node
+            pending.extend(reversed(self._children[node]))
 
     def expression_at(self, span: Span) -> cst.BaseExpression | None:
         """The expression that a syntax-tree span (1-based lines, byte columns) covers."""
@@ -95,18 +122,15 @@ class Subject:
 
     def nodes(self, kind: type[Node]) -> Iterator[Node]:
         """Every node of `kind`, in source order."""
-        return (node for node in walk(self.module) if isinstance(node, kind))
+        return (node for node in self.walk(self.module) if isinstance(node, kind))
 
     def library_path(self, module: str) -> str | None:
-        """How this source can write a module such as `torch.nn`; None if it imports nothing that leads there."""
-        found = {}
+        """How this source can write a module such as `torch.nn`; None if no import leads there."""
+        found: dict[str, str] = {}
         for node in ast.parse(self.source).body:
-            if isinstance(node, ast.Import):
-                found.update({alias.name: alias.asname or alias.name for alias in node.names})
-            elif isinstance(node, ast.ImportFrom):
-                found.update(
-                    {f"{node.module}.{alias.name}": alias.asname or alias.name for alias in node.names}
-                )
+            origin = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                found.update({origin + alias.name: alias.asname or alias.name for alias in node.names})
         head, tail = module, ""
         while head:
             if head in found:
@@ -119,17 +143,22 @@ class Subject:
         """The text of a node."""
         return self.module.code_for_node(node).strip()
 
-    def rewrite(self, replacements: Mapping[cst.CSTNode, Replacement]) -> str:
+    def rewrite(self, replacements: Mapping[Any, Replacement]) -> str:
         """The source with each node replaced; everything else byte for byte as it was."""
-        rewritten = self.module.visit(_Rewriter(replacements))
+        touched = {above for node in replacements for above in (node, *self.ancestors(node))}
+        rewritten = self.module.visit(_Rewriter(replacements, touched))
         assert isinstance(rewritten, cst.Module)
         return rewritten.code
 
 
 class _Rewriter(cst.CSTTransformer):
-    def __init__(self, replacements: Mapping[cst.CSTNode, Replacement]) -> None:
+    def __init__(self, replacements: Mapping[Any, Replacement], touched: Set[cst.CSTNode]) -> None:
         super().__init__()
         self._replacements = replacements
+        self._touched = touched
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        return node in self._touched
 
     def on_leave(  # type: ignore[override]
         self, original_node: cst.CSTNode, updated_node: cst.CSTNode
@@ -140,15 +169,6 @@ class _Rewriter(cst.CSTTransformer):
         if replacement is None:
             return cst.RemoveFromParent()
         return replacement if isinstance(replacement, cst.CSTNode) else cst.FlattenSentinel(replacement)
-
-
-def walk(root: cst.CSTNode) -> Iterator[cst.CSTNode]:
-    """Every node from `root` down, in source order."""
-    pending = [root]
-    while pending:
-        node = pending.pop()
-        yield node
-        pending.extend(reversed(node.children))
 
 
 def dotted_name(node: cst.CSTNode) -> str:

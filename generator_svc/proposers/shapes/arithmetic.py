@@ -21,7 +21,7 @@ from generator_svc.proposers.shapes.values import (
 )
 
 MAX_BITS = 128
-MAX_ITEMS = 4096
+MAX_ITEMS = 1024
 
 _OPERATORS: Mapping[type[ast.operator], Callable[[Value, Value], Value]] = {
     ast.Add: operator.add,
@@ -94,7 +94,7 @@ def _sequence_binary(kind: type[ast.operator], left: Value, right: Value) -> Val
     if kind is ast.Add and isinstance(left, list | tuple) and type(left) is type(right):
         if len(left) + len(right) > MAX_ITEMS:
             raise Undecided("a list beyond all sizes")
-        return left + right
+        return type(left)([*left, *right])
     return UNKNOWN
 
 
@@ -135,7 +135,7 @@ def items(value: Value) -> list[Value]:
     if isinstance(value, list | tuple | range | dict | set | str):
         if len(value) > MAX_ITEMS:
             raise Undecided("an iteration beyond all sizes")
-        return [Int(item, origins_of(value)) if isinstance(value, range) else item for item in value]
+        return [Int(item) for item in value] if isinstance(value, range) else list(value)
     children = getattr(value, "children", None)
     if children is not None:
         return list(children)

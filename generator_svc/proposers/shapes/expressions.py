@@ -24,8 +24,10 @@ from generator_svc.proposers.shapes.values import (
     Value,
 )
 
-MAX_STEPS = 150_000
+MAX_STEPS = 100_000
 """Syntax nodes evaluated in one run: some ten times what a 64 KiB network needs."""
+
+MAX_TEXT = 200
 
 
 def span_of(node: ast.expr) -> Span:
@@ -38,12 +40,12 @@ class Expressions(ABC):
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
-        self._steps = 0
+        self.steps = 0
 
     def tick(self) -> None:
         """Count one step. Raises Undecided when the run takes too long."""
-        self._steps += 1
-        if self._steps > MAX_STEPS:
+        self.steps += 1
+        if self.steps > MAX_STEPS:
             raise Undecided("the network takes too many steps to follow")
 
     @abstractmethod
@@ -53,7 +55,7 @@ class Expressions(ABC):
         """The result of a call."""
 
     @abstractmethod
-    def attribute(self, value: Value, name: str, span: Span) -> Value:
+    def attribute(self, value: Value, name: str) -> Value:
         """`value.name`."""
 
     def evaluate(self, node: ast.expr, scope: Scope) -> Value:
@@ -73,7 +75,7 @@ class Expressions(ABC):
         return scope.lookup(node.id)
 
     def _attribute(self, node: ast.Attribute, scope: Scope) -> Value:
-        return self.attribute(self.evaluate(node.value, scope), node.attr, span_of(node))
+        return self.attribute(self.evaluate(node.value, scope), node.attr)
 
     def _binary(self, node: ast.BinOp, scope: Scope) -> Value:
         left, right = self.evaluate(node.left, scope), self.evaluate(node.right, scope)
@@ -228,13 +230,13 @@ class Expressions(ABC):
         return Function(node, scope, defaults, keyword_defaults)
 
     def _text(self, node: ast.JoinedStr, scope: Scope) -> Value:
-        parts = []
+        text = ""
         for part in node.values:
             value = self.evaluate(part.value if isinstance(part, ast.FormattedValue) else part, scope)
-            if not isinstance(value, str | int | Float) or sum(map(len, parts)) > 200:
+            if not isinstance(value, str | int | Float) or len(text) > MAX_TEXT:
                 return UNKNOWN
-            parts.append(str(value))
-        return "".join(parts)
+            text += str(value)
+        return text
 
     def _walrus(self, node: ast.NamedExpr, scope: Scope) -> Value:
         value = self.evaluate(node.value, scope)

@@ -39,6 +39,8 @@ class Journal:
         """Literals that arrived somewhere unchanged, and not only as a part of a computation."""
         self.modules: dict[Span, list[Layer | Instance]] = {}
         """By the call that constructed them."""
+        self.made: set[Span] = set()
+        """Call expressions that gave a module, constructors and functions alike."""
         self.applications: dict[Span, CallShapes] = {}
         """Shapes through modules, by the call that constructed them."""
         self.calls: dict[Span, CallShapes] = {}
@@ -73,6 +75,8 @@ class Journal:
 
     def note_call(self, span: Span, args: Sequence[Value], result: Value) -> None:
         """A call expression has returned."""
+        if isinstance(result, Layer | Instance):
+            self.made.add(span)
         self._note(self.calls, span, args, result)
 
     def note_cost(self, multiply_adds: int) -> None:

@@ -3,6 +3,7 @@
 The rules follow torch 2.x. A layer that is not listed here gives UNKNOWN.
 """
 
+import ast
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
@@ -20,14 +21,12 @@ from generator_svc.proposers.shapes.values import (
 _CONVOLUTION = "in_channels out_channels kernel_size stride=1 padding=0 dilation=1 groups=1 bias padding_mode"
 _POOL = "kernel_size stride=None padding=0 dilation=1 return_indices ceil_mode=False"
 _NORM = "num_features eps momentum affine track_running_stats"
-_ENCODER = (
-    "d_model nhead dim_feedforward=2048 dropout activation layer_norm_eps batch_first=False norm_first bias"
-)
+_ENCODER = "d_model nhead dim_feedforward=2048 dropout activation layer_norm_eps batch_first norm_first bias"
 SIGNATURES: dict[str, str] = {
     "Conv1d": _CONVOLUTION,
     "Conv2d": _CONVOLUTION,
-    "ConvTranspose2d": "in_channels out_channels kernel_size stride=1 padding=0 output_padding=0 groups=1 bias "
-    "dilation=1 padding_mode",
+    "ConvTranspose2d": "in_channels out_channels kernel_size stride=1 padding=0 output_padding=0 groups=1 "
+    "bias dilation=1 padding_mode",
     "Linear": "in_features out_features bias",
     "BatchNorm1d": _NORM,
     "BatchNorm2d": _NORM,
@@ -44,7 +43,7 @@ SIGNATURES: dict[str, str] = {
     "Upsample": "size=None scale_factor=None mode align_corners recompute_scale_factor",
     "PixelShuffle": "upscale_factor",
     "ZeroPad2d": "padding",
-    "MultiheadAttention": "embed_dim num_heads dropout bias add_bias_kv add_zero_attn kdim vdim batch_first=False",
+    "MultiheadAttention": "embed_dim num_heads dropout bias add_bias_kv add_zero_attn kdim vdim batch_first",
     "TransformerEncoderLayer": _ENCODER,
     "TransformerEncoder": "encoder_layer num_layers norm enable_nested_tensor mask_check",
     **dict.fromkeys(
@@ -52,7 +51,7 @@ SIGNATURES: dict[str, str] = {
     ),
     **dict.fromkeys(["ReLU", "ReLU6", "SiLU", "Hardswish", "Hardsigmoid", "Mish", "SELU"], "inplace"),
     **dict.fromkeys(["Sigmoid", "Tanh", "Softsign", "LogSigmoid", "Tanhshrink"], ""),
-    "Identity": "*",
+    "Identity": "",
     "GELU": "approximate",
     "LeakyReLU": "negative_slope inplace",
     "ELU": "alpha inplace",
@@ -88,26 +87,28 @@ ROLES = {
 """What a number means where it arrives; other parameters are their own role."""
 
 
+def parameters_of(kind: str) -> dict[str, Value]:
+    """Parameters of a layer's constructor in order, each with its default; UNKNOWN where there is none."""
+    parsed: dict[str, Value] = {}
+    for parameter in SIGNATURES[kind].split():
+        name, _, default = parameter.partition("=")
+        value = ast.literal_eval(default) if default else UNKNOWN
+        parsed[name] = Int(value) if type(value) is int else value
+    return parsed
+
+
 def bind_arguments(kind: str, args: Sequence[Value], keywords: Mapping[str, Value]) -> dict[str, Value]:
-    """Arguments by parameter name, with defaults. Raises Inconsistent as a call with wrong arguments would."""
-    parameters = SIGNATURES[kind].split()
-    if parameters == ["*"]:
+    """Arguments by parameter name, with defaults. Raises Inconsistent as a wrong call would."""
+    if kind == "Identity":
         return dict(keywords)
-    names = [parameter.partition("=")[0] for parameter in parameters]
-    if len(args) > len(names):
-        raise Inconsistent(f"{kind} takes at most {len(names)} arguments")
-    bound = {
-        name: {"None": None, "False": False}.get(
-            default, Int(int(default)) if default.lstrip("-").isdigit() else None
-        )
-        for name, _, default in (parameter.partition("=") for parameter in parameters)
-        if default
-    }
-    bound.update(zip(names, args, strict=False))
-    for name, value in keywords.items():
-        if name not in names and name not in {"device", "dtype"}:
+    bound = parameters_of(kind)
+    if len(args) > len(bound):
+        raise Inconsistent(f"{kind} takes at most {len(bound)} arguments")
+    for name in keywords:
+        if name not in bound and name not in {"device", "dtype"}:
             raise Inconsistent(f"{kind} has no parameter {name}")
-        bound[name] = value
+    bound.update(zip(list(bound), args, strict=False))
+    bound.update(keywords)
     return bound
 
 

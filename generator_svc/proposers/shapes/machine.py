@@ -8,6 +8,16 @@ from collections.abc import Mapping, Sequence
 
 from generator_svc.proposers.shapes import arithmetic, layers
 from generator_svc.proposers.shapes.journal import Journal
+from generator_svc.proposers.shapes.natives import (
+    MODULE_METHODS,
+    bind_parameters,
+    call_collection_method,
+    call_module_method,
+    children_of,
+    is_instance,
+    make_container,
+    tensor_attribute,
+)
 from generator_svc.proposers.shapes.statements import Returned, Statements
 from generator_svc.proposers.shapes.tensor_functions import (
     FACTORIES,
@@ -23,7 +33,6 @@ from generator_svc.proposers.shapes.values import (
     Hyperparameters,
     Inconsistent,
     Instance,
-    Int,
     Layer,
     Method,
     Partial,
@@ -84,7 +93,7 @@ class Machine(Statements):
         scope = Scope(function.scope, method_of=function.owner)
         if function.owner is not None and function.wrapper != "staticmethod" and args:
             scope.receiver = args[0]
-        _bind(function, args, keywords, scope)
+        bind_parameters(function, args, keywords, scope)
         try:
             if isinstance(function.node, ast.Lambda):
                 return self.evaluate(function.node.body, scope)
@@ -166,9 +175,9 @@ class Machine(Statements):
         if name == "range":
             return self._range(args)
         if name == "isinstance" and len(args) == 2:
-            return _is_instance(args[0], args[1])
+            return is_instance(args[0], args[1])
         if name in {"getattr", "hasattr"} and len(args) > 1 and isinstance(args[1], str):
-            found = self.attribute(args[0], args[1], (0, 0, 0, 0))
+            found = self.attribute(args[0], args[1])
             return found if name == "getattr" else UNKNOWN
         if name == "setattr" and len(args) == 3 and isinstance(args[1], str):
             self._assign_attribute(args[0], args[1], args[2])
@@ -197,7 +206,7 @@ class Machine(Statements):
         if name in {"Parameter", "Buffer"}:
             return args[0] if args else UNKNOWN
         if name in layers.CONTAINERS:
-            layer = _container(name, args, span)
+            layer = make_container(name, args, span)
         elif name in layers.SIGNATURES:
             arguments = layers.bind_arguments(name, args, keywords)
             for parameter, value in arguments.items():
@@ -231,16 +240,16 @@ class Machine(Statements):
         if isinstance(receiver, Super):
             return self._call_super(receiver, name, args)
         if isinstance(receiver, Instance | Layer):
-            return _call_module_method(receiver, name, args)
+            return call_module_method(receiver, name, args)
         if isinstance(receiver, list | dict):
-            return _call_collection_method(receiver, name, args)
+            return call_collection_method(receiver, name, args)
         return UNKNOWN
 
     def _call_super(self, receiver: Super, name: str, args: Sequence[Value]) -> Value:
         container = receiver.receiver.container
         if name == "__init__":
             if container is not None:
-                container.children.extend(_children_of(args))
+                container.children.extend(children_of(args))
             return None
         if name == "forward" and container is not None:
             return self._chain(container.children, args, (0, 0, 0, 0))
@@ -254,7 +263,7 @@ class Machine(Statements):
             raise Undecided("super() outside a method")
         return Super(inner.method_of, inner.receiver)
 
-    def attribute(self, value: Value, name: str, span: Span) -> Value:
+    def attribute(self, value: Value, name: str) -> Value:
         """`value.name`. Raises Inconsistent for a module attribute that nothing sets."""
         match value:
             case Symbol():
@@ -275,7 +284,7 @@ class Machine(Statements):
                 known = value.arguments.get(name, UNKNOWN)
                 return known if known is not UNKNOWN else Method(value, name)
             case Tensor():
-                return _tensor_attribute(value, name)
+                return tensor_attribute(value, name)
             case Hyperparameters() | list() | dict() | str():
                 return Method(value, name)
         return UNKNOWN
@@ -293,128 +302,6 @@ class Machine(Statements):
             return member
         if name == "training":
             return True
-        if name in _MODULE_METHODS or name.startswith("_"):
+        if name in MODULE_METHODS or name.startswith("_"):
             return Method(instance, name)
         raise Inconsistent(f"{instance.kind.name} has no attribute {name}")
-
-
-_MODULE_METHODS = frozenset(
-    """add_module append apply buffers children cpu cuda double eval extend extra_repr float forward get_parameter
-    half insert modules named_children named_modules named_parameters parameters register_buffer register_module
-    register_parameter requires_grad_ state_dict load_state_dict to train type zero_grad compile""".split()
-)
-
-
-def _bind(function: Function, args: Sequence[Value], keywords: Mapping[str, Value], scope: Scope) -> None:
-    arguments = function.node.args
-    names = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
-    bound = dict(zip(names[len(names) - len(function.defaults) :], function.defaults, strict=True))
-    bound.update(function.keyword_defaults)
-    bound.update(zip(names, args, strict=False))
-    if len(args) > len(names) and arguments.vararg is None:
-        raise Inconsistent(f"a call with {len(args)} arguments for {len(names)}")
-    if arguments.vararg is not None:
-        bound[arguments.vararg.arg] = tuple(args[len(names) :])
-    allowed = {*names, *(argument.arg for argument in arguments.kwonlyargs)}
-    extra = {name: value for name, value in keywords.items() if name not in allowed}
-    if extra and arguments.kwarg is None:
-        raise Inconsistent(f"a call with an unknown argument {next(iter(extra))}")
-    bound.update({name: value for name, value in keywords.items() if name in allowed})
-    if arguments.kwarg is not None:
-        bound[arguments.kwarg.arg] = extra
-    missing = allowed - bound.keys()
-    if missing:
-        raise Inconsistent(f"a call without the argument {min(missing)}")
-    scope.names.update(bound)
-
-
-def _container(name: str, args: Sequence[Value], span: Span) -> Layer:
-    container = Layer(name, {}, span)
-    if name == "Sequential":
-        container.children.extend(_children_of(args))
-    elif args and isinstance(args[0], dict):
-        container.named.update(args[0])
-        container.children.extend(args[0].values())
-    elif args:
-        container.children.extend(arithmetic.items(args[0]))
-    return container
-
-
-def _children_of(args: Sequence[Value]) -> list[Value]:
-    return list(args[0].values()) if len(args) == 1 and isinstance(args[0], dict) else list(args)
-
-
-def _is_instance(value: Value, kind: Value) -> Value:
-    kinds = kind if isinstance(kind, tuple) else (kind,)
-    if isinstance(value, Layer):
-        return Symbol(f"torch.nn.{value.kind}") in kinds
-    if isinstance(value, Instance):
-        return value.kind in kinds
-    names = {"int": int, "float": float, "list": list, "tuple": tuple, "dict": dict, "str": str}
-    if value is UNKNOWN or isinstance(value, Tensor | Symbol):
-        return UNKNOWN
-    wanted = [names.get(one.path.removeprefix("builtins.")) for one in kinds if isinstance(one, Symbol)]
-    return any(one is not None and isinstance(value, one) for one in wanted)
-
-
-def _tensor_attribute(value: Tensor, name: str) -> Value:
-    if name == "shape":
-        return value.shape
-    if name == "ndim":
-        return Int(len(value.shape))
-    if name == "T":
-        return call_tensor_function("t", value, [], {})
-    return UNKNOWN if name in {"device", "dtype", "grad", "requires_grad"} else Method(value, name)
-
-
-def _call_module_method(receiver: Instance | Layer, name: str, args: Sequence[Value]) -> Value:
-    container = receiver if isinstance(receiver, Layer) else receiver.container
-    if name in {"to", "cuda", "cpu", "train", "eval", "apply", "requires_grad_", "float", "half"}:
-        return receiver
-    if name in {"register_buffer", "register_parameter", "add_module", "register_module"} and len(args) > 1:
-        if isinstance(receiver, Instance) and isinstance(args[0], str):
-            receiver.attributes[args[0]] = args[1]
-        if container is not None and "module" in name:
-            container.children.append(args[1])
-        return None
-    if container is not None and name == "append" and args:
-        container.children.append(args[0])
-        return container
-    if container is not None and name == "extend" and args:
-        container.children.extend(arithmetic.items(args[0]))
-        return container
-    if container is not None and name == "insert" and len(args) == 2 and isinstance(args[0], int):
-        container.children.insert(args[0], args[1])
-        return None
-    if isinstance(receiver, Layer) and name in {"values", "children"}:
-        return list(receiver.children)
-    if isinstance(receiver, Layer) and name in {"items", "named_children"}:
-        return list(receiver.named.items())
-    # Walks over all modules initialise weights; they do not change shapes.
-    return [] if name in {"modules", "parameters", "named_modules", "named_parameters"} else UNKNOWN
-
-
-def _call_collection_method(
-    receiver: list[Value] | dict[Value, Value], name: str, args: Sequence[Value]
-) -> Value:
-    if isinstance(receiver, dict):
-        if name in {"items", "keys", "values"}:
-            return [tuple(pair) if name == "items" else pair for pair in getattr(receiver, name)()]
-        if name == "get" and args and isinstance(args[0], str | int):
-            return receiver.get(args[0], args[1] if len(args) > 1 else None)
-        if name == "update" and args and isinstance(args[0], dict):
-            receiver.update(args[0])
-            return None
-        raise Undecided(f"the method {name} of a dictionary")
-    if name == "append" and len(args) == 1:
-        receiver.append(args[0])
-    elif name == "extend" and len(args) == 1:
-        receiver.extend(arithmetic.items(args[0]))
-    elif name == "insert" and len(args) == 2 and isinstance(args[0], int):
-        receiver.insert(args[0], args[1])
-    elif name == "pop" and receiver and (not args or args[0] in {0, -1}):
-        return receiver.pop(*args)
-    else:
-        raise Undecided(f"the method {name} of a list")
-    arithmetic.items(receiver)
-    return None

@@ -42,6 +42,7 @@ class Trace:
     verdict: Verdict
     reason: str
     journal: Journal
+    steps: int
     expected: Value = None
     actual: Value = None
     """For `inconsistent`: two sizes that had to be equal, with the literals behind them, where known."""
@@ -59,23 +60,25 @@ def trace_source(
     to be read as other numbers, by where they stand.
     """
     journal = Journal(overrides or {})
-    try:
-        result = _output(ast.parse(source), journal, in_shape, classes)
-    except Inconsistent as error:
-        return Trace(Verdict.INCONSISTENT, str(error), journal, error.expected, error.actual)
-    except (Undecided, RecursionError) as error:
-        return Trace(Verdict.UNDECIDED, str(error) or "the source nests too deep to follow", journal)
-    if not isinstance(result, Tensor):
-        return Trace(Verdict.UNDECIDED, "the shape of the output is unknown", journal)
-    if result.shape != (in_shape[0], classes):
-        return Trace(
-            Verdict.INCONSISTENT, f"the output has the shape {tuple(map(int, result.shape))}", journal
-        )
-    return Trace(Verdict.PROVEN, "", journal)
-
-
-def _output(tree: ast.Module, journal: Journal, in_shape: tuple[int, int, int, int], classes: int) -> Value:
     machine = Machine(journal)
+    try:
+        result = _output(machine, ast.parse(source), in_shape, classes)
+    except Inconsistent as error:
+        return Trace(Verdict.INCONSISTENT, str(error), journal, machine.steps, error.expected, error.actual)
+    except Undecided as error:
+        return Trace(Verdict.UNDECIDED, str(error), journal, machine.steps)
+    except (TypeError, AttributeError, LookupError, ArithmeticError, ValueError, RecursionError) as error:
+        # A hostile source may bring any value anywhere; where a rule stumbles over it, nothing is proven.
+        return Trace(Verdict.UNDECIDED, f"not followed: {type(error).__name__}", journal, machine.steps)
+    if not isinstance(result, Tensor):
+        return Trace(Verdict.UNDECIDED, "the shape of the output is unknown", journal, machine.steps)
+    if result.shape != (in_shape[0], classes):
+        shape = tuple(map(int, result.shape))
+        return Trace(Verdict.INCONSISTENT, f"the output has the shape {shape}", journal, machine.steps)
+    return Trace(Verdict.PROVEN, "", journal, machine.steps)
+
+
+def _output(machine: Machine, tree: ast.Module, in_shape: tuple[int, int, int, int], classes: int) -> Value:
     machine.execute(tree.body, machine.globals)
     network = machine.globals.lookup("Net")
     constructor = network.member("__init__") if isinstance(network, UserClass) else UNKNOWN
@@ -83,8 +86,7 @@ def _output(tree: ast.Module, journal: Journal, in_shape: tuple[int, int, int, i
         raise Undecided("Net is not a class that can be followed")
     shape = tuple(Int(side) for side in in_shape)
     arguments: list[Value] = [shape, (Int(classes),)]
-    is_lemur = isinstance(network.member("learn"), Function)
-    if is_lemur:
+    if isinstance(network.member("learn"), Function):
         arguments += [Hyperparameters(), UNKNOWN]
     nowhere = (0, 0, 0, 0)
     instance = machine.call(network, arguments, {}, nowhere)

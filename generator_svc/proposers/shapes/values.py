@@ -21,7 +21,7 @@ class Int(int):
 
     origins: tuple[Span, ...]
 
-    def __new__(cls, value: int, origins: tuple[Span, ...] = ()) -> "Int":
+    def __new__(cls, value: int, origins: tuple[Span, ...] = ()) -> "Int":  # noqa: D102
         number = super().__new__(cls, value)
         number.origins = origins
         return number
@@ -32,7 +32,7 @@ class Float(float):
 
     origins: tuple[Span, ...]
 
-    def __new__(cls, value: float, origins: tuple[Span, ...] = ()) -> "Float":
+    def __new__(cls, value: float, origins: tuple[Span, ...] = ()) -> "Float":  # noqa: D102
         number = super().__new__(cls, value)
         number.origins = origins
         return number
@@ -63,11 +63,19 @@ class Unknown:
 UNKNOWN = Unknown()
 
 
+MAX_RANK = 16
+MAX_SIDE = 1 << 40
+
+
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor of known shape."""
+    """A tensor of known shape. Raises Undecided beyond all sensible sizes."""
 
     shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.shape) > MAX_RANK or any(side > MAX_SIDE for side in self.shape):
+            raise Undecided("a tensor beyond all sizes")
 
 
 @dataclass(frozen=True)
