@@ -42,7 +42,6 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
     app = FastAPI(title="deltanas", version="1", lifespan=lifespan)
     for module in (
         evaluations,
-        searches,
         deltas,
         novelty,
         datasets,

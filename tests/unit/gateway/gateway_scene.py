@@ -1,0 +1,73 @@
+"""A whole gateway in this process: real routes, guards and SQLite; the other services are fakes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fakes import FakeAgent, FakeFilterService, FakeGeneratorService, FakeRunner
+from fastapi.testclient import TestClient
+from sqlalchemy import event
+
+from gateway.app import create_app
+from gateway.bootstrap import open_services
+from gateway.config import Settings
+from gateway.infra.dataset_catalogue import DatasetCatalogue
+from gateway.services import Services
+
+TOKEN = "family-token"
+SOURCE = "import torch\n\n\nclass Net(torch.nn.Module):\n    pass\n"
+
+
+@dataclass
+class Scene:
+    """What a test can touch."""
+
+    http: TestClient
+    agent: FakeAgent
+    services: Services
+    generator: FakeGeneratorService
+    filter: FakeFilterService
+    runner: FakeRunner
+
+    def submit(self, http: TestClient | None = None, headers: dict | None = None, **fields) -> dict:
+        body = {"source": SOURCE, "dataset": "digits", **fields}
+        answer = (http or self.http).post("/v1/evaluations", json=body, headers=headers)
+        assert answer.status_code == 202, answer.text
+        return answer.json()
+
+    def read(self, evaluation: dict, **query) -> dict:
+        answer = self.http.get(f"/v1/evaluations/{evaluation['id']}", params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def stored(self) -> int:
+        return len(self.http.get("/v1/evaluations").json()["items"])
+
+
+@contextmanager
+def gateway_in(home: Path, **settings) -> Iterator[Scene]:
+    """Start a gateway on a state folder, as a process would, and stop it."""
+    generator, novelty, runner = FakeGeneratorService(), FakeFilterService(), FakeRunner()
+
+    def with_fakes(chosen: Settings) -> Services:
+        services = open_services(chosen)
+        event.listen(services.database.engine, "connect", _hurry)
+        return replace(
+            services,
+            generator=generator,
+            filter=novelty,
+            runner=runner,
+            datasets=DatasetCatalogue(services.database, runner),
+        )
+
+    chosen = Settings(**{"home": home, "service_token": TOKEN, "conductor": False, **settings})
+    app = create_app(chosen, with_fakes)
+    with TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as http:
+        agent = FakeAgent(http, TOKEN)
+        yield Scene(http, agent, app.state.services, generator, novelty, runner)
+
+
+def _hurry(connection, _record):
+    # Nobody cuts the power here; waiting for the disk is tested with real processes.
+    connection.execute("PRAGMA synchronous=OFF")
