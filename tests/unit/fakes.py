@@ -1,16 +1,20 @@
 # --- around the search loop -------------------------------------------------------------------------
+import errno
 import hashlib
 import json
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import TypeAdapter
 
 from contracts.failures import Failure, FailureReason
+from contracts.guest_wire import HEADER
 from contracts.jobs import (
     Admission,
     AgentHeartbeat,
@@ -34,6 +38,7 @@ from gateway.infra.database import Database
 from gateway.infra.evaluation_transitions import finish
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.infra.tables import EvaluationRow
+from sandbox_runner.sandboxes.port import Exit, SandboxSpec, SandboxUnavailable, Usage
 
 
 class PowerCut(BaseException):
@@ -427,6 +432,170 @@ class FakeAgent:
     def send(self, claimed: ClaimedAttempt, body: dict):
         return self._http.post(
             f"/internal/v1/attempts/{claimed.spec.attempt_id}:report",
-            json=body,
-            headers=self._headers | {"x-attempt-token": claimed.token},
+            content=json.dumps(body),  # NaN and all: a broken host sends that, too
+            headers=self._headers | {"x-attempt-token": claimed.token, "content-type": "application/json"},
         )
+
+
+# --- cgroup v2 ---------------------------------------------------------------------------------------
+
+
+class FakeCgroupTree:
+    """A folder that behaves like a cgroup v2 tree where `sandboxes.cgroups.unified` touches it.
+
+    New groups come with their files, a group that hands controllers down must not have processes, and a
+    process that enters a group leaves its old one.
+    """
+
+    def __init__(self, top, monkeypatch, controllers="cpu memory pids", processes=()):
+        self.top = top
+        self._mkdir, self._write, self._rmdir = Path.mkdir, Path.write_text, Path.rmdir
+        monkeypatch.setattr(Path, "mkdir", lambda path, *a, **k: self._make(path, *a, **k))
+        monkeypatch.setattr(Path, "write_text", lambda path, text: self._put(path, text))
+        monkeypatch.setattr(Path, "rmdir", lambda path: self._remove(path))
+        self._populate(top, controllers)
+        self._write(top / "cgroup.procs", "".join(f"{pid}\n" for pid in processes))
+
+    def _make(self, path, *arguments, **options):
+        existed = path.is_dir()
+        self._mkdir(path, *arguments, **options)
+        if self.top in path.parents and not existed:
+            self._populate(path, (path.parent / "cgroup.subtree_control").read_text())
+
+    def _populate(self, folder, controllers):
+        files = {"cgroup.controllers": controllers, "memory.events": "oom 0\noom_kill 2\n", "memory.peak": "4096\n"}
+        files |= {"cpu.stat": "usage_usec 1500000\n", "pids.events": "max 3\n", "memory.swap.max": "max"}
+        empty = ("cgroup.procs", "cgroup.subtree_control", "cgroup.kill", "memory.max", "pids.max", "cpu.max")
+        for name, text in (files | dict.fromkeys(empty, "")).items():
+            self._write(folder / name, text)
+
+    def _put(self, path, text):
+        if path.name == "cgroup.subtree_control" and self.top in path.parents:
+            if (path.parent / "cgroup.procs").read_text():
+                raise OSError(errno.EBUSY, "Device or resource busy", str(path))
+            text = text.replace("+", "")
+        if path.name == "cgroup.procs" and self.top in path.parents:
+            for file in self.top.rglob("cgroup.procs"):
+                kept = [pid for pid in file.read_text().split() if pid != text]
+                self._write(file, "".join(f"{pid}\n" for pid in kept))
+            text = path.read_text() + f"{text}\n"
+        if path.name == "cgroup.kill":
+            self._write(path.parent / "cgroup.procs", "")
+        self._write(path, text)
+
+    def _remove(self, path):
+        if any(child.is_dir() for child in path.iterdir()) or (path / "cgroup.procs").read_text():
+            raise OSError(errno.EBUSY, "Device or resource busy", str(path))
+        for child in path.iterdir():
+            child.unlink()
+        self._rmdir(path)
+
+
+# --- around one attempt -----------------------------------------------------------------------------
+
+
+class ScriptedSandbox:
+    """A sandbox whose guest is a function in a thread. Pipes, end and accounting are as the port says."""
+
+    def __init__(self, script: Callable[["ScriptedSandbox"], None]) -> None:
+        self.guest_reads, self.to_guest = os.pipe()
+        self.from_guest, self.guest_writes = os.pipe()
+        self.output, self.guest_prints = os.pipe()
+        for descriptor in (self.to_guest, self.from_guest, self.output):
+            os.set_blocking(descriptor, False)
+        self.accounting = Usage(0.0, 0, 0, 0)
+        self.ended: Exit | None = None
+        self.killed = threading.Event()
+        self.closed = False
+        self._script = threading.Thread(target=self._play, args=(script,), daemon=True)
+        self._script.start()
+
+    def _play(self, script: Callable[["ScriptedSandbox"], None]) -> None:
+        try:
+            script(self)
+        except OSError:  # the host has hung up
+            pass
+
+    def say(self, kind: int, payload: bytes = b"") -> None:
+        """Send a frame as the guest."""
+        self.say_bytes(HEADER.pack(kind, len(payload)) + payload)
+
+    def say_bytes(self, content: bytes) -> None:
+        os.write(self.guest_writes, content)
+
+    def hear(self) -> tuple[int, bytes]:
+        """Read a frame as the guest."""
+        kind, length = HEADER.unpack(self._read(HEADER.size))
+        return kind, self._read(length)
+
+    def _read(self, length: int) -> bytes:
+        content = b""
+        while len(content) < length:
+            chunk = os.read(self.guest_reads, length - len(content))
+            if not chunk:
+                raise OSError("the host has hung up")
+            content += chunk
+        return content
+
+    def print(self, content: bytes) -> None:
+        os.write(self.guest_prints, content)
+
+    def leave(self, code: int | None = 0, signal: int | None = None) -> None:
+        self.ended = Exit(code, signal)
+
+    def usage(self) -> Usage:
+        return self.accounting
+
+    def exit(self) -> Exit | None:
+        return self.ended
+
+    def kill(self) -> None:
+        self.killed.set()
+        if self.ended is None:
+            self.ended = Exit(None, 9)
+
+    def close(self) -> None:
+        self.kill()
+        if not self.closed:
+            self.closed = True
+            os.close(self.to_guest)
+            self._script.join(2)
+            for descriptor in (
+                self.guest_reads,
+                self.from_guest,
+                self.guest_writes,
+                self.output,
+                self.guest_prints,
+            ):
+                os.close(descriptor)
+
+
+class ScriptedBackend:
+    """A backend that starts scripted sandboxes, or says why it cannot."""
+
+    name = "scripted"
+    tier = IsolationTier.NAMESPACES
+
+    def __init__(
+        self, script: Callable[[ScriptedSandbox], None], broken: str = "", available: bool = True
+    ) -> None:
+        self.sandboxes: list[ScriptedSandbox] = []
+        self.specs: list[SandboxSpec] = []
+        self.closed = False
+        self._script = script
+        self._broken = broken
+        self._available = available
+
+    def probe(self) -> BackendReport:
+        problems = () if self._available else ("no cgroups here",)
+        return BackendReport(self.name, self.tier, self._available, problems)
+
+    def launch(self, spec: SandboxSpec) -> ScriptedSandbox:
+        if self._broken:
+            raise SandboxUnavailable(self._broken)
+        self.specs.append(spec)
+        self.sandboxes.append(ScriptedSandbox(self._script))
+        return self.sandboxes[-1]
+
+    def close(self) -> None:
+        self.closed = True
