@@ -5,7 +5,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -511,10 +511,8 @@ class ScriptedSandbox:
         self._script.start()
 
     def _play(self, script: Callable[["ScriptedSandbox"], None]) -> None:
-        try:
+        with suppress(OSError):  # the host has hung up
             script(self)
-        except OSError:  # the host has hung up
-            pass
 
     def say(self, kind: int, payload: bytes = b"") -> None:
         """Send a frame as the guest."""
