@@ -9,8 +9,11 @@ os.chdir("/tmp")
 targets = ("/etc/passwd", "/etc/shadow", "/proc/self/mem", "@CANARY@")
 for name, target in zip(("result.json", "predictions.npy", "logits.bin", "score"), targets):
     os.symlink(target, name)
-os.mkfifo("stdout")
-os.mkfifo("result.fifo")
+for name in ("stdout", "result.fifo"):
+    try:
+        os.mkfifo(name)
+    except OSError:
+        pass
 listening = socket.socket(socket.AF_UNIX)
 listening.bind("/tmp/result.sock")
 os.makedirs("/".join(["deep"] * 200))

@@ -4,6 +4,7 @@ import os
 
 import torch
 
+KEPT_BACK = ("evaluation_labels.bin", "evaluation_images.bin", "pack.json", "shadow", "test_batch")
 for path in ("@CANARY@", "/etc/shadow", "/root/.ssh", "/root/.bashrc", "@HOME@", "/home", "/var/lib", "/run"):
     print("TRIED", path)
     try:
@@ -19,7 +20,7 @@ for folder, _, names in os.walk("/"):
     if folder.startswith(("/proc", "/usr", "/opt/deltanas/packages")):
         continue
     for name in names:
-        if "evaluation" in name or name in ("pack.json", "shadow"):
+        if name in KEPT_BACK or name.startswith("t10k-"):
             print("BREACH", folder, name)
 
 
