@@ -65,7 +65,7 @@ def create_app(settings: GeneratorSettings) -> FastAPI:
 def _add_proposals(app: FastAPI, proposers: dict[str, Proposer]) -> None:
     @app.post("/v1/proposals", response_class=StreamingResponse)
     def propose(request: ProposalRequest) -> StreamingResponse:
-        """One Proposal a line (NDJSON), each as soon as it is made."""
+        """One Proposal a line (NDJSON), each as soon as it is made. No slots: only whether it would work."""
         proposer = proposers.get(request.proposer)
         if proposer is None:
             raise Refused(_unknown_proposer(request.proposer, proposers))
@@ -92,8 +92,8 @@ def _unknown_proposer(name: str, proposers: dict[str, Proposer]) -> dict[str, An
 
 
 def _check_slots(request: ProposalRequest) -> None:
-    if not 1 <= len(request.slots) <= MAX_SLOTS:
-        _refuse_field("slots", f"must hold 1 to {MAX_SLOTS} slots", len(request.slots))
+    if len(request.slots) > MAX_SLOTS:
+        _refuse_field("slots", f"must hold at most {MAX_SLOTS} slots", len(request.slots))
     if len({slot.slot for slot in request.slots}) != len(request.slots):
         _refuse_field("slots", "two slots have the same number", None)
     if request.cycle < 0:

@@ -108,7 +108,7 @@ class Conductor:
                 self._wait_for_service(journal, error, failures)
                 continue
             except ServiceRefused as error:
-                journal.fail(f"The {error.service} refuses what this search asks of it: {error}")
+                journal.fail(_told(error))
                 return
             except Exception as error:
                 failures += 1
@@ -133,6 +133,13 @@ class Conductor:
                 return
             reason = "; ".join(problems)
             failures += 1
+
+
+def _told(error: ServiceRefused) -> str:
+    document = error.document
+    told = str(document.get("detail") or f"it answered {error.status}")[:2000]
+    field = f" ({document['field']}: {document.get('value')!r})"[:300] if document.get("field") else ""
+    return f"The {error.service} refuses what this search asks of it: {told}{field}"
 
 
 def _delay(failures: int) -> float:

@@ -1,11 +1,12 @@
 """From a request's body to a search that can run. All checks come first: what is refused leaves no trace."""
 
+from collections import deque
 from dataclasses import dataclass
 
-from contracts.jobs import BaselineNetwork
+from contracts.jobs import BaselineNetwork, ProposalRequest
 from contracts.measurements import Limits
 from gateway.domain.search import MAX_BASELINES, ProposerChoice, SearchRequest
-from gateway.infra.service_clients import GeneratorClient
+from gateway.infra.service_clients import GeneratorClient, ServiceRefused
 from gateway.routes.evaluation_intake import require_device
 from gateway.routes.problems import RequestProblem
 from gateway.schemas.search_body import SearchBody
@@ -33,6 +34,7 @@ def prepared(body: SearchBody, services: Services) -> PreparedSearch:
     dataset = services.datasets.require_ready(body.dataset)
     require_device(body.device, services)
     baselines = _named_baselines(body.baselines, services.generator)
+    _check_proposer(body, services.generator)
     request = SearchRequest(
         name=body.name,
         dataset=body.dataset,
@@ -65,6 +67,23 @@ def require_room(services: Services, tenant: str) -> None:
             remedy="Wait for some to end, or cancel some.",
             headers={"retry-after": str(FULL_RETRY_SECONDS)},
         )
+
+
+def _check_proposer(body: SearchBody, generator: GeneratorClient) -> None:
+    """Ask for no slots at all: does the proposer exist, and take the options? Before anything is spent."""
+    asked = ProposalRequest("", 0, body.proposer.kind, body.dataset, (), dict(body.proposer.options))
+    try:
+        deque(generator.propose(asked), maxlen=0)
+    except ServiceRefused as error:
+        document = error.document
+        raise RequestProblem(
+            422,
+            str(document.get("code", "proposer_refused"))[:60],
+            str(document.get("detail", "The generator refuses this proposer."))[:2000],
+            field="proposer.kind" if document.get("field") == "proposer" else "proposer.options",
+            value=document.get("value"),
+            remedy=document.get("remedy"),
+        ) from error
 
 
 def _named_baselines(names: list[str] | None, generator: GeneratorClient) -> tuple[BaselineNetwork, ...]:

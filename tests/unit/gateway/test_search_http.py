@@ -7,6 +7,8 @@ import pytest
 from fakes import FakeFarm
 from search_scene import Scene as LoopScene
 
+from gateway.infra.service_clients import ServiceRefused
+
 GOOD = {"dataset": "digits", "cycles": 1, "candidates_per_cycle": 3, "final_seeds": 2, "seed": 3}
 
 BAD = {
@@ -79,6 +81,24 @@ def test_a_bad_request_names_its_field_and_remedy_and_changes_nothing(scene, cas
 def test_an_unknown_baseline_is_answered_with_the_known_ones(scene):
     problem = scene.http.post("/v1/searches", json={**GOOD, "baselines": ["yew"]}).json()
     assert "oak, elm" in problem["remedy"]
+
+
+def test_a_proposer_that_the_generator_refuses_is_refused_before_anything_is_spent(scene, monkeypatch):
+    def refuse(asked):
+        assert asked.slots == ()
+        document = {
+            "code": "unknown_proposer",
+            "detail": "No such proposer.",
+            "field": "proposer",
+            "value": "oracle",
+        }
+        raise ServiceRefused("generator", 422, document)
+
+    monkeypatch.setattr(scene.generator, "propose", refuse)
+    answer = scene.http.post("/v1/searches", json={**GOOD, "proposer": {"kind": "oracle"}})
+    assert answer.status_code == 422
+    assert (answer.json()["code"], answer.json()["field"]) == ("unknown_proposer", "proposer.kind")
+    assert scene.http.get("/v1/searches").json()["items"] == []
 
 
 def test_an_accepted_search_is_stored_with_its_defaults_and_baselines(scene):
