@@ -11,7 +11,7 @@ import select
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 INSIDE = Path(__file__).with_name("probe_inside.py")
 LIMITS = Limits(memory_bytes=64 * MIB, pids=20, disk_bytes=4 * MIB)
 BUSY_PROCESSES = 4
+MOST_CORES = 1.5
+"""Measured where one is allowed: the quota is handed out in slices, so a short look sees somewhat more."""
 PROBE_SECONDS = 15.0
 """Gives up after this; some 1.5 s on an idle machine."""
 KILL_SECONDS = 1.0
@@ -68,13 +70,17 @@ CHECKS: tuple[Check, ...] = (
             LIMITS.disk_bytes // 2 <= size <= LIMITS.disk_bytes for size in e.said["bounded"].values()
         ),
     ),
+    (
+        "the guest cannot read its Python packages or sources; chmod -R a+rX the folders under details",
+        lambda e: not e.said["unreadable"],
+    ),
     ("the network can be reached", lambda e: "allowed" not in e.said["sockets"].values()),
     ("network interfaces of the host are visible", lambda e: set(e.said["interfaces"]) <= {"lo"}),
     (
         "the pids limit does not bite",
         lambda e: e.said["children"] < LIMITS.pids and e.usage.pids_limit_hits > 0,
     ),
-    ("the CPU quota does not hold", lambda e: e.said["cores"] < 1.35),
+    ("the CPU quota does not hold", lambda e: e.said["cores"] < MOST_CORES),
     (
         "the memory limit does not kill",
         lambda e: e.said["memory_child"] == 9 and e.usage.memory_limit_hits > 0,
@@ -87,15 +93,18 @@ CHECKS: tuple[Check, ...] = (
 def probe_backend(backend: SandboxBackend) -> BackendReport:
     """Run all checks against `backend`. Never raises: every failure becomes a problem of the report."""
     started = time.monotonic()
+    details: dict[str, str] = {}
     try:
         evidence = _gather(backend)
         problems = tuple(problem for problem, holds in CHECKS if not holds(evidence))
+        details = {name: str(evidence.said[name]) for name in ("cores", "children", "unreadable")}
+        details["kill_seconds"] = f"{evidence.kill_seconds:.3f}"
     except SandboxUnavailable as error:
         problems = (str(error),)
     except Exception as error:
         logger.exception("the probe of %s failed", backend.name)
         problems = (f"the probe itself failed: {type(error).__name__}: {error}",)
-    details = {"probe_seconds": f"{time.monotonic() - started:.2f}"}
+    details["probe_seconds"] = f"{time.monotonic() - started:.2f}"
     return BackendReport(backend.name, backend.tier, not problems, problems, details)
 
 
@@ -115,13 +124,17 @@ def _gather(backend: SandboxBackend) -> Evidence:
 
 def _spec(canary: str) -> SandboxSpec:
     inside = f"{python_environment.HOME_INSIDE}/probe_inside.py"
-    settings = {"canary": canary, "busy": BUSY_PROCESSES, "memory_bytes": LIMITS.memory_bytes}
-    return SandboxSpec(
-        name=f"probe-{os.getpid()}-{time.monotonic_ns()}",
+    guest = python_environment.guest_spec(f"probe-{os.getpid()}-{time.monotonic_ns()}", LIMITS, 1)
+    settings = {
+        "canary": canary,
+        "folders": {mount.inside: str(mount.host) for mount in guest.mounts},
+        "busy": BUSY_PROCESSES,
+        "memory_bytes": LIMITS.memory_bytes,
+    }
+    return replace(
+        guest,
         argv=(python_environment.interpreter(), "-I", "-S", inside, json.dumps(settings)),
-        limits=LIMITS,
-        mounts=(ReadOnlyMount(INSIDE, inside),),
-        environment=python_environment.guest_environment(1),
+        mounts=(*guest.mounts, ReadOnlyMount(INSIDE, inside)),
     )
 
 

@@ -47,6 +47,11 @@ def files(canary: str) -> None:
     )
 
 
+def packages(folders: dict[str, str]) -> None:
+    """Which of the guest's own folders, under their host names, it may not read, or not in full."""
+    say(unreadable=[host for inside, host in folders.items() if not _is_readable(inside)])
+
+
 def fill(folder: str) -> int:
     """How many bytes fit into `folder`; everything is removed again."""
     written = 0
@@ -125,6 +130,15 @@ def _spin(until: float) -> None:
         pass
 
 
+def _is_readable(folder: str) -> bool:
+    """Whether the guest may read what lies in `folder`; a byte-code cache it can do without."""
+    try:
+        names = [name for name in os.listdir(folder) if name != "__pycache__"]
+        return all(os.access(os.path.join(folder, name), os.R_OK) for name in names)
+    except OSError:
+        return False
+
+
 def _numbers(folder: str) -> list[int]:
     return [int(name) for name in os.listdir(folder) if name.isdigit()]
 
@@ -134,9 +148,10 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     identity()
     files(settings["canary"])
+    packages(settings["folders"])
     network()
     processes()
-    cpu(settings["busy"], 0.5)
+    cpu(settings["busy"], 0.7)
     memory(settings["memory_bytes"])
     say(done=True)
     os.kill(os.getpid(), signal.SIGSTOP)

@@ -463,8 +463,9 @@ class FakeCgroupTree:
             self._populate(path, (path.parent / "cgroup.subtree_control").read_text())
 
     def _populate(self, folder, controllers):
-        files = {"cgroup.controllers": controllers, "memory.events": "oom 0\noom_kill 2\n", "memory.peak": "4096\n"}
-        files |= {"cpu.stat": "usage_usec 1500000\n", "pids.events": "max 3\n", "memory.swap.max": "max"}
+        files = {"cgroup.controllers": controllers, "memory.events": "oom 0\noom_kill 2\n"}
+        files |= {"memory.peak": "4096\n", "cpu.stat": "usage_usec 1500000\n"}
+        files |= {"pids.events": "max 3\n", "memory.swap.max": "max"}
         empty = ("cgroup.procs", "cgroup.subtree_control", "cgroup.kill", "memory.max", "pids.max", "cpu.max")
         for name, text in (files | dict.fromkeys(empty, "")).items():
             self._write(folder / name, text)

@@ -1,0 +1,98 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from sandbox_runner.sandboxes.cgroups import discovery
+from sandbox_runner.sandboxes.cgroups.files import CgroupsUnavailable
+
+HYBRID = """\
+24 1 0:22 / /proc rw,nosuid - proc proc rw
+31 30 0:27 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct
+32 30 0:28 /docker/abc /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+33 30 0:29 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids
+34 30 0:30 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
+"""
+OWN = "4:memory:/docker/abc/inner\n3:pids:/somewhere\n1:cpu,cpuacct:/\n0::/user.slice\n"
+
+
+def test_mounts_and_own_groups_are_read():
+    mounts = discovery.read_mounts(HYBRID)
+    assert [(str(mount.point), mount.is_unified) for mount in mounts] == [
+        ("/sys/fs/cgroup/cpu,cpuacct", False),
+        ("/sys/fs/cgroup/memory", False),
+        ("/sys/fs/cgroup/pids", False),
+        ("/sys/fs/cgroup/unified", True),
+    ]
+    assert mounts[0].controllers >= {"cpu", "cpuacct"}
+    own = discovery.read_own_groups(OWN)
+    assert own == {
+        "memory": "/docker/abc/inner",
+        "pids": "/somewhere",
+        "cpu": "/",
+        "cpuacct": "/",
+        "": "/user.slice",
+    }
+
+
+def test_groups_are_placed_below_what_a_container_sees():
+    memory = discovery.read_mounts(HYBRID)[1]
+    assert memory.folder_of("/docker/abc/inner") == Path("/sys/fs/cgroup/memory/inner")
+    assert memory.folder_of("/elsewhere") == Path("/sys/fs/cgroup/memory")
+
+
+def legacy_mounts(tmp_path, controllers):
+    return [discovery.CgroupMount(tmp_path / name, "/", frozenset({name}), False) for name in controllers]
+
+
+def test_legacy_parents_follow_the_own_group_or_the_override(tmp_path):
+    controllers = ("memory", "pids", "cpu", "cpuacct")
+    for name in controllers:
+        (tmp_path / name / "own").mkdir(parents=True)
+        (tmp_path / name / "given").mkdir()
+    mounts = legacy_mounts(tmp_path, controllers)
+    own = dict.fromkeys(controllers, "/own")
+    assert discovery.legacy_parents(mounts, own, "")["pids"] == tmp_path / "pids" / "own"
+    assert discovery.legacy_parents(mounts, own, "/given")["pids"] == tmp_path / "pids" / "given"
+
+
+def test_missing_legacy_controller_is_named(tmp_path):
+    (tmp_path / "memory").mkdir()
+    with pytest.raises(CgroupsUnavailable, match="pids cgroup controller is not mounted"):
+        discovery.legacy_parents(legacy_mounts(tmp_path, ("memory",)), {"memory": "/"}, "")
+
+
+def unified_mount(tmp_path):
+    return discovery.CgroupMount(tmp_path, "/", frozenset(), True)
+
+
+def test_override_wins(tmp_path):
+    assert discovery.unified_parent(unified_mount(tmp_path), "/a", "/given") == Path("/given")
+
+
+def test_nearest_delegated_group_is_divided(tmp_path, monkeypatch):
+    (tmp_path / "service" / "deltanas-processes").mkdir(parents=True)
+    delegated = tmp_path / "service"
+    monkeypatch.setattr(discovery, "_is_delegated", lambda folder: folder == delegated)
+    assert discovery.unified_parent(unified_mount(tmp_path), "/service/deltanas-processes", "") == delegated
+    assert discovery.unified_parent(unified_mount(tmp_path), "/service", "") == delegated
+
+
+def test_root_without_delegation_divides_the_top(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert discovery.unified_parent(unified_mount(tmp_path), "/session", "") == tmp_path
+
+
+def test_user_without_delegation_is_told_the_command(tmp_path, monkeypatch):
+    (tmp_path / "session").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(CgroupsUnavailable, match="systemd-run --user --scope"):
+        discovery.unified_parent(unified_mount(tmp_path), "/session", "")
+
+
+def test_machine_without_cgroups_is_unavailable(tmp_path):
+    (tmp_path / "mountinfo").write_text("24 1 0:22 / /proc rw,nosuid - proc proc rw\n")
+    (tmp_path / "cgroup").write_text("")
+    with pytest.raises(CgroupsUnavailable, match="memory"):
+        discovery.find_hierarchy({}, tmp_path)

@@ -1,0 +1,78 @@
+import pytest
+from fakes import FakeCgroupTree
+
+from sandbox_runner.sandboxes.cgroups import unified
+from sandbox_runner.sandboxes.cgroups.files import CgroupsUnavailable, GroupLimits
+from sandbox_runner.sandboxes.port import Usage
+
+LIMITS = GroupLimits(memory_bytes=1 << 30, pids=66, cores=2)
+
+
+def runner_groups(top):
+    return list(top.glob("deltanas.*"))
+
+
+def test_limits_are_written_and_swap_is_refused(tmp_path, monkeypatch):
+    FakeCgroupTree(tmp_path, monkeypatch)
+    group = unified.UnifiedHierarchy(tmp_path).create("attempt-1", LIMITS)
+    folder = group.entrances[0].parent
+    written = {
+        name: (folder / name).read_text() for name in ("memory.max", "pids.max", "cpu.max", "memory.swap.max")
+    }
+    assert written == {
+        "memory.max": str(1 << 30),
+        "pids.max": "66",
+        "cpu.max": "200000 100000",
+        "memory.swap.max": "0",
+    }
+    assert (folder / "cgroup.controllers").read_text().split() == ["cpu", "memory", "pids"]
+
+
+def test_usage_is_read_from_the_kernels_files(tmp_path, monkeypatch):
+    FakeCgroupTree(tmp_path, monkeypatch)
+    group = unified.UnifiedHierarchy(tmp_path).create("attempt-1", LIMITS)
+    assert group.usage() == Usage(
+        cpu_seconds=1.5, peak_memory_bytes=4096, memory_limit_hits=2, pids_limit_hits=3
+    )
+
+
+def test_kill_uses_the_kernels_switch_and_remove_frees_the_folder(tmp_path, monkeypatch):
+    FakeCgroupTree(tmp_path, monkeypatch)
+    group = unified.UnifiedHierarchy(tmp_path).create("attempt-1", LIMITS)
+    group.entrances[0].write_text("4242")
+    assert group.kill()
+    assert group.remove()
+    assert not group.entrances[0].parent.exists()
+
+
+def test_processes_of_the_delegated_group_move_into_a_leaf(tmp_path, monkeypatch):
+    FakeCgroupTree(tmp_path, monkeypatch, processes=(11, 12))
+    unified.UnifiedHierarchy(tmp_path)
+    leaf = tmp_path / unified.PROCESSES_LEAF / "cgroup.procs"
+    assert sorted(leaf.read_text().split()) == ["11", "12"]
+    assert (tmp_path / "cgroup.subtree_control").read_text().split() == ["cpu", "memory", "pids"]
+
+
+def test_missing_controller_is_named_with_its_remedy(tmp_path, monkeypatch):
+    FakeCgroupTree(tmp_path, monkeypatch, controllers="memory pids")
+    with pytest.raises(CgroupsUnavailable, match=r"lacks the controllers cpu; .*Delegate="):
+        unified.UnifiedHierarchy(tmp_path)
+
+
+def test_leftovers_of_dead_runners_are_swept_and_living_runners_are_spared(tmp_path, monkeypatch):
+    FakeCgroupTree(tmp_path, monkeypatch)
+    living = unified.UnifiedHierarchy(tmp_path)
+    living.create("attempt-1", LIMITS)
+    (dead,) = (tmp_path / name for name in ["deltanas.0123456789ab"])
+    dead.mkdir()
+    (dead / "attempt-9").mkdir()
+    (dead / "attempt-9" / "cgroup.procs").write_text("4242")
+    unified.UnifiedHierarchy(tmp_path)
+    assert not dead.exists()
+    assert sum((group / "attempt-1").is_dir() for group in runner_groups(tmp_path)) == 1
+
+
+def test_closed_runner_leaves_no_group(tmp_path, monkeypatch):
+    FakeCgroupTree(tmp_path, monkeypatch)
+    unified.UnifiedHierarchy(tmp_path).close()
+    assert runner_groups(tmp_path) == []

@@ -1,0 +1,79 @@
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from contracts.measurements import Limits
+from sandbox_runner import python_environment
+from sandbox_runner.sandboxes.port import ReadOnlyMount, SandboxUnavailable
+
+
+def test_guest_spec_mounts_packages_sources_and_data():
+    data = ReadOnlyMount(Path("/var/lib/pack/images"), "/data/images")
+    spec = python_environment.guest_spec("attempt-1", Limits(), 2, [data])
+    inside = {mount.inside: mount.host for mount in spec.mounts}
+    assert (inside["/opt/deltanas/packages/0"] / "torch").is_dir()
+    assert (inside["/opt/deltanas/source/contracts"] / "guest_wire.py").is_file()
+    assert (inside["/opt/deltanas/source/sandbox_runner/guest"] / "__main__.py").is_file()
+    assert inside["/data/images"] == data.host
+    assert spec.environment["OMP_NUM_THREADS"] == "2"
+    assert spec.environment["PYTHONHASHSEED"] == "0"
+
+
+def test_guest_sees_nothing_else_of_the_source():
+    spec = python_environment.guest_spec("attempt-1", Limits(), 1)
+    inside = [mount.inside for mount in spec.mounts if mount.inside.startswith("/opt/deltanas/source")]
+    assert len(inside) == 2
+
+
+def test_data_sets_of_the_system_are_not_mounted():
+    hosts = [mount.host for mount in python_environment.interpreter_mounts()]
+    assert not any(Path("/usr/share/datasets").is_relative_to(host) for host in hosts)
+
+
+def test_interpreter_lies_within_its_mounts():
+    interpreter = Path(python_environment.interpreter())
+    assert not interpreter.is_symlink()
+    assert any(interpreter.is_relative_to(mount.host) for mount in python_environment.interpreter_mounts())
+
+
+def test_search_path_is_fixed_in_the_command():
+    spec = python_environment.guest_spec("attempt-1", Limits(), 1)
+    assert spec.argv[1:5] == ("-s", "-S", "-P", "-c")
+    assert "sys.path[:] =" in spec.argv[-1]
+
+
+def test_missing_torch_is_unavailable_with_its_remedy(monkeypatch):
+    python_environment.package_folders.cache_clear()
+    monkeypatch.setattr(python_environment.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SandboxUnavailable, match=r"pip install 'deltanas\[runner\]'"):
+        python_environment.guest_spec("attempt-1", Limits(), 1)
+    python_environment.package_folders.cache_clear()
+
+
+def test_digest_follows_versions_and_guest_source(tmp_path, monkeypatch):
+    def digest():
+        python_environment.environment_digest.cache_clear()
+        return python_environment.environment_digest()
+
+    (tmp_path / "guest").mkdir()
+    source = tmp_path / "guest" / "recipe.py"
+    source.write_text("epochs = 1")
+    monkeypatch.setattr(python_environment, "_SOURCES", tmp_path)
+    monkeypatch.setattr(python_environment, "_GUEST_SOURCES", (tmp_path / "guest",))
+    digests = [digest(), digest()]
+    source.write_text("epochs = 2")
+    digests.append(digest())
+    monkeypatch.setattr(sys, "version", "3.99")
+    digests.append(digest())
+    python_environment.environment_digest.cache_clear()
+    assert re.fullmatch(r"[0-9a-f]{64}", digests[0])
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
+
+
+def test_limits_reach_the_spec():
+    limits = replace(Limits(), pids=17)
+    assert python_environment.guest_spec("attempt-1", limits, 1).limits == limits

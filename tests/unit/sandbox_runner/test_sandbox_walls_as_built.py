@@ -1,0 +1,117 @@
+"""The data from which a namespaces sandbox is built; that the walls hold is shown by the behaviour suite."""
+
+import os
+import struct
+from pathlib import Path
+
+import pytest
+
+from sandbox_runner.sandboxes import bubblewrap, seccomp
+from sandbox_runner.sandboxes.namespaces_sandbox import SandboxPipes
+from sandbox_runner.sandboxes.port import ReadOnlyMount, SandboxUnavailable
+
+NEVER_ALLOWED = """
+    ptrace bpf mount umount2 unshare setns clone3 io_uring_setup io_uring_enter userfaultfd keyctl add_key
+    perf_event_open process_vm_readv process_vm_writev kexec_load init_module finit_module reboot swapon
+    pivot_root chroot mknod mknodat personality setuid setgid setgroups capset seccomp open_by_handle_at
+    pidfd_getfd splice vmsplice tee shmget msgget semget mq_open execveat syslog iopl ioperm quotactl""
+
+
+def test_filter_is_whole_bpf_instructions_and_always_the_same():
+    program = seccomp.compile_filter()
+    assert len(program) % struct.calcsize("HBBI") == 0
+    assert 0 < len(program) // 8 < 4096
+    assert program == seccomp.compile_filter()
+
+
+def test_no_dangerous_call_is_on_the_list():
+    allowed = " ".join(seccomp.ALLOWED.values()).split()
+    assert len(allowed) == len(set(allowed))
+    assert not set(NEVER_ALLOWED.split()) & set(allowed)
+
+
+def test_missing_libseccomp_is_unavailable_with_its_remedy(monkeypatch):
+    monkeypatch.setattr(seccomp, "IMPORT_PROBLEM", "libseccomp cannot be used; apt-get install libseccomp2")
+    with pytest.raises(SandboxUnavailable, match="apt-get install libseccomp2"):
+        seccomp.compile_filter()
+
+
+def test_missing_bubblewrap_is_unavailable_with_its_remedy(monkeypatch):
+    monkeypatch.setattr(bubblewrap.shutil, "which", lambda *_, **__: None)
+    with pytest.raises(SandboxUnavailable, match="apt-get install bubblewrap"):
+        bubblewrap.find_program()
+
+
+def mounted(options):
+    pairs = zip(options, options[1:], options[2:], strict=False)
+    return {
+        target: source
+        for word, source, target in pairs
+        if word in {"--ro-bind", "--ro-bind-try", "--dev-bind"}
+    }
+
+
+def test_nothing_is_bound_writable_and_the_root_is_sealed_last():
+    options = bubblewrap.file_system_options([], 1 << 20, 10, 11)
+    assert not {"--bind", "--bind-try", "--dev", "--share-net"} & set(options)
+    seal = [number for number, word in enumerate(options) if word == "--remount-ro"]
+    assert [options[number + 1] for number in seal] == ["/dev", "/"]
+    assert not any(word.startswith(("--ro-bind", "--tmpfs", "--dir")) for word in options[seal[-1] :])
+
+
+def test_every_tmpfs_has_a_size():
+    options = bubblewrap.file_system_options([], 1 << 20, 10, 11)
+    sizes = [options[n - 2 : n] for n, word in enumerate(options) if word == "--tmpfs"]
+    assert len(sizes) == 3
+    assert all(word == "--size" and int(size) <= 1 << 20 for word, size in sizes)
+
+
+def test_folders_of_the_host_that_hold_secrets_or_data_are_absent():
+    options = bubblewrap.file_system_options([ReadOnlyMount(Path("/srv/p"), "/data/p")], 1 << 20, 10, 11)
+    targets = mounted(options)
+    assert targets["/data/p"] == "/srv/p"
+    for folder in (
+        "/",
+        "/usr",
+        "/usr/share",
+        "/etc",
+        "/run",
+        "/var",
+        "/home",
+        "/root",
+        "/dev",
+        "/sys",
+        "/tmp",
+    ):
+        assert folder not in targets
+
+
+def test_user_namespace_is_made_for_users_and_sealed():
+    as_user, as_root = bubblewrap.namespace_options(False), bubblewrap.namespace_options(True)
+    assert {"--unshare-user", "--disable-userns"} <= set(as_user)
+    assert "--cap-add" not in as_user
+    assert "--unshare-user" not in as_root
+    for options in (as_user, as_root):
+        assert {
+            "--unshare-pid",
+            "--unshare-net",
+            "--unshare-ipc",
+            "--unshare-uts",
+            "--unshare-cgroup",
+        } <= set(options)
+        assert {"--die-with-parent", "--new-session", "--cap-drop"} <= set(options)
+
+
+def test_pipes_close_every_descriptor_and_tell_the_end_of_the_guest():
+    before = sorted(os.listdir("/proc/self/fd"))
+    pipes = SandboxPipes()
+    file = pipes.add_file(b"content")
+    assert os.read(file, 100) == b"content"
+    assert {file, pipes.guest_read, pipes.guest_write, pipes.guest_output, pipes.guest_status} == set(
+        pipes.inherited()
+    )
+    pipes.close_guest_ends()
+    assert os.read(pipes.output, 1) == b""
+    pipes.close()
+    pipes.close()
+    assert sorted(os.listdir("/proc/self/fd")) == before
