@@ -9,7 +9,7 @@ import hashlib
 import re
 import sys
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +32,7 @@ FINGERPRINT_VERSION = (
 
 # `ast.unparse` writes every string on one line and indents by four, so this is all of Python that occurs.
 TOKEN = re.compile(
-    r"""(?P<string>[bB]?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))|[^\W\d]\w*|\d[\w.]*(?:[eE][+-]?\d+j?)?|\.\d[\w]*"""
+    r"""(?P<string>[bB]?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))|[^\W\d]\w*|\d[\w.]*(?:(?<=e)[-+]\d+j?)?"""
     r"""|\*\*=?|//=?|>>=?|<<=?|[-+*/%&|^@=!<>:]=|->|\n[ ]*|\S"""
 )
 
@@ -50,7 +50,7 @@ class Banding(NamedTuple):
         return 1.0 - (1.0 - jaccard**self.rows) ** self.bands
 
 
-@cache
+@lru_cache(maxsize=256)
 def banding_for(threshold: float) -> Banding | None:
     """The most selective banding that still meets 99.9 % of the pairs at the threshold itself.
 
@@ -58,7 +58,7 @@ def banding_for(threshold: float) -> Banding | None:
     balance both kinds of error meet 31 %. Misses cannot be mended later, surplus candidates can: the
     exact Jaccard index decides. None where no banding reaches so far down: then all are compared.
     """
-    for rows in range(PERMUTATIONS, 0, -1):
+    for rows in range(PERMUTATIONS // 2, 0, -1):
         banding = Banding(PERMUTATIONS // rows, rows)
         if banding.recall(threshold) >= RECALL:
             return banding

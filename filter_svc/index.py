@@ -21,6 +21,8 @@ from filter_svc.fingerprints import FINGERPRINT_VERSION, PERMUTATIONS, Fingerpri
 from filter_svc.neighbourhood import Compared, Neighbourhood
 
 SCOPES_IN_MEMORY = 16
+BUSY_SECONDS = 5.0
+"""How long to wait for a process that is just letting go of the file."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS architectures (
@@ -106,7 +108,9 @@ class NoveltyIndex:
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(self._path, timeout=5.0, isolation_level=None, check_same_thread=False)
+        database = sqlite3.connect(
+            self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
         try:
             # Exclusive, because a second process would not see what the first one holds in memory.
             database.execute("PRAGMA locking_mode = EXCLUSIVE")

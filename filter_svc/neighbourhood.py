@@ -25,6 +25,10 @@ RANKED_BY_SKETCH = 16
 """How many of the best sketches are compared exactly; an estimate's standard deviation is 0.03 to 0.044."""
 
 
+BANDINGS_KEPT = 3
+"""Each distinct banding that a threshold asks for costs as much memory as the sketches."""
+
+
 @dataclass(frozen=True)
 class Compared:
     """An architecture and what comparing it exactly has shown."""
@@ -102,6 +106,8 @@ class Neighbourhood:
         if banding is None:
             return set(self._ids)
         if banding not in self._banded:
+            if len(self._banded) == BANDINGS_KEPT:
+                del self._banded[next(iter(self._banded))]
             self._banded[banding] = self._build(banding)
         return set(self._banded[banding].query(as_minhash(fingerprint.sketch)))
 

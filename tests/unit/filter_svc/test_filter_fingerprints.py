@@ -1,0 +1,109 @@
+import random
+
+import numpy as np
+import pytest
+
+from filter_svc.canonical import canonical_source
+from filter_svc.fingerprints import (
+    PERMUTATIONS,
+    Banding,
+    banding_for,
+    fingerprint,
+    jaccard,
+    shingle_hashes,
+    sketch_of,
+    tokens_of,
+)
+
+NET = (
+    "from torch import nn\n\n\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n{}"
+)
+
+
+PINNED = [5785247010914776643, 13445904295422866800]
+"""Fingerprints on disk are compared with new ones: a change of these needs a new version."""
+
+
+def layers(count, width=8):
+    return NET.format("".join(f"        self.l{i} = nn.Linear({width}, {width})\n" for i in range(count)))
+
+
+def test_tokens_are_those_of_python_with_the_indentation_at_line_ends():
+    text = "x = a.b(1.5, 'it\\'s', b\"\\\"\", 1e-05, 0.5) ** 2 // 3 != 0x10\nif x:\n    y @= -z\n"
+    joined = tokens_of(text)
+    assert joined[:6] == ["x", "=", "a", ".", "b", "("]
+    assert {"1.5", "'it\\'s'", 'b"\\""', "1e-05", "**", "//", "!=", "\n", "\n    ", "@="} <= set(joined)
+    assert "".join(joined).replace("\n", "").replace(" ", "") == text.replace("\n", "").replace(" ", "")
+
+
+def test_every_canonical_character_is_in_some_token():
+    text = canonical_source(layers(3).replace("8", "1e-5"))
+    assert "".join(tokens_of(text)).replace(" ", "") == text.replace(" ", "")
+
+
+def test_two_wordings_of_one_network_have_one_fingerprint():
+    left, right = fingerprint(layers(4)), fingerprint(layers(4).replace("self.l", "self.layer_") + "# end\n")
+    assert left.digest == right.digest
+    assert np.array_equal(left.shingles, right.shingles)
+    assert np.array_equal(left.sketch, right.sketch)
+
+
+def test_a_changed_number_changes_digest_and_shingles():
+    left, right = fingerprint(layers(4)), fingerprint(layers(4, width=9))
+    assert left.digest != right.digest
+    assert jaccard(left.shingles, right.shingles) < 1.0
+
+
+def test_a_deeper_network_is_no_copy_of_a_shallower_one():
+    tokens = list("x=f(x)")
+    three, four = shingle_hashes(tokens * 3), shingle_hashes(tokens * 4)
+    assert jaccard(three, four) < 0.8
+
+
+def test_shingles_are_sorted_unique_64_bit_hashes_and_the_same_in_every_run():
+    shingles = shingle_hashes(list("abcdefgh"))
+    assert shingles.dtype == np.uint64
+    assert shingles.tolist() == PINNED
+    many = shingle_hashes([str(i % 10) for i in range(500)]).tolist()
+    assert many == sorted(set(many))
+
+
+@pytest.mark.parametrize("count", [0, 1, 6])
+def test_a_short_text_is_one_shingle(count):
+    assert len(shingle_hashes(["x"] * count)) == 1
+
+
+def test_jaccard_is_the_share_of_common_shingles():
+    left = np.arange(0, 100, dtype=np.uint64)
+    right = np.arange(50, 150, dtype=np.uint64)
+    assert jaccard(left, right) == pytest.approx(50 / 150)
+    assert jaccard(left, left) == 1.0
+    assert jaccard(left, right + np.uint64(1000)) == 0.0
+
+
+def test_the_banding_at_the_default_threshold_is_sixteen_by_eight():
+    assert banding_for(0.90) == Banding(16, 8)
+    assert banding_for(0.90).recall(0.90) > 0.999
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99, 1.0])
+def test_every_banding_meets_almost_all_pairs_at_its_threshold(threshold):
+    banding = banding_for(threshold)
+    assert banding.bands * banding.rows <= PERMUTATIONS
+    assert banding.recall(threshold) >= 0.999
+
+
+def test_no_banding_is_promised_where_none_is_good_enough():
+    assert banding_for(0.01) is None
+
+
+def test_sketches_estimate_the_jaccard_index():
+    rng = random.Random(7)
+    errors = []
+    for _ in range(40):
+        shared = [rng.getrandbits(64) for _ in range(180)]
+        left, right = ([*shared, *(rng.getrandbits(64) for _ in range(10))] for _ in range(2))
+        left, right = (np.unique(np.array(values, dtype=np.uint64)) for values in (left, right))
+        errors.append(np.mean(sketch_of(left) == sketch_of(right)) - jaccard(left, right))
+    assert abs(np.mean(errors)) < 0.02
+    assert np.std(errors) < 0.05
