@@ -14,7 +14,7 @@ NEVER_ALLOWED = """
     ptrace bpf mount umount2 unshare setns clone3 io_uring_setup io_uring_enter userfaultfd keyctl add_key
     perf_event_open process_vm_readv process_vm_writev kexec_load init_module finit_module reboot swapon
     pivot_root chroot mknod mknodat personality setuid setgid setgroups capset seccomp open_by_handle_at
-    pidfd_getfd splice vmsplice tee shmget msgget semget mq_open execveat syslog iopl ioperm quotactl""
+    pidfd_getfd splice vmsplice tee shmget msgget semget mq_open execveat syslog iopl ioperm quotactl"""
 
 
 def test_filter_is_whole_bpf_instructions_and_always_the_same():
