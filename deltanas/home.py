@@ -10,14 +10,16 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 _PATIENCE_SECONDS = 1.0
 """A reader holds the lock for an instant to see whether it is free; an owner-to-be waits that out."""
+_RECORD_BYTES = 512
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class ServerRecord:
 
     address: str
     pid: int
+    started: bool = False
+    """Whether all its services have answered once."""
 
 
 class ServerRunning(Exception):
@@ -84,16 +88,14 @@ class Home:
         return None
 
     @contextmanager
-    def own(self, record: ServerRecord) -> Iterator[None]:
-        """Hold the lock, with `record` in it. Raises ServerRunning."""
+    def own(self, record: ServerRecord) -> Iterator[Callable[[ServerRecord], None]]:
+        """Hold the lock, with `record` in it; gives what replaces the record. Raises ServerRunning."""
         descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if not _lock_within(descriptor, fcntl.LOCK_EX, _PATIENCE_SECONDS):
                 raise ServerRunning(self, _parse_record(os.pread(descriptor, 4096, 0)))
-            text = json.dumps(asdict(record)).encode()
-            os.truncate(descriptor, 0)
-            os.pwrite(descriptor, text, 0)
-            yield
+            _write_record(descriptor, record)
+            yield partial(_write_record, descriptor)
         finally:
             os.close(descriptor)
 
@@ -132,9 +134,14 @@ def _lock_within(descriptor: int, kind: int, seconds: float) -> bool:
             return True
 
 
+def _write_record(descriptor: int, record: ServerRecord) -> None:
+    # One write of fixed length: a reader sees the old record or the new one.
+    os.pwrite(descriptor, json.dumps(asdict(record)).encode().ljust(_RECORD_BYTES), 0)
+
+
 def _parse_record(text: bytes) -> ServerRecord:
     try:
         document = json.loads(text)
-        return ServerRecord(str(document["address"]), int(document["pid"]))
+        return ServerRecord(str(document["address"]), int(document["pid"]), document["started"] is True)
     except (ValueError, KeyError, TypeError):
         return ServerRecord("", 0)

@@ -11,24 +11,27 @@ from deltanas.home import Home
 from deltanas.readiness import is_alive, readiness
 
 _ALIVE_SECONDS = 60.0
-_READY_SECONDS = 90.0
+_READY_SECONDS = 60.0
 
 
 class ServerNotStarted(Exception):
     """The background server ended, or does not answer."""
 
 
+class ServerNotReady(Exception):
+    """The server runs but cannot evaluate anything."""
+
+
 @contextmanager
 def use_server(home: Home, tell: Callable[[str], None], need_ready: bool = True) -> Iterator[str]:
-    """Give the address of a server that answers; with `need_ready`, one that can evaluate.
+    """Give the address of a server whose services all answer; with `need_ready`, one that can evaluate.
 
-    A server that is still not ready after a while is given all the same, and `tell` is told why.
-    Raises ServerNotStarted.
+    Raises ServerNotStarted, ServerNotReady.
     """
     with home.use():
         address = _find_or_start(home, tell)
         if need_ready:
-            _wait_until_ready(address, tell)
+            _wait_until_ready(address)
         yield address
 
 
@@ -39,7 +42,7 @@ def _find_or_start(home: Home, tell: Callable[[str], None]) -> str:
         # Asked first: when the process is seen to have ended, another may own the home by then.
         ended = started is not None and started.poll() is not None
         record = home.running_server()
-        if record and record.address and is_alive(record.address):
+        if record and record.started and is_alive(record.address):
             return record.address
         if record is None and ended:
             raise ServerNotStarted(f"the services do not start:\n{_last_words(home)}")
@@ -62,14 +65,14 @@ def _start_in_background(home: Home) -> subprocess.Popen[bytes]:
         )
 
 
-def _wait_until_ready(address: str, tell: Callable[[str], None]) -> None:
+def _wait_until_ready(address: str) -> None:
     give_up = time.monotonic() + _READY_SECONDS
     state = readiness(address)
     while not state.ready and time.monotonic() < give_up:
         time.sleep(0.2)
         state = readiness(address)
     if not state.ready:
-        tell(f"the server is not ready: {'; '.join(state.reasons)}")
+        raise ServerNotReady(f"the server cannot evaluate: {'; '.join(state.reasons)}")
 
 
 def _last_words(home: Home) -> str:

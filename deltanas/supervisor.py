@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
 
@@ -21,7 +21,7 @@ from deltanas.services import make_run_folder, services_of_one_machine
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _TICK_SECONDS = 0.2
 _DEATHS_BEFORE_GIVING_UP = 4
-_PATIENCE_SECONDS = 90.0
+_PATIENCE_SECONDS = 60.0
 """After this long not ready, say what is missing. Evaluations wait for it; the rest works."""
 _FAREWELL_SECONDS = 6.0
 
@@ -69,11 +69,12 @@ class Supervisor:
         self._address = _claim_address(self._plan.host, self._plan.port)
         # Blocked, not handled: they are collected one by one in `_next_signal`.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        with self._home.own(ServerRecord(self._address, os.getpid())):
+        record = ServerRecord(self._address, os.getpid())
+        with self._home.own(record) as publish:
             run_folder = make_run_folder(self._home.path)
             try:
                 self._start(run_folder)
-                self._serve()
+                self._serve(lambda: publish(replace(record, started=True)))
             finally:
                 self._end()
                 rmtree(run_folder, ignore_errors=True)
@@ -85,8 +86,8 @@ class Supervisor:
         for child in self._children:
             child.start()
 
-    def _serve(self) -> None:
-        startup = _Startup(self._children, self._address, self._announce)
+    def _serve(self, on_started: Callable[[], None]) -> None:
+        startup = _Startup(self._children, self._address, self._announce, on_started)
         while True:
             if _told_to_end(_TICK_SECONDS):
                 self._announce("ending")
@@ -116,7 +117,14 @@ class Supervisor:
 class _Startup:
     """The way to ready: every service answers, then the gateway says that all parts are there."""
 
-    def __init__(self, children: list[Child], address: str, announce: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        children: list[Child],
+        address: str,
+        announce: Callable[[str], None],
+        on_started: Callable[[], None],
+    ) -> None:
+        self._on_started: Callable[[], None] | None = on_started
         self._children = children
         self._waiting = [child for child in children if child.service.health_address]
         self._address = address
@@ -136,7 +144,12 @@ class _Startup:
                     f"{child.service.name} does not start; {child.log_path} ends:\n{child.last_words()}"
                 )
         self._waiting = [child for child in self._waiting if not is_alive(child.service.health_address or "")]
-        if self._waiting or time.monotonic() < self._ask_after:
+        if self._waiting:
+            return
+        if self._on_started:
+            self._on_started()
+            self._on_started = None
+        if time.monotonic() < self._ask_after:
             return
         self._ask_after = time.monotonic() + 0.5
         self._report(readiness(self._address))

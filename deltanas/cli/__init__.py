@@ -27,7 +27,7 @@ from deltanas.errors import (
     RequestInvalid,
 )
 from deltanas.home import HomeUnusable, ServerRunning
-from deltanas.server import ServerNotStarted
+from deltanas.server import ServerNotReady, ServerNotStarted
 from deltanas.supervisor import BindRefused, PortUnavailable, ServiceFailed
 
 app = typer.Typer(
@@ -60,6 +60,7 @@ _USERS_FAULT = (RequestInvalid, NotFound, NotAllowed, Conflict, BindRefused)
 _PLATFORMS_FAULT = (
     DeltanasError,
     ServerNotStarted,
+    ServerNotReady,
     ServerRunning,
     PortUnavailable,
     ServiceFailed,
@@ -90,7 +91,8 @@ def _explain(error: Exception, code: ExitCode, as_json: bool) -> int:
         sentence = f"{field}: {sentence}"
     if field and value is not None and str(value) not in sentence:
         sentence += f" (the value was {value!r})"
-    complain(sentence, problem.get("remedy"))
+    remedy = "deltanas doctor" if isinstance(error, ServerNotReady) else problem.get("remedy")
+    complain(sentence, remedy)
     for other in (problem.get("errors") or [])[1:]:
         complain(f"{other.get('field')}: {other.get('message')} (the value was {other.get('value')!r})")
     return int(code)

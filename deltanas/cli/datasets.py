@@ -18,7 +18,7 @@ _LOOK_AGAIN_SECONDS = 0.3
 @app.command("list")
 def list_datasets(as_json: JsonOption = False) -> None:
     """List the datasets and what each still needs."""
-    with connected(quiet=as_json) as client:
+    with connected(need_ready=False, quiet=as_json) as client:
         items = client.datasets()
     if as_json:
         emit({"items": items})
@@ -45,7 +45,7 @@ def prepare(
     as_json: JsonOption = False,
 ) -> None:
     """Prepare a dataset: find or fetch its files, check them, pack them. At once if it is there."""
-    with connected(quiet=as_json) as client, waiting(f"preparing {name}", as_json):
+    with connected(need_ready=False, quiet=as_json) as client, waiting(f"preparing {name}", as_json):
         report = _wait_until_ready(client, client.prepare_dataset(name), timeout)
     _finish(report, as_json)
 
@@ -57,7 +57,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add your own dataset."""
-    with connected(quiet=as_json) as client, waiting(f"adding {name}", as_json):
+    with connected(need_ready=False, quiet=as_json) as client, waiting(f"adding {name}", as_json):
         report = client.add_dataset(name, path)
     _finish(report, as_json)
 

@@ -1,5 +1,6 @@
 """`deltanas doctor`: what is missing on this machine, and the command that mends each thing."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,9 +10,12 @@ from rich.text import Text
 from deltanas.cli.connection import connected
 from deltanas.cli.machine_checks import Check, machine_checks
 from deltanas.cli.output import JsonOption, cell, emit, result_console, table
+from deltanas.client import Client
 from deltanas.errors import DeltanasError
 from deltanas.home import Home
 from deltanas.server import ServerNotStarted
+
+_REPORT_SECONDS = 45.0
 
 
 def doctor(as_json: JsonOption = False) -> None:
@@ -28,10 +32,20 @@ def doctor(as_json: JsonOption = False) -> None:
 
 def _service_checks(quiet: bool) -> list[Check]:
     try:
-        with connected(quiet=quiet) as client:
-            return [*_sandbox_checks(client.capabilities()), *_dataset_checks(client.datasets())]
+        with connected(need_ready=False, quiet=quiet) as client:
+            return [*_sandbox_checks(_reported(client)), *_dataset_checks(client.datasets())]
     except (DeltanasError, ServerNotStarted) as error:
         return [Check("services", False, str(error), "mend what is named above, then: deltanas up")]
+
+
+def _reported(client: Client) -> dict[str, Any]:
+    """The capabilities, as soon as an agent has reported: its runner proves its sandboxes first."""
+    give_up = time.monotonic() + _REPORT_SECONDS
+    capabilities = client.capabilities()
+    while not capabilities["agents"] and time.monotonic() < give_up:
+        time.sleep(0.3)
+        capabilities = client.capabilities()
+    return capabilities
 
 
 def _sandbox_checks(capabilities: dict[str, Any]) -> Iterator[Check]:
@@ -78,7 +92,7 @@ def _show(checks: list[Check], healthy: bool) -> None:
     for check in checks:
         mark = ("✓", "green") if check.passed else (("✗", "bold red") if check.required else ("!", "yellow"))
         shown.add_row(Text(*mark), cell(check.name), cell(check.found))
-        if not check.passed and check.remedy:
+        if not check.passed and check.remedy not in {"", check.found}:
             shown.add_row("", "", cell(f"→ {check.remedy}", "bold"))
     result_console().print(shown)
     verdict = (
