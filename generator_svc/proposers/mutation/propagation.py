@@ -57,7 +57,7 @@ def _propagated(subject: Subject, span: Span, value: int) -> Mapping[Span, int] 
             return numbers
         if len(numbers) >= MAX_FOLLOWERS:
             continue
-        for place, number in _repairs(failed):
+        for place, number in _repairs(failed, numbers):
             if place in numbers:
                 continue
             longer = {**numbers, place: number}
@@ -78,18 +78,20 @@ def _first_failure(subject: Subject, numbers: Mapping[Span, int]) -> Trace | Non
     return None
 
 
-def _repairs(failed: Trace) -> Iterator[tuple[Span, int]]:
-    """Literals that would make the two sizes of a failure equal, the consumer's first."""
+def _repairs(failed: Trace, changed: Mapping[Span, int]) -> Iterator[tuple[Span, int]]:
+    """Literals that would make the two sizes of a failure equal: the consumer's first.
+
+    In a product such as `64 * 4`, a factor that an unchanged literal of the other side still equals
+    comes last: it is most likely right as it is.
+    """
     if failed.verdict != Verdict.INCONSISTENT or failed.expected is None or failed.actual is None:
         return
+    literals = failed.journal.literals
     for wrong, right in ((failed.expected, failed.actual), (failed.actual, failed.expected)):
-        for span in getattr(wrong, "origins", ()):
-            number = failed.journal.literals[span]
-            if (
-                not failed.journal.roles.get(span, set()) <= _SIZES
-                or not isinstance(number, int)
-                or wrong < 1
-            ):
+        settled = {literals[span] for span in getattr(right, "origins", ()) if span not in changed}
+        for span in sorted(getattr(wrong, "origins", ()), key=lambda span: literals[span] in settled):
+            number = literals[span]
+            if not failed.journal.roles.get(span, set()) <= _SIZES or not isinstance(number, int) or wrong < 1:
                 continue
             wanted, rest = divmod(number * int(right), int(wrong))
             if rest == 0 and 1 <= wanted <= _MAX_NUMBER and wanted != number:

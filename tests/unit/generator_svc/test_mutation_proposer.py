@@ -1,0 +1,154 @@
+"""The mutation proposer as a whole: repeatable, applicable, sound, and patient with hostile baselines."""
+
+import time
+
+import pytest
+from mutation_sources import BLOCKS, LEMUR, LITERAL_WIDTHS, UNDECIDED
+
+from contracts.jobs import ProposalRequest, ProposalSlot
+from contracts.source_rules import check_source
+from generator_svc.deltas import apply_delta
+from generator_svc.proposers import OptionsInvalid, known_proposers
+from generator_svc.proposers.mutation.proposer import DEFAULT_WEIGHTS
+from generator_svc.proposers.shapes import Verdict, trace_source
+from generator_svc.seeds import baseline_networks
+
+PROPOSER = known_proposers()["mutation"]
+
+
+def propose(source, seed, **options):
+    slot = ProposalSlot(3, seed, source, "baseline")
+    return PROPOSER.propose(ProposalRequest("se_1", 1, "mutation", "mnist", (slot,), options), slot)
+
+
+def only(*names):
+    return {name: float(name in names) for name in DEFAULT_WEIGHTS}
+
+
+def mutant(source, proposal):
+    applied = apply_delta(source, proposal.delta)
+    assert applied.status == "applied", applied.message
+    assert applied.confidence == 1
+    return applied.source
+
+
+@pytest.mark.parametrize("name", sorted(baseline_networks()))
+def test_each_baseline_gives_deltas_that_apply_and_stay_consistent(name):
+    network = baseline_networks()[name]
+    for seed in range(2):
+        proposal = propose(network.source, seed)
+        assert proposal.failure == ""
+        assert (proposal.slot, proposal.proposer) == (3, "mutation")
+        result = mutant(network.source, proposal)
+        assert check_source(result).contract == network.contract
+        assert trace_source(result, (8, 3, 32, 32), 10).verdict == Verdict.PROVEN
+        assert proposal.summary
+        assert "\n" not in proposal.summary
+
+
+def test_the_same_seed_gives_the_same_proposal_and_another_seed_another():
+    first = [propose(LITERAL_WIDTHS, seed) for seed in range(6)]
+    assert first == [propose(LITERAL_WIDTHS, seed) for seed in range(6)]
+    assert len({proposal.delta for proposal in first}) >= 5
+
+
+def test_a_proposal_depends_on_nothing_but_baseline_seed_and_options():
+    slot = ProposalSlot(0, 11, BLOCKS, "a")
+    other = ProposalSlot(0, 11, BLOCKS, "b")
+    one = PROPOSER.propose(ProposalRequest("se_1", 1, "mutation", "mnist", (slot,)), slot)
+    two = PROPOSER.propose(ProposalRequest("se_2", 9, "mutation", "cifar-10", (other,)), other)
+    assert one == two
+
+
+def test_the_number_of_mutations_in_a_delta_can_be_chosen():
+    for seed in range(4):
+        assert propose(BLOCKS, seed, mutations_per_delta=[2, 2]).summary.count("; ") == 1
+
+
+def test_a_weight_of_zero_switches_an_operator_off():
+    summaries = [propose(BLOCKS, seed, weights=only("activation")).summary for seed in range(4)]
+    assert all("ReLU →" in summary for summary in summaries)
+
+
+def test_a_lemur_network_keeps_its_contract_and_may_change_its_training():
+    summaries = {propose(LEMUR, seed, weights=only("training")).summary for seed in range(8)}
+    assert len(summaries) >= 4
+    result = mutant(LEMUR, propose(LEMUR, 1, weights=only("training")))
+    assert check_source(result).contract == "lemur"
+
+
+def test_shapes_are_left_alone_where_nothing_can_be_proven():
+    for seed in range(5):
+        proposal = propose(UNDECIDED, seed)
+        assert proposal.summary.startswith("ReLU → ")
+    assert (
+        propose(UNDECIDED, 0, weights=only("width")).failure == "no sound mutation found in the draws allowed"
+    )
+
+
+def test_comments_and_formatting_outside_the_change_survive():
+    proposal = propose(BLOCKS, 5, weights=only("width"))
+    assert "# keeps the size" in mutant(BLOCKS, proposal)
+    changed = [
+        line for line in proposal.delta.splitlines() if line[:1] in "+-" and line[:3] not in {"+++", "---"}
+    ]
+    assert len(changed) == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("class Net(object:\n", "cannot be mutated"),
+        ("x = 1\n", "no top-level `class Net`"),
+        ("class Net(object):\n    pass\n", "no sound mutation"),
+        ("x = " + "-" * 150 + "1\nclass Net(object):\n    pass\n", "nests deeper"),
+        ("#" + "x" * 70_000, "bytes"),
+        ("\ud800", "Unicode"),
+    ],
+)
+def test_a_baseline_that_cannot_be_mutated_says_why(source, words):
+    proposal = propose(source, 1)
+    assert words in proposal.failure
+    assert proposal.delta == ""
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "x = " + "(" * 190 + "1" + ")" * 190 + "\n",
+        "x = " + "[" * 100 + "]" * 100 + "\n",
+        "x = " + "f(" * 60 + "1" + ")" * 60 + "\n",
+        "x = " + "lambda: " * 90 + "1\n",
+        "while True:\n    x = [0] * 9\n",
+        "é = '" + "é" * 500 + "'\n",
+        "x = 1\r\ny = 2\r\n\x0c\n",
+    ],
+)
+def test_a_hostile_baseline_is_answered_soon(hostile):
+    started = time.process_time()
+    proposal = propose(hostile + BLOCKS, 2)
+    assert proposal.failure or mutant(hostile + BLOCKS, proposal)
+    assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"weight": {}}, "options.weight"),
+        ({"weights": {"widht": 1}}, "options.weights.widht"),
+        ({"weights": {"width": -1}}, "options.weights.width"),
+        ({"weights": {"width": True}}, "options.weights.width"),
+        ({"weights": {"width": float("nan")}}, "options.weights.width"),
+        ({"weights": [1]}, "options.weights"),
+        ({"weights": dict.fromkeys(DEFAULT_WEIGHTS, 0)}, "options.weights"),
+        ({"mutations_per_delta": 2}, "options.mutations_per_delta"),
+        ({"mutations_per_delta": [0, 2]}, "options.mutations_per_delta"),
+        ({"mutations_per_delta": [3, 2]}, "options.mutations_per_delta"),
+        ({"mutations_per_delta": [1, 1000]}, "options.mutations_per_delta"),
+    ],
+)
+def test_wrong_options_are_refused_by_name(options, field):
+    with pytest.raises(OptionsInvalid) as refusal:
+        PROPOSER.check_options(options)
+    assert refusal.value.field == field
+    assert refusal.value.remedy
