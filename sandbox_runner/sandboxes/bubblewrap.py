@@ -4,8 +4,11 @@ Nothing of the host is visible but what stands here. Where bubblewrap's own shor
 not used: `--dev` brings an unsized writable tmpfs, and the root would stay writable.
 """
 
+import re
 import shutil
+import subprocess
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 from sandbox_runner import python_environment
@@ -21,17 +24,44 @@ HIDDEN_PROC_FILES = (
     "sysrq-trigger",
 )
 CPU_FOLDER = Path("/sys/devices/system/cpu")
+OLDEST_VERSION = (0, 8)
+"""The first with --size and --disable-userns."""
+USER_NAMESPACES_REMEDY = (
+    "user namespaces are refused to this user: run as root, or "
+    "sysctl kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0"
+)
+REMEDIES = {
+    "No permissions to create": USER_NAMESPACES_REMEDY,
+    "setting up uid map": USER_NAMESPACES_REMEDY,
+    "Operation not permitted": "inside a container, run it with --privileged or on the host itself",
+}
 SMALL_TMPFS_BYTES = 65_536
 CAPABILITIES_OF_FIRST_PROCESS = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_SYS_ADMIN")
 """To change user, to empty the bounding set, to bound the tmpfs' inodes; then it gives them up."""
 
 
+@cache
 def find_program() -> str:
-    """Where bubblewrap is. Raises SandboxUnavailable."""
+    """Where bubblewrap is. Raises SandboxUnavailable when it is missing or too old."""
     program = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
     if program is None:
         raise SandboxUnavailable("bubblewrap is not installed; apt-get install bubblewrap")
+    said = subprocess.run([program, "--version"], env={}, capture_output=True, text=True, check=False).stdout
+    version = tuple(int(part) for part in re.findall(r"\d+", said)[:2])
+    if version < OLDEST_VERSION:
+        raise SandboxUnavailable(
+            f"{said.strip() or program} is too old: {'.'.join(map(str, OLDEST_VERSION))} is needed; "
+            "install bubblewrap from the distribution's backports"
+        )
     return program
+
+
+def explain(error: str) -> str:
+    """What bubblewrap said when it could not start, with what mends it where that is known."""
+    for symptom, remedy in REMEDIES.items():
+        if symptom in error:
+            return f"{error}; {remedy}"
+    return error
 
 
 def namespace_options(as_root: bool) -> list[str]:

@@ -71,7 +71,7 @@ class NamespacesBackend:
             undo.pop_all()
         try:
             sandbox.wait_until_started(START_SECONDS)
-        except SandboxUnavailable:
+        except BaseException:
             sandbox.close()
             raise
         return sandbox

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from sandbox_runner.sandboxes import bubblewrap
 from sandbox_runner.sandboxes.cgroups.files import Group
 from sandbox_runner.sandboxes.port import Exit, SandboxUnavailable, Usage
 
@@ -156,5 +157,5 @@ class NamespacesSandbox:
         with suppress(BlockingIOError):
             text = os.read(self.output, MAX_STATUS_BYTES).decode(errors="replace").strip()
             if text:
-                return text
+                return bubblewrap.explain(text)
         return "it ended without a word"

@@ -36,6 +36,30 @@ def test_missing_libseccomp_is_unavailable_with_its_remedy(monkeypatch):
         seccomp.compile_filter()
 
 
+@pytest.fixture
+def fresh_search():
+    bubblewrap.find_program.cache_clear()
+    yield
+    bubblewrap.find_program.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh_search")
+def test_bubblewrap_that_is_too_old_is_unavailable_by_version(tmp_path, monkeypatch):
+    old = tmp_path / "bwrap"
+    old.write_text("#!/bin/sh\necho bubblewrap 0.6.1\n")
+    old.chmod(0o755)
+    monkeypatch.setattr(bubblewrap.shutil, "which", lambda *_, **__: str(old))
+    with pytest.raises(SandboxUnavailable, match=r"bubblewrap 0\.6\.1 is too old: 0\.8 is needed"):
+        bubblewrap.find_program()
+
+
+def test_known_refusals_come_with_their_remedy():
+    refused = bubblewrap.explain("bwrap: setting up uid map: Permission denied")
+    assert "run as root" in refused
+    assert bubblewrap.explain("bwrap: something new") == "bwrap: something new"
+
+
+@pytest.mark.usefixtures("fresh_search")
 def test_missing_bubblewrap_is_unavailable_with_its_remedy(monkeypatch):
     monkeypatch.setattr(bubblewrap.shutil, "which", lambda *_, **__: None)
     with pytest.raises(SandboxUnavailable, match="apt-get install bubblewrap"):
