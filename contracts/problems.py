@@ -22,10 +22,10 @@ def problem(
         "title": code.replace("_", " ").capitalize(),
         "status": status,
         "code": code,
-        "detail": detail,
+        "detail": _encodable(detail),
     }
     if field is not None:
-        document["field"] = field
+        document["field"] = _encodable(field)
     if value is not None:
         document["value"] = _shortened(value)
     if remedy is not None:
@@ -39,7 +39,8 @@ def validation_problem(errors: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """From pydantic's `errors()`: each error names its field, the value it had and what would be right."""
     listed = [
         {
-            "field": ".".join(str(part) for part in error.get("loc", ()) if part != "body") or "body",
+            "field": _encodable(".".join(str(part) for part in error.get("loc", ()) if part != "body"))
+            or "body",
             "message": error.get("msg", "invalid"),
             "value": _shortened(error.get("input")),
         }
@@ -63,5 +64,10 @@ def _shortened(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else str(value)
-    text = str(value)
+    text = _encodable(str(value))
     return text if len(text) <= 200 else text[:200] + "…"
+
+
+def _encodable(text: str) -> str:
+    """JSON can carry lone surrogates in, but UTF-8 cannot carry them out again."""
+    return text.encode("utf-8", "backslashreplace").decode()
