@@ -1,0 +1,60 @@
+"""Mutants of the shipped baselines: their deltas apply, they are distinct, and torch runs them."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contracts.jobs import ProposalRequest, ProposalSlot
+from generator_svc.deltas import apply_delta
+from generator_svc.proposers import known_proposers
+from generator_svc.seeds import baseline_networks
+
+SEEDS = 7
+RUNNER = Path(__file__).parent / "mutants_with_torch.py"
+
+
+@pytest.fixture(scope="module")
+def mutants():
+    """`SEEDS` mutants of every baseline, and how many proposals were made for them."""
+    proposer = known_proposers()["mutation"]
+    made = []
+    for name, network in baseline_networks().items():
+        for seed in range(SEEDS):
+            slot = ProposalSlot(0, 1_000_003 * seed + 17, network.source, name)
+            proposal = proposer.propose(ProposalRequest("se_1", 1, "mutation", "mnist", (slot,)), slot)
+            applied = apply_delta(network.source, proposal.delta)
+            if applied.status == "applied":
+                made.append(
+                    {
+                        "name": name,
+                        "summary": proposal.summary,
+                        "contract": network.contract,
+                        "source": applied.source,
+                    }
+                )
+    return made
+
+
+@pytest.mark.slow
+def test_nearly_every_proposal_applies(mutants):
+    assert len(mutants) >= 0.95 * SEEDS * len(baseline_networks())
+
+
+@pytest.mark.slow
+def test_most_mutants_differ_in_more_than_formatting(mutants):
+    distinct = {ast.dump(ast.parse(mutant["source"])) for mutant in mutants}
+    assert len(distinct) >= 0.6 * len(mutants)
+
+
+@pytest.mark.slow
+def test_torch_runs_nearly_every_mutant_on_both_image_shapes(mutants):
+    lines = "\n".join(json.dumps(mutant) for mutant in mutants)
+    result = subprocess.run(
+        [sys.executable, str(RUNNER)], input=lines, capture_output=True, text=True, timeout=240, check=True
+    )
+    failures = json.loads(result.stdout)
+    assert len(failures) <= 0.1 * len(mutants), failures
