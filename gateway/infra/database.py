@@ -65,7 +65,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """One consistent snapshot; nothing is kept of what is changed in it."""
+        """For looking: one consistent snapshot on SQLite. What is changed in it is not kept."""
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
 
