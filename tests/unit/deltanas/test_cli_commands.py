@@ -2,7 +2,7 @@
 
 import pytest
 
-ESCAPE = "\x1b[31mred\x1b[0m [bold]markup[/bold] ‮"
+ESCAPE = "\x1b[31mred\x1b[0m [bold]markup[/bold] \u202e"
 MEASURED = {
     "id": "ev_1",
     "state": "succeeded",
@@ -67,7 +67,7 @@ def test_a_failed_candidate_exits_1_and_its_text_cannot_steer_the_terminal(gatew
     assert "line 9" in ended.out
     assert "[bold]markup[/bold]" in ended.out
     assert "\x1b" not in ended.out
-    assert "‮" not in ended.out
+    assert "\u202e" not in ended.out
 
 
 def test_a_platform_failure_exits_3(gateway, deltanas, source):

@@ -1,0 +1,134 @@
+"""One supervised process, with small programs in the place of services."""
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deltanas import child as child_module
+from deltanas.child import Child
+
+
+@dataclass(frozen=True)
+class Program:
+    """A stand-in for a service: a line of Python."""
+
+    code: str
+    name: str = "program"
+    module: str = ""
+    health_address: str | None = None
+    umask: int = 0o077
+
+    @property
+    def environment(self):
+        return {"PATH": os.environ["PATH"], "ONLY": "this"}
+
+    @property
+    def argv(self):
+        return [sys.executable, "-S", "-c", self.code]
+
+
+@pytest.fixture
+def started(tmp_path):
+    children = []
+
+    def start(code):
+        made = Child(Program(code), tmp_path)
+        made.start()
+        children.append(made)
+        return made
+
+    yield start
+    for made in children:
+        made.finish(0)
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def tend_until(made, condition, seconds=5.0):
+    give_up = time.monotonic() + seconds
+    said = []
+    while time.monotonic() < give_up:
+        news = made.tend()
+        said += [news] if news else []
+        if condition(said):
+            return said
+        time.sleep(0.01)
+    raise AssertionError(f"it only said: {said}")
+
+
+def test_output_goes_to_the_log_and_the_environment_is_exact(started):
+    made = started("import os; print(sorted(os.environ))")
+    tend_until(made, lambda said: said)
+    assert "['LC_CTYPE', 'ONLY', 'PATH']" in made.last_words() or "['ONLY', 'PATH']" in made.last_words()
+
+
+def test_a_child_that_dies_is_named_and_started_again(started):
+    made = started("import time; time.sleep(60)")
+    first = made.pid
+    os.kill(first, signal.SIGKILL)
+    (news,) = tend_until(made, lambda said: said)
+    assert "SIGKILL" in news
+    assert made.pid is None
+    tend_until(made, lambda _: made.pid)
+    assert made.pid != first
+
+
+def test_a_child_that_keeps_dying_is_started_ever_less_often(started, monkeypatch):
+    monkeypatch.setattr(child_module, "_FIRST_DELAY_SECONDS", 0.01)
+    made = started("raise SystemExit(3)")
+    news = tend_until(made, lambda said: len(said) == 3)
+    assert made.quick_deaths == 3
+    assert all("exited with code 3" in sentence for sentence in news)
+    delays = [float(sentence.split()[-2]) for sentence in news]
+    assert delays == sorted(delays)
+
+
+def test_what_a_dead_child_started_ends_with_it(started, tmp_path):
+    grandchild = tmp_path / "grandchild"
+    code = (
+        "import os, subprocess, sys, time\n"
+        f"started = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(60)'])\n"
+        f"open({str(grandchild)!r}, 'w').write(str(started.pid))\n"
+        "os._exit(1)"
+    )
+    made = started(code)
+    tend_until(made, lambda said: said)
+    pid = int(grandchild.read_text())
+    give_up = time.monotonic() + 5
+    while is_running(pid) and time.monotonic() < give_up:
+        time.sleep(0.01)
+    assert not is_running(pid)
+
+
+def test_a_child_that_ignores_the_end_is_ended(started):
+    made = started(
+        "import signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print('up', flush=True)\n"
+        "time.sleep(60)"
+    )
+    tend_until(made, lambda _: "up" in made.last_words())
+    made.terminate()
+    begun = time.monotonic()
+    made.finish(0.1)
+    assert made.pid is None
+    assert time.monotonic() - begun < 2
+
+
+def test_a_log_is_bounded_and_one_older_copy_is_kept(started, monkeypatch, tmp_path):
+    monkeypatch.setattr(child_module, "MAX_LOG_BYTES", 1000)
+    made = started("import time\nfor n in range(300): print('line', n, flush=True)\ntime.sleep(60)")
+    tend_until(made, lambda _: (tmp_path / "program.log.1").exists())
+    time.sleep(0.2)
+    made.tend()
+    assert (tmp_path / "program.log").stat().st_size <= 4000

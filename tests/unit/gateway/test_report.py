@@ -1,0 +1,191 @@
+"""The report of a search: what it says, that hostile text stays text, that it is self-contained."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from sample_search import (
+    EVALUATION,
+    candidate,
+    sample_candidates,
+    sample_cycles,
+    sample_final,
+    sample_search,
+)
+
+from gateway.dashboard.home import render_home
+from gateway.dashboard.report import diff_lines, render_report
+
+HOSTILE = (
+    "</title></style><script>alert(1)</script><a href=//x onclick=y><img src=x onerror=alert(2)>"
+    "\x1b[31m\u202e'\"&{{ 7*7 }}"
+)
+
+
+class Balance(HTMLParser):
+    """Every tag that opens is closed; scripts, links and handlers are noted."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.forbidden = [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag in {"script", "iframe", "object", "embed", "link", "img", "base", "form"}:
+            self.forbidden.append(tag)
+        self.forbidden += [name for name, _ in attrs if name.startswith("on")]
+        self.forbidden += [
+            v for n, v in attrs if n in {"href", "src"} and not v.startswith(("/v1/", "/docs"))
+        ]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def checked(page):
+    parser = Balance()
+    parser.feed(page)
+    parser.close()
+    assert parser.open == []
+    assert parser.forbidden == []
+    assert not re.search(r"url\(|@import|https?://", page)
+    return page
+
+
+def report(candidates, evaluation=None, **fields):
+    return checked(
+        render_report(sample_search(candidates, **fields), sample_cycles(candidates), candidates, evaluation)
+    )
+
+
+@pytest.fixture(scope="module")
+def page():
+    return report(sample_candidates(), EVALUATION)
+
+
+def test_the_page_is_self_contained_and_forbids_everything_else(page):
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in page
+    assert page.count("<svg") >= 3
+
+
+def test_the_verdict_comes_first_with_interval_seeds_and_half(page):
+    headline = page.index("+0.73 points over residual: not distinguishable from none")
+    assert headline < page.index("Accuracy by cycle")
+    assert "95 % interval [−0.15, +1.61]" in page
+    assert "sealed half" in page
+
+
+@pytest.mark.parametrize(
+    ("gains", "interval", "headline"),
+    [
+        ((0.02, 0.03), (0.01, 0.04), '<h1 class="good">+2.50 points over residual</h1>'),
+        ((-0.02, -0.03), (-0.04, -0.01), '<h1 class="bad">−2.50 points: the winner is worse'),
+        ((0.02,), None, "+2.00 points over residual: not distinguishable from none"),
+    ],
+)
+def test_the_headline_follows_the_evidence_whatever_its_sign(gains, interval, headline):
+    candidates = sample_candidates()
+    search = sample_search(candidates)
+    search["final"] = sample_final(search["best"], candidates[0], gains, interval)
+    assert headline in checked(render_report(search, sample_cycles(candidates), candidates))
+
+
+def test_finals_without_scores_make_no_claim():
+    candidates = sample_candidates()
+    search = sample_search(candidates)
+    pairs = [{"seed": 1, "winner_accuracy": None, "baseline_accuracy": 0.8}]
+    search["final"] |= {"per_seed": pairs, "mean_gain": None, "gain_interval": None}
+    page = checked(render_report(search, sample_cycles(candidates), candidates))
+    assert "No gain can be stated" in page
+    assert "What the winner gains" not in page
+
+
+def test_losses_failures_and_provenance_are_named(page):
+    assert "hunk unplaceable" in page
+    assert "copy of an earlier candidate" in page
+    assert "mat1 and mat2 shapes cannot be multiplied" in page
+    assert "c7f3" * 16 in page
+    assert "namespaces" in page
+
+
+def test_the_winning_delta_is_coloured_line_by_line(page):
+    assert '<span class="added">+        self.stem = nn.Conv2d(in_shape[1], 32, 3, padding=1)</span>' in page
+    assert '<span class="removed">-        self.stem' in page
+    assert [line.kind for line in diff_lines("--- a\n+++ b\n@@ -1 +1 @@\n-x\n+y\n z")] == [
+        "header", "header", "place", "removed", "added", "same",
+    ]  # fmt: skip
+
+
+def test_hostile_text_stays_text_wherever_it_stands():
+    parent = candidate(0, 0, accuracy=0.8, name=HOSTILE)
+    child = candidate(1, 0, accuracy=0.9, parent=parent, summary=HOSTILE, delta=f"+{HOSTILE}\n-{HOSTILE}")
+    failure = {"reason": HOSTILE, "code": HOSTILE, "message": HOSTILE}
+    failed = candidate(1, 1, state="failed", parent=parent, summary=HOSTILE, failure=failure)
+    candidates = [parent, child, failed]
+    search = sample_search(candidates, name=HOSTILE)
+    search["request"] |= {"dataset": HOSTILE, "proposer": {"kind": HOSTILE}}
+    search["final"]["note"] = HOSTILE
+    for state in ("succeeded", "failed"):
+        search |= {
+            "state": state,
+            "failure": HOSTILE,
+            "final": search["final"] if state == "succeeded" else None,
+        }
+        page = checked(render_report(search, sample_cycles(candidates), candidates))
+        assert "<script>" not in page
+        assert "\x1b" not in page
+        assert "\u202e" not in page
+        assert "{{ 7*7 }}" in page  # and not 49
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "paused", "failed", "cancelled", "succeeded"])
+@pytest.mark.parametrize("known", [0, 1, 12, 32])
+def test_a_search_can_be_shown_at_any_moment(state, known):
+    candidates = sample_candidates()[:known]
+    page = report(candidates, state=state, failure=None, finished_at=None)
+    assert "Where the proposals went" in page
+
+
+def test_equal_scores_and_a_single_candidate_make_a_figure():
+    flat = [candidate(0, slot, accuracy=0.5, name="n") for slot in range(5)]
+    assert "Accuracy by cycle" in report(flat, state="running")
+    assert "Accuracy by cycle" in report([candidate(0, 0, accuracy=0.0, name="n")], state="running")
+
+
+def test_one_very_poor_candidate_does_not_flatten_the_figure():
+    candidates = [candidate(0, slot, accuracy=0.85 + slot / 1000, name="n") for slot in range(8)]
+    candidates.append(candidate(0, 8, accuracy=0.1, name="poor"))
+    page = report(candidates, state="running")
+    assert "1 far below the others is drawn as a triangle" in page
+    assert 'text-anchor="end">20 %' not in page
+
+
+def test_a_search_of_the_papers_size_is_drawn_by_its_elites():
+    candidates = sample_candidates(cycles=22, slots=50)
+    page = report(candidates)
+    assert re.search(r"1\d\d\d others are left out", page)
+    assert len(page) < 400_000
+
+
+def test_a_deep_lineage_does_not_exhaust_the_stack():
+    chain = [candidate(0, 0, accuracy=0.5, name="root")]
+    for cycle in range(1, 101):
+        chain.append(candidate(cycle, 0, accuracy=0.5 + cycle / 1000, parent=chain[-1], elite=True))
+    assert "c100-s000" in report(chain)
+
+
+def test_the_front_page_links_reports_and_escapes_names():
+    search = sample_search(sample_candidates(), name=HOSTILE)
+    evaluation = {
+        "id": "ev_1", "state": "failed", "request": {"dataset": HOSTILE}, "measurement": None,
+        "failure": {"reason": "train_error"}, "created_at": "2026-01-02T03:04:05Z",
+    }  # fmt: skip
+    page = checked(render_home([search], [evaluation]))
+    assert f'href="/v1/searches/{search["id"]}/report"' in page
+    assert "train error" in page
+    assert "None yet" in checked(render_home([], []))
