@@ -131,12 +131,13 @@ class AttemptTable:
         outcome: AttemptOutcome | None = None
         try:
             outcome = self._work(entry.spec, entry.cancelled, note)
+        except Exception:
+            logger.exception("attempt %s ended without an outcome", entry.spec.attempt_id)
         finally:
             with self._changed:
                 entry.outcome = outcome
                 self._free += entry.slots
                 if outcome is None:
-                    logger.error("attempt %s ended without an outcome", entry.spec.attempt_id)
                     self._entries.pop(entry.spec.attempt_id, None)
                 self._changed.notify_all()
 

@@ -13,7 +13,7 @@ from sandbox_runner.dataset_desk import DatasetDesk
 from sandbox_runner.datasets.library import Library
 from sandbox_runner.phases import Phase
 from sandbox_runner.python_environment import environment_digest
-from sandbox_runner.sandboxes.choice import ProbedBackend, probe_all, reports, strongest
+from sandbox_runner.sandboxes.choice import ProbedBackend, reports, strongest
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +31,7 @@ class NotReady(Exception):
 class Runner:
     """Attempts, datasets and capabilities of this host. `start` and `stop` frame its life."""
 
-    def __init__(
-        self, settings: RunnerSettings, probe: Callable[[], Sequence[ProbedBackend]] = probe_all
-    ) -> None:
+    def __init__(self, settings: RunnerSettings, probe: Callable[[], Sequence[ProbedBackend]]) -> None:
         self.library = Library(settings.home)
         self.datasets = DatasetDesk(self.library)
         self.attempts = AttemptTable(settings.slots, settings.runner_threads_per_slot, self._work)

@@ -21,6 +21,7 @@ from contracts.jobs import (
     AppliedDelta,
     AttemptOutcome,
     AttemptSpec,
+    AttemptStatus,
     BackendReport,
     BaselineNetwork,
     ClaimedAttempt,
@@ -38,6 +39,7 @@ from gateway.infra.database import Database
 from gateway.infra.evaluation_transitions import finish
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.infra.tables import EvaluationRow
+from sandbox_runner.agent.links import Lease
 from sandbox_runner.sandboxes.port import Exit, SandboxSpec, SandboxUnavailable, Usage
 
 
@@ -598,3 +600,93 @@ class ScriptedBackend:
 
     def close(self) -> None:
         self.closed = True
+
+
+# --- around the agent -------------------------------------------------------------------------------
+
+
+class FakeGatewayLink:
+    """The gateway as one agent sees it: offers attempts, grants claims, counts heartbeats, takes reports."""
+
+    def __init__(self, offered: list[AttemptSpec], lease_seconds: float = 0.25) -> None:
+        self.reports: list[AttemptOutcome] = []
+        self.phases: list[str] = []
+        self.cancels = False
+        self.trouble: dict[str, list[Exception]] = {}
+        """By name of the call, what the next ones raise."""
+        self.refused_claims: set[str] = set()
+        self.idle = threading.Event()
+        self._offered = list(offered)
+        self._specs = {spec.attempt_id: spec for spec in offered}
+        self._lease_seconds = lease_seconds
+
+    def _may_fail(self, call: str) -> None:
+        if self.trouble.get(call):
+            raise self.trouble[call].pop(0)
+
+    def next_attempt(self, agent_id: str, wait_seconds: float) -> str | None:
+        self._may_fail("next_attempt")
+        if not self._offered:
+            self.idle.set()
+            threading.Event().wait(0.01)
+            return None
+        return self._offered.pop(0).attempt_id
+
+    def claim(self, agent_id: str, attempt_id: str) -> ClaimedAttempt | None:
+        self._may_fail("claim")
+        if attempt_id in self.refused_claims:
+            return None
+        return ClaimedAttempt(self._specs[attempt_id], f"token of {attempt_id}", self._lease_seconds)
+
+    def heartbeat(self, lease: Lease, phase: str) -> bool:
+        assert lease.token == f"token of {lease.attempt_id}"
+        self.phases.append(phase)
+        self._may_fail("heartbeat")
+        return self.cancels
+
+    def report(self, lease: Lease, outcome: AttemptOutcome) -> None:
+        assert lease.token == f"token of {lease.attempt_id}"
+        self._may_fail("report")
+        self.reports.append(outcome)
+
+
+class FakeRunnerLink:
+    """The local runner as an agent sees it: finishes an attempt after some questions about it."""
+
+    def __init__(self, questions: int = 2) -> None:
+        self.running: dict[str, int] = {}
+        self.deleted: list[str] = []
+        self.trouble: dict[str, list[Exception]] = {}
+        self.ready = True
+        self._questions = questions
+
+    def _may_fail(self, call: str) -> None:
+        if self.trouble.get(call):
+            raise self.trouble[call].pop(0)
+
+    def capabilities(self) -> RunnerCapabilities:
+        self._may_fail("capabilities")
+        return capabilities() if self.ready else replace(capabilities(), tier=None)
+
+    def put(self, spec: AttemptSpec) -> AttemptStatus:
+        self._may_fail("put")
+        self.running.setdefault(spec.attempt_id, self._questions)
+        return AttemptStatus(spec.attempt_id, "running", "preparing")
+
+    def status(self, attempt_id: str, wait_seconds: float) -> AttemptStatus | None:
+        self._may_fail("status")
+        if attempt_id not in self.running:
+            return None
+        threading.Event().wait(min(wait_seconds, 0.01))
+        self.running[attempt_id] -= 1
+        if self.running[attempt_id] > 0:
+            return AttemptStatus(attempt_id, "running", "training")
+        failure = Failure(FailureReason.TRAIN_ERROR, "as scripted")
+        return AttemptStatus(
+            attempt_id, "finished", "training", AttemptOutcome(attempt_id, 1, None, failure, None, None)
+        )
+
+    def delete(self, attempt_id: str) -> None:
+        self._may_fail("delete")
+        self.running.pop(attempt_id, None)
+        self.deleted.append(attempt_id)

@@ -1,0 +1,208 @@
+"""One attempt from its spec to its score, with real torch in a real sandbox."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from threading import Event, Timer
+
+import numpy as np
+import pytest
+
+from contracts.failures import FailureReason
+from contracts.jobs import AttemptOutcome, AttemptSpec
+from contracts.measurements import Limits
+from contracts.names import AttemptKind, Integrity, IsolationTier, ScoredOn
+from sandbox_runner.attempt import Bench, run_attempt
+from sandbox_runner.datasets.library import Library
+from sandbox_runner.datasets.pack import write_pack
+from sandbox_runner.datasets.raw import ImageSet, RawDataset
+from sandbox_runner.python_environment import environment_digest
+from sandbox_runner.sandboxes.choice import probe_all, strongest
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
+
+PLAIN = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self, in_shape, out_shape):
+        super().__init__()
+        self.layers = torch.nn.Sequential(
+            torch.nn.Conv2d(in_shape[1], 8, 3, padding=1), torch.nn.BatchNorm2d(8), torch.nn.ReLU(),
+            torch.nn.Flatten(), torch.nn.Dropout(0.1), torch.nn.LazyLinear(out_shape[0]),
+        )
+        self.layers(torch.zeros(2, *in_shape[1:]))
+
+    def forward(self, images):
+        return self.layers(images)
+"""
+
+LEMUR = """
+import torch
+
+def supported_hyperparameters():
+    return {"lr", "momentum"}
+
+class Net(torch.nn.Module):
+    def __init__(self, in_shape, out_shape, prm, device):
+        super().__init__()
+        self.device = device
+        self.classify = torch.nn.Linear(in_shape[1] * in_shape[2] * in_shape[3], out_shape[0])
+
+    def forward(self, images):
+        return self.classify(images.flatten(1))
+
+    def train_setup(self, prm):
+        self.to(self.device)
+        self.criterion = torch.nn.CrossEntropyLoss()
+        self.optimizer = torch.optim.SGD(self.parameters(), lr=prm["lr"], momentum=prm["momentum"])
+
+    def learn(self, train_data):
+        self.train()
+        for images, labels in train_data:
+            self.optimizer.zero_grad()
+            self.criterion(self(images.to(self.device)), labels.to(self.device)).backward()
+            self.optimizer.step()
+"""
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    home = tmp_path_factory.mktemp("home")
+    home.chmod(0o755)
+    generator = np.random.default_rng(3)
+
+    def part(count: int) -> ImageSet:
+        labels = generator.permutation(np.arange(count) % 4)
+        images = generator.integers(0, 160, (count, 1, 8, 8))
+        for image, label in zip(images, labels, strict=True):
+            image[0, :, label * 2 : label * 2 + 2] += 60
+        return ImageSet.from_arrays(images.astype(np.uint8), labels)
+
+    folder = home / "datasets" / "columns"
+    folder.parent.mkdir()
+    write_pack(
+        folder, "columns", RawDataset((1, 8, 8), tuple("abcd"), part(400), part(400), "made by the test")
+    )
+    probed = probe_all()
+    yield Bench(strongest(probed), Library(home), environment_digest())
+    for one in probed:
+        one.backend.close()
+
+
+SPEC = AttemptSpec(
+    attempt_id="at_integration",
+    evaluation_id="ev_integration",
+    fence=1,
+    kind=AttemptKind.EVALUATE,
+    source=PLAIN,
+    dataset="columns",
+    epochs=2,
+    seed=11,
+    train_images=None,
+    hyperparameters={"batch": 32},
+    limits=Limits(),
+    threads=1,
+    device="cpu",
+    integrity=Integrity.STANDARD,
+    minimum_tier=IsolationTier.NAMESPACES,
+    scored_on=ScoredOn.ALL,
+    split_key="split",
+    shuffle_key="shuffle",
+)
+
+
+def run(bench: Bench, **changes) -> AttemptOutcome:
+    return run_attempt(replace(SPEC, **changes), bench, Event(), lambda _: None)
+
+
+def accuracy(outcome: AttemptOutcome) -> float:
+    assert outcome.failure is None, (outcome.failure, outcome.log)
+    assert outcome.measurement is not None
+    return outcome.measurement.accuracy
+
+
+def test_equal_seeds_give_equal_scores_whatever_the_order_of_the_questions(bench: Bench) -> None:
+    first = run(bench)
+    again = run(bench, shuffle_key="another order")
+    other = run(bench, seed=12)
+
+    assert accuracy(first) == accuracy(again) > 0.5
+    assert first.measurement is not None
+    assert again.measurement is not None
+    assert other.measurement is not None
+    assert first.measurement.claimed_train_loss == again.measurement.claimed_train_loss
+    assert first.measurement.claimed_train_loss != other.measurement.claimed_train_loss
+
+
+def test_the_measurement_says_what_the_host_saw(bench: Bench) -> None:
+    outcome = run(bench)
+    measured = outcome.measurement
+
+    assert measured is not None
+    assert 0.3 < measured.startup_seconds < measured.wall_seconds
+    assert measured.cpu_seconds > 0.3
+    assert 50 * 2**20 < measured.peak_memory_bytes < 4 * 2**30
+    assert measured.claimed_parameters == 8 * 9 + 8 + 16 + 8 * 64 * 4 + 4
+    assert outcome.provenance is not None
+    assert len(outcome.provenance.dataset_hash) == 64
+
+
+def test_a_lemur_network_trains_itself(bench: Bench) -> None:
+    outcome = run(bench, source=LEMUR, epochs=3, hyperparameters={"lr": 0.05, "momentum": 0.9, "batch": 32})
+
+    assert accuracy(outcome) > 0.5
+
+
+def test_a_strict_split_scores_both_halves(bench: Bench) -> None:
+    outcome = run(bench, integrity=Integrity.STRICT, scored_on=ScoredOn.SELECTION_HALF)
+
+    assert accuracy(outcome) > 0.4
+    assert outcome.measurement is not None
+    assert outcome.measurement.audit_accuracy is not None
+    assert (outcome.measurement.evaluated_images, outcome.measurement.audit_images) == (200, 200)
+    assert outcome.flags == ()
+
+
+def test_a_failure_names_the_line(bench: Bench) -> None:
+    source = PLAIN.replace("return self.layers(images)", "return self.layers(images[:, :, :5])")
+    failure = run(bench, source=source).failure
+
+    assert failure is not None
+    assert failure.reason is FailureReason.TRAIN_ERROR
+    assert (
+        failure.location
+        == f"line {source.splitlines().index('        return self.layers(images[:, :, :5])') + 1}"
+    )
+    assert "mat1 and mat2" in failure.message
+
+
+def test_a_cancelled_attempt_ends_while_torch_is_still_importing(bench: Bench) -> None:
+    cancelled = Event()
+    Timer(0.5, cancelled.set).start()
+    outcome = run_attempt(SPEC, bench, cancelled, lambda _: None)
+
+    assert outcome.measurement is None
+    assert outcome.failure is not None
+    assert outcome.failure.reason is FailureReason.INFRASTRUCTURE
+
+
+def test_gains_nothing_by_a_fake_score_a_patched_torch_or_an_early_exit(bench: Bench) -> None:
+    honest = accuracy(run(bench))
+    fake = json.dumps({"accuracy": 1.0})
+    patched = "import torch, sys\ntorch.Tensor.argmax = lambda self, *a, **k: torch.zeros(len(self)).long()\n"
+
+    assert accuracy(run(bench, source=f"print('{fake}')\n" + PLAIN)) == honest
+    assert accuracy(run(bench, source=patched + PLAIN)) == honest
+    for code in ("import os\nos._exit(0)\n", "import sys\nsys.exit(0)\n"):
+        outcome = run(bench, source=code + PLAIN)
+        assert outcome.measurement is None
+        assert outcome.failure is not None
+        assert outcome.failure.reason in {FailureReason.INVALID_RESULT, FailureReason.BUILD_ERROR}
+
+
+def test_the_dataset_folder_keeps_the_evaluation_to_its_owner(bench: Bench) -> None:
+    folder = Path(bench.library.folder) / "columns"
+
+    assert all(path.stat().st_mode & 0o077 == 0 for path in folder.glob("evaluation_*"))

@@ -1,0 +1,90 @@
+"""What tests of attempts share: a tiny dataset, a spec, and guests that keep to the protocol."""
+
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from fakes import ScriptedSandbox
+
+from contracts.guest_wire import FrameKind
+from contracts.jobs import AttemptSpec
+from contracts.measurements import Limits
+from contracts.names import AttemptKind, Integrity, IsolationTier, ScoredOn
+from sandbox_runner.datasets.library import Library
+from sandbox_runner.datasets.pack import write_pack
+from sandbox_runner.datasets.raw import ImageSet, RawDataset
+
+CLASSES = 3
+EVALUATION_IMAGES = 300
+SOURCE = "import torch\nclass Net(torch.nn.Module):\n    pass\n"
+
+Logits = Callable[[np.ndarray], np.ndarray]
+
+
+def make_library(home: Path) -> Library:
+    """A library with one dataset, `stripes`: every pixel of an image is its label."""
+
+    def part(count: int) -> ImageSet:
+        labels = np.arange(count) % CLASSES
+        images = np.broadcast_to(labels[:, None, None, None], (count, 1, 2, 2)).astype(np.uint8)
+        return ImageSet.from_arrays(images, labels)
+
+    folder = home / "datasets" / "stripes"
+    folder.parent.mkdir(parents=True)
+    raw = RawDataset((1, 2, 2), ("a", "b", "c"), part(30), part(EVALUATION_IMAGES), "made by the test")
+    write_pack(folder, "stripes", raw)
+    return Library(home)
+
+
+def make_spec(**changes) -> AttemptSpec:
+    spec = AttemptSpec(
+        attempt_id="at_1",
+        evaluation_id="ev_1",
+        fence=1,
+        kind=AttemptKind.EVALUATE,
+        source=SOURCE,
+        dataset="stripes",
+        epochs=1,
+        seed=5,
+        train_images=None,
+        hyperparameters={},
+        limits=Limits(),
+        threads=1,
+        device="cpu",
+        integrity=Integrity.STANDARD,
+        minimum_tier=IsolationTier.NAMESPACES,
+        scored_on=ScoredOn.ALL,
+        split_key="split",
+        shuffle_key="shuffle",
+    )
+    return replace(spec, **changes)
+
+
+def right_answers(images: np.ndarray) -> np.ndarray:
+    return np.eye(CLASSES, dtype="<f4")[images[:, 0, 0, 0]]
+
+
+def trained(guest: ScriptedSandbox, claims: bytes = b'{"train_seconds": 1.5, "parameters": 7}') -> None:
+    """The guest's part until its training is closed."""
+    guest.hear()
+    guest.say(FrameKind.READY)
+    guest.say(FrameKind.BUILT)
+    guest.say(FrameKind.TRAINED, claims)
+
+
+def honest(guest: ScriptedSandbox, logits: Logits = right_answers) -> None:
+    """A whole guest that behaves."""
+    trained(guest)
+    while True:
+        kind, pixels = guest.hear()
+        if kind == FrameKind.FINISH:
+            guest.leave(0)
+            return
+        images = np.frombuffer(pixels, np.uint8).reshape(-1, 1, 2, 2)
+        guest.say(FrameKind.LOGITS, logits(images).tobytes())
+
+
+def header(kind: int, length: int) -> bytes:
+    return struct.pack("<BI", kind, length)

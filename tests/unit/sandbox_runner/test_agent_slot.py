@@ -1,0 +1,143 @@
+import time
+from threading import Event, Thread
+
+import pytest
+from attempt_scene import make_spec
+from fakes import FakeGatewayLink, FakeRunnerLink
+
+from contracts.failures import FailureReason
+from sandbox_runner.agent import slot as slot_module
+from sandbox_runner.agent.links import Rejected, Unreachable
+from sandbox_runner.agent.slot import Slot
+
+DOWN = Unreachable("connection refused")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch) -> None:
+    monkeypatch.setattr(slot_module, "PAUSE_SECONDS", 0.01)
+
+
+def work_off(gateway: FakeGatewayLink, runner: FakeRunnerLink) -> None:
+    """Let a slot work until it asks in vain."""
+    stopping = Event()
+    slot = Slot("agent", gateway, runner, 0.01, stopping)  # type: ignore[arg-type]
+    thread = Thread(target=slot.work)
+    thread.start()
+    assert gateway.idle.wait(10), "the slot never came back for more"
+    stopping.set()
+    thread.join(10)
+    assert not slot.busy
+
+
+def reasons(gateway: FakeGatewayLink) -> list[FailureReason]:
+    return [outcome.failure.reason for outcome in gateway.reports if outcome.failure is not None]
+
+
+def test_each_attempt_is_run_reported_once_and_forgotten() -> None:
+    gateway = FakeGatewayLink([make_spec(attempt_id="at_1"), make_spec(attempt_id="at_2")])
+    runner = FakeRunnerLink()
+    work_off(gateway, runner)
+
+    assert [outcome.attempt_id for outcome in gateway.reports] == ["at_1", "at_2"]
+    assert runner.deleted == ["at_1", "at_2"]
+    assert "training" in gateway.phases
+
+
+def test_a_refused_claim_is_dropped() -> None:
+    gateway = FakeGatewayLink([make_spec(attempt_id="at_1"), make_spec(attempt_id="at_2")])
+    gateway.refused_claims = {"at_1"}
+    work_off(gateway, FakeRunnerLink())
+
+    assert [outcome.attempt_id for outcome in gateway.reports] == ["at_2"]
+
+
+def test_a_cancelled_attempt_is_killed_and_not_reported() -> None:
+    gateway, runner = FakeGatewayLink([make_spec()]), FakeRunnerLink(questions=10**6)
+    gateway.cancels = True
+    work_off(gateway, runner)
+
+    assert (gateway.reports, runner.deleted) == ([], ["at_1"])
+
+
+def test_a_lost_lease_ends_the_attempt() -> None:
+    gateway, runner = FakeGatewayLink([make_spec()]), FakeRunnerLink(questions=10**6)
+    gateway.trouble["heartbeat"] = [DOWN, DOWN, Rejected(409, "lease lost")]
+    work_off(gateway, runner)
+
+    assert (gateway.reports, runner.deleted) == ([], ["at_1"])
+
+
+def test_a_gateway_that_is_away_for_a_while_still_gets_its_report() -> None:
+    gateway = FakeGatewayLink([make_spec()])
+    gateway.trouble = {"next_attempt": [DOWN], "heartbeat": [DOWN], "report": [DOWN, DOWN, DOWN]}
+    work_off(gateway, FakeRunnerLink())
+
+    assert reasons(gateway) == [FailureReason.TRAIN_ERROR]
+
+
+def test_a_stale_report_is_dropped() -> None:
+    gateway, runner = FakeGatewayLink([make_spec()]), FakeRunnerLink()
+    gateway.trouble["report"] = [Rejected(409, "stale fence")]
+    work_off(gateway, runner)
+
+    assert (gateway.reports, runner.deleted) == ([], ["at_1"])
+
+
+def test_a_busy_runner_is_waited_for_under_heartbeats() -> None:
+    gateway, runner = FakeGatewayLink([make_spec()]), FakeRunnerLink()
+    runner.trouble["put"] = [Rejected(409, "no free slot"), DOWN, Rejected(409, "no free slot")]
+    work_off(gateway, runner)
+
+    assert reasons(gateway) == [FailureReason.TRAIN_ERROR]
+    assert gateway.phases[:3] == ["waiting"] * 3
+
+
+def test_what_the_runner_refuses_for_good_is_the_platforms_failure() -> None:
+    gateway, runner = FakeGatewayLink([make_spec()]), FakeRunnerLink()
+    runner.trouble["put"] = [Rejected(422, "dataset: not ready")]
+    work_off(gateway, runner)
+
+    assert reasons(gateway) == [FailureReason.INFRASTRUCTURE]
+    assert gateway.reports[0].failure is not None
+    assert "dataset: not ready" in gateway.reports[0].failure.message
+
+
+def test_an_attempt_that_a_new_runner_does_not_know_is_the_platforms_failure() -> None:
+    gateway, runner = FakeGatewayLink([make_spec()]), FakeRunnerLink()
+    runner.put = lambda spec: None  # type: ignore[assignment, method-assign, return-value]
+    work_off(gateway, runner)
+
+    assert reasons(gateway) == [FailureReason.INFRASTRUCTURE]
+
+
+def test_no_work_is_asked_for_while_nothing_can_run() -> None:
+    gateway, runner = FakeGatewayLink([make_spec()]), FakeRunnerLink()
+    runner.ready = False
+    stopping = Event()
+    thread = Thread(target=Slot("agent", gateway, runner, 0.01, stopping).work)  # type: ignore[arg-type]
+    thread.start()
+    time.sleep(0.1)
+    assert gateway.phases == []
+    assert not gateway.idle.is_set()
+    runner.ready = True
+    assert gateway.idle.wait(5)
+    stopping.set()
+    thread.join(5)
+
+    assert len(gateway.reports) == 1
+
+
+def test_a_stopping_agent_gives_its_attempt_back() -> None:
+    gateway, runner = FakeGatewayLink([make_spec()]), FakeRunnerLink(questions=10**6)
+    stopping = Event()
+    thread = Thread(target=Slot("agent", gateway, runner, 0.01, stopping).work)  # type: ignore[arg-type]
+    thread.start()
+    while not gateway.phases:
+        time.sleep(0.005)
+    stopping.set()
+    thread.join(5)
+
+    assert not thread.is_alive()
+    assert reasons(gateway) == [FailureReason.INFRASTRUCTURE]
+    assert runner.deleted == ["at_1"]
