@@ -47,8 +47,8 @@ def _swap(subject: Subject, nodes: Sequence[cst.Attribute], rng: random.Random) 
             replacements[node] = _renamed(node, new)
         else:
             replacements[call] = call.with_changes(func=_renamed(node, new), args=_arguments(call, old, new))
-    where = label_of(subject, nodes[0]) if len(nodes) == 1 else "everywhere"
-    return Change(subject.rewrite(replacements), f"{old} → {new} in {where}")
+    where = f"in {label_of(subject, nodes[0])}" if len(nodes) == 1 else "everywhere"
+    return Change(subject.rewrite(replacements), f"{old} → {new} {where}")
 
 
 def _call_of(subject: Subject, node: cst.Attribute) -> cst.Call | None:

@@ -12,7 +12,7 @@ from generator_svc.proposers.shapes.values import Layer
 
 def layer_calls(subject: Subject, *kinds: str) -> Iterator[cst.Call]:
     """Calls such as `nn.Conv2d(...)` of these kinds that the symbolic run constructed something with."""
-    journal = subject.traces[0].journal
+    journal = subject.journal
     for node in subject.nodes(cst.Call):
         kind = dotted_name(node.func).rpartition(".")[2]
         if (

@@ -40,7 +40,7 @@ def kernel_sites(subject: Subject) -> Sequence[Site]:
     shared: list[Site] = [
         partial(_resize_shared_kernel, subject, span, number)
         for span, number, direct in literals_with(subject, "kernel_size", {"kernel_size", "padding"})
-        if direct and "padding" in subject.traces[0].journal.roles[span] and number % 2
+        if direct and "padding" in subject.journal.roles[span] and number % 2
     ]
     return [*in_calls, *shared]
 
@@ -75,7 +75,7 @@ def _resize_kernel(subject: Subject, call: cst.Call, rng: random.Random) -> Chan
 
 def stride_sites(subject: Subject) -> Sequence[Site]:
     """Strides that are written, and convolutions over maps large enough for one."""
-    journal = subject.traces[0].journal
+    journal = subject.journal
     written: list[Site] = [
         partial(_change_stride, subject, span, number)
         for span, number, direct in literals_with(subject, "stride", {"stride"})
@@ -104,7 +104,7 @@ def _add_stride(subject: Subject, call: cst.Call, _rng: random.Random) -> Change
 
 def dilation_sites(subject: Subject) -> Sequence[Site]:
     """Convolutions with an odd kernel and written padding, over a map larger than the dilated window."""
-    journal = subject.traces[0].journal
+    journal = subject.journal
     sites: list[Site] = []
     for call in layer_calls(subject, "Conv2d"):
         given = arguments_of(call)

@@ -135,7 +135,7 @@ def removal_sites(subject: Subject) -> Sequence[Site]:
     """Modules that keep the shape of what goes through them: in a row, or called by forward."""
     in_rows: list[Site] = []
     for call in subject.nodes(cst.Call):
-        shapes = subject.traces[0].journal.applications.get(subject.span_of(call))
+        shapes = subject.journal.applications.get(subject.span_of(call))
         place = place_of(subject, call)
         if place is not None and shapes and shapes.keeps_shape and kind_of(call) not in _COMPANIONS:
             in_rows.append(partial(_remove_from_row, subject, call, place))

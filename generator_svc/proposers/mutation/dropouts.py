@@ -19,7 +19,7 @@ SMALL_RATES = (0.05, 0.1, 0.15, 0.2)
 
 def rate_sites(subject: Subject) -> Sequence[Site]:
     """Dropout rates written as numbers."""
-    journal = subject.traces[0].journal
+    journal = subject.journal
     return [
         partial(_change_rate, subject, node)
         for span in sorted(journal.literals)
@@ -57,7 +57,7 @@ def _is_dropout(module: cst.BaseExpression | None) -> bool:
 
 
 def _insert(subject: Subject, call: cst.Call, place: Place, rng: random.Random) -> Change:
-    shapes = subject.traces[0].journal.applications.get(subject.span_of(call))
+    shapes = subject.journal.applications.get(subject.span_of(call))
     is_map = shapes is not None and all(len(result) == 4 for _given, result in shapes.passed)
     kind, rate = "Dropout2d" if is_map else "Dropout", rng.choice(SMALL_RATES)
     owner = subject.code(call.func).removesuffix(kind_of(call))
@@ -76,7 +76,7 @@ def _remove(subject: Subject, call: cst.Call, place: Place, _rng: random.Random)
 
 def _head_calls(subject: Subject) -> list[cst.Call]:
     """Calls `self.head(x)` that turn features (batch, n) into another number of features."""
-    journal = subject.traces[0].journal
+    journal = subject.journal
     found = []
     for node in subject.nodes(cst.Call):
         shapes = journal.calls.get(subject.span_of(node))

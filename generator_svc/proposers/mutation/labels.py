@@ -8,8 +8,8 @@ MAX_LABEL = 40
 
 
 def label_of(subject: Subject, node: cst.CSTNode) -> str:
-    """`conv2`, `ResidualBlock.conv2`, `forward`: the nearest named thing around `node`."""
-    name = _nearest_name(subject, node) or "module"
+    """`conv2`, `ResidualBlock.conv2`, `forward`, `line 12`: the nearest named thing around `node`."""
+    name = _nearest_name(subject, node) or f"line {subject.span_of(node)[0]}"
     owner = subject.enclosing(node, cst.ClassDef)
     if owner is not None and owner.name.value != "Net":
         name = f"{owner.name.value}.{name}"
@@ -17,11 +17,15 @@ def label_of(subject: Subject, node: cst.CSTNode) -> str:
 
 
 def _nearest_name(subject: Subject, node: cst.CSTNode) -> str | None:
+    """What is assigned; in forward, which assigns mere variables, forward itself; no constructor."""
     for above in subject.ancestors(node):
-        if isinstance(above, cst.Assign):
-            return subject.code(above.targets[0].target).removeprefix("self.")
-        if isinstance(above, cst.AnnAssign):
-            return subject.code(above.target).removeprefix("self.")
-        if isinstance(above, cst.Param | cst.FunctionDef):
+        if isinstance(above, cst.Assign | cst.AnnAssign):
+            target = above.target if isinstance(above, cst.AnnAssign) else above.targets[0].target
+            function = subject.enclosing(above, cst.FunctionDef)
+            in_forward = function is not None and function.name.value == "forward"
+            return "forward" if in_forward else subject.code(target).removeprefix("self.")
+        if isinstance(above, cst.Param):
             return above.name.value
+        if isinstance(above, cst.FunctionDef):
+            return None if above.name.value == "__init__" else above.name.value
     return None

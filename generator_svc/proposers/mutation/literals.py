@@ -11,7 +11,7 @@ def literals_with(subject: Subject, role: str, allowed: set[str]) -> Iterator[tu
 
     Yields place, value, and whether the number arrives unchanged (and not only inside a computation).
     """
-    journal = subject.traces[0].journal
+    journal = subject.journal
     for span, number in sorted(journal.literals.items()):
         roles = journal.roles.get(span, set())
         if isinstance(number, int) and role in roles and roles <= allowed:

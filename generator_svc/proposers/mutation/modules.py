@@ -47,7 +47,7 @@ def attribute_modules(subject: Subject) -> Iterator[AttributeModule]:
         calls = _calls_by_name(subject, methods["forward"])
         for name, assignment, construction in _assignments(methods["__init__"]):
             called = calls.get(f"self.{name}", [])
-            if len(called) != 1 or subject.span_of(construction) not in subject.traces[0].journal.made:
+            if len(called) != 1 or subject.span_of(construction) not in subject.journal.made:
                 continue
             step = subject.enclosing(called[0], cst.SimpleStatementLine)
             variable = None if step is None else _assigned_name(step)

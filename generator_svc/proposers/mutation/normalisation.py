@@ -43,8 +43,8 @@ def _swap(subject: Subject, calls: Sequence[cst.Call], rng: random.Random) -> Ch
         if channels is None:
             return None
         replacements[call] = _construct(subject, call, new, subject.code(channels), _channels(subject, call))
-    where = label_of(subject, calls[0]) if len(calls) == 1 else "everywhere"
-    return Change(subject.rewrite(replacements), f"{old} → {new} in {where}")
+    where = f"in {label_of(subject, calls[0])}" if len(calls) == 1 else "everywhere"
+    return Change(subject.rewrite(replacements), f"{old} → {new} {where}")
 
 
 def _channels(subject: Subject, call: cst.Call) -> list[int]:

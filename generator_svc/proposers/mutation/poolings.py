@@ -73,7 +73,7 @@ def _resize(subject: Subject, span: Span, number: int, rng: random.Random) -> Ch
 
 def _stride_instead(subject: Subject, call: cst.Call, _rng: random.Random) -> Change | None:
     """A pooling without overlap becomes a convolution of the same window, where one width is known."""
-    journal = subject.traces[0].journal
+    journal = subject.journal
     shapes = journal.applications.get(subject.span_of(call))
     channels = {given[1] for given, _result in shapes.passed if len(given) == 4} if shapes else set()
     given = arguments_of(call)

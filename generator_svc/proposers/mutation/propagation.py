@@ -13,7 +13,7 @@ import libcst as cst
 
 from generator_svc.proposers.mutation.labels import label_of
 from generator_svc.proposers.mutation.operators import Change
-from generator_svc.proposers.mutation.subject import PROBES, Subject
+from generator_svc.proposers.mutation.subject import Subject
 from generator_svc.proposers.mutation.verification import is_affordable
 from generator_svc.proposers.shapes import Span, Trace, Verdict, trace_source
 
@@ -69,7 +69,7 @@ def _propagated(subject: Subject, span: Span, value: int) -> Mapping[Span, int] 
 
 
 def _first_failure(subject: Subject, numbers: Mapping[Span, int]) -> Trace | None:
-    for (shape, classes), before in zip(PROBES, subject.traces, strict=True):
+    for (shape, classes), before in zip(subject.probes, subject.traces, strict=True):
         if before.verdict != Verdict.PROVEN:
             continue
         after = trace_source(subject.source, shape, classes, numbers)
@@ -91,7 +91,11 @@ def _repairs(failed: Trace, changed: Mapping[Span, int]) -> Iterator[tuple[Span,
         settled = {literals[span] for span in getattr(right, "origins", ()) if span not in changed}
         for span in sorted(getattr(wrong, "origins", ()), key=lambda span: literals[span] in settled):
             number = literals[span]
-            if not failed.journal.roles.get(span, set()) <= _SIZES or not isinstance(number, int) or wrong < 1:
+            if (
+                not failed.journal.roles.get(span, set()) <= _SIZES
+                or not isinstance(number, int)
+                or wrong < 1
+            ):
                 continue
             wanted, rest = divmod(number * int(right), int(wrong))
             if rest == 0 and 1 <= wanted <= _MAX_NUMBER and wanted != number:

@@ -16,7 +16,6 @@ from generator_svc.proposers.mutation.operators import Change, Operator
 from generator_svc.proposers.mutation.options import MutationOptions, read_options
 from generator_svc.proposers.mutation.subject import Subject, subject_of
 from generator_svc.proposers.mutation.verification import is_sound
-from generator_svc.proposers.shapes import Verdict
 
 MAX_DRAWS = 40
 """Draws of one operator and one site for a proposal; unsound and empty ones count."""
@@ -59,11 +58,10 @@ def _seeded(seed: int) -> random.Random:
 def _compose(baseline: Subject, rng: random.Random, options: MutationOptions) -> list[Change]:
     """Sound changes, each made to the source of the one before, by as many different operators."""
     wanted = rng.randint(options.fewest, options.most)
-    provable = any(trace.verdict == Verdict.PROVEN for trace in baseline.traces)
     operators = [
         operator
         for operator in OPERATORS
-        if options.weights[operator.name] > 0 and (provable or not operator.needs_proof)
+        if options.weights[operator.name] > 0 and (baseline.is_proven or not operator.needs_proof)
     ]
     changes: list[Change] = []
     subject = baseline

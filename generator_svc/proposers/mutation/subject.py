@@ -16,7 +16,8 @@ from libcst.metadata import MetadataWrapper, PositionProvider
 from contracts.failures import FailureReason
 from contracts.names import SourceContract
 from contracts.source_rules import SourceRejected, check_source
-from generator_svc.proposers.shapes import Span, Trace, trace_source
+from generator_svc.proposers.shapes import Span, Trace, Verdict, trace_source
+from generator_svc.proposers.shapes.journal import Journal
 
 Node = TypeVar("Node", bound=cst.CSTNode)
 Replacement = cst.CSTNode | Sequence[cst.CSTNode] | None
@@ -27,8 +28,14 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 MAX_STEPS_OF_ALL_RUNS = 2_000_000
 """Counted in steps and not in seconds, so that a replay decides alike on any machine."""
 
-PROBES = (((8, 1, 28, 28), 10), ((8, 3, 32, 32), 10))
-"""Input shapes (batch, channels, height, width) and classes that a mutant must keep working for."""
+Probe = tuple[tuple[int, int, int, int], int]
+"""Input shape (batch, channels, height, width) and classes."""
+
+PROBES: tuple[Probe, ...] = (((8, 1, 28, 28), 10), ((8, 3, 32, 32), 10))
+"""What a mutant must keep working for, where its baseline did."""
+
+LARGE_PROBE: Probe = ((8, 3, 224, 224), 10)
+"""For networks made for large images, whose maps would vanish from small ones."""
 
 
 class Subject:
@@ -46,9 +53,26 @@ class Subject:
             ) from error
 
     @cached_property
+    def probes(self) -> tuple[Probe, ...]:
+        """The inputs that a mutant is run for; the large one only where no small one is proven."""
+        small = any(trace_source(self.source, *probe).verdict == Verdict.PROVEN for probe in PROBES)
+        return PROBES if small else (LARGE_PROBE,)
+
+    @cached_property
     def traces(self) -> tuple[Trace, ...]:
         """What a symbolic run of the network shows, one per probe."""
-        return tuple(trace_source(self.source, shape, classes) for shape, classes in PROBES)
+        return tuple(trace_source(self.source, *probe) for probe in self.probes)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether the network is consistent for at least one probe."""
+        return any(trace.verdict == Verdict.PROVEN for trace in self.traces)
+
+    @cached_property
+    def journal(self) -> Journal:
+        """What the first proven run wrote down; of the first run where none is proven."""
+        proven = (trace for trace in self.traces if trace.verdict == Verdict.PROVEN)
+        return next(proven, self.traces[0]).journal
 
     @property
     def affordable_runs(self) -> int:

@@ -5,7 +5,7 @@ inconsistent for any probe that the baseline leaves undecided.
 """
 
 from contracts.source_rules import SourceRejected, check_source
-from generator_svc.proposers.mutation.subject import PROBES, Subject
+from generator_svc.proposers.mutation.subject import Subject
 from generator_svc.proposers.shapes import Trace, Verdict, trace_source
 
 MAX_GROWTH = 3.0
@@ -21,9 +21,8 @@ def is_sound(source: str, baseline: Subject) -> bool:
     if source == baseline.source or checked.contract != baseline.contract:
         return False
     return all(
-        before.verdict == Verdict.INCONSISTENT
-        or _stays_consistent(before, trace_source(source, shape, classes))
-        for (shape, classes), before in zip(PROBES, baseline.traces, strict=True)
+        before.verdict == Verdict.INCONSISTENT or _stays_consistent(before, trace_source(source, *probe))
+        for probe, before in zip(baseline.probes, baseline.traces, strict=True)
     )
 
 

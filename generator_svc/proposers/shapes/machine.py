@@ -14,6 +14,7 @@ from generator_svc.proposers.shapes.natives import (
     call_collection_method,
     call_module_method,
     children_of,
+    has_attribute,
     is_instance,
     make_container,
     tensor_attribute,
@@ -176,9 +177,10 @@ class Machine(Statements):
             return self._range(args)
         if name == "isinstance" and len(args) == 2:
             return is_instance(args[0], args[1])
-        if name in {"getattr", "hasattr"} and len(args) > 1 and isinstance(args[1], str):
-            found = self.attribute(args[0], args[1])
-            return found if name == "getattr" else UNKNOWN
+        if name == "getattr" and len(args) > 1 and isinstance(args[1], str):
+            return self.attribute(args[0], args[1])
+        if name == "hasattr" and len(args) == 2:
+            return has_attribute(args[0], args[1])
         if name == "setattr" and len(args) == 3 and isinstance(args[1], str):
             self._assign_attribute(args[0], args[1], args[2])
             return None

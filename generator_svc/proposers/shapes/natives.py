@@ -116,6 +116,13 @@ def is_instance(value: Value, kind: Value) -> Value:
     return any(one is not None and isinstance(value, one) for one in wanted)
 
 
+def has_attribute(value: Value, name: Value) -> Value:
+    """`hasattr(value, name)` for instances of the source's classes; UNKNOWN for the rest."""
+    if not isinstance(value, Instance) or not isinstance(name, str):
+        return UNKNOWN
+    return name in value.attributes or name in MODULE_METHODS or value.kind.member(name) is not UNKNOWN
+
+
 def tensor_attribute(value: Tensor, name: str) -> Value:
     """`tensor.name`."""
     if name == "shape":

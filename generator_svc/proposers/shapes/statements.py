@@ -77,6 +77,9 @@ class Statements(Expressions):
             owner.children.append(value)
         elif isinstance(owner, list) and isinstance(index, int) and -len(owner) <= index < len(owner):
             owner[index] = value
+        elif isinstance(owner, list) and isinstance(index, slice):
+            owner[index] = arithmetic.items(value)
+            arithmetic.items(owner)
         elif owner is not UNKNOWN and not isinstance(owner, Tensor):
             raise Undecided("an assignment to an unknown item")
 
