@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from filter_svc.canonical.scopes import Occurrence, Variable
 
-MAX_PATH_CHARACTERS = 100
-"""Longer paths are left alone: replacing every use would multiply a hostile source."""
+MAX_WRITTEN_CHARACTERS = 128 * 1024
+"""Where all paths together would be longer, imports are left alone: it is a hostile source."""
 
 MARK = "!"
 """Ends the root of an imported path while names are still being changed, so that no variable can be
@@ -30,7 +30,8 @@ def resolve_imports(tree: ast.Module, occurrences: Sequence[Occurrence]) -> None
             uses[occurrence.node] = path
         elif path is not None:
             imports.add(occurrence.node)
-    _Replacer(uses, imports).visit(tree)
+    if sum(map(len, uses.values())) <= MAX_WRITTEN_CHARACTERS:
+        _Replacer(uses, imports).visit(tree)
 
 
 def restore_imports(tree: ast.Module, nodes: Sequence[ast.AST]) -> None:
@@ -80,7 +81,7 @@ def _path(occurrence: Occurrence) -> str | None:
         path = None if binder.level else f"{binder.module}.{alias.name}"
     else:
         path = alias.name if alias.asname else alias.name.split(".")[0]
-    return path if path is not None and len(path) <= MAX_PATH_CHARACTERS else None
+    return path
 
 
 class _Replacer(ast.NodeTransformer):
