@@ -124,7 +124,7 @@ class Library:
             ) from error
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            for leftover in self.folder.glob(f".{name}.*.part"):
+            for leftover in self.folder.glob(f".{name}.*"):
                 shutil.rmtree(leftover, ignore_errors=True)
             yield
 

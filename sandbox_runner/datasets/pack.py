@@ -242,7 +242,7 @@ def _to_disk(file: IO[Any]) -> None:
 def _replace(draft: Path, folder: Path) -> None:
     """Put the finished draft in place; an older pack is moved aside first, then removed."""
     if folder.exists():
-        aside = folder.with_name(f".{folder.name}-{os.getpid()}.old")
+        aside = folder.with_name(f".{folder.name}.{os.getpid()}.old")
         folder.rename(aside)
         draft.rename(folder)
         shutil.rmtree(aside, ignore_errors=True)

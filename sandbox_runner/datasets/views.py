@@ -18,7 +18,11 @@ from sandbox_runner.datasets.pack import FOLDER_MODE
 
 MAX_VIEWS = 12
 MIN_IDLE_SECONDS = 120.0
-"""A view in use since this long is not removed: its files may be about to be mounted."""
+"""A view opened more recently than this stays: its files may be about to be mounted."""
+
+DRAFT_PREFIX = ".draft-"
+MAX_DRAFT_SECONDS = 3600.0
+"""An older draft was left by a killed process."""
 
 
 def view_name(*drawn_from: str) -> str:
@@ -50,7 +54,7 @@ def open_view(pack_folder: Path, name: str, write: Callable[[Path], None]) -> Pa
 
 
 def _make(views: Path, folder: Path, write: Callable[[Path], None]) -> None:
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=views))
+    draft = Path(tempfile.mkdtemp(prefix=DRAFT_PREFIX, dir=views))
     try:
         write(draft)
         draft.chmod(FOLDER_MODE)
@@ -69,6 +73,8 @@ def _remove_idle(views: Path, keep: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             ages[folder] = time.time() - folder.stat().st_mtime
     newest_first = sorted(ages, key=lambda folder: ages[folder])
-    for folder in newest_first[MAX_VIEWS:]:
-        if folder != keep and ages[folder] > MIN_IDLE_SECONDS:
+    for place, folder in enumerate(newest_first):
+        left_behind = folder.name.startswith(DRAFT_PREFIX) and ages[folder] > MAX_DRAFT_SECONDS
+        surplus = place >= MAX_VIEWS and ages[folder] > MIN_IDLE_SECONDS
+        if folder != keep and (left_behind or surplus):
             shutil.rmtree(folder, ignore_errors=True)
