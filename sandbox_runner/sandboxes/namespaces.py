@@ -26,6 +26,7 @@ from sandbox_runner.sandboxes.cgroups.discovery import find_hierarchy
 from sandbox_runner.sandboxes.cgroups.files import CgroupsUnavailable, Group, GroupLimits, Hierarchy
 from sandbox_runner.sandboxes.namespaces_sandbox import NamespacesSandbox, SandboxPipes
 from sandbox_runner.sandboxes.port import SandboxSpec, SandboxUnavailable
+from sandbox_runner.sandboxes.probe import probe_backend
 
 NAME = re.compile(r"[a-z0-9-]{1,100}")
 START_SECONDS = 30.0
@@ -53,8 +54,6 @@ class NamespacesBackend:
 
     def probe(self) -> BackendReport:
         """Prove, by trying, that every limit and wall really holds on this machine. Never raises."""
-        from sandbox_runner.sandboxes.probe import probe_backend
-
         return probe_backend(self)
 
     def launch(self, spec: SandboxSpec) -> NamespacesSandbox:
