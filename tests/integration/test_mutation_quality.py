@@ -45,6 +45,31 @@ def test_nearly_every_proposal_applies(mutants):
 
 
 @pytest.mark.slow
+def test_another_process_makes_the_same_proposals():
+    program = (
+        "from contracts.jobs import ProposalRequest, ProposalSlot\n"
+        "from generator_svc.proposers import known_proposers\n"
+        "from generator_svc.seeds import baseline_networks\n"
+        "proposer = known_proposers()['mutation']\n"
+        "for name, network in baseline_networks().items():\n"
+        "    slot = ProposalSlot(0, 5, network.source, name)\n"
+        "    print(proposer.propose(ProposalRequest('se_1', 1, 'mutation', 'mnist', (slot,)), slot))\n"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True,
+            timeout=120,
+            check=True,
+        ).stdout
+        for seed in ("0", "1")
+    }
+    assert len(outputs) == 1
+    assert outputs.pop().count(b"Proposal(") == len(baseline_networks())
+
+
+@pytest.mark.slow
 def test_most_mutants_differ_in_more_than_formatting(mutants):
     distinct = {ast.dump(ast.parse(mutant["source"])) for mutant in mutants}
     assert len(distinct) >= 0.6 * len(mutants)

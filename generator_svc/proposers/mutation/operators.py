@@ -28,3 +28,5 @@ class Operator:
     sites: Callable[[Subject], Sequence[Site]]
     needs_proof: bool = True
     """Whether it changes shapes or modules, and so acts only where a symbolic run proves the result."""
+    never_with: tuple[str, ...] = ()
+    """Operators that could undo this one, and so never join it in a delta."""

@@ -74,7 +74,8 @@ def _compose(baseline: Subject, rng: random.Random, options: MutationOptions) ->
             continue
         changes.append(change)
         subject = subject_of(change.source)
-        operators.remove(operator)
+        spent = {operator.name, *operator.never_with}
+        operators = [one for one in operators if one.name not in spent]
     return changes
 
 

@@ -65,6 +65,13 @@ def test_the_number_of_mutations_in_a_delta_can_be_chosen():
         assert propose(BLOCKS, seed, mutations_per_delta=[2, 2]).summary.count("; ") == 1
 
 
+def test_mutations_that_could_undo_each_other_are_never_joined():
+    weights = only("block_inserted", "block_removed", "attention")
+    for seed in range(6):
+        summary = propose(BLOCKS, seed, weights=weights, mutations_per_delta=[1, 3]).summary
+        assert ("removed" in summary) != ("inserted" in summary or "added" in summary)
+
+
 def test_a_weight_of_zero_switches_an_operator_off():
     summaries = [propose(BLOCKS, seed, weights=only("activation")).summary for seed in range(4)]
     assert all("ReLU →" in summary for summary in summaries)
