@@ -294,7 +294,7 @@ RENAMABLE = [
 ]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(st.dictionaries(st.sampled_from(RENAMABLE), WORDS, max_size=6), st.randoms(use_true_random=False))
 def test_no_mixture_of_renames_and_layout_changes_the_text(names, rng: random.Random):
     taken = dict(zip(names.values(), names, strict=False))
@@ -311,7 +311,7 @@ def test_no_mixture_of_renames_and_layout_changes_the_text(names, rng: random.Ra
 NUMBERS = [match.span() for match in re.finditer(r"(?<![\w.])\d+(?:\.\d+)?(?!\w)", SOURCE)]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(st.sampled_from(NUMBERS), st.integers(5, 10_000))
 def test_a_changed_number_always_changes_the_text(span, number):
     different(SOURCE, SOURCE[: span[0]] + str(number) + SOURCE[span[1] :])

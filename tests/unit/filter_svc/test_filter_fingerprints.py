@@ -1,4 +1,5 @@
 import random
+import time
 
 import numpy as np
 import pytest
@@ -107,3 +108,22 @@ def test_sketches_estimate_the_jaccard_index():
         errors.append(np.mean(sketch_of(left) == sketch_of(right)) - jaccard(left, right))
     assert abs(np.mean(errors)) < 0.02
     assert np.std(errors) < 0.05
+
+
+def hostile_sources():
+    plain = NET.format("        pass\n")
+    yield "uses of a long path", "import " + ".".join(["a" * 9] * 9) + " as x\n" + plain + "x\n" * 30_000
+    yield "statements", plain + "x\n" * 30_000
+    yield "classes", plain + "".join(f"class C{i}(C{i - 1}):\n a=1\n" for i in range(1, 2400))
+    yield "attributes", NET.format("".join(f"        self.a{i}=x\n" for i in range(3000)))
+    yield "scopes", plain + "".join(f"def g{i}():\n global a\n a=1\n" for i in range(1800))
+    yield "nesting", plain + "lambda x: " * 90 + "x"
+    yield "strings", plain + "'" + "a b " * 1000 + "'\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "source"), hostile_sources(), ids=lambda value: value[:20])
+def test_a_hostile_source_takes_seconds_at_most(name, source):
+    started = time.process_time()
+    fingerprint(source)
+    assert time.process_time() - started < 5.0, name

@@ -154,7 +154,7 @@ def test_fingerprints_of_another_version_are_made_again(novelty, path, monkeypat
 
 @pytest.mark.parametrize("damage", ["header", "page", "garbage", "table", "blob"])
 def test_a_damaged_file_is_an_error_and_never_novel(novelty, path, damage):
-    for number in range(60):
+    for number in range(30):
         novelty.admit(SCOPE, f"p{number}", source(*range(number + 5)))
     novelty.close()
     content = bytearray(path.read_bytes())

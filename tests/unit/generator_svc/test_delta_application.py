@@ -86,7 +86,10 @@ def test_an_answer_with_crlf_applies_to_a_source_without():
 
 def test_a_delta_with_plain_newlines_applies_to_a_source_with_crlf():
     baseline = BASELINE.replace("\n", "\r\n")
-    assert applied(DELTA, baseline).source == CHANGED.replace("\n", "\r\n")
+    changed = CHANGED.replace("\n", "\r\n")
+    assert applied(DELTA, baseline).source == changed
+    assert applied(DELTA.replace("\n", "\r\n"), baseline).source == changed
+    assert applied(canonical_delta(baseline, changed), baseline).source == changed
 
 
 @pytest.mark.parametrize(

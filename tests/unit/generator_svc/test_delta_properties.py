@@ -37,7 +37,7 @@ code_lines = st.sampled_from(
 sources = st.lists(code_lines, max_size=40).map(lambda lines: NETWORK + "\n".join(lines) + "\n")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(before=texts, after=texts)
 def test_a_canonical_delta_leads_from_one_text_to_the_other(before, after):
     delta = canonical_delta(before, after)
@@ -46,7 +46,7 @@ def test_a_canonical_delta_leads_from_one_text_to_the_other(before, after):
         assert splice(before, delta) == after
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(before=sources, after=sources)
 def test_applying_a_canonical_delta_gives_the_other_source_and_the_same_delta(before, after):
     delta = canonical_delta(before, after)
@@ -59,7 +59,25 @@ def test_applying_a_canonical_delta_gives_the_other_source_and_the_same_delta(be
         assert result.confidence == 1.0
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
+@given(data=st.data(), size=st.integers(1, 40), number=st.integers(0, 60))
+def test_whatever_numbers_stand_in_its_headers_a_delta_of_unique_lines_gives_one_result(data, size, number):
+    before = [f"line {index}" for index in range(size)]
+    after = [line for line in before if data.draw(st.integers(0, 9)) > 0]
+    for position in data.draw(st.lists(st.integers(0, len(after)), max_size=4)):
+        after.insert(position, f"new {position}.{len(after)}")
+    before_text, after_text = "\n".join(before) + "\n", "".join(line + "\n" for line in after)
+    delta = canonical_delta(before_text, after_text)
+    headers = ["@@", "@@ @@", f"@@ -{number} +{number} @@", f"@@ -{number},{size} +1,{number} @@"]
+    spoilt = "".join(
+        data.draw(st.sampled_from(headers)) + "\n" if line.startswith("@@") else line
+        for line in delta.splitlines(keepends=True)
+    )
+    if delta:
+        assert splice(before_text, spoilt) == after_text
+
+
+@settings(deadline=None, max_examples=100)
 @given(baseline=st.one_of(st.just(NETWORK), st.text(max_size=60), texts), delta=st.one_of(st.text(), texts))
 def test_no_input_raises_and_every_refusal_says_why(baseline, delta):
     result = apply_delta(baseline, delta)
