@@ -19,6 +19,7 @@ from gateway.routes import (
     datasets,
     deltas,
     evaluations,
+    front_page,
     internal,
     novelty,
     operations,
@@ -48,6 +49,7 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
         baselines,
         searches,
         operations,
+        front_page,
         internal,
     ):
         app.include_router(module.router)

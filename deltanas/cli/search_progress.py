@@ -91,7 +91,7 @@ class SearchProgress:
             if parent
             else str(candidate.get("name") or "")
         )
-        line.append(f"{plain(origin, limit=90)}  ")
+        line.append(f"{plain(origin, limit=76)}  ")
         if candidate.get("accuracy") is not None:
             line.append(
                 accuracy(candidate["accuracy"], candidate.get("accuracy_standard_error")), style="bold"
@@ -114,7 +114,7 @@ def _has_stopped(kind: str, data: Json) -> bool:
 
 def _reason(candidate: Json) -> str:
     if candidate.get("duplicate_of"):
-        return f"copy of {plain(candidate['duplicate_of'], limit=60).rsplit('-c', 1)[-1]}"
+        return f"copy of {plain(short_id({'proposal_id': candidate['duplicate_of']}), limit=20)}"
     failure = candidate.get("failure") or {}
     reason = plain(failure.get("reason") or candidate.get("state"), limit=40)
     message = plain(failure.get("message") or "", limit=100)
