@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -26,14 +27,14 @@ MAX_BODY_BYTES = 640 * 1024
 MAX_WAIT_SECONDS = 30.0
 
 
-def create_app(
-    settings: RunnerSettings, probe: Callable[[], Sequence[ProbedBackend]] = probe_all
-) -> FastAPI:
+def create_app(settings: RunnerSettings, probe: Callable[[], Sequence[ProbedBackend]] = probe_all) -> FastAPI:
     """The service, closed to callers without the service token. `probe` proves the sandbox backends."""
     runner = Runner(settings, probe)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        # Every waiting request holds a thread; those of all slots must leave some for the others.
+        to_thread.current_default_thread_limiter().total_tokens += 2 * settings.slots
         runner.start()
         yield
         await run_in_threadpool(runner.stop)

@@ -7,7 +7,6 @@ platform, as `infrastructure`. Nothing is raised to the caller.
 
 import json
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -23,6 +22,7 @@ from contracts.measurements import Isolation, Measurement, Provenance
 from contracts.names import AttemptKind, Integrity
 from contracts.source_rules import CheckedSource, SourceRejected, check_source
 from sandbox_runner.channel import Lengths
+from sandbox_runner.claims import claimed_count, claimed_number, claims_from
 from sandbox_runner.conversation import Conversation
 from sandbox_runner.datasets.library import Library
 from sandbox_runner.datasets.splits import Split, open_split
@@ -143,7 +143,7 @@ class _Attempt:
         guest.enter(Phase.BUILDING)
         guest.hear(FrameKind.BUILT, NOTHING)
         guest.enter(Phase.TRAINING)
-        claims = _claims_from(guest.hear(FrameKind.TRAINED, Lengths(2, MAX_CLAIMS_BYTES)))
+        claims = claims_from(guest.hear(FrameKind.TRAINED, Lengths(2, MAX_CLAIMS_BYTES)))
         guest.enter(Phase.PREDICTING)
         trained_at = guest.watch.elapsed_seconds
         earned = self._examine(guest, split)
@@ -198,10 +198,10 @@ class _Attempt:
             peak_memory_bytes=usage.peak_memory_bytes,
             audit_accuracy=earned.audit_accuracy,
             audit_images=earned.audit_images,
-            claimed_train_seconds=_claimed_number(answered.claims.get("train_seconds")),
+            claimed_train_seconds=claimed_number(answered.claims.get("train_seconds")),
             claimed_predict_seconds=answered.predict_seconds,
-            claimed_parameters=_claimed_count(answered.claims.get("parameters")),
-            claimed_train_loss=_claimed_number(answered.claims.get("train_loss")),
+            claimed_parameters=claimed_count(answered.claims.get("parameters")),
+            claimed_train_loss=claimed_number(answered.claims.get("train_loss")),
         )
 
     def outcome(self) -> AttemptOutcome:
@@ -225,28 +225,3 @@ class _Attempt:
             flags=tuple(self._flags),
             log=self._log,
         )
-
-
-def _claims_from(payload: bytes) -> dict[str, Any]:
-    """The guest's claims, a JSON object. Raises GuestStopped."""
-    try:
-        claims = json.loads(payload)
-    except (ValueError, RecursionError):
-        claims = None
-    if not isinstance(claims, dict):
-        raise GuestStopped(Stop(StopKind.MALFORMED, "the claims about training are not a JSON object"))
-    return claims
-
-
-def _claimed_number(value: object) -> float | None:
-    """A finite float, or nothing."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
-        return None
-    return float(value) if math.isfinite(value) else None
-
-
-def _claimed_count(value: object) -> int | None:
-    """A whole number from 0 to 10^15, or nothing."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value <= 10**15 else None
