@@ -5,7 +5,7 @@ that is repeated after a crash changes nothing, and a cancelled search takes no 
 conductor's thread of a search calls this; people's requests go through `search_store`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -195,59 +195,60 @@ class SlotJournal:
 
     def record_proposal(self, slot: Slot, proposal: Proposal, failure: SlotFailure | None) -> Slot:
         """Pending becomes proposed, or refused at once with the failure of a proposer that found nothing."""
-        with self._slot_step(slot, SlotState.PENDING) as row:
-            if row is not None:
-                row.raw_proposal = storable(proposal.delta)
-                row.summary = storable(proposal.summary, 500)
-                row.state = SlotState.PROPOSED
-                if failure is not None:
-                    write_end(row, SlotState.REFUSED, failure)
-        return self._again(slot)
+
+        def change(_session: Session, row: SlotRow) -> None:
+            row.raw_proposal = storable(proposal.delta)
+            row.summary = storable(proposal.summary, 500)
+            row.state = SlotState.PROPOSED
+            if failure is not None:
+                write_end(row, SlotState.REFUSED, failure)
+
+        return self._take(slot, SlotState.PENDING, change)
 
     def record_applied(self, slot: Slot, source: str, canonical_delta: str) -> Slot:
         """Proposed becomes applied."""
-        with self._slot_step(slot, SlotState.PROPOSED) as row:
-            if row is not None:
-                row.source = source
-                row.delta = storable(canonical_delta)
-                row.candidate_id = candidate_id(source)
-                row.state = SlotState.APPLIED
-        return self._again(slot)
+
+        def change(_session: Session, row: SlotRow) -> None:
+            row.source = source
+            row.delta = storable(canonical_delta)
+            row.candidate_id = candidate_id(source)
+            row.state = SlotState.APPLIED
+
+        return self._take(slot, SlotState.PROPOSED, change)
 
     def record_novel(self, slot: Slot) -> Slot:
         """Applied becomes novel: from now on the filter must know it."""
-        with self._slot_step(slot, SlotState.APPLIED) as row:
-            if row is not None:
-                row.admitted = True
-                row.state = SlotState.NOVEL
-        return self._again(slot)
+
+        def change(_session: Session, row: SlotRow) -> None:
+            row.admitted = True
+            row.state = SlotState.NOVEL
+
+        return self._take(slot, SlotState.APPLIED, change)
 
     def record_end(
         self, slot: Slot, state: SlotState, failure: SlotFailure | None, duplicate_of: str | None = None
     ) -> Slot:
         """The slot ends here, before it is evaluated: refused, duplicate or lost."""
-        with self._slot_step(slot, slot.state) as row:
-            if row is not None:
-                write_end(row, state, failure)
-                row.duplicate_of = duplicate_of
-        return self._again(slot)
+
+        def change(_session: Session, row: SlotRow) -> None:
+            write_end(row, state, failure)
+            row.duplicate_of = duplicate_of
+
+        return self._take(slot, slot.state, change)
 
     def submit(self, slot: Slot, request: EvaluationRequest) -> Slot:
         """Novel becomes evaluating: the evaluation and the slot that waits for it are one transaction."""
-        with self._step() as (session, search):
-            row = session.get_one(SlotRow, slot.proposal_id)
-            if row.state == SlotState.NOVEL:
-                row.evaluation_id = self._submit(session, search, request, slot.proposal_id)
-                row.state = SlotState.EVALUATING
-                self._log_slot(session, row)
-        return self._again(slot)
+
+        def change(session: Session, row: SlotRow) -> None:
+            search = session.get_one(SearchRow, self._search_id)
+            row.evaluation_id = self._submit(session, search, request, slot.proposal_id)
+            row.state = SlotState.EVALUATING
+
+        return self._take(slot, SlotState.NOVEL, change)
 
     def settle(self, slot: Slot, verdict: Verdict) -> Slot:
         """Evaluating ends with its verdict."""
-        with self._slot_step(slot, SlotState.EVALUATING) as row:
-            if row is not None:
-                write_verdict(row, verdict)
-        return self._again(slot)
+        return self._take(slot, SlotState.EVALUATING, lambda _session, row: write_verdict(row, verdict))
 
     def count_errors(self, slots: Iterable[Slot]) -> None:
         """A service failed in a step of these slots."""
@@ -265,20 +266,14 @@ class SlotJournal:
                 raise SearchNotRunning(row.state)
             yield session, row
 
-    @contextmanager
-    def _slot_step(self, slot: Slot, expected: SlotState) -> Iterator[SlotRow | None]:
-        """The slot's row, or None when an earlier try has taken this step already."""
+    def _take(self, slot: Slot, start: SlotState, change: Callable[[Session, SlotRow], None]) -> Slot:
+        """Take a step that leads away from `start`; when an earlier try has taken it, nothing changes."""
         with self._step() as (session, _):
             row = session.get_one(SlotRow, slot.proposal_id)
-            if row.state != expected:
-                yield None
-                return
-            yield row
-            self._log_slot(session, row)
-
-    def _again(self, slot: Slot) -> Slot:
-        with self._database.read() as session:
-            return slot_record(session.get_one(SlotRow, slot.proposal_id))
+            if row.state == start:
+                change(session, row)
+                self._log_slot(session, row)
+            return slot_record(row)
 
     def _submit(self, session: Session, row: SearchRow, request: EvaluationRequest, origin_key: str) -> str:
         return self._evaluations.submit(

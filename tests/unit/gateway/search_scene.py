@@ -1,7 +1,9 @@
 """A search on a real SQLite journal between fakes, for the tests of the loop."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from fakes import FakeFarm, FakeFilter, FakeGenerator, baseline
 from sqlalchemy import event
@@ -41,10 +43,19 @@ def hurried(database: Database) -> Database:
     return database
 
 
+@cache
+def _empty_database() -> bytes:
+    with TemporaryDirectory() as folder:
+        database = hurried(Database(f"sqlite:///{folder}/empty.sqlite3"))
+        Base.metadata.create_all(database.engine)
+        database.close()
+        return (Path(folder) / "empty.sqlite3").read_bytes()
+
+
 def new_database(folder: Path, name: str = "gateway") -> Database:
-    database = hurried(Database(f"sqlite:///{folder / name}.sqlite3"))
-    Base.metadata.create_all(database.engine)
-    return database
+    file = folder / f"{name}.sqlite3"
+    file.write_bytes(_empty_database())
+    return hurried(Database(f"sqlite:///{file}"))
 
 
 def accept(database: Database, wanted: SearchRequest, baselines=BASELINES, classes: int | None = 10) -> str:
