@@ -34,8 +34,8 @@ def why_unplaceable(hunk: Hunk, lines: Sequence[str], occupied_until: int) -> st
     if agreed == len(hunk.old):
         return (
             f"hunk {hunk.number} fits at line {start + 1} of the baseline, but that is not free: the hunks "
-            f"before reach to line {occupied_until}, or one after it starts there; put the hunks in the order "
-            "of the baseline and merge those that share lines"
+            f"before reach to line {occupied_until}, or one after it starts there; put the hunks in the "
+            "order of the baseline and merge those that share lines"
         )
     return (
         f"hunk {hunk.number} expects the line {quoted(hunk.old[agreed])} as its line {agreed + 1}, "

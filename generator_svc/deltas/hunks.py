@@ -24,6 +24,9 @@ MARKER = "\\ "
 
 BODY = (" ", "+", "-")
 
+MAX_HUNKS = 4096
+"""About what a canonical delta of the largest source can have."""
+
 
 @dataclass(frozen=True)
 class Edit:
@@ -60,9 +63,13 @@ class _RawHunk:
 def parse_hunks(sections: Sequence[Section]) -> tuple[Hunk, ...]:
     """All hunks of an answer, in order.
 
-    Raises DeltaRefused: no_diff_found, hunk_unplaceable (malformed), policy_violation.
+    Raises DeltaRefused: no_diff_found, hunk_unplaceable (malformed), policy_violation, too_large.
     """
     headers = FileHeaders()
+    if sum(line.startswith("@@") for section in sections for line in section.lines) > MAX_HUNKS:
+        raise DeltaRefused(
+            RefusalReason.TOO_LARGE, f"the delta has more than {MAX_HUNKS} hunks; merge those that are close"
+        )
     raw = [hunk for section in sections for hunk in _SectionReader(section, headers).read()]
     if not raw:
         raise DeltaRefused(

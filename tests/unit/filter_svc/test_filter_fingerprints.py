@@ -122,7 +122,7 @@ def hostile_sources():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "source"), hostile_sources(), ids=lambda value: value[:20])
+@pytest.mark.parametrize(("name", "source"), list(hostile_sources()), ids=lambda value: value[:20])
 def test_a_hostile_source_takes_seconds_at_most(name, source):
     started = time.process_time()
     fingerprint(source)
