@@ -27,7 +27,7 @@ def mutants():
             slot = ProposalSlot(0, 1_000_003 * seed + 17, network.source, name)
             proposal = proposer.propose(ProposalRequest("se_1", 1, "mutation", "mnist", (slot,)), slot)
             applied = apply_delta(network.source, proposal.delta)
-            if applied.status == "applied":
+            if applied.canonical_delta == proposal.delta:
                 made.append(
                     {
                         "name": name,

@@ -29,6 +29,7 @@ def mutant(source, proposal):
     applied = apply_delta(source, proposal.delta)
     assert applied.status == "applied", applied.message
     assert applied.confidence == 1
+    assert applied.canonical_delta == proposal.delta
     return applied.source
 
 
