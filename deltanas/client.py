@@ -135,9 +135,12 @@ class Client:
         """One candidate with its source and raw proposal."""
         return self._transport.json("GET", f"/v1/searches/{_part(search_id)}/candidates/{_part(proposal_id)}")
 
-    def search_events(self, search_id: str) -> Iterator[Event]:
-        """Follow a search from its start: state, cycle_started, slot, cycle_finished, finished."""
-        return self._transport.events(f"/v1/searches/{_part(search_id)}/events")
+    def search_events(self, search_id: str, after: str = "") -> Iterator[Event]:
+        """Follow a search from its start, or `after` the id of an event.
+
+        Kinds: state, cycle_started, slot, cycle_finished, finals_started, finished.
+        """
+        return self._transport.events(f"/v1/searches/{_part(search_id)}/events", after)
 
     def search_report(self, search_id: str) -> str:
         """The report of a search, one self-contained HTML page."""

@@ -95,9 +95,8 @@ class Transport:
             raise error_for(answer.status_code, _problem(answer))
         return answer.json()
 
-    def events(self, path: str) -> Iterator[Event]:
+    def events(self, path: str, last_id: str = "") -> Iterator[Event]:
         """Follow a stream of events until the server ends it; a lost connection is taken up again."""
-        last_id = ""
         delays = iter(_DELAYS_SECONDS)
         while True:
             headers = {"accept": "text/event-stream", **({"last-event-id": last_id} if last_id else {})}

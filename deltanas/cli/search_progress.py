@@ -1,5 +1,6 @@
 """Follows a search as it goes: a line for each slot that ends, and on a terminal a bar for the cycle."""
 
+import time
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ Json = dict[str, Any]
 
 _FINAL_SLOTS = frozenset(state.value for state in SlotState if state.is_final)
 STOPPED_STATES = frozenset({"succeeded", "failed", "cancelled", "paused"})
+_LOOK_AGAIN_SECONDS = 0.3
 _MARKS = {"judged": ("✓", "green"), "duplicate": ("=", "dim"), "lost": ("?", "yellow")}
 
 
@@ -49,10 +51,11 @@ class SearchProgress:
 
     def follow(self, client: Client, search_id: str) -> Json:
         """Follow until the search has ended or pauses, and give it."""
-        search = client.search(search_id)
+        search, last_id = client.search(search_id), ""
         self._advance(search)
         while search["state"] not in STOPPED_STATES:
-            for event in client.search_events(search_id):
+            for event in client.search_events(search_id, last_id):
+                last_id = event.id
                 self._tell(event.kind, event.data)
                 if event.kind == "slot" and event.data.get("state") in _FINAL_SLOTS:
                     self._advance(client.search(search_id))
@@ -60,6 +63,7 @@ class SearchProgress:
                     break
             search = client.search(search_id)
             self._advance(search)
+            time.sleep(0 if search["state"] in STOPPED_STATES else _LOOK_AGAIN_SECONDS)
         return search
 
     def _advance(self, search: Json) -> None:

@@ -127,3 +127,28 @@ def test_pause_cancel_and_report(gateway, deltanas, tmp_path):
     assert deltanas("search", "report", "se_1", "-o", page).code == 0
     assert page.read_text() == "<html>"
     assert deltanas("search", "report", "se_1", "-o", tmp_path / "no" / "r.html").code == 2
+
+
+def test_ctrl_c_leaves_the_search_running_and_says_how_to_resume(gateway, deltanas, monkeypatch):
+    gateway.answer("GET", SEARCH, search("running"))
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deltanas.client.Client.search_events", interrupted)
+    ended = deltanas("search", "resume", "se_1")
+    assert ended.code == 130
+    assert "deltanas search resume se_1" in ended.err
+    assert {heard.method for heard in gateway.heard} == {"GET"}
+
+
+def test_a_stream_that_ends_early_is_followed_on_from_the_last_event(gateway, deltanas):
+    for state in (*["running"] * 5, "succeeded"):
+        gateway.answer("GET", SEARCH, search(state, final=FINAL))
+    gateway.events(f"{SEARCH}/events", ("slot", LOSER))
+    gateway.events(f"{SEARCH}/events", ("slot", LOSER), ("slot", WINNER))
+    gateway.answer("GET", f"{SEARCH}/candidates", {"items": [WINNER, LOSER]})
+    ended = deltanas("search", "resume", "se_1")
+    assert ended.err.count("train_error: shapes") == 1
+    follows = [heard for heard in gateway.heard if heard.path.endswith("events")]
+    assert [heard.headers.get("last-event-id") for heard in follows] == [None, "1"]
