@@ -43,22 +43,23 @@ class MemoryResource(StrEnum):
 
 
 REMEDIES: dict[FailureReason, str] = {
-    FailureReason.SYNTAX_ERROR: "Correct the source at the line shown; `python -m py_compile FILE` repeats the check.",
+    FailureReason.SYNTAX_ERROR: "Correct the source at the line shown; `python -m py_compile FILE` "
+    "repeats the check.",
     FailureReason.DELTA_REJECTED: "Re-derive the delta against the exact baseline source.",
-    FailureReason.CONTRACT_VIOLATION: "Define `class Net(torch.nn.Module)` with one of the two constructors of the "
-    "architecture contract.",
-    FailureReason.BUILD_ERROR: "Make the module import and `Net(...)` construct for the dataset's input shape.",
+    FailureReason.CONTRACT_VIOLATION: "Define `class Net(torch.nn.Module)` with one of the two constructors "
+    "of the architecture contract.",
+    FailureReason.BUILD_ERROR: "Make the module import and `Net(...)` construct for the input shape.",
     FailureReason.TRAIN_ERROR: "Make forward, loss and backward run for one batch of the dataset's shape.",
     FailureReason.PREDICT_ERROR: "Make `forward` work in eval mode for a batch of any size from 1 to 256.",
-    FailureReason.NON_FINITE: "Lower the learning rate or normalise: the loss or the logits became NaN or infinite.",
+    FailureReason.NON_FINITE: "Lower the learning rate or normalise: the loss or the logits were not finite.",
     FailureReason.TIMEOUT: "Make the network cheaper, or raise the limit named in the message.",
     FailureReason.OUT_OF_MEMORY: "Use less memory, or raise `limits.memory_bytes`.",
     FailureReason.PIDS_LIMIT: "Start fewer processes and threads, or raise `limits.pids`.",
     FailureReason.DISK_LIMIT: "Write less to /tmp, or raise `limits.disk_bytes`.",
     FailureReason.OUTPUT_LIMIT: "Print less, or raise `limits.output_bytes`.",
-    FailureReason.SIGNALLED: "The process was ended by a signal; look for native crashes or self-inflicted kills.",
-    FailureReason.INVALID_RESULT: "`forward` must return one finite float tensor of shape (batch, classes), and nothing "
-    "else may write to the result channel.",
+    FailureReason.SIGNALLED: "A signal ended the process; look for native crashes or self-inflicted kills.",
+    FailureReason.INVALID_RESULT: "`forward` must return one finite float tensor of shape (batch, classes), "
+    "and nothing else may write to the result channel.",
     FailureReason.POLICY_VIOLATION: "Remove what the message names; the source rules forbid it.",
     FailureReason.INFRASTRUCTURE: "Nothing to change in the candidate: the platform failed and has retried.",
 }

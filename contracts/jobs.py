@@ -115,7 +115,7 @@ class AgentHeartbeat:
 
 @dataclass(frozen=True)
 class ClaimedAttempt:
-    """A granted claim: the work, the attempt's own token, and how long the lease holds without a heartbeat."""
+    """A granted claim: the work, the attempt's token, and how long the lease holds without a heartbeat."""
 
     spec: AttemptSpec
     token: str

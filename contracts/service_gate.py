@@ -80,7 +80,7 @@ class BodyLimit:
         if header(scope, b"content-encoding") not in {None, "identity"}:
             await send_problem(
                 send,
-                problem(415, "compressed_body", "Compressed request bodies are refused.", remedy="Send it plain."),
+                problem(415, "compressed_body", "Compressed bodies are refused.", remedy="Send it plain."),
             )
             return
         limit = self._limit_for_path(scope["path"])

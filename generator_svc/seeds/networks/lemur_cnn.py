@@ -25,9 +25,9 @@ class Net(nn.Module):
             nn.BatchNorm2d(96),
             nn.ReLU(),
         )
-        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.pool = nn.AdaptiveAvgPool2d(3)
         self.dropout = nn.Dropout(prm["dropout"])
-        self.head = nn.Linear(96, out_shape[0])
+        self.head = nn.Linear(96 * 9, out_shape[0])
 
     def forward(self, x):
         x = self.pool(self.features(x)).flatten(1)

@@ -1,4 +1,4 @@
-"""Three 3×3 convolutions with batch normalisation, each followed by pooling, and a small classifier: the plain CNN."""
+"""Three 3×3 convolutions with batch normalisation and pooling, then a small classifier: the plain CNN."""
 
 import torch.nn as nn
 import torch.nn.functional as F
