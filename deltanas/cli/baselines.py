@@ -3,10 +3,9 @@
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from deltanas.cli.connection import connected
-from deltanas.cli.output import JsonOption, cell, emit, plain, result_console, table
+from deltanas.cli.output import JsonOption, cell, emit, print_source, result_console, table
 
 app = typer.Typer(help="Reference networks.", no_args_is_help=True)
 
@@ -36,5 +35,4 @@ def show(
     if as_json:
         emit(baseline)
         return
-    source = baseline["source"]
-    result_console().print(Text(plain(source, limit=len(source), keep_lines=True)), soft_wrap=True, end="")
+    print_source(baseline["source"])

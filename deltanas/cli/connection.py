@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from deltanas.cli.output import tell, waiting
 from deltanas.client import Client
@@ -23,14 +23,10 @@ def connected(need_ready: bool = True, quiet: bool = False) -> Iterator[Client]:
             yield client
         return
     say = _nothing if quiet else tell
-    using = use_server(Home.locate(), say, need_ready)
-    with waiting("waiting for the services", quiet):
-        address = using.__enter__()
-    try:
-        with Client(address) as client:
-            yield client
-    finally:
-        using.__exit__(None, None, None)
+    with ExitStack() as server:
+        with waiting("waiting for the services", quiet):
+            address = server.enter_context(use_server(Home.locate(), say, need_ready))
+        yield server.enter_context(Client(address))
 
 
 def _nothing(_: str) -> None:

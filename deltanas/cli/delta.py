@@ -7,7 +7,7 @@ import typer
 from rich.text import Text
 
 from deltanas.cli.connection import connected
-from deltanas.cli.output import JsonOption, complain, emit, news_console, plain, result_console
+from deltanas.cli.output import JsonOption, complain, emit, news_console, plain, print_source
 from deltanas.cli.sources import read_text
 
 app = typer.Typer(help="Work with deltas.", no_args_is_help=True)
@@ -58,8 +58,4 @@ def _show(applied: dict[str, Any], output: Path | None) -> None:
     news = f"applied {len(applied.get('hunks') or [])} hunks{note}, confidence {applied['confidence']:.2f}"
     news_console().print(Text(news, style="dim"))
     if output is None:
-        # The source itself, for a pipe: whole, and harmless to a terminal all the same.
-        source = applied["source"]
-        result_console().print(
-            Text(plain(source, limit=len(source), keep_lines=True)), soft_wrap=True, end=""
-        )
+        print_source(applied["source"])

@@ -26,32 +26,39 @@ from deltanas.cli.output import (
 from deltanas.cli.sources import parse_settings, read_text
 from deltanas.client import Client
 
+File = Annotated[
+    Path | None, typer.Argument(help="A source that defines `class Net`; - reads standard input.")
+]
+Dataset = Annotated[str, typer.Option(help="A dataset, see `deltanas datasets list`.")]
+Baseline = Annotated[str | None, typer.Option(help="A reference network, instead of FILE.")]
+Delta = Annotated[Path | None, typer.Option(help="A delta to apply to FILE or --baseline first.")]
+Epochs = Annotated[int, typer.Option(help="Epochs of training.")]
+Seeds = Annotated[list[int] | None, typer.Option(help="Several give a mean. Default: 0.")]
+TrainImages = Annotated[int | None, typer.Option(help="Train on so many images. Default: all.")]
+Threads = Annotated[int, typer.Option(help="CPU threads of the candidate.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Split = Annotated[Integrity, typer.Option(help="strict redraws the split secretly.")]
+Tier = Annotated[IsolationTier, typer.Option(help="The weakest isolation to accept.")]
+Hyperparameters = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, such as lr=0.01.")]
+LimitChanges = Annotated[list[str] | None, typer.Option(help="NAME=VALUE, such as wall_seconds=120.")]
+Reuse = Annotated[bool, typer.Option(help="Answer from the record when the same was measured before.")]
+
 
 def evaluate(
-    file: Annotated[
-        Path | None, typer.Argument(help="A source that defines `class Net`; - reads standard input.")
-    ] = None,
-    dataset: Annotated[str, typer.Option(help="A dataset, see `deltanas datasets list`.")] = ...,  # type: ignore[assignment]
-    baseline: Annotated[str | None, typer.Option(help="A reference network, instead of FILE.")] = None,
-    delta: Annotated[Path | None, typer.Option(help="A delta to apply to FILE or --baseline first.")] = None,
-    epochs: Annotated[int, typer.Option(help="Epochs of training.")] = 1,
-    seed: Annotated[list[int] | None, typer.Option(help="Seed; several give a mean. Default 0.")] = None,
-    train_images: Annotated[int | None, typer.Option(help="Train on so many images; default all.")] = None,
-    threads: Annotated[int, typer.Option(help="CPU threads of the candidate.")] = 1,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    integrity: Annotated[
-        Integrity, typer.Option(help="strict redraws the split secretly.")
-    ] = Integrity.STANDARD,
-    minimum_tier: Annotated[
-        IsolationTier, typer.Option(help="Weakest isolation to accept.")
-    ] = IsolationTier.NAMESPACES,
-    hyperparameter: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME=VALUE, such as lr=0.01.")
-    ] = None,
-    limit: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, such as wall_seconds=120.")] = None,
-    reuse: Annotated[
-        bool, typer.Option(help="Answer from the record when the same was measured before.")
-    ] = True,
+    dataset: Dataset,
+    file: File = None,
+    baseline: Baseline = None,
+    delta: Delta = None,
+    epochs: Epochs = 1,
+    seed: Seeds = None,
+    train_images: TrainImages = None,
+    threads: Threads = 1,
+    device: Device = "cpu",
+    integrity: Split = Integrity.STANDARD,
+    minimum_tier: Tier = IsolationTier.NAMESPACES,
+    hyperparameter: Hyperparameters = None,
+    limit: LimitChanges = None,
+    reuse: Reuse = True,
     as_json: JsonOption = False,
 ) -> None:
     """Train and score one architecture."""

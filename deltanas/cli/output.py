@@ -65,12 +65,16 @@ def plain(text: object, limit: int = 2000, keep_lines: bool = False) -> str:
 
 
 def _harmless(character: str, keep_lines: bool) -> str:
-    if character == "\n":
-        return "\n" if keep_lines else " "
-    if character == "\t":
-        return " "
+    if character in "\n\t":
+        return character if keep_lines else " "
     # Cc: ANSI escapes and the like. Cf: bidirectional overrides. Zl, Zp: hidden line breaks.
     return "�" if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} else character
+
+
+def print_source(source: str) -> None:
+    """Print a program: exactly as it is into a pipe, and harmless to a terminal."""
+    shown = plain(source, limit=len(source), keep_lines=True) if sys.stdout.isatty() else source
+    sys.stdout.write(shown if shown.endswith("\n") else f"{shown}\n")
 
 
 def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:

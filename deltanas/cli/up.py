@@ -1,5 +1,6 @@
 """`deltanas up`: all services of this machine, until ctrl-C."""
 
+import json
 from typing import Annotated
 
 import typer
@@ -27,6 +28,4 @@ def _announce(sentence: str) -> None:
 
 
 def _announce_json(sentence: str) -> None:
-    import json
-
     print(json.dumps({"news": sentence}), flush=True)
