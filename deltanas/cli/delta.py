@@ -45,17 +45,16 @@ def apply(
         _show(applied, output)
     else:
         complain(f"refused ({applied['reason']}): {applied['message']}")
-        for hunk in applied.get("hunks") or []:
-            news_console().print(
-                plain(f"  hunk {hunk['number']}: {hunk['status']} {hunk.get('message') or ''}")
-            )
+        for hunk in applied["hunks"]:
+            if hunk["message"] and hunk["message"] not in applied["message"]:
+                news_console().print(plain(f"  hunk {hunk['number']}: {hunk['message']}"))
     raise typer.Exit(0 if fits else 1)
 
 
 def _show(applied: dict[str, Any], output: Path | None) -> None:
-    moved = [hunk for hunk in applied.get("hunks") or [] if hunk["status"] == "moved"]
-    note = f", {len(moved)} of them moved" if moved else ""
-    news = f"applied {len(applied.get('hunks') or [])} hunks{note}, confidence {applied['confidence']:.2f}"
+    count, moved = len(applied["hunks"]), sum(hunk["status"] == "moved" for hunk in applied["hunks"])
+    note = f", {moved} of them moved" if moved else ""
+    news = f"applied {count} hunk{'' if count == 1 else 's'}{note}, confidence {applied['confidence']:.2f}"
     news_console().print(Text(news, style="dim"))
     if output is None:
         print_source(applied["source"])
