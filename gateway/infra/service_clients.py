@@ -79,10 +79,10 @@ class _ServiceClient:
         try:
             response = self._http.get("/readyz", timeout=CONNECT_SECONDS)
         except httpx.HTTPError as error:
-            return [f"{self.name} cannot be reached ({type(error).__name__})"]
+            return [f"the {self.name} cannot be reached ({type(error).__name__})"]
         if response.status_code == 200:
             return []
-        return [f"{self.name} is not ready: {response.text[:500]}"]
+        return [f"the {self.name} is not ready: {reason}" for reason in _reasons(response)]
 
     def _asynchronous(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
@@ -125,6 +125,17 @@ class _ServiceClient:
             return TypeAdapter(kind).validate_json(body)
         except ValidationError as error:
             raise ServiceUnavailable(self.name, f"answered nonsense: {error}"[:500]) from error
+
+
+def _reasons(response: httpx.Response) -> list[str]:
+    """The sentences of a /readyz answer; of any other answer, its status."""
+    try:
+        reasons = response.json()["reasons"]
+    except (ValueError, LookupError, TypeError):
+        reasons = None
+    if not isinstance(reasons, list) or not reasons:
+        return [f"it answered {response.status_code}"]
+    return [str(reason)[:500] for reason in reasons[:10]]
 
 
 class GeneratorClient(_ServiceClient):
