@@ -90,9 +90,15 @@ def _explain(error: Exception, code: ExitCode, as_json: bool) -> int:
     if field and str(field) not in sentence:
         sentence = f"{field}: {sentence}"
     if field and value is not None and str(value) not in sentence:
-        sentence += f" (the value was {value!r})"
+        sentence += _quoted(value)
     remedy = "deltanas doctor" if isinstance(error, ServerNotReady) else problem.get("remedy")
     complain(sentence, remedy)
-    for other in (problem.get("errors") or [])[1:]:
-        complain(f"{other.get('field')}: {other.get('message')} (the value was {other.get('value')!r})")
+    for other in problem.get("errors") or []:
+        if str(other.get("message")) not in sentence:
+            complain(f"{other.get('field')}: {other.get('message')}{_quoted(other.get('value'))}")
     return int(code)
+
+
+def _quoted(value: object) -> str:
+    shown = repr(value)
+    return "" if value is None else f" (the value was {shown[:80]}{'…' if len(shown) > 80 else ''})"

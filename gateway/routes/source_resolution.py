@@ -28,7 +28,7 @@ def resolve_source(body: ArchitectureBody, generator: GeneratorClient) -> Resolv
         return ResolvedSource(checked(baseline.source, "baseline"), baseline.hyperparameters)
     applied = generator.apply_delta(baseline.source, body.delta)
     if applied.status != "applied" or applied.source is None:
-        raise _delta_rejected(applied)
+        raise _delta_rejected(body.delta, applied)
     return ResolvedSource(checked(applied.source, "delta"), baseline.hyperparameters)
 
 
@@ -62,12 +62,18 @@ def checked(source: str, field: str) -> str:
             error.reason.value,
             error.message,
             field=field,
-            value=error.location,
+            value=_line(source, error.line),
             remedy=REMEDIES[error.reason],
         )
         if error.line is not None:
             found.document["line"] = error.line
         raise found from error
+
+
+def _line(source: str, number: int | None) -> str | None:
+    """The line of a source that a message is about."""
+    lines = source.split("\n")
+    return lines[number - 1].strip() if number is not None and 1 <= number <= len(lines) else None
 
 
 def _require_one_origin(body: ArchitectureBody) -> None:
@@ -89,16 +95,21 @@ def _require_one_origin(body: ArchitectureBody) -> None:
         )
 
 
-def _delta_rejected(applied: AppliedDelta) -> RequestProblem:
+def _delta_rejected(delta: str, applied: AppliedDelta) -> RequestProblem:
     found = RequestProblem(
         422,
         "delta_rejected",
         applied.message[:2000] or "The delta does not fit its baseline.",
         field="delta",
-        value=applied.reason,
+        value=delta,
         remedy="Re-derive the delta against the exact baseline source.",
         errors=[
-            {"field": f"delta.hunks.{h.number}", "message": h.message[:500] or h.status, "value": h.line}
+            {
+                "field": f"delta.hunks.{h.number}",
+                "message": h.message[:500] or h.status,
+                "reason": applied.reason,
+                "line": h.line,
+            }
             for h in applied.hunks
             if h.status == "refused"
         ],

@@ -3,6 +3,8 @@ import json
 import pytest
 from gateway_scene import SOURCE, gateway_in
 
+from contracts.jobs import AppliedDelta, HunkReport
+
 GOOD = {"source": SOURCE, "dataset": "digits"}
 WITHOUT_SOURCE = {"dataset": "digits"}
 
@@ -114,7 +116,28 @@ def test_an_unprepared_dataset_is_answered_with_the_command_that_prepares_it(sce
 
 def test_a_syntax_error_is_located(scene):
     problem = scene.http.post("/v1/evaluations", json={**GOOD, "source": "x = 1\ny = (\n"}).json()
-    assert (problem["line"], problem["value"]) == (2, "line 2")
+    assert (problem["line"], problem["value"]) == (2, "y = (")
+
+
+def test_a_delta_that_does_not_fit_is_quoted_with_the_reason_apart(scene, monkeypatch):
+    hunks = (HunkReport(1, "exact", 3), HunkReport(2, "refused", None, "its lines are nowhere"))
+    refused = AppliedDelta("refused", "hunk_unplaceable", "hunk 2 fits nowhere", 0.0, None, None, hunks)
+    monkeypatch.setattr(scene.generator, "apply_delta", lambda *_: refused)
+    delta = "@@ -1 +1 @@\n" + "-x\n" * 500
+    problem = scene.http.post(
+        "/v1/evaluations", json={**WITHOUT_SOURCE, "baseline": "oak", "delta": delta}
+    ).json()
+    assert problem["reason"] == "hunk_unplaceable"
+    assert problem["value"].startswith("@@ -1 +1 @@")
+    assert len(problem["value"]) < 210
+    assert problem["errors"] == [
+        {
+            "field": "delta.hunks.2",
+            "message": "its lines are nowhere",
+            "reason": "hunk_unplaceable",
+            "line": None,
+        }
+    ]
 
 
 @pytest.mark.parametrize(
