@@ -42,7 +42,7 @@ test-full: lint  ## everything, endurance and chaos included
 	$(BIN)/pytest -m "not gpu"
 
 bench: setup  ## measure speed as ratios within one run
-	$(BIN)/python -m pytest tests/bench -m "full or not full" -s
+	for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench || exit 1; done
 
 clean:  ## remove what was built, keep DELTANAS_HOME
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

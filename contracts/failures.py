@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class FailureReason(StrEnum):
-    """The one reason of a failed evaluation (DESIGN §5)."""
+    """The one reason of a failed evaluation (docs/architecture.md)."""
 
     SYNTAX_ERROR = "syntax_error"
     DELTA_REJECTED = "delta_rejected"

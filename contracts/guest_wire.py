@@ -1,4 +1,4 @@
-"""The bytes between the host and the guest of one attempt (DESIGN §5.1).
+"""The bytes between the host and the guest of one attempt (docs/architecture.md, promise 1).
 
 Two one-way pipes carry frames: one byte of kind, four bytes little-endian length, payload. The host
 speaks JOB, then BATCH after BATCH, each only after the full answer to the one before, then FINISH.

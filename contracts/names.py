@@ -6,7 +6,7 @@ MAX_SOURCE_BYTES = 64 * 1024
 """An architecture source is at most this long; LEMUR's 99th percentile is 21 KB."""
 
 MAX_LITERAL_BYTES = 4 * 1024
-"""No literal in a source is longer: it keeps a memorised label table out (DESIGN §5.1)."""
+"""No literal in a source is longer: it keeps a memorised label table out (promise 1)."""
 
 MAX_SYNTAX_DEPTH = 120
 """Nesting of the syntax tree; deeper sources would overflow the parsers that walk them."""
@@ -29,7 +29,7 @@ STANDARD_DATASETS = (
 
 
 class SourceContract(StrEnum):
-    """Which of the two architecture contracts (DESIGN §4) a source follows."""
+    """Which of the two architecture contracts (docs/user-guide.md) a source follows."""
 
     PLAIN = "plain"
     LEMUR = "lemur"
@@ -114,7 +114,7 @@ class AttemptKind(StrEnum):
 
 
 class Integrity(StrEnum):
-    """`standard` scores on the official split; `strict` redraws the split secretly (DESIGN §5.1)."""
+    """`standard` scores on the official split; `strict` redraws the split secretly (promise 1)."""
 
     STANDARD = "standard"
     STRICT = "strict"

@@ -1,4 +1,4 @@
-"""The rules a source must meet before anything else looks at it (DESIGN §4). Pure; parses, never executes."""
+"""The rules a source must meet before anything else looks at it (docs/user-guide.md). Pure; never executes."""
 
 import ast
 import hashlib

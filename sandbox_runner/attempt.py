@@ -1,4 +1,4 @@
-"""One attempt, from its spec to its outcome (DESIGN §5.1).
+"""One attempt, from its spec to its outcome (docs/architecture.md, promise 1).
 
 Check the source again, draw the split, launch a sandbox, hear it build and train, send unlabelled images
 batch by batch in a secret order, score the answers here. A bad candidate ends as a Failure; so does a broken

@@ -9,7 +9,7 @@ from contracts.names import AttemptState, EvaluationState
 from gateway.domain.aggregation import mean_over_seeds
 
 MAX_TRIES = 3
-"""Attempts at one seed that the platform may lose before the evaluation ends (DESIGN §6)."""
+"""Attempts at one seed that the platform may lose before the evaluation ends (docs/architecture.md)."""
 
 RETRY_DELAYS_SECONDS = (1.0, 5.0)
 """Rest of a seed after its first and second loss, so that a host in trouble does not burn all tries."""

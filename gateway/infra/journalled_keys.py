@@ -1,4 +1,4 @@
-"""Secret keys for splits and shuffles: drawn once, kept, and so the same on every replay (DESIGN §6).
+"""Secret keys for splits and shuffles: drawn once, kept, and so the same on every replay (promise 11).
 
 From one secret of this installation every other key follows by HMAC; a candidate that knows its own
 request still cannot know them, and equal requests meet equal keys.

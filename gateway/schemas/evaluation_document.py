@@ -1,4 +1,4 @@
-"""An evaluation as the world sees it (DESIGN §7). Within a search nobody sees `audit_accuracy` here."""
+"""An evaluation as the world sees it. Within a search nobody sees `audit_accuracy` here."""
 
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The pack: a dataset as memory-mapped files, made once, whole or not at all (DESIGN §4).
+"""The pack: a dataset as memory-mapped files, made once, whole or not at all (docs/user-guide.md).
 
     <folder>/pack.json               everything below in words and numbers
     <folder>/train_images.bin        uint8, (n, C, H, W), C order

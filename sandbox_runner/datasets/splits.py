@@ -1,4 +1,4 @@
-"""Which images one attempt trains on and is scored on (DESIGN §5.1).
+"""Which images one attempt trains on and is scored on (docs/architecture.md, promise 1).
 
 `standard` is the official split. `strict` draws a new one of the same size per class from all images,
 keyed, so that nobody without the key knows which images are scored. Within a search the evaluation

@@ -1,0 +1,59 @@
+"""What a sandbox costs: a Python that does nothing, and one that trains, plain and sandboxed."""
+
+import subprocess
+import sys
+
+from timing import compare
+
+from contracts.measurements import Limits
+from sandbox_runner.python_environment import guest_spec, python_command
+from sandbox_runner.sandboxes.namespaces import NamespacesBackend
+from sandbox_runner.sandboxes.port import SandboxSpec
+
+CONVOLUTION = (
+    "import torch; torch.set_num_threads(1);"
+    "torch.nn.Conv2d(1, 8, 3)(torch.randn(2, 1, 28, 28)).sum().backward()"
+)
+
+
+def sandboxed(backend: NamespacesBackend, spec: SandboxSpec) -> None:
+    """Run one sandbox to the end of its first process."""
+    sandbox = backend.launch(spec)
+    try:
+        while sandbox.exit() is None:
+            pass
+    finally:
+        sandbox.close()
+
+
+def main() -> None:
+    """Print both comparisons."""
+    backend = NamespacesBackend()
+    bare = SandboxSpec("bench-bare", python_command("pass"), Limits())
+    guest = guest_spec("bench-torch", Limits(), 1)
+    packages = [mount.inside for mount in guest.mounts if "/packages/" in mount.inside]
+    inside = f"import sys; sys.path += {packages!r}; {CONVOLUTION}"
+    torch = SandboxSpec(
+        "bench-torch", python_command(inside), Limits(), mounts=guest.mounts, environment=guest.environment
+    )
+    compare(
+        "python -c pass",
+        {
+            "plain process": lambda: subprocess.run([sys.executable, "-c", "pass"], check=True),
+            "namespaces sandbox": lambda: sandboxed(backend, bare),
+        },
+        rounds=15,
+    )
+    compare(
+        "import torch, one convolution forward and backward",
+        {
+            "plain process": lambda: subprocess.run([sys.executable, "-c", CONVOLUTION], check=True),
+            "namespaces sandbox": lambda: sandboxed(backend, torch),
+        },
+        rounds=5,
+    )
+    backend.close()
+
+
+if __name__ == "__main__":
+    main()
