@@ -15,6 +15,7 @@ from gateway.infra.schema_migrations import migrate
 from gateway.infra.sweeper import Sweeper
 from gateway.loop.conductor import Conductor
 from gateway.routes import (
+    api_pages,
     baselines,
     datasets,
     deltas,
@@ -40,7 +41,7 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
             app.state.services = await run_in_threadpool(_start, settings, open_services, stack)
             yield
 
-    app = FastAPI(title="deltanas", version="1", lifespan=lifespan)
+    app = FastAPI(title="deltanas", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     for module in (
         evaluations,
         deltas,
@@ -50,6 +51,7 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
         searches,
         operations,
         front_page,
+        api_pages,
         internal,
     ):
         app.include_router(module.router)

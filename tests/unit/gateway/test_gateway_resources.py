@@ -1,4 +1,5 @@
 import json
+import re
 import warnings
 
 import pytest
@@ -35,7 +36,22 @@ def test_the_api_describes_itself_without_the_agents_protocol(scene):
         paths = scene.http.get("/openapi.json").json()["paths"]
     assert "/v1/evaluations:batch" in paths
     assert not any(path.startswith("/internal") for path in paths)
-    assert scene.http.get("/docs").status_code == 200
+
+
+def test_the_api_pages_load_nothing_from_elsewhere(scene):
+    page = scene.http.get("/docs")
+    assert page.status_code == 200
+    assert "http" not in page.text
+    assert page.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
+    parts = re.findall(r'(?:src|href)="(/docs/[^"]+)"', page.text)
+    assert len(parts) == 3
+    for part in parts:
+        answer = scene.http.get(part)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith(("text/javascript", "text/css"))
+        assert len(answer.content) > 100
+    assert scene.http.get("/docs/other.js").status_code == 404
+    assert scene.http.get("/redoc").status_code == 404
 
 
 def test_baselines_are_listed_and_read(scene):
