@@ -1,4 +1,4 @@
-"""The rules a source must meet before anything else looks at it (docs/user-guide.md). Pure; never executes."""
+"""The rules a source must meet before anything else looks at it (docs/user-guide.md). Never executes it."""
 
 import ast
 import hashlib
