@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import platform
 import sys
+import sysconfig
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import metadata
@@ -19,8 +20,12 @@ from sandbox_runner.sandboxes.port import ReadOnlyMount, SandboxSpec, SandboxUna
 
 HOME_INSIDE = "/opt/deltanas"
 PACKAGES = ("torch", "torchvision", "numpy")
-SYSTEM_FOLDERS = ("/usr/bin", "/usr/lib", "/usr/lib64", "/usr/lib32")
+SYSTEM_FOLDERS = ("/usr/bin", "/usr/lib64", "/usr/lib/locale")
 """Programs and libraries. Not /usr/share: Debian's data sets lie there, with their test labels."""
+SYSTEM_LIBRARIES = Path("/usr/lib")
+"""Mounted as a whole only where there is no folder in it for the machine's own shared libraries."""
+INSTALLED_FOLDERS = ("site-packages", "dist-packages", "site-library", "node_modules")
+"""What an operator has installed lies in these: private code, and data sets with their test labels."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 _SOURCES = Path(__file__).resolve().parent.parent
@@ -34,11 +39,29 @@ def interpreter() -> str:
 
 
 def interpreter_mounts() -> tuple[ReadOnlyMount, ...]:
-    """System libraries, and the interpreter's own folders where it is not the system's."""
-    folders = [Path(folder) for folder in SYSTEM_FOLDERS]
-    for prefix in dict.fromkeys((Path(sys.base_prefix), Path(interpreter()).parent.parent)):
-        folders += [prefix / name for name in ("bin", "lib", "lib64")]
-    return tuple(ReadOnlyMount(folder, str(folder)) for folder in _outermost(folders))
+    """Programs and shared libraries of the system, the interpreter and its standard library; nothing else.
+
+    /usr/lib, /usr/local and a home's .local hold whole applications beside them, which stay out.
+    """
+    own = SYSTEM_LIBRARIES / str(sysconfig.get_config_var("MULTIARCH"))
+    libraries = own if own.is_dir() else SYSTEM_LIBRARIES
+    seen = [libraries, *map(Path, SYSTEM_FOLDERS), Path(sysconfig.get_path("stdlib")).resolve()]
+    prefix = Path(interpreter()).parent.parent
+    if prefix != Path("/usr"):
+        seen += [Path(interpreter()), *sorted((prefix / "lib").glob("*.so*"))]
+    return tuple(ReadOnlyMount(path, str(path)) for path in _outermost(seen))
+
+
+def hidden_folders() -> tuple[Path, ...]:
+    """The folders of installed packages within the interpreter's mounts; a guest is to find them empty.
+
+    The guest's own packages are mounted elsewhere, even where they come from such a folder.
+    """
+    mounted = [mount.host for mount in interpreter_mounts() if mount.host.is_dir()]
+    above = [*mounted, *(child for folder in mounted for child in sorted(folder.iterdir()))]
+    found = [folder / name for folder in above for name in INSTALLED_FOLDERS if (folder / name).is_dir()]
+    real = _outermost(path.resolve() for path in found)
+    return tuple(folder for folder in real if any(root in folder.parents for root in mounted))
 
 
 def guest_spec(
@@ -117,7 +140,9 @@ def _boot(packages: Iterable[str]) -> str:
     )
 
 
-def _outermost(folders: Iterable[Path]) -> list[Path]:
-    """The folders that exist, without links and without those inside another."""
-    real = dict.fromkeys(folder for folder in folders if folder.is_dir() and not folder.is_symlink())
-    return [folder for folder in real if not any(other in folder.parents for other in real)]
+def _outermost(paths: Iterable[Path]) -> list[Path]:
+    """The files and folders that exist, without links to folders and without what lies inside another."""
+    real = [
+        path for path in dict.fromkeys(paths) if path.is_file() or (path.is_dir() and not path.is_symlink())
+    ]
+    return [path for path in real if not any(other in path.parents for other in real)]

@@ -97,6 +97,7 @@ def file_system_options(
     )
     for mount in seen:
         options += ["--ro-bind", str(mount.host), mount.inside]
+    options += _hidden(python_environment.hidden_folders())
     options += _system_links()
     options += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
     for descriptor, path in ((passwd, "/etc/passwd"), (group, "/etc/group")):
@@ -114,6 +115,15 @@ def _parent_folders(paths: Iterable[str]) -> list[str]:
     options: list[str] = []
     for parent in sorted(parents - {"/"}):
         options += ["--perms", "0755", "--dir", parent]
+    return options
+
+
+def _hidden(folders: Iterable[Path]) -> list[str]:
+    """An empty, sealed file system over each folder."""
+    options: list[str] = []
+    for folder in map(str, folders):
+        options += ["--perms", "0555", "--size", str(SMALL_TMPFS_BYTES), "--tmpfs", folder]
+        options += ["--remount-ro", folder]
     return options
 
 

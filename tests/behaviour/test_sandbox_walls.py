@@ -223,6 +223,35 @@ def test_files_of_the_host_are_unreadable(backend, tmp_path):
     assert run(backend, textwrap.dedent(code)).said == []
 
 
+def test_what_else_is_installed_on_the_host_is_hidden(backend, tmp_path, monkeypatch):
+    """Every folder of installed packages is empty and sealed, though packages out of one are mounted."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "dist-packages" / "sklearn").mkdir(parents=True)
+    (tmp_path / "dist-packages" / "sklearn" / "labels").write_text("7")
+    hidden = (*python_environment.hidden_folders(), Path("/opt/lib/dist-packages"))
+    monkeypatch.setattr(python_environment, "hidden_folders", lambda: hidden)
+    code = f"""
+        import json, os
+        found = []
+        for folder, folders, names in os.walk("/"):
+            folders[:] = [name for name in folders if (folder, name) != ("/", "proc")]
+            if os.path.basename(folder) in {python_environment.INSTALLED_FOLDERS!r}:
+                found += folders + names
+                try:
+                    open(folder + "/planted", "w")
+                    found.append("writable " + folder)
+                except OSError:
+                    pass
+        print(json.dumps([found, os.listdir("/opt/lib"), os.listdir("/opt/packages")]))
+    """
+    mounts = (
+        ReadOnlyMount(tmp_path, "/opt/lib"),
+        ReadOnlyMount(tmp_path / "dist-packages", "/opt/packages"),
+    )
+    ended = run(backend, textwrap.dedent(code), mounts=mounts)
+    assert ended.said == [[], ["dist-packages"], ["sklearn"]]
+
+
 def test_files_of_another_sandbox_are_unreadable(backend):
     plant = "import time; open('/tmp/mine', 'w'); open('/dev/shm/mine', 'w'); print('ready', flush=True)"
     look = "import os, json; print(json.dumps(os.listdir('/tmp') + os.listdir('/dev/shm')))"

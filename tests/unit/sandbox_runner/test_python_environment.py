@@ -39,6 +39,48 @@ def test_interpreter_lies_within_its_mounts():
     assert any(interpreter.is_relative_to(mount.host) for mount in python_environment.interpreter_mounts())
 
 
+def test_of_a_private_interpreter_only_program_and_libraries_are_mounted(tmp_path, monkeypatch):
+    program, library = tmp_path / "bin" / "python3", tmp_path / "lib" / "libpython3.so.1"
+    for path in (program, library, tmp_path / "bin" / "deploy", tmp_path / "lib" / "application" / "key"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.setattr(python_environment, "interpreter", lambda: str(program))
+    own = [m.host for m in python_environment.interpreter_mounts() if m.host.is_relative_to(tmp_path)]
+    assert own == [program, library]
+
+
+def test_applications_among_the_system_libraries_are_not_mounted(tmp_path, monkeypatch):
+    monkeypatch.setattr(python_environment, "SYSTEM_LIBRARIES", tmp_path)
+    monkeypatch.setattr(python_environment.sysconfig, "get_config_var", lambda _: "x86_64-linux-gnu")
+    (tmp_path / "application").mkdir()
+    assert tmp_path in [mount.host for mount in python_environment.interpreter_mounts()]
+    (tmp_path / "x86_64-linux-gnu").mkdir()
+    own = [m.host for m in python_environment.interpreter_mounts() if m.host.is_relative_to(tmp_path)]
+    assert own == [tmp_path / "x86_64-linux-gnu"]
+
+
+def test_installed_packages_are_hidden_wherever_they_lie_or_are_linked_from(tmp_path, monkeypatch):
+    library = tmp_path / "lib"
+    for inside in ("python3.11/site-packages", "python3/dist-packages", "node_modules", "R/site-library"):
+        (library / inside).mkdir(parents=True)
+    (library / "python3.12").mkdir()
+    (library / "kept-elsewhere").mkdir()
+    (library / "python3.12" / "site-packages").symlink_to(library / "kept-elsewhere")
+    (tmp_path / "unseen").mkdir()
+    (library / "pypy3").mkdir()
+    (library / "pypy3" / "site-packages").symlink_to(tmp_path / "unseen")
+    mount = ReadOnlyMount(library, str(library))
+    monkeypatch.setattr(python_environment, "interpreter_mounts", lambda: (mount,))
+    hidden = {str(folder.relative_to(library)) for folder in python_environment.hidden_folders()}
+    assert hidden == {
+        "python3.11/site-packages",
+        "python3/dist-packages",
+        "node_modules",
+        "R/site-library",
+        "kept-elsewhere",
+    }
+
+
 def test_search_path_is_fixed_in_the_command():
     spec = python_environment.guest_spec("attempt-1", Limits(), 1)
     assert spec.argv[1:5] == ("-s", "-S", "-P", "-c")
