@@ -58,7 +58,7 @@ class Home:
         data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
         home = cls(Path(chosen).expanduser().absolute() if chosen else Path(data) / "deltanas")
         try:
-            home.path.mkdir(parents=True, exist_ok=True, mode=0o711)
+            home.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             home.logs.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
             raise HomeUnusable(

@@ -80,7 +80,7 @@ def services_of_one_machine(home: Path, run_folder: Path, gateway_address: str) 
         )
 
     return [
-        # Sandboxes read dataset packs under another user id, so what the runner writes stays readable.
+        # Sandboxes read mounted training files under another user id; their folders are closed to others.
         service("runner", "sandbox_runner", digest, runner, umask=0o022),
         service("generator", "generator_svc", digest, generator),
         service("filter", "filter_svc", digest, filter_),

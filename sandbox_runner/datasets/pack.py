@@ -32,7 +32,7 @@ PACK_FORMAT = 1
 CHUNK_IMAGES = 512
 TRAIN_MODE = 0o644
 EVALUATION_MODE = 0o600
-FOLDER_MODE = 0o711  # passable for the sandbox's user, who mounts known names and can list nothing
+FOLDER_MODE = 0o700  # sandboxes get the training files themselves; nobody else on the host passes
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many of it are done, and how many there are."""

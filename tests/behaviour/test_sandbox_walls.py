@@ -332,15 +332,17 @@ def test_only_the_two_temporary_folders_are_writable(backend):
     assert run(backend, textwrap.dedent(code)).said == ["/dev/shm", "/tmp"]
 
 
-def test_mounts_are_read_only_and_carry_the_content(backend, tmp_path):
-    (tmp_path / "images").write_bytes(b"pixels")
-    (tmp_path / "images").chmod(0o666)
-    mount = ReadOnlyMount(tmp_path / "images", "/data/images")
+def test_mounts_are_read_only_and_carry_the_content_of_closed_folders(backend, tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "images").write_bytes(b"pixels")
+    (closed / "images").chmod(0o666)
+    mount = ReadOnlyMount(closed / "images", "/data/images")
     code = "print(repr(open('/data/images').read()))\nopen('/data/images', 'w')"
     ended = run(backend, code, mounts=(mount,))
     assert "'pixels'" in ended.output
     assert "Read-only file system" in ended.output
-    assert (tmp_path / "images").read_bytes() == b"pixels"
+    assert (closed / "images").read_bytes() == b"pixels"
 
 
 # --- the guest's Python
