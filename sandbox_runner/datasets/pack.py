@@ -119,10 +119,8 @@ def open_pack(folder: Path) -> Pack:
         raise DatasetInvalid(
             f"{folder}/pack.json cannot be read ({error}); prepare the dataset again."
         ) from error
-    image_bytes = int(np.prod(description.shape))
-    for part, count in (("train", description.train_count), ("evaluation", description.evaluation_count)):
-        check_size(folder / f"{part}_images.bin", count * image_bytes)
-        check_size(folder / f"{part}_labels.bin", count * 8)
+    check_part(folder, "train", description.train_count, description.shape)
+    check_part(folder, "evaluation", description.evaluation_count, description.shape)
     return Pack(folder, description)
 
 
@@ -131,6 +129,12 @@ def _description_from(fields: dict[str, Any]) -> PackDescription:
         raise ValueError(f"pack format {fields['format']} instead of {PACK_FORMAT}")
     listed = {name: tuple(fields[name]) for name in ("shape", "class_names", "mean", "std")}
     return PackDescription(**{**fields, **listed})
+
+
+def check_part(folder: Path, part: str, count: int, shape: tuple[int, int, int]) -> None:
+    """Raises DatasetInvalid when a split's two files are not those of `count` images."""
+    check_size(folder / f"{part}_images.bin", count * int(np.prod(shape)))
+    check_size(folder / f"{part}_labels.bin", count * 8)
 
 
 def check_size(path: Path, size: int) -> None:

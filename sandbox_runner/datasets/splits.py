@@ -19,6 +19,7 @@ from sandbox_runner.datasets.pack import (
     EVALUATION_MODE,
     TRAIN_MODE,
     Pack,
+    check_part,
     map_images,
     read_labels,
     training_order,
@@ -129,7 +130,10 @@ def _cut_view(pack: Pack, count: int) -> Path:
     def write(folder: Path) -> None:
         _write(folder, "train", training.subset(np.arange(count)), TRAIN_MODE)
 
-    return open_view(pack.folder, view_name("cut", pack.description.content_hash, str(count)), write)
+    def check(folder: Path) -> None:
+        check_part(folder, "train", count, pack.description.shape)
+
+    return open_view(pack.folder, view_name("cut", pack.description.content_hash, str(count)), write, check)
 
 
 def _strict_view(pack: Pack, split_key: str, count: int) -> Path:
@@ -141,8 +145,12 @@ def _strict_view(pack: Pack, split_key: str, count: int) -> Path:
         _write(folder, "train", everything.subset(train[:count]), TRAIN_MODE)
         _write(folder, "evaluation", everything.subset(evaluation), EVALUATION_MODE)
 
+    def check(folder: Path) -> None:
+        check_part(folder, "train", count, pack.description.shape)
+        check_part(folder, "evaluation", pack.description.evaluation_count, pack.description.shape)
+
     name = view_name("strict", pack.description.content_hash, str(count), split_key)
-    return open_view(pack.folder, name, write)
+    return open_view(pack.folder, name, write, check)
 
 
 def strict_indices(labels: Labels, train_sizes: NDArray[np.int64], split_key: str) -> tuple[Indices, Indices]:

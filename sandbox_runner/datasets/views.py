@@ -7,13 +7,14 @@ cannot be guessed. The least recently used ones go when there are too many. Leav
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox_runner.datasets.errors import DatasetUnavailable
+from sandbox_runner.datasets.errors import DatasetInvalid, DatasetUnavailable
 from sandbox_runner.datasets.pack import FOLDER_MODE
 
 MAX_VIEWS = 12
@@ -30,15 +31,20 @@ def view_name(*drawn_from: str) -> str:
     return hashlib.sha256("\0".join(drawn_from).encode()).hexdigest()
 
 
-def open_view(pack_folder: Path, name: str, write: Callable[[Path], None]) -> Path:
+def open_view(
+    pack_folder: Path, name: str, write: Callable[[Path], None], check: Callable[[Path], None]
+) -> Path:
     """The folder of a view; `write(folder)` fills it if it is not there yet.
 
-    Safe between processes: the folder appears whole, and who comes second uses the first one's.
+    Safe between processes: the folder appears whole, and who comes second uses the first one's. A damaged
+    one, for which `check(folder)` raises DatasetInvalid, is written again.
     Raises DatasetUnavailable when the disk refuses.
     """
     views = pack_folder / "views"
     folder = views / name
     try:
+        if folder.is_dir():
+            _remove_damaged(folder, check)
         if not folder.is_dir():
             views.mkdir(mode=FOLDER_MODE, exist_ok=True)
             views.chmod(FOLDER_MODE)
@@ -74,7 +80,23 @@ def _remove_idle(views: Path, keep: Path) -> None:
             ages[folder] = time.time() - folder.stat().st_mtime
     newest_first = sorted(ages, key=lambda folder: ages[folder])
     for place, folder in enumerate(newest_first):
-        left_behind = folder.name.startswith(DRAFT_PREFIX) and ages[folder] > MAX_DRAFT_SECONDS
-        surplus = place >= MAX_VIEWS and ages[folder] > MIN_IDLE_SECONDS
-        if folder != keep and (left_behind or surplus):
-            shutil.rmtree(folder, ignore_errors=True)
+        if folder.name.startswith(DRAFT_PREFIX):
+            if ages[folder] > MAX_DRAFT_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+        elif place >= MAX_VIEWS and ages[folder] > MIN_IDLE_SECONDS and folder != keep:
+            _remove(folder)
+
+
+def _remove_damaged(folder: Path, check: Callable[[Path], None]) -> None:
+    try:
+        check(folder)
+    except DatasetInvalid:
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Gone under its name at once: a half-removed view would look like a whole one to whoever comes next."""
+    doomed = folder.with_name(f"{DRAFT_PREFIX}{secrets.token_hex(8)}")
+    with contextlib.suppress(OSError):
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)

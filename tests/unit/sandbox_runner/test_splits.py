@@ -1,3 +1,4 @@
+import os
 import stat
 import time
 
@@ -155,13 +156,38 @@ def test_least_recently_used_views_are_removed_but_none_in_use(tmp_path, monkeyp
     assert last.train_images_path.parent in kept
 
 
+def any_view(_folder):
+    """Every view is taken for whole."""
+
+
+@pytest.mark.parametrize("integrity", list(Integrity))
+@pytest.mark.parametrize("harm", [os.remove, lambda path: os.truncate(path, 10)])
+def test_a_damaged_view_is_written_again(pack, integrity, harm):
+    whole = opened(pack, integrity, count=25)
+    before = whole.train_images_path.read_bytes()
+    harm(whole.train_images_path)
+    assert opened(pack, integrity, count=25).train_images_path.read_bytes() == before
+    assert [path.name[0] for path in (pack.folder / "views").iterdir()].count(".") == 0
+
+
+def test_a_view_whose_removal_is_cut_short_is_gone_under_its_name(tmp_path, monkeypatch):
+    pack = numbered_pack(tmp_path)
+    doomed = opened(pack, key="old").train_images_path.parent
+    monkeypatch.setattr(views, "MAX_VIEWS", 1)
+    monkeypatch.setattr(views, "MIN_IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(views.shutil, "rmtree", lambda *_, **__: None)
+    time.sleep(0.01)
+    opened(pack, key="new")
+    assert not doomed.exists()
+
+
 def test_a_view_that_another_process_finished_first_is_used(tmp_path):
     pack = numbered_pack(tmp_path)
 
     def write(folder):
         if not (pack.folder / "views" / "name").exists():
-            views.open_view(pack.folder, "name", lambda inner: (inner / "who").write_text("first"))
+            views.open_view(pack.folder, "name", lambda inner: (inner / "who").write_text("first"), any_view)
         (folder / "who").write_text("second")
 
-    assert (views.open_view(pack.folder, "name", write) / "who").read_text() == "first"
+    assert (views.open_view(pack.folder, "name", write, any_view) / "who").read_text() == "first"
     assert [path.name for path in (pack.folder / "views").iterdir()] == ["name"]
