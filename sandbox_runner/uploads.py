@@ -1,6 +1,7 @@
 """Takes in a user's own dataset as a stream: bounded, on disk and not in memory, removed at the end."""
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,11 +17,17 @@ class Upload:
     """One dataset on its way in. A context manager: the received file is removed at the end."""
 
     def __init__(self, library: Library, name: str) -> None:
+        """Raises DatasetInvalid when the name cannot be given, before any byte is taken in."""
         self._library = library
         self._name = name
         self._size = 0
-        library.folder.mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.NamedTemporaryFile(prefix=".upload-", dir=library.folder)  # noqa: SIM115
+        library.check_new_name(name)
+        try:
+            library.folder.mkdir(parents=True, exist_ok=True)
+            # Without a name on disk: it ends with the process, however that ends.
+            self._file = tempfile.TemporaryFile(dir=library.folder)  # noqa: SIM115
+        except OSError as error:
+            raise _unwritable(error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -28,7 +35,8 @@ class Upload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # on a full disk closing writes once more, in vain
+            self._file.close()
 
     def write(self, chunk: bytes) -> None:
         """Take in the next bytes. Raises DatasetInvalid when there are too many, DatasetUnavailable."""
@@ -38,11 +46,18 @@ class Upload:
         try:
             self._file.write(chunk)
         except OSError as error:
-            raise DatasetUnavailable(
-                f"The upload could not be written: {error.strerror or error}.", "Free some disk space."
-            ) from error
+            raise _unwritable(error) from error
 
     def finish(self) -> DatasetReport:
         """Make a pack of what was received. Raises DatasetInvalid, DatasetUnavailable."""
-        self._file.flush()
-        return self._library.add(self._name, Path(self._file.name))
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise _unwritable(error) from error
+        return self._library.add(self._name, Path(f"/proc/self/fd/{self._file.fileno()}"))
+
+
+def _unwritable(error: OSError) -> DatasetUnavailable:
+    return DatasetUnavailable(
+        f"The upload could not be written: {error.strerror or error}.", "Free some disk space."
+    )

@@ -18,6 +18,7 @@ from sandbox_runner.datasets.zip_safety import checked_entries, open_zip
 SPLIT_NAMES = ("x_train", "y_train", "x_test", "y_test")
 WHOLE_NAMES = ("images", "labels")
 MAX_ARRAYS_BYTES = 4 * 1024**3
+MAX_IMAGES = 10_000_000
 MAX_HEADER_CHARACTERS = 4096
 
 Array = NDArray[np.generic]
@@ -81,6 +82,8 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Array:
         size = int(np.prod(shape, dtype=object)) * dtype.itemsize
         if size > entry.file_size:
             raise DatasetInvalid(f"{name} claims {size} bytes but has {entry.file_size}.")
+        if len(shape) == 0 or shape[0] > MAX_IMAGES:
+            raise DatasetInvalid(f"{name} has shape {shape!s:.80}; at most {MAX_IMAGES} images are possible.")
         with archive.open(entry) as file:
             return cast(Array, np.lib.format.read_array(file, allow_pickle=False))
     except (

@@ -39,6 +39,8 @@ def fetch(remote: RemoteFile, folder: Path) -> Path:
             raise DatasetInvalid(f"{path} has not the MD5 checksum {remote.md5}; remove it.")
         return path
     folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(f".{remote.name}-*"):  # of a killed process: the dataset is locked by now
+        leftover.unlink(missing_ok=True)
     problems = []
     for url in remote.urls:
         try:

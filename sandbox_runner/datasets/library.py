@@ -80,19 +80,24 @@ class Library:
 
         Raises DatasetInvalid for names and data that break a rule, DatasetUnavailable when the disk refuses.
         """
-        if not NAME.fullmatch(name) or name in STANDARD_DATASETS:
-            raise DatasetInvalid(
-                f"{name!r:.80} is no name for a dataset: write a-z, 0-9 and hyphens, at most 63 characters, "
-                f"and none of {', '.join(STANDARD_DATASETS)}."
-            )
+        self.check_new_name(name)
         with self._locked(name):
-            if (self.folder / name).exists():
-                raise DatasetInvalid(f"There is a dataset {name} already; choose another name.")
+            self.check_new_name(name)
             try:
                 raw = _read_own(name, path)
                 return write_pack(self.folder / name, name, raw, progress).report()
             except OSError as error:
                 raise DatasetInvalid(f"{path} cannot be read: {error.strerror or error}.") from error
+
+    def check_new_name(self, name: str) -> None:
+        """Raises DatasetInvalid when `name` breaks the rule or is taken."""
+        if not NAME.fullmatch(name) or name in STANDARD_DATASETS:
+            raise DatasetInvalid(
+                f"{name!r:.80} is no name for a dataset: write a-z, 0-9 and hyphens, at most 63 characters, "
+                f"and none of {', '.join(STANDARD_DATASETS)}."
+            )
+        if (self.folder / name).exists():
+            raise DatasetInvalid(f"There is a dataset {name} already; choose another name.")
 
     def _fetch(self, name: str) -> RawDataset:
         downloads = self.folder / ".downloads" / name

@@ -213,6 +213,14 @@ def test_download_checks_the_sum_and_leaves_no_half_file(tmp_path):
     assert list(folder.iterdir()) == []
 
 
+def test_a_download_begins_by_removing_what_a_killed_one_left(tmp_path):
+    (tmp_path / ".f-half").write_bytes(b"x")
+    (tmp_path / ".f2-other").write_bytes(b"x")
+    with pytest.raises(DatasetUnavailable):
+        fetch(RemoteFile("f", "0" * 32, ()), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".f2-other"]
+
+
 def test_download_is_bounded(tmp_path, monkeypatch):
     source = tmp_path / "source"
     source.write_bytes(bytes(100))

@@ -4,14 +4,17 @@ import io
 import os
 import stat
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from sandbox_runner import uploads
 from sandbox_runner.datasets import arrays_file, picture, zip_safety
-from sandbox_runner.datasets.errors import DatasetInvalid, DatasetNotReady, DatasetUnknown
+from sandbox_runner.datasets.errors import DatasetInvalid, DatasetNotReady, DatasetUnavailable, DatasetUnknown
 from sandbox_runner.datasets.library import Library
+from sandbox_runner.uploads import Upload
 
 
 @pytest.fixture
@@ -237,6 +240,42 @@ def test_npz_bombs_and_lying_headers_are_refused(library, tmp_path, monkeypatch)
     np.lib.format.write_array_header_1_0(header, shape)
     write_zip(tmp_path / "lie.npz", {"images.npy": header.getvalue() + bytes(10), "labels.npy": b""})
     assert_refused(library, tmp_path / "lie.npz", "claims")
+
+
+def test_labels_too_many_to_count_are_refused_before_they_are_widened(library, tmp_path, monkeypatch):
+    monkeypatch.setattr(arrays_file, "MAX_IMAGES", 1000)
+    np.savez_compressed(tmp_path / "d.npz", **arrays(labels=np.zeros(1001, np.uint8)))
+    assert_refused(library, tmp_path / "d.npz", "at most 1000 images")
+    np.savez_compressed(tmp_path / "d.npz", **arrays(labels=np.array(1)))
+    assert_refused(library, tmp_path / "d.npz", "has shape")
+
+
+def test_an_upload_has_no_name_on_disk_that_a_killed_process_could_leave(library, tmp_path):
+    np.savez(tmp_path / "d.npz", **arrays())
+    with Upload(library, "mine") as upload:
+        upload.write((tmp_path / "d.npz").read_bytes())
+        assert list(library.folder.iterdir()) == []
+        assert upload.finish().train_images == 32
+    assert sorted(path.name for path in library.folder.iterdir()) == [".locks", "mine"]
+
+
+@pytest.mark.parametrize("name", ["../mine", "mnist", "mine"])
+def test_an_upload_under_an_impossible_name_is_refused_before_its_first_byte(library, tmp_path, name):
+    np.savez(tmp_path / "d.npz", **arrays())
+    library.add("mine", tmp_path / "d.npz")
+    with pytest.raises(DatasetInvalid):
+        Upload(library, name)
+
+
+@pytest.mark.parametrize("size", [10, 1 << 20])
+def test_an_upload_onto_a_full_disk_says_so(library, monkeypatch, size):
+    monkeypatch.setattr(uploads.tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("wb"))
+    with (
+        pytest.raises(DatasetUnavailable, match="No space left on device"),
+        Upload(library, "mine") as upload,
+    ):
+        upload.write(bytes(size))
+        upload.finish()
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a" * 64, "a/b", "..", ".hidden", "a.b", "mnist", "a\n"])
