@@ -36,7 +36,7 @@ test: lint  ## everything that runs within 15 minutes on 2 cores
 	$(BIN)/pytest -m "not full and not gpu"
 
 test-unit: setup  ## the quick tests alone, under 30 seconds
-	$(BIN)/pytest tests/unit -m "not slow and not sandbox"
+	$(BIN)/pytest tests/unit -m "not slow and not sandbox" -n 2
 
 test-full: lint  ## everything, endurance and chaos included
 	$(BIN)/pytest -m "not gpu"

@@ -24,6 +24,7 @@ def test_nobody_runs_in_a_new_home(home):
     assert home.running_server() is None
 
 
+@pytest.mark.slow
 def test_the_owner_is_found_and_keeps_others_out(home):
     with home.own(FIRST) as publish:
         assert home.running_server() == FIRST

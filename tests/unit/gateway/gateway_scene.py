@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from fakes import FakeAgent, FakeFilterService, FakeGeneratorService, FakeRunner
 from fastapi.testclient import TestClient
@@ -12,7 +14,9 @@ from sqlalchemy import event
 from gateway.app import create_app
 from gateway.bootstrap import open_services
 from gateway.config import Settings
+from gateway.infra.database import Database
 from gateway.infra.dataset_catalogue import DatasetCatalogue
+from gateway.infra.schema_migrations import migrate
 from gateway.services import Services
 
 TOKEN = "family-token"
@@ -45,9 +49,22 @@ class Scene:
         return len(self.http.get("/v1/evaluations").json()["items"])
 
 
+@cache
+def _migrated_database() -> bytes:
+    """A new database brought to the newest schema: Alembic takes its time, once for all tests."""
+    with TemporaryDirectory() as folder:
+        database = Database(f"sqlite:///{folder}/new.sqlite3")
+        migrate(database)
+        database.close()
+        return (Path(folder) / "new.sqlite3").read_bytes()
+
+
 @contextmanager
 def gateway_in(home: Path, **settings) -> Iterator[Scene]:
     """Start a gateway on a state folder, as a process would, and stop it."""
+    file = home / "gateway.sqlite3"
+    if home.is_dir() and not file.exists():
+        file.write_bytes(_migrated_database())
     generator, novelty, runner = FakeGeneratorService(), FakeFilterService(), FakeRunner()
 
     def with_fakes(chosen: Settings) -> Services:

@@ -44,10 +44,9 @@ def live_through_power_cuts(scene: Scene, url: str, at_write: int, after_commit:
     ("at_write", "after_commit"),
     [
         (2, True),
-        (3, False),
         *(
             pytest.param(at_write, after, marks=pytest.mark.slow)
-            for at_write, after in [(3, True), (5, True), (4, False), (5, False), (7, False)]
+            for at_write, after in [(3, True), (3, False), (5, True), (4, False), (5, False), (7, False)]
         ),
     ],
 )

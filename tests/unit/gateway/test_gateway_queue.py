@@ -159,6 +159,7 @@ def test_an_infrastructure_failure_is_retried_and_then_forgotten(scene, no_retry
     assert (ended["state"], ended["failure"]) == ("succeeded", None)
 
 
+@pytest.mark.slow
 def test_a_lease_lasts_as_long_as_it_is_renewed(tmp_path):
     with gateway_in(tmp_path, lease_seconds=0.5) as scene:
         scene.agent.heartbeat()

@@ -37,7 +37,7 @@ code_lines = st.sampled_from(
 sources = st.lists(code_lines, max_size=40).map(lambda lines: NETWORK + "\n".join(lines) + "\n")
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(before=texts, after=texts)
 def test_a_canonical_delta_leads_from_one_text_to_the_other(before, after):
     delta = canonical_delta(before, after)
@@ -59,7 +59,7 @@ def test_applying_a_canonical_delta_gives_the_other_source_and_the_same_delta(be
         assert result.confidence == 1.0
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=40)
 @given(data=st.data(), size=st.integers(1, 40), number=st.integers(0, 60))
 def test_whatever_numbers_stand_in_its_headers_a_delta_of_unique_lines_gives_one_result(data, size, number):
     before = [f"line {index}" for index in range(size)]
@@ -77,7 +77,7 @@ def test_whatever_numbers_stand_in_its_headers_a_delta_of_unique_lines_gives_one
         assert splice(before_text, spoilt) == after_text
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(baseline=st.one_of(st.just(NETWORK), st.text(max_size=60), texts), delta=st.one_of(st.text(), texts))
 def test_no_input_raises_and_every_refusal_says_why(baseline, delta):
     result = apply_delta(baseline, delta)
@@ -91,7 +91,7 @@ def test_no_input_raises_and_every_refusal_says_why(baseline, delta):
         assert result.source != baseline
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_a_spoilt_canonical_delta_never_raises(data):
     delta = canonical_delta(NETWORK, NETWORK.replace("pass", "x = 1\n    y = 2"))
@@ -129,6 +129,7 @@ def hostile_pairs():
     yield "nearest", NETWORK + "\n".join(f"# {'ab' * 60}{i}" for i in range(400)), "@@\n-# " + "ba" * 5000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "baseline", "delta"), list(hostile_pairs()), ids=lambda value: str(value)[:20]
 )
@@ -140,6 +141,7 @@ def test_hostile_deltas_take_no_longer_than_a_second_or_two(name, baseline, delt
     assert result.status in {"applied", "refused"}
 
 
+@pytest.mark.slow
 def test_the_canonical_delta_of_endless_repetitions_stays_quick_and_right():
     before = "".join(f"{i % 120}\n" for i in range(15_000))
     after = "".join(f"{i * 7 % 120}\n" for i in range(15_000))

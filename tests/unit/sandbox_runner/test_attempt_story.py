@@ -85,6 +85,7 @@ def test_right_answers_earn_a_full_score_with_all_that_was_measured(run) -> None
     assert outcome.provenance.environment_digest == "digest"
 
 
+@pytest.mark.slow
 def test_the_job_holds_nothing_about_the_evaluation(run) -> None:
     jobs = []
 
