@@ -1,5 +1,8 @@
 """Serve the sandbox runner: `python -m sandbox_runner`."""
 
+import resource
+from contextlib import suppress
+
 import uvicorn
 
 from contracts.addresses import parse_address
@@ -13,6 +16,9 @@ SHUTDOWN_SECONDS = 3
 def main() -> None:
     """Read the settings from the environment and serve until a signal."""
     settings = RunnerSettings()
+    with suppress(OSError, ValueError):
+        # It holds labels and split keys, which must never lie in a core file. Not 0: see `namespaces`.
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     listen = parse_address(settings.runner_address).listen_options()
     uvicorn.run(
         create_app(settings),

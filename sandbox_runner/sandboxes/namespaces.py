@@ -156,7 +156,9 @@ def first_process_setup(
         "environment": dict(spec.environment),
         "uid": user,
         "rlimits": {
-            "RLIMIT_CORE": 0,
+            # Not 0: then a crash still starts the host's core handler where core_pattern is a pipe. A limit
+            # of 1 byte alone keeps the kernel from that (core(5) and fs/coredump.c).
+            "RLIMIT_CORE": 1,
             "RLIMIT_FSIZE": spec.limits.disk_bytes,
             "RLIMIT_NOFILE": 1024,
             "RLIMIT_MSGQUEUE": 0,

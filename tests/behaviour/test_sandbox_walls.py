@@ -1,6 +1,7 @@
 """What every sandbox backend keeps out: network, host, neighbours, secrets, privileges, planted modules."""
 
 import os
+import resource
 import socket
 import sys
 import textwrap
@@ -65,6 +66,12 @@ FORBIDDEN = {
     "TIOCSTI": (16, 0, 0x5412, 0),
     "TIOCSTI with high bits": (16, 0, 0x1_0000_5412, 0),
     "PR_SET_SECCOMP": (157, 22, 1, 0, 0, 0),
+    "setrlimit": (160, 4, 0),
+    "prlimit64 with a new limit": (302, 0, 4, 1, 0),
+    "F_SETLEASE": (72, 0, 1024, 0),
+    "F_NOTIFY": (72, 0, 1026, 0),
+    "SO_ATTACH_FILTER": (54, 0, 1, 26, 0, 0),
+    "SO_ATTACH_BPF": (54, 0, 1, 50, 0, 0),
     "PR_SET_MM": (157, 35, 1, 0, 0, 0),
 }
 
@@ -114,6 +121,20 @@ def test_two_sandboxes_have_different_users(backend):
         users = [read_until(sandbox, lambda text: "\n" in text) for sandbox in (one, other)]
     # An ordinary user has no other users to give: there the process namespace alone keeps the two apart.
     assert os.geteuid() != 0 or len({*users, f"{os.geteuid()}\n"}) == 3
+
+
+def test_a_crash_never_starts_the_core_handler_of_the_host(backend):
+    """With a pipe in core_pattern a limit of 0 would: see core(5). The guest cannot lower 1 to 0."""
+    code = """
+        import json, resource
+        try:
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        except (OSError, ValueError):
+            pass
+        print(json.dumps(resource.getrlimit(resource.RLIMIT_CORE)))
+    """
+    highest = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    assert run(backend, textwrap.dedent(code)).said == ([0, 0] if highest == 0 else [1, 1])
 
 
 def test_set_user_id_programs_give_nothing(backend):

@@ -1,10 +1,10 @@
 """A user's own data: what is accepted, and every trick that is refused with nothing left behind."""
 
+import functools
 import io
 import os
 import stat
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -269,13 +269,15 @@ def test_an_upload_under_an_impossible_name_is_refused_before_its_first_byte(lib
 
 @pytest.mark.parametrize("size", [10, 1 << 20])
 def test_an_upload_onto_a_full_disk_says_so(library, monkeypatch, size):
-    monkeypatch.setattr(uploads.tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("wb"))
-    with (
-        pytest.raises(DatasetUnavailable, match="No space left on device"),
-        Upload(library, "mine") as upload,
-    ):
-        upload.write(bytes(size))
-        upload.finish()
+    def send():
+        with Upload(library, "mine") as upload:
+            upload.write(bytes(size))
+            upload.finish()
+
+    full = functools.partial(open, "/dev/full", "wb")
+    monkeypatch.setattr(uploads.tempfile, "TemporaryFile", lambda **_: full())
+    with pytest.raises(DatasetUnavailable, match="No space left on device"):
+        send()
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a" * 64, "a/b", "..", ".hidden", "a.b", "mnist", "a\n"])
