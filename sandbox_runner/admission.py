@@ -1,7 +1,6 @@
 """Which attempts a runner takes on. Each refusal names the field, its value and the remedy."""
 
 import json
-import math
 import re
 from typing import Any
 
@@ -59,7 +58,7 @@ def _check_budget(spec: AttemptSpec) -> None:
         _refuse("train_images", spec.train_images, "must be at least 1, or null for all")
     for name, (least, most) in LIMIT_RANGES.items():
         value = getattr(spec.limits, name)
-        if not math.isfinite(value) or not least <= value <= most:
+        if not least <= value <= most:  # NaN is never within
             _refuse(f"limits.{name}", value, f"must be {least:g} to {most:g}")
 
 

@@ -77,10 +77,13 @@ class AttemptTable:
             entry.thread = Thread(
                 target=self._run, args=(entry,), name=f"attempt-{spec.attempt_id}", daemon=True
             )
+            try:
+                entry.thread.start()  # it can end only after this block, when it gets the lock
+            except RuntimeError as error:
+                raise NoFreeSlot(f"no thread could be started: {error}") from error
             self._free -= needed
             self._entries[spec.attempt_id] = entry
             self._forget_oldest()
-            entry.thread.start()
             return entry.status()
 
     def get(self, attempt_id: str, wait_seconds: float = 0.0) -> AttemptStatus:

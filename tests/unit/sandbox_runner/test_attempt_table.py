@@ -60,6 +60,19 @@ def test_no_more_attempts_run_than_there_are_slots(work: Work) -> None:
     assert table.put(spec(3)).state == "running"
 
 
+def test_a_machine_without_threads_to_give_loses_no_slot(work: Work, monkeypatch) -> None:
+    table = AttemptTable(1, 1, work)
+
+    def refuse(_thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(attempt_table.Thread, "start", refuse)
+        with pytest.raises(NoFreeSlot, match="no thread"):
+            table.put(spec(1))
+    assert table.put(spec(1)).state == "running"
+
+
 def test_an_attempt_with_more_threads_takes_more_slots(work: Work) -> None:
     table = AttemptTable(3, 2, work)
     table.put(spec(1, threads=3))

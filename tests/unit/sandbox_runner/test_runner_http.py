@@ -82,6 +82,8 @@ def test_without_the_service_token_nothing_but_health_answers(client: TestClient
         ({"minimum_tier": IsolationTier.DOCKER_RUNC}, "minimum_tier"),
         ({"limits": Limits(memory_bytes=1)}, "limits.memory_bytes"),
         ({"limits": replace(Limits(), wall_seconds=1e9)}, "limits.wall_seconds"),
+        ({"limits": replace(Limits(), pids=-1)}, "limits.pids"),
+        ({"limits": replace(Limits(), pids=10**400)}, "limits.pids"),
         ({"hyperparameters": {"x": "y" * 20_000}}, "hyperparameters"),
         ({"source": "#" * 70_000}, "source"),
         ({"split_key": ""}, "split_key"),
