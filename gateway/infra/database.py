@@ -11,6 +11,8 @@ from typing import Any
 
 from sqlalchemy import DateTime, Dialect, Engine, MetaData, TypeDecorator, create_engine, event
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from gateway.infra.signals import Signals
@@ -18,6 +20,10 @@ from gateway.infra.signals import Signals
 BUSY_TIMEOUT_MS = 15_000
 TOPICS = "topics"
 """Key in `Session.info`: topics to signal once the transaction is on disk."""
+
+
+class StorageUnavailable(Exception):
+    """The database cannot be read or written now: disk full, file read-only, locked, or server away."""
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -65,14 +71,17 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """For looking: one consistent snapshot on SQLite. What is changed in it is not kept."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        """For looking: one consistent snapshot on SQLite. What is changed in it is not kept.
+
+        Raises StorageUnavailable, as `write` does.
+        """
+        with _naming_trouble(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """One transaction: on disk when the block ends, undone when it raises. Then wakes those who wait."""
-        with Session(self._writing, expire_on_commit=False) as session:
+        with _naming_trouble(), Session(self._writing, expire_on_commit=False) as session:
             with session.begin():
                 yield session
             topics = session.info.get(TOPICS, ())
@@ -81,6 +90,16 @@ class Database:
     def close(self) -> None:
         """Close the pool; sessions still open fail."""
         self.engine.dispose()
+
+
+@contextmanager
+def _naming_trouble() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise StorageUnavailable(str(error.orig)) from error
+    except NoConnection as error:
+        raise StorageUnavailable("all connections are busy") from error
 
 
 def utc_now() -> datetime:

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 
+from gateway.infra.database import StorageUnavailable
 from gateway.infra.evaluation_transitions import search_evaluations_topic
 from gateway.infra.search_store import CONDUCTOR_TOPIC, search_topic
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
@@ -106,6 +107,12 @@ class Conductor:
             except ServiceUnavailable as error:
                 failures += 1
                 self._wait_for_service(journal, error, failures)
+                continue
+            except StorageUnavailable as error:
+                # The search is sound; only its journal cannot be written. A full disk may last for hours.
+                logger.warning("the database cannot be used (%s); trying again", error)
+                failures += 1
+                self._stopping.wait(_delay(failures))
                 continue
             except ServiceRefused as error:
                 journal.fail(_told(error))

@@ -9,9 +9,11 @@ from fakes import FakeFarm, FakeFilter, FakeGenerator
 from search_scene import Scene, accept, new_database, request
 
 from contracts.names import SearchState
+from gateway.infra.database import StorageUnavailable
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.search_store import SearchStore
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
+from gateway.infra.slot_journal import SlotJournal
 from gateway.loop import conductor as conductor_module
 from gateway.loop.conductor import Conductor
 
@@ -170,6 +172,22 @@ def test_an_unforeseen_error_is_retried_and_then_said(services, farm, conductor,
     search_id = start(services)
     wait_for_state(services, search_id, SearchState.FAILED)
     assert "3 times in a row: ZeroDivisionError" in services.searches.read(search_id).failure
+
+
+def test_a_full_disk_delays_a_search_and_never_fails_it(services, farm, conductor, monkeypatch):
+    honest, refused = SlotJournal.record_applied, []
+
+    def once_there_is_room(*arguments):
+        if len(refused) < 6:
+            refused.append(1)
+            raise StorageUnavailable("database or disk is full")
+        return honest(*arguments)
+
+    monkeypatch.setattr(SlotJournal, "record_applied", once_there_is_room)
+    monkeypatch.setattr(conductor_module, "UNEXPECTED_ERRORS", 3)
+    search_id = start(services)
+    wait_for_state(services, search_id, SearchState.SUCCEEDED)
+    assert len(refused) == 6
 
 
 def test_a_paused_search_rests_and_resumes(services, conductor):
