@@ -66,9 +66,9 @@ def _parse(source: str) -> ast.Module:
     try:
         return ast.parse(source)
     except SyntaxError as error:
-        raise SourceRejected(
-            FailureReason.SYNTAX_ERROR, f"line {error.lineno}: {error.msg}", error.lineno
-        ) from error
+        # A NUL byte is refused before there are lines.
+        where = "" if error.lineno is None else f"line {error.lineno}: "
+        raise SourceRejected(FailureReason.SYNTAX_ERROR, f"{where}{error.msg}", error.lineno) from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise SourceRejected(
             FailureReason.SYNTAX_ERROR, f"the source cannot be parsed: {type(error).__name__}"

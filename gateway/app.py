@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from contracts.service_gate import BodyLimit
 from gateway.bootstrap import close_services, open_services, require_keys_beyond_loopback
 from gateway.config import Settings
-from gateway.http_guard import GuardInternal, RefuseForeignPages, RequestId, body_limit
+from gateway.http_guard import GuardInternal, HeadAsGet, RefuseForeignPages, RequestId, body_limit
 from gateway.infra.home_lock import HomeLock
 from gateway.infra.schema_migrations import migrate
 from gateway.infra.sweeper import Sweeper
@@ -57,6 +57,7 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
         app.include_router(module.router)
     install_problem_handlers(app)
     # The last one added is the outermost.
+    app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, limit_for_path=body_limit)
     app.add_middleware(GuardInternal, token_sha256=settings.internal_token_sha256)
     if settings.keyless:

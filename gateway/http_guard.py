@@ -57,6 +57,26 @@ class RequestId:
         await self._app(scope, receive, send_named)
 
 
+class HeadAsGet:
+    """Answers HEAD as GET without the body: probes and link checkers ask that way."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass HEAD on as GET and let the head of its answer through."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b""})
+
+        await self._app({**scope, "method": "GET"}, receive, send_head)
+
+
 class RefuseForeignPages:
     """Answers 421 to an unknown Host and 403 to a state change that another origin's page asks for."""
 

@@ -42,7 +42,7 @@ async def add_dataset(
 
     The bytes pass through to the runner as they come; the runner bounds and checks them.
     """
-    if request.headers.get("content-type") != "application/octet-stream":
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/octet-stream":
         raise RequestProblem(
             415,
             "unsupported_media_type",

@@ -1,5 +1,6 @@
 """`/v1/evaluations`: submit, read, follow, cancel."""
 
+import json
 from functools import partial
 from typing import Annotated, Any
 
@@ -57,7 +58,9 @@ def create_evaluations(
 
     202 when at least one was accepted, 422 when none was.
     """
-    scope = idempotency_scope(tenant, "POST /v1/evaluations:batch", idempotency_key, body.model_dump_json())
+    # Not pydantic's JSON: an item may hold text without an encoding, and is answered with a problem for that.
+    canonical = json.dumps(body.items, sort_keys=True)
+    scope = idempotency_scope(tenant, "POST /v1/evaluations:batch", idempotency_key, canonical)
     earlier = recall(services.database, scope)
     if earlier is not None:
         return answer_response(earlier)

@@ -8,8 +8,10 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
+from gateway.infra.database import StorageUnavailable
 from gateway.infra.dataset_catalogue import DatasetNotReady, DatasetUnknown
 from gateway.infra.evaluation_store import EvaluationUnknown
 from gateway.infra.idempotency import IdempotencyKeyReused
@@ -57,6 +59,33 @@ def _malformed_body() -> dict[str, Any]:
     return problem(
         400, "malformed_body", "The body is not JSON.", field="body", remedy="Send one JSON object in UTF-8."
     )
+
+
+def _is_json(request: Request) -> bool:
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")
+
+
+def _not_json(request: Request) -> dict[str, Any]:
+    return problem(
+        415,
+        "unsupported_media_type",
+        "The body is not declared as JSON.",
+        field="Content-Type",
+        value=request.headers.get("content-type"),
+        remedy="Send `Content-Type: application/json` with one JSON object.",
+    )
+
+
+def _allowed_methods(request: Request) -> str:
+    """All methods of a path. A router tells only those of the first route that it finds."""
+    allowed = [
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    ]
+    return ", ".join(dict.fromkeys(["HEAD", *allowed] if "GET" in allowed else allowed))
 
 
 def _evaluation_unknown(error: Any) -> RequestProblem:
@@ -121,6 +150,16 @@ def _service_unavailable(error: ServiceUnavailable) -> RequestProblem:
     )
 
 
+def _storage_unavailable(_error: StorageUnavailable) -> RequestProblem:
+    return RequestProblem(
+        503,
+        "storage_unavailable",
+        "The gateway cannot write to its database now; nothing of this request was stored.",
+        remedy="Try again shortly; if it lasts, look whether the disk of DELTANAS_HOME is full or read-only.",
+        headers={"retry-after": str(RETRY_AFTER_SECONDS)},
+    )
+
+
 def _service_refused(error: ServiceRefused) -> RequestProblem:
     document = error.document
     return RequestProblem(
@@ -141,6 +180,7 @@ _TRANSLATIONS: dict[type[Exception], Callable[[Any], RequestProblem]] = {
     DatasetNotReady: _dataset_not_ready,
     IdempotencyKeyReused: _key_reused,
     ServiceUnavailable: _service_unavailable,
+    StorageUnavailable: _storage_unavailable,
     ServiceRefused: _service_refused,
 }
 
@@ -152,12 +192,14 @@ def install_problem_handlers(app: FastAPI) -> None:
         found = problem_of(error)
         if found is None:  # handlers are installed for translatable exceptions only
             raise error
-        if isinstance(error, ServiceUnavailable):
+        if isinstance(error, ServiceUnavailable | StorageUnavailable):
             log.warning("%s", error)
         return problem_response(found.document, found.headers)
 
-    def on_invalid(_request: Request, error: Exception) -> Response:
+    def on_invalid(request: Request, error: Exception) -> Response:
         errors = error.errors() if isinstance(error, RequestValidationError) else []
+        if any(found["loc"] == ("body",) for found in errors) and not _is_json(request):
+            return problem_response(_not_json(request))
         if any(found["type"] == "json_invalid" for found in errors):
             return problem_response(_malformed_body())
         return problem_response(validation_problem(errors))
@@ -169,7 +211,8 @@ def install_problem_handlers(app: FastAPI) -> None:
             return problem_response(_malformed_body())
         code = _HTTP_CODES.get(error.status_code, "http_error")
         detail = f"{request.method} {request.url.path[:200]}: {error.detail}"
-        return problem_response(problem(error.status_code, code, detail), error.headers)
+        headers = {"allow": _allowed_methods(request)} if error.status_code == 405 else error.headers
+        return problem_response(problem(error.status_code, code, detail), headers)
 
     def on_unexpected(request: Request, _error: Exception) -> Response:
         request_id = getattr(request.state, "request_id", "")

@@ -31,9 +31,10 @@ class ProposerBody(BaseModel):
     @classmethod
     def _plain_and_small(cls, options: dict[str, JsonValue]) -> dict[str, JsonValue]:
         try:
-            size = len(json.dumps(options, allow_nan=False))
+            # As UTF-8: JSON's escapes can carry what has no encoding, and then nobody could read it again.
+            size = len(json.dumps(options, allow_nan=False, ensure_ascii=False).encode())
         except (ValueError, RecursionError) as error:
-            raise ValueError("options must be plain JSON without NaN or infinity") from error
+            raise ValueError("options must be plain JSON in Unicode, without NaN or infinity") from error
         if size > MAX_OPTIONS_BYTES:
             raise ValueError(f"options have {size} bytes of JSON; at most {MAX_OPTIONS_BYTES} are allowed")
         return options

@@ -161,6 +161,59 @@ def test_a_malformed_body_is_a_client_error_and_stores_nothing(scene, content, s
     assert scene.stored() == 0
 
 
+def test_a_nul_byte_in_a_source_is_told_without_a_line(scene):
+    problem = scene.http.post("/v1/evaluations", json={**GOOD, "source": SOURCE + "# \0"}).json()
+    assert (problem["code"], problem["field"]) == ("syntax_error", "source")
+    assert "null bytes" in problem["detail"]
+    assert "None" not in problem["detail"]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded"])
+def test_a_body_that_is_not_declared_as_json_is_told_what_to_declare(scene, kind):
+    answer = scene.http.post("/v1/evaluations", content=json.dumps(GOOD), headers={"content-type": kind})
+    assert (answer.status_code, answer.json()["field"]) == (415, "Content-Type")
+    assert "application/json" in answer.json()["remedy"]
+    assert scene.stored() == 0
+
+
+@pytest.mark.parametrize(
+    "item", [b'{"source": "\\ud800"}', b'{"\\ud800": 1}', b'{"a": ' + b"[" * 700 + b"]" * 700 + b"}"]
+)
+def test_a_batch_item_that_cannot_be_written_down_is_answered_as_a_bad_item(scene, item):
+    answer = scene.http.post(
+        "/v1/evaluations:batch",
+        content=b'{"items": [' + item + b"]}",
+        headers={"content-type": "application/json"},
+    )
+    assert answer.status_code == 422
+    assert answer.json()["items"][0]["error"]["code"] == "invalid_request"
+
+
+def test_proposer_options_without_an_encoding_are_refused(scene):
+    for options in (b'{"a": "\\ud800"}', b'{"\\ud800": 1}'):
+        answer = scene.http.post(
+            "/v1/searches",
+            content=b'{"dataset": "digits", "proposer": {"options": ' + options + b"}}",
+            headers={"content-type": "application/json"},
+        )
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["field"].startswith("proposer.options")
+
+
+def test_a_refused_method_is_answered_with_all_methods_that_are_allowed(scene):
+    answer = scene.http.put("/v1/evaluations", json=GOOD)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "HEAD, GET, POST")
+    assert scene.http.post("/v1/evaluations/ev_0").headers["allow"] == "HEAD, GET, DELETE"
+    assert scene.http.get("/v1/deltas:apply").headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/evaluations", "/v1/evaluations/ev_0", "/docs"])
+def test_head_is_answered_as_get_without_the_body(scene, path):
+    head, whole = scene.http.head(path), scene.http.get(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]
+
+
 def test_a_chunked_body_is_bounded_too(scene):
     chunks = (b" " * 65_536 for _ in range(20))
     answer = scene.http.post("/v1/evaluations", content=chunks)
@@ -189,6 +242,7 @@ def test_a_batch_of_more_than_a_hundred_is_refused(scene):
         ("GET", "/v1/evaluations?limit=0", 422),
         ("GET", "/v1/nothing", 404),
         ("PATCH", "/v1/evaluations", 405),
+        ("OPTIONS", "/v1/evaluations", 405),
         ("GET", "/v1/baselines/yew", 404),
         ("GET", "/v1/datasets/yew", 404),
         ("POST", "/v1/datasets/yew:prepare", 404),
