@@ -1,12 +1,11 @@
 """What of this Python installation a guest sees, how it is started, and the fingerprint of it all.
 
-Everything is mounted read-only and nothing is copied: the interpreter where it lies, the folders that hold
-torch and its kin under /opt/deltanas/packages, and the guest's own source. The module search path is fixed in
+Everything is mounted read-only and nothing is copied: the interpreter where it lies, torch and its kin
+under /opt/deltanas/packages, and the guest's own source. The module search path is fixed in
 the command, so nothing that a candidate writes (sitecustomize.py, torch.py, a .pth) is ever imported.
 """
 
 import hashlib
-import importlib.util
 import platform
 import sys
 import sysconfig
@@ -16,10 +15,11 @@ from importlib import metadata
 from pathlib import Path
 
 from contracts.measurements import Limits
-from sandbox_runner.sandboxes.port import ReadOnlyMount, SandboxSpec, SandboxUnavailable
+from sandbox_runner.guest_packages import PACKAGES, package_folders, package_mounts
+from sandbox_runner.sandboxes.port import ReadOnlyMount, SandboxSpec
 
 HOME_INSIDE = "/opt/deltanas"
-PACKAGES = ("torch", "torchvision", "numpy")
+PACKAGES_INSIDE = f"{HOME_INSIDE}/packages"
 SYSTEM_FOLDERS = ("/usr/bin", "/usr/lib64", "/usr/lib/locale")
 """Programs and libraries. Not /usr/share: Debian's data sets lie there, with their test labels."""
 SYSTEM_LIBRARIES = Path("/usr/lib")
@@ -68,20 +68,16 @@ def guest_spec(
     name: str, limits: Limits, threads: int, data_mounts: Sequence[ReadOnlyMount] = ()
 ) -> SandboxSpec:
     """The sandbox of one attempt. Raises SandboxUnavailable when torch is not installed here."""
-    packages = [
-        ReadOnlyMount(folder, f"{HOME_INSIDE}/packages/{number}")
-        for number, folder in enumerate(package_folders())
-    ]
     sources = [
         ReadOnlyMount(folder, f"{HOME_INSIDE}/source/{folder.relative_to(_SOURCES)}")
         for folder in _GUEST_SOURCES
     ]
     return SandboxSpec(
         name=name,
-        argv=python_command(_boot([mount.inside for mount in packages])),
+        argv=python_command(_boot(package_folders(PACKAGES_INSIDE))),
         limits=limits,
         threads=threads,
-        mounts=(*packages, *sources, *data_mounts),
+        mounts=(*package_mounts(PACKAGES_INSIDE), *sources, *data_mounts),
         environment=guest_environment(threads),
     )
 
@@ -104,18 +100,6 @@ def guest_environment(threads: int) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         **dict.fromkeys(THREAD_VARIABLES, str(threads)),
     }
-
-
-@cache
-def package_folders() -> tuple[Path, ...]:
-    """The folders that hold torch, torchvision and numpy; usually one. Raises SandboxUnavailable."""
-    folders = []
-    for package in PACKAGES:
-        found = importlib.util.find_spec(package)
-        if found is None or found.origin is None:
-            raise SandboxUnavailable(f"{package} is not installed; pip install 'deltanas[runner]'")
-        folders.append(Path(found.origin).resolve().parent.parent)
-    return tuple(dict.fromkeys(folders))
 
 
 @cache

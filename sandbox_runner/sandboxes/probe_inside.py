@@ -133,8 +133,10 @@ def memory(limit: int) -> None:
 
 
 def _is_readable(folder: str) -> bool:
-    """Whether the guest may read what lies in `folder`; a byte-code cache it can do without."""
+    """Whether the guest may read what lies in `folder`, or a file; a byte-code cache it can do without."""
     try:
+        if os.path.isfile(folder):
+            return os.access(folder, os.R_OK)
         names = [name for name in os.listdir(folder) if name != "__pycache__"]
         return all(os.access(os.path.join(folder, name), os.R_OK) for name in names)
     except OSError:

@@ -411,10 +411,13 @@ def test_guest_starts_from_its_fixed_command(backend):
         "/opt/deltanas/source/sandbox_runner/guest",
     }
     names = ("contracts", "json", "torch")
-    found = f"import importlib.util as u; print(*(u.find_spec(n).origin for n in {names}))"
+    found = (
+        f"import importlib.util as u; print(*(u.find_spec(n).origin for n in {names}), u.find_spec('pytest'))"
+    )
     code = guest.argv[-1].replace("runpy.run_module('sandbox_runner.guest', ", f"exec({found!r}) or dict(")
     ended = run(backend, code, limits, mounts=guest.mounts)
-    contracts, standard_library, torch = ended.output.split()
+    contracts, standard_library, torch, beside_torch = ended.output.split()
+    assert beside_torch == "None"
     assert contracts == "/opt/deltanas/source/contracts/__init__.py"
     assert standard_library.startswith(str(Path(sys.base_prefix) / "lib"))
     assert torch.startswith("/opt/deltanas/packages/0/torch/")

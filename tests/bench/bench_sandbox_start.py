@@ -6,7 +6,8 @@ import sys
 from timing import compare
 
 from contracts.measurements import Limits
-from sandbox_runner.python_environment import guest_spec, python_command
+from sandbox_runner.guest_packages import package_folders
+from sandbox_runner.python_environment import PACKAGES_INSIDE, guest_spec, python_command
 from sandbox_runner.sandboxes.namespaces import NamespacesBackend
 from sandbox_runner.sandboxes.port import SandboxSpec
 
@@ -31,8 +32,8 @@ def main() -> None:
     backend = NamespacesBackend()
     bare = SandboxSpec("bench-bare", python_command("pass"), Limits())
     guest = guest_spec("bench-torch", Limits(), 1)
-    packages = [mount.inside for mount in guest.mounts if "/packages/" in mount.inside]
-    inside = f"import sys; sys.path += {packages!r}; {CONVOLUTION}"
+    packages = package_folders(PACKAGES_INSIDE)
+    inside = f"import sys; sys.path += {list(packages)!r}; {CONVOLUTION}"
     torch = SandboxSpec(
         "bench-torch", python_command(inside), Limits(), mounts=guest.mounts, environment=guest.environment
     )
