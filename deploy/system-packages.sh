@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The Debian and Ubuntu packages that deltanas stands on; does nothing when all are there.
+# The Debian and Ubuntu packages that deltanas stands on, and those named as arguments; does nothing when all are there.
 #   bubblewrap             starts the sandboxes
 #   libseccomp2            compiles their system-call filter
 #   dataset-fashion-mnist  Fashion-MNIST, 31 MB, MIT licence
 #   python3-venv           only where this Python cannot make a virtual environment yet
 set -euo pipefail
 
-wanted=(bubblewrap libseccomp2 dataset-fashion-mnist)
+wanted=(bubblewrap libseccomp2 dataset-fashion-mnist "$@")
 python3 -c 'import ensurepip' 2>/dev/null || wanted+=(python3-venv)
 missing=()
 for package in "${wanted[@]}"; do
