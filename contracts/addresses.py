@@ -29,8 +29,11 @@ def parse_address(text: str) -> Address:
         if not path.startswith("/") or len(path.encode()) > 100:
             raise AddressInvalid(f"{text!r}: a socket path must be absolute and at most 100 bytes long")
         return Address("http://localhost", path, "", 0)
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError as error:
+        raise AddressInvalid(f"{text!r}: {error}") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise AddressInvalid(f"{text!r}: write unix:/path/to.sock or http://host:port")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     return Address(text.rstrip("/"), None, parts.hostname, port)

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from contracts.addresses import parse_address
-from deltanas.errors import PlatformFailed, ServerUnreachable, error_for
+from deltanas.errors import PlatformFailed, RequestInvalid, ServerUnreachable, error_for
 
 _DELAYS_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 4.0, 4.0)
 _BUSY = frozenset({429, 502, 503})
@@ -67,6 +67,9 @@ class Transport:
     def send(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send a request, again if need be, and give a successful answer."""
         headers = dict(options.pop("headers", {}))
+        if "json" in options:
+            options["content"] = _encoded(options.pop("json"))
+            headers["content-type"] = "application/json"
         if method == "POST":
             headers.setdefault("idempotency-key", uuid.uuid4().hex)
         for delay in (*_DELAYS_SECONDS, None):
@@ -144,6 +147,20 @@ def _event(fields: dict[str, str]) -> Event:
     except ValueError as error:
         raise PlatformFailed("an event of the server is not JSON") from error
     return Event(fields.get("id", ""), fields.get("event", "message"), data if isinstance(data, dict) else {})
+
+
+def _encoded(document: Any) -> bytes:
+    """Strict JSON. Its escapes carry even text without an encoding, for the server to name the field."""
+    try:
+        return json.dumps(document, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RequestInvalid(
+            f"the request cannot be written as JSON: {error}",
+            {
+                "code": "not_json",
+                "remedy": "Use words, finite numbers, true, false, lists and mappings only.",
+            },
+        ) from error
 
 
 def _problem(answer: httpx.Response) -> dict[str, Any]:

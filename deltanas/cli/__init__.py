@@ -3,11 +3,14 @@
 Exit codes: 0 did it, 1 the candidate failed, 2 bad usage, 3 the platform failed, 130 interrupted.
 """
 
+import contextlib
 import sys
+import traceback
 from enum import IntEnum
 
 import typer
 
+from contracts.addresses import AddressInvalid
 from deltanas.cli import (
     baselines,
     datasets,
@@ -56,7 +59,7 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
-_USERS_FAULT = (RequestInvalid, NotFound, NotAllowed, Conflict, BindRefused)
+_USERS_FAULT = (RequestInvalid, NotFound, NotAllowed, Conflict, BindRefused, AddressInvalid)
 _PLATFORMS_FAULT = (
     DeltanasError,
     ServerNotStarted,
@@ -79,12 +82,20 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(_explain(error, ExitCode.PLATFORM_FAILED, "--json" in words))
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
+    except OSError as error:
+        sys.exit(_explain(error, ExitCode.PLATFORM_FAILED, "--json" in words))
+    except Exception as error:  # noqa: BLE001 - python's own exit code, 1, would blame the candidate
+        traceback.print_exc()
+        unforeseen = DeltanasError(f"deltanas itself failed: {type(error).__name__}: {error}")
+        sys.exit(_explain(unforeseen, ExitCode.PLATFORM_FAILED, "--json" in words))
 
 
 def _explain(error: Exception, code: ExitCode, as_json: bool) -> int:
     problem = error.problem if isinstance(error, DeltanasError) else {}
-    if as_json:
-        emit(problem or {"code": type(error).__name__, "detail": str(error)})
+    # Standard output may be what failed.
+    with contextlib.suppress(OSError):
+        if as_json:
+            emit(problem or {"code": type(error).__name__, "detail": str(error)})
     field, value = problem.get("field"), problem.get("value")
     sentence = str(error)
     if field and str(field) not in sentence:

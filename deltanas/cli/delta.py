@@ -1,5 +1,6 @@
 """`deltanas delta apply`: does a delta fit its baseline, and what comes of it."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ from rich.text import Text
 
 from deltanas.cli.connection import connected
 from deltanas.cli.output import JsonOption, complain, emit, news_console, plain, print_source
-from deltanas.cli.sources import read_text
+from deltanas.cli.sources import read_text, write_text
 
 app = typer.Typer(help="Work with deltas.", no_args_is_help=True)
 
@@ -32,13 +33,13 @@ def apply(
     """Apply DELTA to BASE; print the resulting source, or say precisely why it does not fit."""
     text = read_text(delta)
     named: dict[str, Any] = (
-        {"baseline_source": read_text(Path(base))} if Path(base).exists() else {"baseline": base}
+        {"baseline_source": read_text(Path(base))} if os.path.exists(base) else {"baseline": base}
     )
     with connected(need_ready=False, quiet=as_json) as client:
         applied = client.apply_delta(text, **named)
     fits = applied["status"] == "applied"
     if fits and output is not None:
-        output.write_text(applied["source"])
+        write_text(output, applied["source"])
     if as_json:
         emit(applied)
     elif fits:

@@ -21,6 +21,7 @@ from deltanas.cli.output import (
 )
 from deltanas.cli.search_config import read_search_config
 from deltanas.cli.search_progress import SearchProgress
+from deltanas.cli.sources import write_text
 from deltanas.client import Client
 from deltanas.errors import DeltanasError
 
@@ -158,11 +159,7 @@ def _follow(client: Client, search_id: str, report_file: Path | None, as_json: b
 
 
 def _write_report(client: Client, search_id: str, output: Path) -> None:
-    page = client.search_report(search_id)
-    try:
-        output.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise typer.BadParameter(f"cannot write {output}: {error.strerror}") from error
+    write_text(output, client.search_report(search_id))
     tell(f"report written to {output}")
 
 

@@ -1,4 +1,4 @@
-"""Reads what a user names on the command line: a source, a delta, `-` for standard input."""
+"""Reads and writes what a user names on the command line: a source, a delta, `-` for standard input."""
 
 import sys
 from pathlib import Path
@@ -28,6 +28,14 @@ def read_text(path: Path) -> str:
         raise typer.BadParameter(f"{path} is not UTF-8 text (byte {error.start})") from error
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a result to a file. One that cannot be written is bad usage (exit code 2)."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise typer.BadParameter(f"cannot write {path}: {error.strerror}") from error
+
+
 def parse_settings(pairs: list[str]) -> dict[str, float | int | str | bool]:
     """`["lr=0.01", "momentum=0.9"]` → a dictionary; values read as YAML scalars. Raises BadParameter."""
     import yaml
@@ -37,7 +45,10 @@ def parse_settings(pairs: list[str]) -> dict[str, float | int | str | bool]:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise typer.BadParameter(f"{pair!r}: write NAME=VALUE")
-        parsed = _number(value) if _number(value) is not None else yaml.safe_load(value)
+        try:
+            parsed = _number(value) if _number(value) is not None else yaml.safe_load(value)
+        except yaml.YAMLError:
+            parsed = None
         if not isinstance(parsed, float | int | str | bool):
             raise typer.BadParameter(f"{pair!r}: the value must be a number, a word, true or false")
         settings[name] = parsed

@@ -1,5 +1,7 @@
 """Every verb against a gateway that gives prepared answers: what is asked, shown and returned."""
 
+import contextlib
+
 import pytest
 
 ESCAPE = "\x1b[31mred\x1b[0m [bold]markup[/bold] \u202e"
@@ -246,3 +248,64 @@ def test_a_search_file_that_is_no_mapping_is_bad_usage(gateway, deltanas, tmp_pa
         (tmp_path / "search.yaml").write_text(text)
         assert deltanas("search", "run", tmp_path / "search.yaml").code == 2
     assert gateway.heard == []
+
+
+@pytest.mark.parametrize("value", ["2026-01-01", ".nan", ".inf", "&a [*a]"])
+def test_a_search_file_that_cannot_be_written_as_json_is_bad_usage(gateway, deltanas, tmp_path, value):
+    (tmp_path / "search.yaml").write_text(f"dataset: mnist\noptions: {value}\n")
+    ended = deltanas("search", "run", tmp_path / "search.yaml")
+    assert ended.code == 2
+    assert "cannot be written as JSON" in ended.err
+    assert "Traceback" not in ended.err
+    assert gateway.heard == []
+
+
+@pytest.mark.parametrize("setting", ["lr", "lr=[", "lr=[1]", "=1", "lr=2026-01-01", "lr=nan"])
+def test_a_setting_that_is_none_is_bad_usage(gateway, deltanas, source, setting):
+    ended = deltanas("evaluate", source, "--dataset", "mnist", "--set", setting)
+    assert ended.code == 2
+    assert "Traceback" not in ended.err
+    assert gateway.heard == []
+
+
+@pytest.mark.parametrize(
+    "address", ["nonsense", "http://127.0.0.1:99999", "unix:relative.sock", "http://[::1"]
+)
+def test_an_address_that_is_none_is_bad_usage(gateway, deltanas, monkeypatch, address):
+    monkeypatch.setenv("DELTANAS_GATEWAY_ADDRESS", address)
+    ended = deltanas("datasets", "list")
+    assert ended.code == 2
+    assert address in ended.err
+
+
+def test_a_delta_result_that_cannot_be_written_is_bad_usage(gateway, deltanas, source, tmp_path):
+    applied = {"status": "applied", "reason": "", "message": "", "confidence": 1, "source": "x", "hunks": []}
+    gateway.answer("POST", "/v1/deltas:apply", applied)
+    ended = deltanas("delta", "apply", "-o", tmp_path / "no" / "where.py", "n" * 300, source)
+    assert ended.code == 2
+    assert "Traceback" not in ended.err
+    assert deltanas("delta", "apply", "-o", tmp_path / "there.py", source, source).code == 0
+    assert (tmp_path / "there.py").read_text() == "x"
+
+
+def test_a_bug_of_the_command_line_is_not_blamed_on_the_candidate(gateway, deltanas, monkeypatch):
+    def explode(*_):
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("deltanas.cli.datasets.table", explode)
+    gateway.answer("GET", "/v1/datasets", {"items": []})
+    ended = deltanas("datasets", "list")
+    assert ended.code == 3
+    assert "deltanas itself failed: ZeroDivisionError" in ended.err
+
+
+def test_a_full_disk_behind_standard_output_exits_3(gateway, deltanas, monkeypatch):
+    gateway.answer("GET", "/v1/datasets", {"items": []})
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        ended = deltanas("datasets", "list", "--json")
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):
+            full.close()
+    assert ended.code == 3
+    assert "No space left" in ended.err
