@@ -21,8 +21,10 @@ SYSTEM_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 DEVICES = ("null", "zero", "full", "random", "urandom")
 HIDDEN_PROC_FILES = (
     *("kcore", "keys", "key-users", "kallsyms", "timer_list", "sched_debug", "slabinfo", "vmallocinfo"),
-    "sysrq-trigger",
+    *("sysrq-trigger", "interrupts", "latency_stats", "timer_stats", "cmdline", "locks"),
 )
+HIDDEN_PROC_FOLDERS = ("pressure", "acpi", "asound", "bus", "driver", "fs", "irq", "scsi")
+"""The host's devices, and its load: in `pressure` everyone may set alarms that the kernel then works for."""
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 OLDEST_VERSION = (0, 8)
 """The first with --size and --disable-userns."""
@@ -144,7 +146,8 @@ def _proc() -> list[str]:
     for name in HIDDEN_PROC_FILES:
         if (Path("/proc") / name).exists():
             options += ["--ro-bind", "/dev/null", f"/proc/{name}"]
-    return options
+    folders = (Path("/proc") / name for name in HIDDEN_PROC_FOLDERS)
+    return options + _hidden(folder for folder in folders if folder.is_dir())
 
 
 def _devices(disk_bytes: int) -> list[str]:

