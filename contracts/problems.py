@@ -35,13 +35,17 @@ def problem(
     return document
 
 
+_PLAIN_WORDS = {"extra_forbidden": "there is no such field", "missing": "this field is required"}
+"""For the mistakes that people make most; of the rest the validator's own words are clear."""
+
+
 def validation_problem(errors: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """From pydantic's `errors()`: each error names its field, the value it had and what would be right."""
     listed = [
         {
             "field": _encodable(".".join(str(part) for part in error.get("loc", ()) if part != "body"))
             or "body",
-            "message": error.get("msg", "invalid"),
+            "message": _PLAIN_WORDS.get(error.get("type", ""), error.get("msg", "invalid")),
             "value": _shortened(error.get("input")),
         }
         for error in errors

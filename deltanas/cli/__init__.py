@@ -105,8 +105,10 @@ def _explain(error: Exception, code: ExitCode, as_json: bool) -> int:
     remedy = "deltanas doctor" if isinstance(error, ServerNotReady) else problem.get("remedy")
     complain(sentence, remedy)
     for other in problem.get("errors") or []:
-        if str(other.get("message")) not in sentence:
-            complain(f"{other.get('field')}: {other.get('message')}{_quoted(other.get('value'))}")
+        place, message = str(other.get("field")), str(other.get("message"))
+        within = place.startswith(f"{field}.") and message in sentence
+        if not within and f"{place}: {message}" not in sentence:
+            complain(f"{place}: {message}{_quoted(other.get('value'))}")
     return int(code)
 
 

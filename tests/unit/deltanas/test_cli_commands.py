@@ -289,7 +289,7 @@ def test_a_delta_result_that_cannot_be_written_is_bad_usage(gateway, deltanas, s
 
 
 def test_a_bug_of_the_command_line_is_not_blamed_on_the_candidate(gateway, deltanas, monkeypatch):
-    def explode(*_):
+    def explode(*_, **__):
         raise ZeroDivisionError("oh")
 
     monkeypatch.setattr("deltanas.cli.datasets.table", explode)
@@ -309,3 +309,14 @@ def test_a_full_disk_behind_standard_output_exits_3(gateway, deltanas, monkeypat
             full.close()
     assert ended.code == 3
     assert "No space left" in ended.err
+
+
+def test_every_field_at_fault_is_named_once(gateway, deltanas, source):
+    wrong = "no such field"
+    problem = {
+        "status": 422, "code": "invalid_request", "detail": f"one: {wrong}", "field": "one", "value": 1,
+        "errors": [{"field": name, "message": wrong, "value": 1} for name in ("one", "two", "three")],
+    }  # fmt: skip
+    gateway.answer("POST", "/v1/evaluations", problem, status=422)
+    said = deltanas("evaluate", source, "--dataset", "mnist").err
+    assert [said.count(f"{name}: {wrong}") for name in ("one", "two", "three")] == [1, 1, 1]

@@ -225,6 +225,12 @@ def test_a_compressed_body_is_refused(scene):
     assert answer.status_code == 415
 
 
+def test_a_misspelt_and_a_missing_field_are_told_in_plain_words(scene):
+    problem = scene.http.post("/v1/evaluations", json={"source": SOURCE, "epoch": 1}).json()
+    told = {error["field"]: error["message"] for error in problem["errors"]}
+    assert told == {"dataset": "this field is required", "epoch": "there is no such field"}
+
+
 def test_a_batch_of_more_than_a_hundred_is_refused(scene):
     answer = scene.http.post("/v1/evaluations:batch", json={"items": [GOOD] * 101})
     assert (answer.status_code, answer.json()["field"]) == (422, "items")
