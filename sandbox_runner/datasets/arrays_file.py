@@ -1,10 +1,12 @@
 """A user's .npz of images and labels. Sizes and types are read and bounded before any value is."""
 
+import shutil
+import tempfile
 import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +32,13 @@ def is_arrays_file(path: Path) -> bool:
         return any(entry.filename.endswith(".npy") for entry in archive.infolist())
 
 
-def read_arrays_file(path: Path, name: str) -> RawDataset:
-    """Read it. Images are uint8 (n, H, W), (n, H, W, C) or (n, C, H, W). Raises DatasetInvalid, OSError."""
-    arrays = _read_arrays(path)
+def read_arrays_file(path: Path, name: str, scratch: Path) -> RawDataset:
+    """Read it. Images are uint8 (n, H, W), (n, H, W, C) or (n, C, H, W).
+
+    They are unpacked to nameless files in the folder `scratch`: a small .npz can hold more than fits into
+    memory. Raises DatasetInvalid, OSError.
+    """
+    arrays = _read_arrays(path, scratch)
     if set(arrays) == set(SPLIT_NAMES):
         parts = [(arrays["x_train"], arrays["y_train"]), (arrays["x_test"], arrays["y_test"])]
     elif set(arrays) == set(WHOLE_NAMES):
@@ -53,7 +59,7 @@ def read_arrays_file(path: Path, name: str) -> RawDataset:
     return RawDataset(shape, tuple(str(value) for value in values), sets[0], sets[1], "uploaded .npz")
 
 
-def _read_arrays(path: Path) -> dict[str, Array]:
+def _read_arrays(path: Path, scratch: Path) -> dict[str, Array]:
     arrays: dict[str, Array] = {}
     total = 0
     with open_zip(path) as archive:
@@ -63,11 +69,11 @@ def _read_arrays(path: Path) -> dict[str, Array]:
             total += entry.file_size
             if total > MAX_ARRAYS_BYTES:
                 raise DatasetInvalid(f"The .npz unpacks to more than {MAX_ARRAYS_BYTES} bytes.")
-            arrays[entry.filename.removesuffix(".npy")] = _read_array(archive, entry)
+            arrays[entry.filename.removesuffix(".npy")] = _read_array(archive, entry, scratch)
     return arrays
 
 
-def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Array:
+def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, scratch: Path) -> Array:
     name = f"{entry.filename!r:.80}"
     try:
         with archive.open(entry) as file:
@@ -76,7 +82,8 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Array:
                 (1, 0): np.lib.format.read_array_header_1_0,
                 (2, 0): np.lib.format.read_array_header_2_0,
             }
-            shape, _, dtype = header[version](file, max_header_size=MAX_HEADER_CHARACTERS)
+            shape, by_columns, dtype = header[version](file, max_header_size=MAX_HEADER_CHARACTERS)
+            start = file.tell()
         if dtype.kind not in "ui":
             raise DatasetInvalid(f"{name} holds {dtype}; images must be uint8 and labels whole numbers.")
         size = int(np.prod(shape, dtype=object)) * dtype.itemsize
@@ -84,8 +91,11 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Array:
             raise DatasetInvalid(f"{name} claims {size} bytes but has {entry.file_size}.")
         if len(shape) == 0 or shape[0] > MAX_IMAGES:
             raise DatasetInvalid(f"{name} has shape {shape!s:.80}; at most {MAX_IMAGES} images are possible.")
-        with archive.open(entry) as file:
-            return cast(Array, np.lib.format.read_array(file, allow_pickle=False))
+        with archive.open(entry) as file, tempfile.TemporaryFile(dir=scratch) as unpacked:
+            shutil.copyfileobj(file, unpacked)
+            unpacked.flush()
+            order: Literal["C", "F"] = "F" if by_columns else "C"
+            return np.memmap(unpacked, dtype, "r", start, shape, order)
     except (
         ValueError,
         KeyError,

@@ -84,7 +84,7 @@ class Library:
         with self._locked(name):
             self.check_new_name(name)
             try:
-                raw = _read_own(name, path)
+                raw = _read_own(name, path, self.folder)
                 return write_pack(self.folder / name, name, raw, progress).report()
             except OSError as error:
                 raise DatasetInvalid(f"{path} cannot be read: {error.strerror or error}.") from error
@@ -134,9 +134,9 @@ class Library:
             yield
 
 
-def _read_own(name: str, path: Path) -> RawDataset:
+def _read_own(name: str, path: Path, scratch: Path) -> RawDataset:
     if path.is_dir():
         return read_folder(path, name)
     if is_arrays_file(path):
-        return read_arrays_file(path, name)
+        return read_arrays_file(path, name, scratch)
     return read_zip(path, name)

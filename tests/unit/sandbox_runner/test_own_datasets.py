@@ -4,6 +4,7 @@ import functools
 import io
 import os
 import stat
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -248,6 +249,30 @@ def test_labels_too_many_to_count_are_refused_before_they_are_widened(library, t
     assert_refused(library, tmp_path / "d.npz", "at most 1000 images")
     np.savez_compressed(tmp_path / "d.npz", **arrays(labels=np.array(1)))
     assert_refused(library, tmp_path / "d.npz", "has shape")
+
+
+def test_a_small_npz_of_large_arrays_takes_no_memory(library, tmp_path):
+    size = 80 * 1024**2
+    images = np.zeros((80, 1024, 1024), np.uint8)
+    np.savez_compressed(tmp_path / "d.npz", **arrays(images=images, labels=np.arange(80) % 2))
+    del images
+    assert (tmp_path / "d.npz").stat().st_size < size // 200
+    tracemalloc.start()
+    try:
+        raw = arrays_file.read_arrays_file(tmp_path / "d.npz", "mine", tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < size // 8
+    finally:
+        tracemalloc.stop()
+    assert len(raw.train.labels) + len(raw.evaluation.labels) == 80
+    assert [path.name for path in tmp_path.iterdir()] == ["d.npz"]
+
+
+def test_images_stored_by_columns_keep_their_pixels(tmp_path):
+    images = arrays()["images"]
+    np.savez(tmp_path / "d.npz", **arrays(images=np.asfortranarray(images)))
+    raw = arrays_file.read_arrays_file(tmp_path / "d.npz", "mine", tmp_path)
+    read = np.concatenate([part.fetch(np.arange(len(part.labels))) for part in (raw.train, raw.evaluation)])
+    assert sorted(image.tobytes() for image in read) == sorted(image.tobytes() for image in images)
 
 
 def test_an_upload_has_no_name_on_disk_that_a_killed_process_could_leave(library, tmp_path):
