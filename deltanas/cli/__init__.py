@@ -7,6 +7,8 @@ import contextlib
 import sys
 import traceback
 from enum import IntEnum
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -33,14 +35,45 @@ from deltanas.home import HomeUnusable, ServerRunning
 from deltanas.server import ServerNotReady, ServerNotStarted
 from deltanas.supervisor import BindRefused, PortUnavailable, ServiceFailed
 
+# Each line fits a terminal of 80 columns: the help prints them as they are.
+_EPILOG = """\
+First steps: `deltanas doctor`,
+`deltanas datasets prepare fashion-mnist`, then
+`deltanas evaluate --baseline plain-cnn --dataset fashion-mnist`.
+
+A command uses the server of `deltanas up`, or starts one while it needs it.
+State lives in DELTANAS_HOME.
+
+Exit codes: 0 did it, 1 the candidate failed, 2 bad usage,
+3 the platform failed."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"deltanas {version('deltanas')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="deltanas",
     help="Search for neural architectures with code deltas, and score every candidate safely.",
-    epilog="Exit codes: 0 did it, 1 the candidate failed, 2 bad usage, 3 the platform failed.",
+    epilog=_EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def _common(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Search for neural architectures with code deltas, and score every candidate safely."""
+
+
 app.command()(doctor.doctor)
 app.command()(up.up)
 app.command()(evaluate.evaluate)

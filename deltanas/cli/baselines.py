@@ -7,7 +7,7 @@ import typer
 from deltanas.cli.connection import connected
 from deltanas.cli.output import JsonOption, cell, emit, print_source, result_console, table
 
-app = typer.Typer(help="Reference networks.", no_args_is_help=True)
+app = typer.Typer(help="The reference networks that ship with deltanas.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -26,7 +26,7 @@ def list_baselines(as_json: JsonOption = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A name of `deltanas baselines list`.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name of `deltanas baselines list`.")],
     as_json: JsonOption = False,
 ) -> None:
     """Print the source of a reference network."""

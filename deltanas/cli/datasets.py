@@ -10,7 +10,7 @@ from deltanas.cli.connection import connected
 from deltanas.cli.output import JsonOption, cell, complain, emit, result_console, table, tell, waiting
 from deltanas.client import Client
 
-app = typer.Typer(help="Datasets to measure on.", no_args_is_help=True)
+app = typer.Typer(help="The datasets that candidates are measured on.", no_args_is_help=True)
 
 _LOOK_AGAIN_SECONDS = 0.3
 
@@ -40,7 +40,7 @@ def list_datasets(as_json: JsonOption = False) -> None:
 
 @app.command()
 def prepare(
-    name: Annotated[str, typer.Argument(help="A standard dataset, such as fashion-mnist.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A standard dataset, such as fashion-mnist.")],
     timeout: Annotated[float, typer.Option(help="Give up waiting after so many seconds.")] = 1800,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,8 +52,12 @@ def prepare(
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(help="What to call it: lower-case letters, digits and dashes.")],
-    path: Annotated[Path, typer.Argument(help="A folder of images by class, a .zip of one, or an .npz.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="What to call it: lower-case letters, digits and dashes.")
+    ],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A folder of images by class, a .zip of one, or an .npz.")
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Add your own dataset."""

@@ -11,7 +11,7 @@ from deltanas.cli.connection import connected
 from deltanas.cli.output import JsonOption, complain, emit, news_console, plain, print_source
 from deltanas.cli.sources import read_text, write_text
 
-app = typer.Typer(help="Work with deltas.", no_args_is_help=True)
+app = typer.Typer(help="Deltas: unified diffs against a reference network.", no_args_is_help=True)
 
 
 @app.callback()
@@ -21,9 +21,14 @@ def _group() -> None:
 
 @app.command()
 def apply(
-    base: Annotated[str, typer.Argument(help="The baseline: a file, or the name of a reference network.")],
+    base: Annotated[
+        str, typer.Argument(metavar="BASE", help="The baseline: a file, or the name of a reference network.")
+    ],
     delta: Annotated[
-        Path, typer.Argument(help="The delta: a file with a unified diff; - reads standard input.")
+        Path,
+        typer.Argument(
+            metavar="DELTA", help="The delta: a file with a unified diff; - reads standard input."
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the resulting source there.")

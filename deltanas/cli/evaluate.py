@@ -27,7 +27,8 @@ from deltanas.cli.sources import parse_settings, read_text
 from deltanas.client import Client
 
 File = Annotated[
-    Path | None, typer.Argument(help="A source that defines `class Net`; - reads standard input.")
+    Path | None,
+    typer.Argument(metavar="FILE", help="A source that defines `class Net`; - reads standard input."),
 ]
 Dataset = Annotated[str, typer.Option(help="A dataset, see `deltanas datasets list`.")]
 Baseline = Annotated[str | None, typer.Option(help="A reference network, instead of FILE.")]
@@ -61,7 +62,10 @@ def evaluate(
     reuse: Reuse = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Train and score one architecture."""
+    """Train one architecture in a sandbox, score it outside, and print the score.
+
+    Name a FILE, or a reference network with --baseline; --delta changes it first.
+    """
     request: dict[str, Any] = {
         **_architecture(file, baseline, delta),
         **_seeds(seed),

@@ -18,7 +18,7 @@ _LAYERS = {
 
 
 def novelty(
-    file: Annotated[Path, typer.Argument(help="A source; - reads standard input.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A source; - reads standard input.")],
     search: Annotated[
         str | None, typer.Option(help="Compare with the candidates of this search; default: the baselines.")
     ] = None,

@@ -80,9 +80,17 @@ def print_source(source: str) -> None:
 def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
     """A table in the style of the house; columns in `right` hold numbers."""
     made = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
-    for column in columns:
+    for place, column in enumerate(columns):
         numeric = column in right
-        made.add_column(column, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
+        # On a narrow terminal numbers would take all the room, and nobody would know whose they are.
+        least = 8 if column and place == 0 and not numeric else None
+        made.add_column(
+            column,
+            justify="right" if numeric else "left",
+            no_wrap=numeric,
+            overflow="fold",
+            min_width=least,
+        )
     return made
 
 

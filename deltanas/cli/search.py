@@ -25,7 +25,9 @@ from deltanas.cli.sources import write_text
 from deltanas.client import Client
 from deltanas.errors import DeltanasError
 
-app = typer.Typer(help="Search for architectures.", no_args_is_help=True)
+app = typer.Typer(
+    help="Searches: propose deltas, train and score them, keep the best, go on.", no_args_is_help=True
+)
 
 SearchId = Annotated[str, typer.Argument(metavar="ID", help="The id of a search, se_…")]
 ReportOption = Annotated[
@@ -37,11 +39,17 @@ _EXIT_CODES = {"succeeded": 0, "paused": 0, "cancelled": 1, "failed": 3}
 
 @app.command()
 def run(
-    config: Annotated[Path, typer.Argument(help="A YAML file with dataset, cycles, candidates_per_cycle, …")],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="What to search; see above.")],
     report: ReportOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Start a search and follow it to its end."""
+    """Start a search and follow it to its end.
+
+    CONFIG.yaml holds `name: value` lines. Only `dataset` is required. Besides:
+    name, cycles, candidates_per_cycle, seed, baselines, epochs, train_images,
+    elites, final_seeds, novelty_threshold, threads, device, integrity, limits
+    and proposer, as in POST /v1/searches.
+    """
     request = read_search_config(config)
     with connected(quiet=as_json) as client:
         search = client.start_search(**request)
@@ -62,9 +70,7 @@ def resume(search_id: SearchId, report: ReportOption = None, as_json: JsonOption
 
 @app.command()
 def show(
-    search_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Default: the newest search.")
-    ] = None,
+    search_id: Annotated[str | None, typer.Argument(metavar="ID", help="Default: the newest search.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the leaderboard of a search."""
@@ -84,7 +90,8 @@ def show(
 
 @app.command("list")
 def list_searches(
-    limit: Annotated[int, typer.Option(min=1, max=100)] = 20, as_json: JsonOption = False
+    limit: Annotated[int, typer.Option(min=1, max=100, help="At most so many.")] = 20,
+    as_json: JsonOption = False,
 ) -> None:
     """List searches, newest first."""
     with connected(need_ready=False, quiet=as_json) as client:
@@ -152,7 +159,12 @@ def _follow(client: Client, search_id: str, report_file: Path | None, as_json: b
     if report_file is not None:
         _write_report(client, search_id, report_file)
     if search["state"] == "failed":
-        complain(f"the search failed: {search.get('failure')}", f"deltanas search resume {search_id}")
+        complain(
+            f"the search failed: {search.get('failure')}",
+            "mend what it names, then start it again with `deltanas search run`",
+        )
+    elif search["state"] == "cancelled":
+        tell("the search was cancelled")
     elif search["state"] == "paused":
         tell(f"paused; go on with: deltanas search resume {search_id}")
     raise typer.Exit(_EXIT_CODES.get(search["state"], 3))

@@ -1,8 +1,12 @@
 """Every verb against a gateway that gives prepared answers: what is asked, shown and returned."""
 
 import contextlib
+import io
 
 import pytest
+from rich.console import Console
+
+from deltanas.cli.output import table
 
 ESCAPE = "\x1b[31mred\x1b[0m [bold]markup[/bold] \u202e"
 MEASURED = {
@@ -320,3 +324,22 @@ def test_every_field_at_fault_is_named_once(gateway, deltanas, source):
     gateway.answer("POST", "/v1/evaluations", problem, status=422)
     said = deltanas("evaluate", source, "--dataset", "mnist").err
     assert [said.count(f"{name}: {wrong}") for name in ("one", "two", "three")] == [1, 1, 1]
+
+
+def test_without_arguments_the_first_steps_are_shown(deltanas):
+    shown = deltanas()
+    assert "deltanas doctor" in shown.out + shown.err
+    assert "datasets prepare fashion-mnist" in shown.out + shown.err
+
+
+def test_the_version_is_printed(deltanas):
+    ended = deltanas("--version")
+    assert (ended.code, ended.out.split()[0]) == (0, "deltanas")
+
+
+def test_rows_keep_their_names_on_a_narrow_terminal():
+    shown = table("name", "note", "train", "evaluation", right=("train", "evaluation"))
+    shown.add_row("mnist", "why not", "60,000", "10,000")
+    console = Console(width=30, file=io.StringIO())
+    console.print(shown)
+    assert "mnist" in console.file.getvalue()
