@@ -8,18 +8,24 @@ import hmac
 import secrets
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from contracts.failures import Failure, FailureReason
 from contracts.jobs import AttemptOutcome, AttemptSpec, ClaimedAttempt
 from contracts.names import AttemptKind, AttemptState, IsolationTier, ScoredOn
 from contracts.service_gate import token_digest
+from gateway.domain.lifecycle import RETRY_DELAYS_SECONDS
 from gateway.domain.outcome_checks import checked_outcome
 from gateway.infra.database import Database, utc_now
 from gateway.infra.evaluation_rows import document_of, stored_request
-from gateway.infra.evaluation_transitions import locked_evaluation, settle
+from gateway.infra.evaluation_transitions import QUEUE_TOPIC, locked_evaluation, settle
+from gateway.infra.events import signal_after_commit
 from gateway.infra.tables import AttemptRow, EvaluationRow
+
+CLOCK_SLACK = timedelta(seconds=5)
+"""Clocks are corrected by so much all the time; that is no jump."""
+LONGEST_WAIT = timedelta(seconds=max(RETRY_DELAYS_SECONDS)) + CLOCK_SLACK
 
 
 class LeaseLost(Exception):
@@ -92,6 +98,7 @@ class AttemptQueue:
 
     def sweep(self) -> int:
         """Take away the leases that ran out, and queue or end their evaluations. Gives how many."""
+        self._set_right()
         with self._database.read() as session:
             leased = session.scalars(select(AttemptRow).where(AttemptRow.state == AttemptState.LEASED))
             expired = [attempt.id for attempt in leased if _has_expired(attempt)]
@@ -110,6 +117,22 @@ class AttemptQueue:
                 session.flush()
                 settle(session, evaluation)
         return len(expired)
+
+    def _set_right(self) -> None:
+        """After the clock was set back, bring moments nearer that now lie further off than they ever may."""
+        now = utc_now()
+        leased = and_(
+            AttemptRow.state == AttemptState.LEASED,
+            AttemptRow.lease_expires_at > now + self._lease + CLOCK_SLACK,
+        )
+        waiting = and_(AttemptRow.state == AttemptState.QUEUED, AttemptRow.available_at > now + LONGEST_WAIT)
+        with self._database.read() as session:
+            if session.scalar(select(AttemptRow.id).where(or_(leased, waiting)).limit(1)) is None:
+                return
+        with self._database.write() as session:
+            session.execute(update(AttemptRow).where(leased).values(lease_expires_at=now + self._lease))
+            session.execute(update(AttemptRow).where(waiting).values(available_at=now))
+            signal_after_commit(session, QUEUE_TOPIC)
 
     def extend_leases(self) -> None:
         """At start: agents could not renew while the gateway was away, so every lease begins anew."""

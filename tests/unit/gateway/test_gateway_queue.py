@@ -261,6 +261,28 @@ def test_senseless_claims_of_the_guest_are_dropped_and_the_score_stands(scene):
     assert (measurement["claimed_train_loss"], measurement["claimed_parameters"]) == (None, None)
 
 
+def test_a_clock_that_is_set_back_stalls_neither_queue_nor_leases(scene):
+    waiting, running = (
+        scene.submit(source=SOURCE + "# 1\n"),
+        scene.submit(source=SOURCE + "# 2\n", priority=1),
+    )
+    claimed = scene.agent.claim_next()
+    assert claimed.spec.evaluation_id == running["id"]
+    an_hour = timedelta(hours=1)
+    with scene.services.database.write() as session:
+        for attempt in session.query(AttemptRow):
+            attempt.available_at += an_hour
+            if attempt.lease_expires_at is not None:
+                attempt.lease_expires_at += an_hour
+    assert scene.agent.next() is None
+    assert scene.services.queue.sweep() == 0
+    assert scene.agent.claim_next().spec.evaluation_id == waiting["id"]
+    with scene.services.database.read() as session:
+        lease = session.get(AttemptRow, claimed.spec.attempt_id).lease_expires_at
+    assert lease < utc_now() + timedelta(minutes=1)
+    assert scene.agent.report(claimed, 0.9).status_code == 204
+
+
 def test_a_gateway_that_was_away_gives_every_lease_anew(tmp_path):
     with gateway_in(tmp_path) as scene:
         scene.agent.heartbeat()
