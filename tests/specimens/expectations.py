@@ -151,4 +151,13 @@ FORGERIES = [
     _fails("deletes_its_network", Reason.CONTRACT_VIOLATION),
 ]
 
-SPECIMENS = [*FILES, *PROCESSES, *RESOURCES, *NETWORK_AND_PRIVILEGES, *FORGERIES]
+SHARED_WITH_THE_HOST = [_denied("borrows_from_the_host")]
+
+SPECIMENS = [
+    *FILES,
+    *PROCESSES,
+    *RESOURCES,
+    *NETWORK_AND_PRIVILEGES,
+    *FORGERIES,
+    *SHARED_WITH_THE_HOST,
+]
