@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from deltanas.cli.output import accuracy, cell, mebibytes, plain, seconds, table
+from deltanas.client import TERMINAL_STATES
 
 Json = dict[str, Any]
 
@@ -74,6 +75,11 @@ def finals_sentence(search: Json) -> str:
     """The mean gain of the winner over its baseline, whatever its sign, and how sure it is."""
     final = search.get("final")
     if not final or final.get("mean_gain") is None:
+        state = search.get("state")
+        if state not in TERMINAL_STATES:
+            return "the finals come at the end of the search"
+        if state != "succeeded":
+            return f"no finals: the search {'failed' if state == 'failed' else 'was cancelled'}"
         return str((final or {}).get("note") or "no finals: nothing to compare the best candidate with")
     interval = final.get("gain_interval")
     half = "sealed half" if final.get("scored_on") == "sealed_half" else str(final.get("scored_on"))

@@ -152,3 +152,30 @@ def test_a_stream_that_ends_early_is_followed_on_from_the_last_event(gateway, de
     assert ended.err.count("train_error: shapes") == 1
     follows = [heard for heard in gateway.heard if heard.path.endswith("events")]
     assert [heard.headers.get("last-event-id") for heard in follows] == [None, "1"]
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ("running", "the finals come at the end"),
+        ("paused", "the finals come at the end"),
+        ("cancelled", "no finals: the search was cancelled"),
+        ("failed", "no finals: the search failed"),
+        ("succeeded", "nothing to compare"),
+    ],
+)
+def test_a_search_without_finals_says_why(gateway, deltanas, state, told):
+    gateway.answer("GET", SEARCH, search(state))
+    gateway.answer("GET", f"{SEARCH}/candidates", {"items": [BASELINE]})
+    assert told in deltanas("search", "show", "se_1").out
+
+
+@pytest.mark.parametrize(("state", "code"), [("succeeded", 0), ("failed", 3), ("cancelled", 1)])
+def test_resuming_a_search_that_has_ended_shows_its_end_and_advises_nothing_useless(
+    gateway, deltanas, state, code
+):
+    gateway.answer("GET", SEARCH, search(state, failure="no baseline ran"))
+    gateway.answer("GET", f"{SEARCH}/candidates", {"items": [BASELINE]})
+    ended = deltanas("search", "resume", "se_1")
+    assert ended.code == code
+    assert "search resume" not in ended.err
