@@ -1,5 +1,6 @@
 """Operations: health, readiness, and what the hosts can do."""
 
+import shutil
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -7,6 +8,9 @@ from fastapi import APIRouter, Response
 from gateway.infra.agent_directory import live_agents
 from gateway.routes.dependencies import ServicesOf, Tenant
 from gateway.services import Services
+
+MIB = 1024 * 1024
+LEAST_FREE_MIB = 64
 
 router = APIRouter(tags=["operations"])
 
@@ -21,6 +25,7 @@ def health() -> dict[str, str]:
 def readiness(services: ServicesOf, response: Response) -> dict[str, Any]:
     """200 when evaluations can run now; 503 with the reasons when they would wait."""
     reasons = [
+        *_storage_problems(services),
         *_agent_problems(services),
         *services.generator.readiness_problems(),
         *services.filter.readiness_problems(),
@@ -46,6 +51,15 @@ def capabilities(services: ServicesOf, _tenant: Tenant) -> dict[str, Any]:
         "devices": sorted({device for agent in agents.values() for device in agent.devices}),
         "datasets": sorted({d.name for agent in agents.values() for d in agent.datasets if d.ready}),
     }
+
+
+def _storage_problems(services: Services) -> list[str]:
+    """A disk that is about to be full: what is accepted must be on it."""
+    home = services.settings.home
+    free = shutil.disk_usage(home).free // MIB
+    if free >= LEAST_FREE_MIB:
+        return []
+    return [f"the disk of {home} has {free} MiB free; the gateway wants {LEAST_FREE_MIB}"]
 
 
 def _agent_problems(services: Services) -> list[str]:

@@ -100,7 +100,7 @@ def _search_state_conflict(error: SearchStateConflict) -> RequestProblem:
     return RequestProblem(
         409,
         "search_has_ended",
-        f"The search has ended: it is {error.state.value}.",
+        f"The search has ended; its state is {error.state.value}.",
         field="state",
         value=error.state.value,
         remedy="Start a new search; one with the same seed makes the same candidates.",

@@ -59,3 +59,11 @@ def test_a_database_that_may_only_be_read_is_still_read(tmp_path):
         assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
         with pytest.raises(StorageUnavailable), scene.services.database.write() as session:
             session.connection().exec_driver_sql("DELETE FROM evaluations")
+
+
+def test_a_disk_that_is_nearly_full_is_a_reason_not_to_be_ready(scene, monkeypatch):
+    assert scene.http.get("/readyz").status_code == 200
+    monkeypatch.setattr("gateway.routes.operations.LEAST_FREE_MIB", 10**12)
+    answer = scene.http.get("/readyz")
+    assert answer.status_code == 503
+    assert "MiB free" in answer.json()["reasons"][0]
