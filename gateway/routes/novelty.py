@@ -1,11 +1,13 @@
 """`/v1/novelty:check`: is an architecture new, compared with a search's candidates or with the baselines."""
 
+import hashlib
 from typing import Annotated
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.jobs import Admission, Screening, ScreeningRequest
+from contracts.source_rules import candidate_id
 from gateway.infra.identifiers import new_id
 from gateway.infra.service_clients import ServiceRefused
 from gateway.routes.dependencies import ServicesOf, Tenant
@@ -34,8 +36,7 @@ def check_novelty(body: NoveltyBody, services: ServicesOf, tenant: Tenant) -> Sc
     """Novel or not, the layer that decided, and the nearest architectures. Admits nothing."""
     source = checked(body.source, "source")
     if body.scope == LIBRARY_SCOPE:
-        _fill_library(services)
-        scope = LIBRARY_SCOPE
+        scope = _filled_library(services)
     else:
         services.searches.read(body.scope, tenant)
         scope = f"search:{body.scope}"
@@ -44,16 +45,22 @@ def check_novelty(body: NoveltyBody, services: ServicesOf, tenant: Tenant) -> Sc
     )
 
 
-def _fill_library(services: Services) -> None:
-    """Admit the baselines unless they are there: the filter's index may have been rebuilt since."""
+def _filled_library(services: Services) -> str:
+    """The filter's scope that holds the baselines as they are now; filled unless it is.
+
+    Its name follows from their sources: after an upgrade that changes them, nothing is compared with the old.
+    """
     baselines = services.generator.baselines()
+    sources = "".join(sorted(candidate_id(baseline.source) for baseline in baselines))
+    scope = f"library:{hashlib.sha256(sources.encode()).hexdigest()[:16]}"
     try:
-        if services.filter.count(LIBRARY_SCOPE) >= len(baselines):
-            return
+        if services.filter.count(scope) >= len(baselines):
+            return scope
     except ServiceRefused as error:
         if error.status != 404:
             raise
     for baseline in baselines:
         services.filter.admit(
-            f"library-{baseline.name}", Admission(LIBRARY_SCOPE, baseline.source, label=baseline.name)
+            f"library-{baseline.name}", Admission(scope, baseline.source, label=baseline.name)
         )
+    return scope

@@ -1,6 +1,7 @@
 import json
 import re
 import warnings
+from dataclasses import replace
 
 import pytest
 from gateway_scene import SOURCE
@@ -94,7 +95,21 @@ def test_novelty_is_checked_against_the_baselines_which_are_admitted_when_needed
     copy = scene.http.post("/v1/novelty:check", json={"source": known}).json()
     assert (copy["novel"], copy["nearest"][0]["id"]) == (False, "library-oak")
     assert scene.http.post("/v1/novelty:check", json={"source": SOURCE}).json()["novel"] is True
-    assert scene.filter.count("library") == 2
+    (library,) = scene.filter.scopes.values()
+    assert sorted(library) == ["library-elm", "library-oak"]
+
+
+def test_after_the_baselines_have_changed_novelty_means_the_new_ones(scene, monkeypatch):
+    scene.filter.scopes.clear()
+    scene.http.post("/v1/novelty:check", json={"source": SOURCE})
+    old = scene.generator.baselines()
+    changed = [replace(network, source=network.source + "tuned = 1\n") for network in old]
+    monkeypatch.setattr(scene.generator, "baselines", lambda: changed)
+    answers = [
+        scene.http.post("/v1/novelty:check", json={"source": source}).json()
+        for source in (old[0].source, changed[0].source)
+    ]
+    assert [answer["novel"] for answer in answers] == [True, False]
 
 
 def test_novelty_in_a_search_that_is_not_yours_is_not_found(scene):
