@@ -2,9 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contracts.addresses import Address, parse_address
 from contracts.service_gate import token_digest
@@ -37,14 +38,19 @@ class Settings(BaseSettings):
     """What agents must show to /internal/v1; None: derived from `service_token`."""
     require_keys: bool = False
     """Ask for API keys on loopback too, as behind a reverse proxy."""
-    allowed_hosts: tuple[str, ...] = ()
-    """Further Host names under which a keyless gateway may be called."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Further Host names under which a keyless gateway may be called, with commas between them."""
     lease_seconds: float = Field(default=15.0, gt=0.05, le=600)
     """An attempt without a heartbeat for this long is lost."""
     max_open_evaluations: int = Field(default=10_000, ge=1)
     """Evaluations of one tenant that may wait or run at a time."""
     conductor: bool = True
     """Whether this process drives searches."""
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _names(cls, given: object) -> object:
+        return tuple(given.lower().replace(",", " ").split()) if isinstance(given, str) else given
 
     @property
     def address(self) -> Address:

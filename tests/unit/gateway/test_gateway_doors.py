@@ -141,3 +141,11 @@ def test_an_unforeseen_error_is_a_problem_document_without_its_insides(scene, mo
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert "secret" not in answer.text
     assert answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("written", ["nas.lan", "nas.lan, Other.LAN", "other.lan nas.lan"])
+def test_further_hosts_are_named_in_the_environment_with_commas(tmp_path, monkeypatch, written):
+    monkeypatch.setenv("DELTANAS_ALLOWED_HOSTS", written)
+    with gateway_in(tmp_path) as scene:
+        for host, status in (("NAS.lan:8000", 200), ("127.0.0.1", 200), ("evil.lan", 421)):
+            assert scene.http.get("/healthz", headers={"host": host}).status_code == status
