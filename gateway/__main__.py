@@ -1,24 +1,59 @@
 """`python -m gateway`: read the settings, listen, serve."""
 
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+
 import uvicorn
+from fastapi import FastAPI
 
 from gateway.app import create_app
 from gateway.config import Settings
+from gateway.services import Services
 
 SHUTDOWN_SECONDS = 5
-"""Followers and waiters are cut off after this long; they come again."""
+"""Requests still open after this long are cut off; they come again."""
+STARTUP_FAILED = 3
 
 
 def main() -> None:
     """Serve until told to stop."""
     settings = Settings()
-    uvicorn.run(
-        create_app(settings),
-        log_level="warning",
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        server_header=False,
-        **settings.address.listen_options(),  # type: ignore[arg-type]
+    app = create_app(settings)
+    server = _Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            server_header=False,
+            **settings.address.listen_options(),  # type: ignore[arg-type]
+        ),
+        partial(_send_waiters_home, app),
     )
+    server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILED)
+
+
+class _Server(uvicorn.Server):
+    """Waits for every open request before it stops; so those that only wait are told first."""
+
+    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_exit = on_exit
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal to stop. What it sets off takes locks, which this thread may hold: so in another one."""
+        super().handle_exit(sig, frame)
+        threading.Thread(target=self._on_exit).start()
+
+
+def _send_waiters_home(app: FastAPI) -> None:
+    services: Services | None = getattr(app.state, "services", None)
+    if services is not None:
+        services.database.signals.end()
 
 
 if __name__ == "__main__":

@@ -17,8 +17,16 @@ class Signals:
     """Topics and who waits for them. Thread-safe."""
 
     def __init__(self) -> None:
+        self.ended = False
         self._lock = threading.Lock()
         self._waiting: dict[str, list[Wake]] = defaultdict(list)
+
+    def end(self) -> None:
+        """The process stops: wake everyone, and from now on nobody should wait."""
+        self.ended = True
+        with self._lock:
+            topics = list(self._waiting)
+        self.publish(topics)
 
     def publish(self, topics: Iterable[str]) -> None:
         """Wake everyone who waits for one of the topics."""

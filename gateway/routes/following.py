@@ -62,7 +62,7 @@ async def _events(
             for event in events:
                 last_id = event.id
                 yield ServerSentEvent(id=str(event.id), event=event.type, data=json.dumps(event.data))
-            if over and not events:
+            if database.signals.ended or (over and not events):
                 return
             if not events:
                 await _rung(bell, LOOK_AGAIN.total_seconds())
@@ -83,7 +83,7 @@ async def wait_until(
             bell.clear()
             found = await run_in_threadpool(read)
             left = deadline - asyncio.get_running_loop().time()
-            if is_done(found) or left <= 0:
+            if is_done(found) or left <= 0 or signals.ended:
                 return found
             await _rung(bell, min(left, look_again.total_seconds()))
 

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 
@@ -210,3 +211,17 @@ def test_a_public_address_without_keys_says_so_and_ends(tmp_path):
     )
     assert refused.returncode != 0
     assert "needs API keys" in refused.stderr
+
+
+def test_it_stops_at_once_although_people_wait_and_follow(tmp_path):
+    with running(tmp_path) as gateway, ThreadPoolExecutor(2) as people:
+        evaluation = gateway.submit()
+        waiting = people.submit(gateway.read, evaluation, wait=30)
+        following = people.submit(gateway.http.get, f"/v1/evaluations/{evaluation}/events")
+        time.sleep(0.5)
+        began = time.monotonic()
+        gateway.process.terminate()
+        gateway.process.wait(20)
+        assert time.monotonic() - began < 3
+        assert waiting.result(5)["state"] == "queued"
+        assert "event: queued" in following.result(5).text
