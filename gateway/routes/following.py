@@ -20,6 +20,9 @@ T = TypeVar("T")
 LOOK_AGAIN = timedelta(seconds=10)
 """A follower reads again at least this often, whatever the signals say."""
 
+STOP_SECONDS = 2.0
+"""When the gateway stops, its signals end every stream; one that has not ended by then is cut off."""
+
 WaitSeconds = Annotated[
     float, Query(ge=0, le=60, allow_inf_nan=False, description="Wait for the end, in seconds.")
 ]
@@ -48,7 +51,9 @@ def follow(database: Database, topic: str, last_id: int, is_over: Callable[[], b
 
     `is_over` runs in a worker thread; it is asked before the last look at the log, so no event is missed.
     """
-    return EventSourceResponse(_events(database, topic, last_id, is_over), ping=15)
+    return EventSourceResponse(
+        _events(database, topic, last_id, is_over), ping=15, shutdown_grace_period=STOP_SECONDS
+    )
 
 
 async def _events(
