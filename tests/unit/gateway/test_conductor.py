@@ -17,6 +17,8 @@ from gateway.infra.slot_journal import SlotJournal
 from gateway.loop import conductor as conductor_module
 from gateway.loop.conductor import Conductor
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_SECONDS = 20
 
 

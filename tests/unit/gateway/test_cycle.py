@@ -12,6 +12,8 @@ from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.infra.slot_journal import SearchNotRunning
 from gateway.loop.cycle import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 DOWN = ServiceUnavailable("generator", "connection refused")
 
 

@@ -13,6 +13,8 @@ from generator_svc.proposers.mutation.proposer import DEFAULT_WEIGHTS
 from generator_svc.proposers.shapes import Verdict, trace_source
 from generator_svc.seeds import baseline_networks
 
+pytestmark = pytest.mark.slow
+
 PROPOSER = known_proposers()["mutation"]
 
 

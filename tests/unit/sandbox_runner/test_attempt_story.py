@@ -29,6 +29,8 @@ from sandbox_runner.attempt import Bench, run_attempt
 from sandbox_runner.datasets.library import Library
 from sandbox_runner.sandboxes.port import Usage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
