@@ -6,15 +6,13 @@ missing seeding of its own loop as a weakness). Selection, judging and finals ha
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from contracts.measurements import Limits
 from contracts.names import Integrity, IsolationTier, SearchState, SlotState
-from gateway.domain.candidate import Slot
 
 MAX_CYCLES = 100
 MAX_CANDIDATES_PER_CYCLE = 200
@@ -73,13 +71,8 @@ _BEFORE_APPLIED = {SlotState.PENDING, SlotState.PROPOSED, SlotState.REFUSED}
 _BEFORE_NOVEL = _BEFORE_APPLIED | {SlotState.APPLIED, SlotState.DUPLICATE}
 
 
-def tally(slots: Iterable[Slot]) -> Counter[tuple[SlotState, bool]]:
-    """How many slots are in each state, elite or not: what `count_funnel` counts from."""
-    return Counter((slot.state, slot.elite) for slot in slots)
-
-
 def count_funnel(tallied: Mapping[tuple[SlotState, bool], int]) -> Funnel:
-    """The funnel of the tallied slots: of one cycle, or of all cycles after cycle 0."""
+    """The funnel of slots counted by (state, elite): of one cycle, or of all cycles after cycle 0."""
     lost = sum(count for (state, _), count in tallied.items() if state is SlotState.LOST)
     kept = {key: count for key, count in tallied.items() if key[0] is not SlotState.LOST}
     return Funnel(
