@@ -3,10 +3,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from arena import Arena
 
 from contracts.names import IsolationTier
 from sandbox_runner.sandboxes.choice import probe_all, strongest
+from sandbox_runner.specimens.arena import Arena
 
 
 @pytest.fixture(scope="session")

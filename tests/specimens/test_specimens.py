@@ -3,11 +3,12 @@
 import re
 
 import pytest
-from arena import EVALUATION_IMAGES, SOURCES, Arena
-from expectations import SPECIMENS, EarnsConstantScore, EarnsTrueScore, Fails, Specimen
 
 from contracts.jobs import AttemptOutcome
 from contracts.names import IsolationTier
+from sandbox_runner.specimens.arena import EVALUATION_IMAGES, Arena
+from sandbox_runner.specimens.catalogue import SPECIMENS
+from sandbox_runner.specimens.specimen import SOURCES, EarnsConstantScore, EarnsTrueScore, Fails, Specimen
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 

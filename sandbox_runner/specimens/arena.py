@@ -10,7 +10,6 @@ from threading import Event
 from typing import Self
 
 import numpy as np
-from expectations import LIMITS, SPECIMENS, Specimen
 
 from contracts.jobs import AttemptOutcome, AttemptSpec
 from contracts.names import AttemptKind, Integrity, IsolationTier, ScoredOn
@@ -20,13 +19,13 @@ from sandbox_runner.datasets.pack import write_pack
 from sandbox_runner.datasets.raw import ImageSet, RawDataset
 from sandbox_runner.python_environment import environment_digest
 from sandbox_runner.sandboxes.port import SandboxBackend
+from sandbox_runner.specimens.catalogue import SPECIMENS
+from sandbox_runner.specimens.specimen import CONTROL, Specimen
 
-SOURCES = Path(__file__).parent / "sources"
 DATASET = "quadrants"
 CLASSES = 4
 EVALUATION_IMAGES = 300
 PAIRS_BETWEEN_CONTROLS = 8
-CONTROL = Specimen("honest", SPECIMENS[0].expected)
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class Arena:
         """One attempt of a specimen."""
         return run_attempt(self._spec(specimen, number), self._bench, Event(), lambda _: None)
 
-    def _run_pair(self, pair: list[Specimen]) -> None:
+    def _run_pair(self, pair: tuple[Specimen, ...]) -> None:
         with ThreadPoolExecutor(2) as both:
             outcomes = both.map(lambda one: self.run(one, str(SPECIMENS.index(one))), pair)
             self._outcomes |= {one.name: outcome for one, outcome in zip(pair, outcomes, strict=True)}
@@ -107,15 +106,15 @@ class Arena:
             evaluation_id="ev_specimen",
             fence=1,
             kind=AttemptKind.EVALUATE,
-            source=self._source(specimen.name),
+            source=self._source(specimen),
             dataset=DATASET,
             epochs=3,
             seed=0,
             train_images=None,
             hyperparameters={"batch": 32},
-            limits=specimen.limits or LIMITS,
+            limits=specimen.limits,
             threads=1,
-            device="cpu",
+            device=specimen.device,
             integrity=Integrity.STANDARD,
             minimum_tier=IsolationTier.NAMESPACES,
             scored_on=ScoredOn.ALL,
@@ -123,8 +122,8 @@ class Arena:
             shuffle_key="shuffle",
         )
 
-    def _source(self, name: str) -> str:
-        text = (SOURCES / f"{name}.py").read_text()
+    def _source(self, specimen: Specimen) -> str:
+        text = specimen.source
         known = {
             "@CANARY@": str(self._canary),
             "@HOME@": str(self._home),
@@ -156,8 +155,8 @@ def _bearing(name: str) -> list[str]:
             continue
         if name in text:
             found.append(str(folder))
-    for folder, names, _ in os.walk("/sys/fs/cgroup"):
-        found += [f"{folder}/{one}" for one in names if name in one]
+    for root, names, _ in os.walk("/sys/fs/cgroup"):
+        found += [f"{root}/{one}" for one in names if name in one]
     return found
 
 
