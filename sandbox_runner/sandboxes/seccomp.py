@@ -1,17 +1,23 @@
-"""The system calls that a candidate may make: what CPython and torch on a CPU need, and nothing else.
+"""The policy of `system_calls` in the two forms that something loads.
 
-Default deny. Denied calls fail with EPERM, so that a candidate gets a prompt, ordinary error. `clone3` and
-`openat2` hide their flags from a filter: they fail with ENOSYS and the C library falls back to `clone` and
-`openat`. Other instruction sets of the machine (i386, x32) end the process. What a GPU would need
-(`ioctl` on the NVIDIA devices, `mbind`, `get_mempolicy`) is left out; it belongs into a filter of its own.
+`compile_filter` makes classic BPF, which a sandbox's first process loads into itself and the guest.
+`docker_profile` makes the JSON that a container engine loads before that. The profiles of `deploy/` are
+written by
+
+    python -m sandbox_runner.sandboxes.seccomp deploy
 """
 
 import errno
+import json
 import os
-import socket
+import sys
 import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from sandbox_runner.sandboxes.port import SandboxUnavailable
+from sandbox_runner.sandboxes.system_calls import POINTER, Condition, container_policy, guest_policy
 
 try:
     import pyseccomp
@@ -20,99 +26,83 @@ except (ImportError, RuntimeError, OSError) as error:  # it looks for the C libr
 else:
     IMPORT_PROBLEM = None
 
-ALLOWED = {
-    "files": """
-        access chdir chmod close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2
-        fadvise64 fallocate fchdir fchmod fchmodat fdatasync fgetxattr flistxattr flock fstat
-        fstatfs fsync ftruncate futimesat getcwd getdents getdents64 getxattr lgetxattr link linkat
-        listxattr llistxattr lseek lstat mkdir mkdirat newfstatat open openat pread64 preadv preadv2
-        pwrite64 pwritev pwritev2 read readahead readlink readlinkat readv rename renameat renameat2
-        rmdir sendfile stat statfs statx symlink symlinkat truncate umask unlink unlinkat utime
-        utimensat utimes write writev""",
-    "waiting": """
-        epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 pipe
-        pipe2 poll ppoll pselect6 select signalfd signalfd4 timerfd_create timerfd_gettime
-        timerfd_settime""",
-    "memory": """
-        brk madvise membarrier memfd_create mincore mlock mlock2 mlockall mmap mprotect mremap msync
-        munlock munlockall munmap""",
-    "processes": """
-        arch_prctl capget execve exit exit_group fork futex get_robust_list get_thread_area getcpu
-        getegid geteuid getgid getgroups getpgid getpgrp getpid getppid getpriority getresgid
-        getresuid getrlimit getrusage getsid gettid getuid kill pidfd_open pidfd_send_signal
-        restart_syscall rseq sched_get_priority_max sched_get_priority_min sched_getaffinity
-        sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval sched_setaffinity
-        sched_yield set_robust_list set_tid_address setpgid setpriority setsid tgkill tkill vfork
-        wait4 waitid""",
-    "signals and time": """
-        alarm clock_getres clock_gettime clock_nanosleep getitimer gettimeofday nanosleep pause
-        rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend
-        rt_sigtimedwait rt_tgsigqueueinfo setitimer sigaltstack time timer_create timer_delete
-        timer_getoverrun timer_gettime timer_settime times""",
-    "unix sockets": """
-        accept accept4 bind connect getpeername getsockname getsockopt listen recvfrom recvmmsg recvmsg
-        sendmmsg sendmsg sendto shutdown""",
-    "the machine": """
-        getrandom sysinfo uname""",
-}
-"""By purpose. `clone`, `fcntl`, `ioctl`, `prctl`, `prlimit64`, `setsockopt`, `socket` and `socketpair` are
-restricted by argument below."""
-
-HIDDEN_FLAGS = ("clone3", "openat2")
-
-CLONE_NEW_NAMESPACES = 0x7E020000
-"""CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET (sched.h); NEWTIME needs clone3."""
-
-FCNTLS = (*range(12), 15, 16, 36, 37, 38, 1030, 1031, 1032, 1033, 1034)
-"""Descriptors, flags, owners, locks of every kind, pipe sizes, seals (linux/fcntl.h). No leases and no
-notification: both reach through a read-only mount to whoever else uses the file."""
-
-SOCKET_OPTIONS = (2, 3, 4, 6, 7, 8, 9, 13, 16, 17, 18, 19, 20, 21, 28, 29, 31, 34, 38, 39)
-"""Of SOL_SOCKET: sizes, time-outs, credentials, reads (asm-generic/socket.h). No packet filters: they are
-programs for the kernel."""
-
-IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
-"""TCGETS (isatty), TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX. TIOCSTI is not among them."""
-
-PRCTLS = (1, 2, 3, 4, 15, 16, 21, 23, 29, 30, 36, 37, 38, 39, 40, 41, 42, 0x53564D41)
-"""Death signal, dumpable, thread name, reads of seccomp and bounding set, timer slack, subreaper,
-no_new_privs, thread id address, huge pages, naming of memory areas (linux/prctl.h)."""
+ARCHITECTURES = ("SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64")
+"""Whichever of them is the machine's own, without the other instruction sets it could run."""
+PROFILES = {"seccomp.json": False, "seccomp-gpu.json": True}
+"""File names of the profiles, and whether each is for a sandbox with a GPU."""
 
 
-def compile_filter() -> bytes:
-    """The filter as classic BPF, for the machine's native architecture.
+def compile_filter(gpu: bool = False) -> bytes:
+    """The guest's policy as classic BPF, for the machine's native architecture.
 
     Raises SandboxUnavailable when libseccomp is missing.
     """
     if IMPORT_PROBLEM:
         raise SandboxUnavailable(IMPORT_PROBLEM)
-    policy = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.EPERM))
-    policy.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
-    for name in sorted(" ".join(ALLOWED.values()).split()):
+    policy = guest_policy(gpu)
+    program = pyseccomp.SyscallFilter(pyseccomp.ERRNO(policy.refused))
+    program.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
+    for name in sorted(name for names in policy.allowed.values() for name in names):
         if _exists(name):
-            policy.add_rule(pyseccomp.ALLOW, name)
-    for name in HIDDEN_FLAGS:
+            program.add_rule(pyseccomp.ALLOW, name)
+    for name in policy.absent:
         if _exists(name):
-            policy.add_rule(pyseccomp.ERRNO(errno.ENOSYS), name)
-    policy.add_rule(pyseccomp.ALLOW, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, CLONE_NEW_NAMESPACES, 0))
-    for call in ("socket", "socketpair"):
-        policy.add_rule(pyseccomp.ALLOW, call, _number(0, socket.AF_UNIX))
-    for request in IOCTLS:
-        policy.add_rule(pyseccomp.ALLOW, "ioctl", _number(1, request))
-    for option in PRCTLS:
-        policy.add_rule(pyseccomp.ALLOW, "prctl", _number(0, option))
-    for command in FCNTLS:
-        policy.add_rule(pyseccomp.ALLOW, "fcntl", _number(1, command))
-    for option in SOCKET_OPTIONS:
-        policy.add_rule(pyseccomp.ALLOW, "setsockopt", _number(1, socket.SOL_SOCKET), _number(2, option))
-    # Limits can be read only: RLIMIT_CORE must stay what it is (see `namespaces`).
-    policy.add_rule(pyseccomp.ALLOW, "prlimit64", pyseccomp.Arg(2, pyseccomp.EQ, 0))
-    return _export(policy)
+            program.add_rule(pyseccomp.ERRNO(errno.ENOSYS), name)
+    for rule in policy.restricted:
+        program.add_rule(pyseccomp.ALLOW, rule.call, *map(_bpf_argument, rule.conditions))
+    return _export(program)
 
 
-def _number(argument: int, value: int) -> "pyseccomp.Arg":
-    """An argument of C type int has this value. The kernel looks at its lower 32 bits alone, so we do."""
-    return pyseccomp.Arg(argument, pyseccomp.MASKED_EQ, 0xFFFFFFFF, value)
+def docker_profile(gpu: bool = False) -> dict[str, Any]:
+    """The container's policy as a seccomp profile of Docker, complete and the same on every machine.
+
+    Calls that an architecture lacks are passed over by the engine. Other instruction sets than the machine's
+    own are not in the filter, and a call through them ends whoever makes it.
+    """
+    policy = container_policy(gpu)
+    allow = "SCMP_ACT_ALLOW"
+    calls: list[dict[str, Any]] = [
+        {"comment": purpose, "names": sorted(names), "action": allow}
+        for purpose, names in policy.allowed.items()
+    ]
+    calls += [
+        {"names": [rule.call], "action": allow, "args": [_docker_argument(one) for one in rule.conditions]}
+        for rule in policy.restricted
+    ]
+    calls.append({"names": list(policy.absent), "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS})
+    return {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": policy.refused,
+        "archMap": [{"architecture": name, "subArchitectures": []} for name in ARCHITECTURES],
+        "syscalls": calls,
+    }
+
+
+def profile_text(gpu: bool) -> str:
+    """The profile as `deploy/` holds it."""
+    return json.dumps(docker_profile(gpu), indent=2) + "\n"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write every profile into the folder that is named."""
+    for name, gpu in PROFILES.items():
+        (Path(arguments[0]) / name).write_text(profile_text(gpu))
+
+
+def _bpf_argument(condition: Condition) -> "pyseccomp.Arg":
+    return pyseccomp.Arg(condition.argument, pyseccomp.MASKED_EQ, condition.mask, condition.value)
+
+
+def _docker_argument(condition: Condition) -> dict[str, Any]:
+    """For a masked comparison `value` is the mask and `valueTwo` what is compared with."""
+    if condition.mask == POINTER:
+        return {"index": condition.argument, "value": condition.value, "op": "SCMP_CMP_EQ"}
+    return {
+        "index": condition.argument,
+        "value": condition.mask,
+        "valueTwo": condition.value,
+        "op": "SCMP_CMP_MASKED_EQ",
+    }
 
 
 def _exists(name: str) -> bool:
@@ -120,8 +110,12 @@ def _exists(name: str) -> bool:
     return pyseccomp.resolve_syscall(pyseccomp.system_arch(), name) >= 0
 
 
-def _export(policy: "pyseccomp.SyscallFilter") -> bytes:
+def _export(program: "pyseccomp.SyscallFilter") -> bytes:
     with tempfile.TemporaryFile() as file:
-        policy.export_bpf(file)
+        program.export_bpf(file)
         os.lseek(file.fileno(), 0, os.SEEK_SET)
         return file.read()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,40 +1,14 @@
 """The data from which a namespaces sandbox is built; that the walls hold is shown by the behaviour suite."""
 
 import os
-import struct
 from pathlib import Path
 
 import pytest
 
 from sandbox_runner import python_environment
-from sandbox_runner.sandboxes import bubblewrap, seccomp
+from sandbox_runner.sandboxes import bubblewrap
 from sandbox_runner.sandboxes.namespaces_sandbox import SandboxPipes
 from sandbox_runner.sandboxes.port import ReadOnlyMount, SandboxUnavailable
-
-NEVER_ALLOWED = """
-    ptrace bpf mount umount2 unshare setns clone3 io_uring_setup io_uring_enter userfaultfd keyctl add_key
-    perf_event_open process_vm_readv process_vm_writev kexec_load init_module finit_module reboot swapon
-    pivot_root chroot mknod mknodat personality setuid setgid setgroups capset seccomp open_by_handle_at
-    pidfd_getfd splice vmsplice tee shmget msgget semget mq_open execveat syslog iopl ioperm quotactl"""
-
-
-def test_filter_is_whole_bpf_instructions_and_always_the_same():
-    program = seccomp.compile_filter()
-    assert len(program) % struct.calcsize("HBBI") == 0
-    assert 0 < len(program) // 8 < 4096
-    assert program == seccomp.compile_filter()
-
-
-def test_no_dangerous_call_is_on_the_list():
-    allowed = " ".join(seccomp.ALLOWED.values()).split()
-    assert len(allowed) == len(set(allowed))
-    assert not set(NEVER_ALLOWED.split()) & set(allowed)
-
-
-def test_missing_libseccomp_is_unavailable_with_its_remedy(monkeypatch):
-    monkeypatch.setattr(seccomp, "IMPORT_PROBLEM", "libseccomp cannot be used; apt-get install libseccomp2")
-    with pytest.raises(SandboxUnavailable, match="apt-get install libseccomp2"):
-        seccomp.compile_filter()
 
 
 @pytest.fixture
