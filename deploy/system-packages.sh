@@ -4,24 +4,70 @@
 #   libseccomp2            compiles their system-call filter
 #   dataset-fashion-mnist  Fashion-MNIST, 31 MB, MIT licence
 #   python3-venv           only where this Python cannot make a virtual environment yet
+# The argument `docker` stands for what the Docker tiers need (docs/operating-sandboxes.md):
+#   docker.io              Docker Engine, unless one is installed already
+#   debootstrap            makes the guest image's base without a registry
+#   runsc                  gVisor, where a repository has a release of October 2023 or later. Debian 12's own is older,
+#                          so for this argument alone bookworm-backports is added to apt's sources: apt takes from it
+#                          what it is told to and nothing else.
 set -euo pipefail
 
-wanted=(bubblewrap libseccomp2 dataset-fashion-mnist "$@")
+oldest_runsc='0.0~20231001'
+bookworm_backports=/etc/apt/sources.list.d/deltanas-bookworm-backports.sources
+
+is_installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
+is_fit_runsc() { [ -n "$1" ] && dpkg --compare-versions "$1" ge "$oldest_runsc"; }
+offered_runsc() { apt-cache policy runsc | sed -n 's/^  Candidate: //p' | grep -v none; }
+
+wanted=(bubblewrap libseccomp2 dataset-fashion-mnist)
+want_runsc=''
+for each in "$@"; do
+    if [ "$each" != docker ]; then
+        wanted+=("$each")
+        continue
+    fi
+    wanted+=(debootstrap)
+    command -v dockerd >/dev/null || wanted+=(docker.io)
+    if is_installed runsc; then
+        is_fit_runsc "$(dpkg-query -W -f='${Version}' runsc)" || want_runsc=yes
+    else
+        command -v runsc >/dev/null || want_runsc=yes
+    fi
+done
 python3 -c 'import ensurepip' 2>/dev/null || wanted+=(python3-venv)
 missing=()
 for package in "${wanted[@]}"; do
-    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    is_installed "$package" || missing+=("$package")
 done
-[ ${#missing[@]} -eq 0 ] && exit 0
+[ ${#missing[@]} -eq 0 ] && [ -z "$want_runsc" ] && exit 0
 
 if [ "$(id -u)" -eq 0 ]; then
     as_root=()
 elif command -v sudo >/dev/null; then
     as_root=(sudo)
 else
+    missing+=(${want_runsc:+runsc})
     echo "Missing: ${missing[*]}. As root, run: apt-get install ${missing[*]}" >&2
     exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
+install() { "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
 "${as_root[@]}" apt-get update -qq
-"${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+[ ${#missing[@]} -eq 0 ] || install "${missing[@]}"
+[ -n "$want_runsc" ] || exit 0
+
+if ! is_fit_runsc "$(offered_runsc)" && grep -q '^VERSION_CODENAME=bookworm$' /etc/os-release; then
+    if ! grep -rqs bookworm-backports /etc/apt/sources.list /etc/apt/sources.list.d; then
+        printf '%s\n' 'Types: deb' 'URIs: http://deb.debian.org/debian' 'Suites: bookworm-backports' 'Components: main' \
+            'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg' \
+            | "${as_root[@]}" tee "$bookworm_backports" >/dev/null
+        "${as_root[@]}" apt-get update -qq
+    fi
+    install -t bookworm-backports runsc
+elif is_fit_runsc "$(offered_runsc)"; then
+    install runsc
+fi
+if ! is_installed runsc || ! is_fit_runsc "$(dpkg-query -W -f='${Version}' runsc)"; then
+    echo "No repository offers runsc of October 2023 or later: the tier docker+runsc stays unavailable here." >&2
+    echo "https://gvisor.dev/docs/user_guide/install says how to install it by hand." >&2
+fi
