@@ -1,113 +1,169 @@
-"""Runs specimens two at a time on one worker, and sees after each pair that nothing was harmed or left."""
+"""One worker under attack: specimens run two at a time beside an honest network; then it looks what changed.
+
+A round is two specimens and the control, all at once on the same worker: each has the others' noise. The
+control of a round also runs *after* the specimens of all rounds before; `finish` runs one after the last.
+"""
 
 import os
 import secrets
-import socket
+import tempfile
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from threading import Event
 from typing import Self
-
-import numpy as np
 
 from contracts.jobs import AttemptOutcome, AttemptSpec
 from contracts.names import AttemptKind, Integrity, IsolationTier, ScoredOn
 from sandbox_runner.attempt import Bench, run_attempt
 from sandbox_runner.datasets.library import Library
-from sandbox_runner.datasets.pack import write_pack
-from sandbox_runner.datasets.raw import ImageSet, RawDataset
 from sandbox_runner.python_environment import environment_digest
-from sandbox_runner.sandboxes.port import SandboxBackend
-from sandbox_runner.specimens.catalogue import SPECIMENS
+from sandbox_runner.specimens import quadrants
+from sandbox_runner.specimens.judgement import Scores, outcome_words, shortcomings
 from sandbox_runner.specimens.specimen import CONTROL, Specimen
+from sandbox_runner.specimens.surroundings import Doors, Surroundings, Watch, differences
+from sandbox_runner.starts import Starts
 
-DATASET = "quadrants"
-CLASSES = 4
-EVALUATION_IMAGES = 300
-PAIRS_BETWEEN_CONTROLS = 8
+AT_A_TIME = 2
+SECRET_VARIABLE = "DELTANAS_SPECIMEN_SECRET"  # noqa: S105  the name of one
+HOME_MODE = 0o755
+"""The sandbox's own user may read the canary, so that nothing but the sandbox keeps it away."""
+
+
+class ArenaUnfit(Exception):
+    """The control fails, or does not repeat its score, before any attack: nothing can be learnt here."""
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What must be the same after an attempt as before it."""
+class Trial:
+    """One specimen that was run. It came out as expected when both lists are empty."""
 
-    canary: str
-    descriptors: int
-    mounts: int
-    leftovers: tuple[str, ...]
-    """Processes and cgroups that bear the name of an attempt of this suite."""
+    specimen: Specimen
+    outcome: AttemptOutcome
+    seconds: float
+    shortcomings: tuple[str, ...]
+    """What its outcome should have been and is not."""
+    aftermath: tuple[str, ...]
+    """What its round has changed or left behind."""
+
+    @property
+    def held(self) -> bool:
+        """Whether the sandbox held and nothing was left."""
+        return not self.shortcomings and not self.aftermath
 
 
 class Arena:
-    """One worker, its dataset, its canary and its open doors that nobody may reach."""
+    """A worker of its own with a data set, a canary, a secret and open doors. A context manager."""
 
-    def __init__(self, folder: Path, backend: SandboxBackend) -> None:
-        self.secret = secrets.token_hex(16)
-        self.constant_accuracy = 1 / CLASSES
-        self._prefix = f"at_sp{secrets.token_hex(3)}"
-        self._canary = folder / "canary"
-        self._canary.write_text(self.secret)
+    def __init__(self, folder: Path, starts: Starts, containers: Callable[[], Sequence[str]] = tuple) -> None:
+        """`containers` names those that the backend's engine has of ours."""
+        self.mark = f"sp{secrets.token_hex(5)}"
+        self.tier: IsolationTier = starts.backend.tier
+        self._secret = secrets.token_hex(16)
+        self._folder = folder
         self._home = folder / "home"
-        self._bench = Bench(backend, Library(self._home), environment_digest())
-        self._outcomes: dict[str, AttemptOutcome] = {}
-        self._pairs_run = 0
-        _write_dataset(self._home / "datasets" / DATASET)
-        self._tcp = socket.create_server(("127.0.0.1", 0))
-        self._abstract = socket.socket(socket.AF_UNIX)
-        self._abstract.bind(f"\0{self.secret}")
-        self._abstract.listen()
-        self.control = self._accuracy_of_control("start")
-        self._before = self._surroundings()
+        self._canary = folder / "canary"
+        self._starts = starts
+        self._bench = Bench(starts, Library(self._home), environment_digest())
+        self._containers = containers
+        self._numbers = count(1)
 
     def __enter__(self) -> Self:
+        """Raises ArenaUnfit."""
+        self._folder.chmod(HOME_MODE)
+        self._canary.write_text(self._secret)
+        quadrants.write_quadrants(self._home)
+        own_tmp = self._folder / "tmp"
+        own_tmp.mkdir()
+        self._tmp_before, tempfile.tempdir = tempfile.tempdir, str(own_tmp)
+        os.environ[SECRET_VARIABLE] = self._secret
+        self._doors = Doors(self._secret)
+        try:
+            self._begin()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._tcp.close()
-        self._abstract.close()
+        self._doors.close()
+        os.environ.pop(SECRET_VARIABLE, None)
+        tempfile.tempdir = self._tmp_before
 
-    def outcome_of(self, specimen: Specimen) -> AttemptOutcome:
-        """The outcome; running it runs its neighbour of the list beside it, each with the other's noise."""
-        if specimen.name not in self._outcomes:
-            index = SPECIMENS.index(specimen) // 2 * 2
-            self._run_pair(SPECIMENS[index : index + 2])
-        return self._outcomes[specimen.name]
+    def run_round(
+        self, specimens: Sequence[Specimen], began: Callable[[Specimen], None] = lambda _: None
+    ) -> list[Trial]:
+        """Run these and the control at the same time, then look around."""
 
-    def check_control(self, when: str) -> None:
-        """The worker still measures an honest network exactly as at the start."""
-        assert self._accuracy_of_control(when) == self.control, f"the control's score has changed: {when}"
+        def timed(specimen: Specimen) -> tuple[AttemptOutcome, float]:
+            began(specimen)
+            started = time.monotonic()
+            return self._run(specimen), time.monotonic() - started
 
-    def check_surroundings(self) -> None:
-        """Nothing is harmed and nothing is left."""
-        assert self._surroundings() == self._before
+        with ThreadPoolExecutor(len(specimens) + 1) as lanes:
+            control = lanes.submit(self._run, CONTROL)
+            ended = list(lanes.map(timed, specimens))
+        aftermath = (*self._control_troubles(control.result()), *self._changes())
+        return [
+            Trial(
+                specimen, outcome, seconds, shortcomings(specimen, outcome, self.tier, self.scores), aftermath
+            )
+            for specimen, (outcome, seconds) in zip(specimens, ended, strict=True)
+        ]
 
-    def run(self, specimen: Specimen, number: str) -> AttemptOutcome:
+    def run(self, specimen: Specimen, cancelled: Event) -> AttemptOutcome:
         """One attempt of a specimen."""
-        return run_attempt(self._spec(specimen, number), self._bench, Event(), lambda _: None)
+        return run_attempt(self._spec(specimen, next(self._numbers)), self._bench, cancelled, lambda _: None)
 
-    def _run_pair(self, pair: tuple[Specimen, ...]) -> None:
-        with ThreadPoolExecutor(2) as both:
-            outcomes = both.map(lambda one: self.run(one, str(SPECIMENS.index(one))), pair)
-            self._outcomes |= {one.name: outcome for one, outcome in zip(pair, outcomes, strict=True)}
-        self.check_surroundings()
-        self._pairs_run += 1
-        if self._pairs_run % PAIRS_BETWEEN_CONTROLS == 0:
-            self.check_control(f"after {pair[-1].name}")
+    def finish(self) -> tuple[str, ...]:
+        """Run the control once more and look around: what is not as it was at the start."""
+        return (*self._control_troubles(self._run(CONTROL)), *self._changes())
 
-    def _accuracy_of_control(self, when: str) -> float:
-        outcome = self.run(CONTROL, f"c{secrets.token_hex(2)}")
-        assert outcome.measurement is not None, f"the control failed at {when}: {outcome.failure}"
-        return outcome.measurement.accuracy
+    def _begin(self) -> None:
+        """Take the control's score, as often at a time as later, and a first look around."""
+        with ThreadPoolExecutor(AT_A_TIME + 1) as lanes:
+            outcomes = list(lanes.map(self._run, [CONTROL] * (AT_A_TIME + 1)))
+        earned = {one.measurement.accuracy if one.measurement else None for one in outcomes}
+        if len(earned) > 1 or None in earned:
+            came_to = ", ".join(_told(outcome) for outcome in outcomes)
+            raise ArenaUnfit(f"an honest network came to: {came_to}")
+        self.scores = Scores(earned.pop() or 0.0, quadrants.CONSTANT_ACCURACY, quadrants.EVALUATION_IMAGES)
+        if not quadrants.CONSTANT_ACCURACY + 0.1 < self.scores.honest < 1:
+            raise ArenaUnfit(f"an honest network scores {self.scores.honest:.4f}, which tells nothing")
+        self._watch = Watch(
+            self._folder, [self._canary, self._home / "datasets"], self.mark, self._doors, self._containers
+        )
+        self.before: Surroundings = self.look()
+        self.now: Surroundings = self.before
 
-    def _spec(self, specimen: Specimen, number: str) -> AttemptSpec:
+    def _control_troubles(self, outcome: AttemptOutcome) -> list[str]:
+        if outcome.measurement is not None and outcome.measurement.accuracy == self.scores.honest:
+            return []
+        return [f"the control came to {_told(outcome)}, not to {100 * self.scores.honest:.2f} %"]
+
+    def look(self) -> Surroundings:
+        """Count everything now, without waiting for anything to settle."""
+        return self._watch.look()
+
+    def _changes(self) -> tuple[str, ...]:
+        """What has changed since the last time: each thing is told once."""
+        wanted, self.now = self.now, self._watch.settle(self.now)
+        return differences(wanted, self.now)
+
+    def _run(self, specimen: Specimen) -> AttemptOutcome:
+        return self.run(specimen, Event())
+
+    def _spec(self, specimen: Specimen, number: int) -> AttemptSpec:
         return AttemptSpec(
-            attempt_id=f"{self._prefix}_{number}",
+            attempt_id=f"at_{self.mark}_{number}",
             evaluation_id="ev_specimen",
             fence=1,
             kind=AttemptKind.EVALUATE,
             source=self._source(specimen),
-            dataset=DATASET,
+            dataset=quadrants.NAME,
             epochs=3,
             seed=0,
             train_images=None,
@@ -116,63 +172,54 @@ class Arena:
             threads=1,
             device=specimen.device,
             integrity=Integrity.STANDARD,
-            minimum_tier=IsolationTier.NAMESPACES,
+            minimum_tier=self.tier,
             scored_on=ScoredOn.ALL,
             split_key="split",
             shuffle_key="shuffle",
         )
 
     def _source(self, specimen: Specimen) -> str:
-        text = specimen.source
+        """The attack with its placeholders filled, after a line that marks its processes."""
         known = {
             "@CANARY@": str(self._canary),
             "@HOME@": str(self._home),
-            "@SECRET@": self.secret,
-            "@ABSTRACT@": self.secret,
-            "@PORT@": str(self._tcp.getsockname()[1]),
-            "@EVALUATION@": str(EVALUATION_IMAGES),
+            "@SECRET@": self._secret,
+            "@ABSTRACT@": self._secret,
+            "@MARK@": self.mark,
+            "@PORT@": str(self._doors.port),
+            "@EVALUATION@": str(quadrants.EVALUATION_IMAGES),
         }
+        text = specimen.source
         for placeholder, value in known.items():
             text = text.replace(placeholder, value)
-        return text
-
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(
-            canary=self._canary.read_text(),
-            descriptors=len(os.listdir("/proc/self/fd")),
-            mounts=len(Path("/proc/self/mountinfo").read_text().splitlines()),
-            leftovers=tuple(sorted(_bearing(self._prefix.replace("_", "-")))),
-        )
+        return _MARKING.format(mark=self.mark) + text
 
 
-def _bearing(name: str) -> list[str]:
-    """Processes by their cgroup, and cgroups by their path, that bear `name`."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            text = (folder / "cgroup").read_text()
-        except OSError:
-            continue
-        if name in text:
-            found.append(str(folder))
-    for root, names, _ in os.walk("/sys/fs/cgroup"):
-        found += [f"{root}/{one}" for one in names if name in one]
-    return found
+_MARKING = (
+    "__import__('ctypes').CDLL(None).prctl(15, b'{mark}'); __import__('os').environ['MARK'] = '{mark}'\n"
+)
+"""PR_SET_NAME for what is forked; a variable for what is then executed."""
 
 
-def _write_dataset(folder: Path) -> None:
-    """Four classes, told apart by which quadrant of an 8×8 image is brighter; noisy enough to miss some."""
-    generator = np.random.default_rng(7)
+def rounds_of(specimens: Sequence[Specimen], known: Sequence[Specimen]) -> list[tuple[Specimen, ...]]:
+    """Who runs at the same time: in order, two by two, each after the one that it must follow.
 
-    def part(count: int) -> ImageSet:
-        labels = generator.permutation(np.arange(count) % CLASSES)
-        images = generator.integers(0, 200, (count, 1, 8, 8))
-        for image, label in zip(images, labels, strict=True):
-            top, left = label // 2 * 4, label % 2 * 4
-            image[0, top : top + 4, left : left + 4] += 24
-        return ImageSet.from_arrays(images.clip(0, 255).astype(np.uint8), labels)
+    That one is taken from `known` when it is not among `specimens`.
+    """
+    ordered: list[Specimen] = []
+    for specimen in specimens:
+        earlier = [one for one in known if one.name == specimen.after and one not in ordered]
+        ordered += [one for one in (*earlier, specimen) if one not in ordered]
+    rounds: list[tuple[Specimen, ...]] = []
+    for specimen in ordered:
+        beside = rounds[-1] if rounds else ()
+        if 0 < len(beside) < AT_A_TIME and specimen.after not in {one.name for one in beside}:
+            rounds[-1] = (*beside, specimen)
+        else:
+            rounds.append((specimen,))
+    return rounds
 
-    names = tuple(f"quadrant-{number}" for number in range(CLASSES))
-    raw = RawDataset((1, 8, 8), names, part(512), part(EVALUATION_IMAGES), "made by the test")
-    folder.parent.mkdir(parents=True)
-    write_pack(folder, DATASET, raw)
+
+def _told(outcome: AttemptOutcome) -> str:
+    words = outcome_words(outcome)
+    return f"{words} ({outcome.failure.message[:200]})" if outcome.failure else words

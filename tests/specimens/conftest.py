@@ -1,26 +1,92 @@
+"""One arena for each backend and way of starting; names at the end what this machine could not test."""
+
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from contracts.names import IsolationTier
-from sandbox_runner.sandboxes.choice import probe_all, strongest
 from sandbox_runner.specimens.arena import Arena
+from sandbox_runner.specimens.catalogue import SPECIMENS
+from sandbox_runner.specimens.specimen import Specimen
+from sandbox_runner.starts import Starts
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "behaviour"))
+import sandbox_harness
+from bouts import Bouts
+
+BACKENDS = sandbox_harness.BACKENDS
+WAITING = {"cold": 0, "warm": 3}
+"""How many sandboxes wait for work: none, or one for each lane of the arena."""
+UNTESTED = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "bouts" not in metafunc.fixturenames:
+        return
+    with_specimen = "specimen" in metafunc.fixturenames
+    cases = []
+    for backend in BACKENDS:
+        for start in WAITING:
+            for specimen in SPECIMENS if with_specimen else [None]:
+                marks = [pytest.mark.full] * _only_in_full(backend, start, specimen)
+                marks += [pytest.mark.gpu] * (specimen is not None and specimen.device != "cpu")
+                values = [(backend, start), specimen] if specimen else [(backend, start)]
+                name = "-".join([backend, start, *([specimen.name] if specimen else [])])
+                cases.append(pytest.param(*values, id=name, marks=marks))
+    names = ["bouts", "specimen"] if with_specimen else ["bouts"]
+    metafunc.parametrize(names, cases, indirect=["bouts"], scope="session")
+
+
+def _only_in_full(backend: str, start: str, specimen: Specimen | None) -> bool:
+    if backend == "namespaces":
+        return start == "cold" and specimen is not None and not specimen.essential
+    return start == "cold" or (specimen is not None and not specimen.essential)
 
 
 @pytest.fixture(scope="session")
-def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+def bouts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bouts]:
+    name, start = request.param
+    untested = request.config.stash[UNTESTED]
+    if name in untested:
+        pytest.skip(untested[name])
     folder = tmp_path_factory.mktemp("arena")
-    # The sandbox's user must reach the dataset, so that only the sandbox keeps it from the rest.
-    for parent in (folder, *folder.parents[:3]):
-        if parent.owner() == Path(folder).owner() and str(parent).startswith("/tmp/"):
+    for parent in folder.parents:
+        if parent.stat().st_uid == os.geteuid() and str(parent).startswith("/tmp/"):
             parent.chmod(0o755)
-    os.environ["DELTANAS_SPECIMEN_SECRET"] = "specimen-secret"
-    probed = probe_all()
-    backend = strongest(probed, IsolationTier.NAMESPACES)
-    with Arena(folder, backend) as ready:
-        yield ready
-    for one in probed:
-        one.backend.close()
-    del os.environ["DELTANAS_SPECIMEN_SECRET"]
+    sandbox_harness.FOLDER = folder / "sandboxes"  # so that the arena's accounting of files sees it
+    backend = BACKENDS[name]()
+    starts = Starts(backend, WAITING[start])
+    try:
+        report = backend.probe()
+        if not report.available:
+            untested[name] = "; ".join(report.problems)
+            pytest.skip(untested[name])
+        with Arena(folder, starts) as arena:
+            yield Bouts(arena, _chosen(request.session, request.param))
+    finally:
+        starts.close()
+        backend.close()
+
+
+def _chosen(session: pytest.Session, bouts: tuple[str, str]) -> list[Specimen]:
+    """The specimens that this run asks of these bouts."""
+    parameters = [
+        item.callspec.params
+        for item in session.items
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+    ]
+    return [one["specimen"] for one in parameters if one.get("bouts") == bouts and "specimen" in one]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[UNTESTED] = {
+        tier.value: "no test backend of that name" for tier in IsolationTier if tier.value not in BACKENDS
+    }
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for tier, reason in config.stash[UNTESTED].items():
+        terminalreporter.write_line(f"specimens not tested: {tier} ({reason})", yellow=True)
