@@ -14,6 +14,12 @@ import resource
 import signal
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # this is on the path of every cold start: nothing is imported that it can do without
+    from collections.abc import Callable
+
+    Become = Callable[[dict, bytes, int], None]
+
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
 SECCOMP_MODE_FILTER = 2
 MS_NOSUID, MS_NODEV, MS_REMOUNT = 2, 4, 32
@@ -34,6 +40,11 @@ def check(result: int, what: str) -> None:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends. Raises OSError."""
+    check(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "death signal")
 
 
 def bound_inodes(folder: str, disk_bytes: int) -> None:
@@ -85,37 +96,58 @@ def set_rlimits(rlimits: dict[str, int]) -> None:
         resource.setrlimit(number, (value, value))
 
 
+def arrange_descriptors(setup: dict, failure: int) -> int:
+    """Leave the guest its two pipes, as 3 and 4, and `failure`; returns where that is now. Raises OSError."""
+    # The pipes may sit on each other's final numbers: move them out of the way first.
+    pipes = [
+        fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in (setup["guest_read"], setup["guest_write"], failure)
+    ]
+    for final, fd in enumerate(pipes, start=3):
+        os.dup2(fd, final)
+    os.set_inheritable(5, False)
+    os.closerange(6, 65_536)
+    return 5
+
+
+def enter_walls(setup: dict, program: bytes) -> None:
+    """Give up everything that a guest may not have. Raises OSError."""
+    os.setsid()
+    os.umask(0o077)
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
+    set_rlimits(setup["rlimits"])
+    drop_privileges(setup["uid"])
+    load_filter(program)
+
+
 def become_guest(setup: dict, program: bytes, failure: int) -> None:
     """Turn into the guest's program. On failure says why on `failure` and ends."""
     try:
-        os.setsid()
-        os.umask(0o077)
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("1000")
-        # The pipes may sit on each other's final numbers: move them out of the way first.
-        pipes = [
-            fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in (setup["guest_read"], setup["guest_write"], failure)
-        ]
-        for final, fd in enumerate(pipes, start=3):
-            os.dup2(fd, final)
-        failure = 5
-        os.set_inheritable(failure, False)
-        os.closerange(6, 65_536)
-        set_rlimits(setup["rlimits"])
-        drop_privileges(setup["uid"])
-        load_filter(program)
+        failure = arrange_descriptors(setup, failure)
+        enter_walls(setup, program)
         os.execve(setup["argv"][0], setup["argv"], setup["environment"])  # noqa: S606
     except BaseException as error:  # noqa: BLE001  whatever went wrong, no guest may run
+        report_failure(failure, error)
+
+
+def report_failure(failure: int, error: BaseException) -> None:
+    """Say on `failure` why there is no guest, and end."""
+    try:
         os.write(failure, f"{type(error).__name__}: {error}".encode()[:2000])
-    os._exit(127)
+    finally:
+        os._exit(127)
 
 
-def start_guest(setup: dict, program: bytes) -> tuple[int, str]:
-    """Fork the guest: its process id, and what failed (empty when its program runs)."""
+def start_guest(setup: dict, program: bytes, become: "Become") -> tuple[int, str]:
+    """Fork the guest: its process id, and what failed (empty when its program runs).
+
+    Where `become` came back, as in a fork, this returns in the guest too: then the process id is 0.
+    """
     failed, failure = os.pipe()
     guest = os.fork()
     if guest == 0:
-        become_guest(setup, program, failure)
+        become(setup, program, failure)
+        return 0, ""
     os.close(failure)
     return guest, os.read(failed, 2000).decode(errors="replace")
 
@@ -133,19 +165,20 @@ def retire(status: int, program: bytes) -> int:
     return 3
 
 
-def main() -> None:
-    """Set up, start the guest, reap until it ends, report."""
-    setup = json.loads(sys.argv[1])
+def supervise(setup: dict, become: "Become" = become_guest) -> bool:
+    """Start the guest, reap until it ends, report. True in the guest itself, where `become` came back."""
     status = setup["status"]
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    check(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "death signal")
+    die_with_parent()
     program = os.pread(setup["filter"], 1 << 20, 0)
     for folder in setup["bounded_folders"]:
         bound_inodes(folder, setup["disk_bytes"])
-    guest, failed = start_guest(setup, program)
+    guest, failed = start_guest(setup, program, become)
+    if guest == 0:
+        return True
     if failed:
         os.write(status, f"failed {failed}\n".encode())
-        return
+        return False
     status = retire(status, program)
     os.write(status, b"started\n")
     while True:
@@ -157,7 +190,7 @@ def main() -> None:
                 else f"exited {os.WEXITSTATUS(ended)}"
             )
             os.write(status, f"{word}\n".encode())
-            return
+            return False
 
 
 def _read(path: str) -> str:
@@ -166,4 +199,4 @@ def _read(path: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    supervise(json.loads(sys.argv[1]))
