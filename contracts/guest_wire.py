@@ -2,7 +2,7 @@
 
 Two one-way pipes carry frames: one byte of kind, four bytes little-endian length, payload. The host
 speaks JOB, then BATCH after BATCH, each only after the full answer to the one before, then FINISH.
-The guest speaks READY (everything is imported; the candidate's first line comes next), BUILT,
+The guest speaks IMPORTED (it waits for its job), READY (the candidate's first line comes next), BUILT,
 TRAINED, one LOGITS for each BATCH, or FAILED. Everything the guest sends is hostile: the host checks
 kind and exact length against what it expects at that moment, and treats anything else as an
 invalid result. Pure encoding; reading and writing belong to the two ends.
@@ -23,6 +23,8 @@ class FrameKind(IntEnum):
     """host → guest: raw uint8 pixels, n × channels × height × width, C order; n follows from the length."""
     FINISH = 3
     """host → guest: empty; the guest exits with 0."""
+    IMPORTED = 15
+    """guest → host: empty; everything is imported and no job has been read. A guest may wait like this."""
     READY = 16
     """guest → host: empty, just before the candidate's first line."""
     BUILT = 17

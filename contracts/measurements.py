@@ -9,12 +9,15 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Limits:
-    """What binds one attempt. Seconds and bytes; every limit is enforced from outside the sandbox."""
+    """What binds one attempt. Seconds and bytes; every limit is enforced from outside the sandbox.
+
+    Time and memory count from the candidate's first line: what the guest holds then is the platform's.
+    """
 
     wall_seconds: float = 900.0
     cpu_seconds: float = 900.0
     startup_seconds: float = 90.0
-    """From launch until `Net` is built, on the wall."""
+    """Until `Net` is built, on the wall."""
     predict_batch_seconds: float = 20.0
     """From one evaluation batch sent to its answer."""
     memory_bytes: int = 4096 * MIB
@@ -48,10 +51,12 @@ class Measurement:
     scored_on: ScoredOn
     evaluated_images: int
     startup_seconds: float
-    """Launch to the candidate's first line."""
+    """From the attempt's arrival to the candidate's first line, where everything below begins."""
     wall_seconds: float
     cpu_seconds: float
     peak_memory_bytes: int
+    """Anonymous and shared memory, tmpfs included, above what the sandbox held at the first line; the highest
+    of readings every 50 ms."""
     audit_accuracy: float | None = None
     """On the sealed half; only within a search."""
     audit_images: int = 0

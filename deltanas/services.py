@@ -24,7 +24,10 @@ _USERS_SETTINGS = {
         f"DELTANAS_{name}"
         for name in ("DATABASE_URL", "REQUIRE_KEYS", "ALLOWED_HOSTS", "LEASE_SECONDS", "MAX_OPEN_EVALUATIONS")
     ),
-    "runner": frozenset({"DELTANAS_RUNNER_SLOTS", "DELTANAS_RUNNER_THREADS_PER_SLOT"}),
+    "runner": frozenset(
+        f"DELTANAS_{name}"
+        for name in ("RUNNER_SLOTS", "RUNNER_THREADS_PER_SLOT", "RUNNER_WARM", "MINIMUM_TIER", "CGROUP_ROOT")
+    ),
     "agent": frozenset(
         {"DELTANAS_AGENT_ID", "DELTANAS_AGENT_HEARTBEAT_SECONDS", "DELTANAS_AGENT_POLL_SECONDS"}
     ),

@@ -1,6 +1,6 @@
 """The runner's HTTP surface: attempts, capabilities, datasets. Handlers are plain functions, in threads."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -19,7 +19,8 @@ from sandbox_runner.attempt_table import AttemptUnknown, FenceConflict, NoFreeSl
 from sandbox_runner.config import RunnerSettings
 from sandbox_runner.datasets.errors import DatasetError, DatasetUnknown
 from sandbox_runner.runner import NotReady, Runner
-from sandbox_runner.sandboxes.choice import ProbedBackend, probe_all
+from sandbox_runner.sandboxes.choice import built_in
+from sandbox_runner.sandboxes.port import SandboxBackend
 from sandbox_runner.uploads import Upload
 
 MAX_BODY_BYTES = 640 * 1024
@@ -27,9 +28,9 @@ MAX_BODY_BYTES = 640 * 1024
 MAX_WAIT_SECONDS = 30.0
 
 
-def create_app(settings: RunnerSettings, probe: Callable[[], Sequence[ProbedBackend]] = probe_all) -> FastAPI:
-    """The service, closed to callers without the service token. `probe` proves the sandbox backends."""
-    runner = Runner(settings, probe)
+def create_app(settings: RunnerSettings, backends: Sequence[SandboxBackend] | None = None) -> FastAPI:
+    """The service, closed to callers without the service token. `backends`: by default the built-in ones."""
+    runner = Runner(settings, built_in(settings.home) if backends is None else backends)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

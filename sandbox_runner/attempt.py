@@ -27,9 +27,10 @@ from sandbox_runner.conversation import Conversation
 from sandbox_runner.datasets.library import Library
 from sandbox_runner.datasets.splits import Split, open_split
 from sandbox_runner.limits import LimitWatch
+from sandbox_runner.metering import Meter
 from sandbox_runner.phases import Phase
 from sandbox_runner.python_environment import guest_spec
-from sandbox_runner.sandboxes.port import Sandbox, SandboxBackend, Usage
+from sandbox_runner.sandboxes.port import DATA_INSIDE, Sandbox, Usage
 from sandbox_runner.scoring import (
     LOGIT_BYTES,
     LogitsNotFinite,
@@ -39,6 +40,7 @@ from sandbox_runner.scoring import (
     score,
     secret_order,
 )
+from sandbox_runner.starts import Starts
 from sandbox_runner.stops import GuestStopped, Stop, StopKind
 from sandbox_runner.verdicts import failure_of, infrastructure
 
@@ -51,7 +53,7 @@ NOTHING = Lengths(0, 0)
 class Bench:
     """What every attempt on this host works with."""
 
-    backend: SandboxBackend
+    starts: Starts
     library: Library
     environment_digest: str
 
@@ -61,7 +63,6 @@ class _Answered:
     """What a guest that came through has earned."""
 
     score: Score | None
-    startup_seconds: float
     predict_seconds: float
     claims: dict[str, Any]
 
@@ -99,20 +100,16 @@ class _Attempt:
         self._flags: list[str] = []
 
     def run(self, checked: CheckedSource) -> None:
-        """Draw the split, launch, converse, and close the sandbox whatever happened."""
-        spec = self._spec
+        """Draw the split, take a sandbox, converse; the sandbox is closed whatever happened."""
+        spec, meter = self._spec, Meter()
         self._on_phase(Phase.PREPARING)
         pack = self._bench.library.open(spec.dataset)
         split = open_split(pack, spec.integrity, spec.split_key, spec.train_images, spec.scored_on)
         self._dataset_hash = split.content_hash
         name = f"{spec.attempt_id}-{spec.fence}".replace("_", "-")
-        guest = guest_spec(name, spec.limits, spec.threads, split.mounts())
-        watch = LimitWatch(spec.limits)
-        sandbox = self._bench.backend.launch(guest)
-        try:
-            self._supervise(sandbox, watch, checked, split)
-        finally:
-            sandbox.close()
+        with self._bench.starts.sandbox(guest_spec(name, spec.limits, spec.threads)) as sandbox:
+            split.deliver(sandbox.data)
+            self._supervise(sandbox, LimitWatch(spec.limits, meter), checked, split)
 
     def _supervise(self, sandbox: Sandbox, watch: LimitWatch, checked: CheckedSource, split: Split) -> None:
         """Hold the conversation; then read the accounting, which has the last word."""
@@ -124,32 +121,32 @@ class _Attempt:
                 answered = self._converse(guest, checked, split)
         except GuestStopped as stopped:
             stop = stopped.stop
-        elapsed, usage, ended = watch.elapsed_seconds, sandbox.usage(), sandbox.exit()
+        usage, ended = sandbox.usage(), sandbox.exit()
         self._log = conversation.log.text()
         stop = stop or watch.exceeded(Phase.FINISHING, usage)
         if stop is not None or answered is None:
             stop = stop or Stop(StopKind.EXITED)
-            self.failure = failure_of(stop, conversation.phase, usage, ended, self._spec.limits, elapsed)
+            self.failure = failure_of(stop, conversation.phase, usage, ended, self._spec.limits)
             return
         self._note_flags(usage)
         if answered.score is not None:
-            self.measurement = self._measured(answered, answered.score, usage, elapsed)
+            self.measurement = self._measured(answered, answered.score, watch.meter)
 
     def _converse(self, guest: Conversation, checked: CheckedSource, split: Split) -> _Answered:
-        """JOB, READY, BUILT, TRAINED, then batch after batch. Raises GuestStopped."""
+        """IMPORTED, JOB, READY, BUILT, TRAINED, then batch after batch. Raises GuestStopped."""
+        guest.greet()
         guest.send(FrameKind.JOB, self._job(checked, split))
         guest.hear(FrameKind.READY, NOTHING)
-        startup_seconds = guest.watch.elapsed_seconds
         guest.enter(Phase.BUILDING)
         guest.hear(FrameKind.BUILT, NOTHING)
         guest.enter(Phase.TRAINING)
         claims = claims_from(guest.hear(FrameKind.TRAINED, Lengths(2, MAX_CLAIMS_BYTES)))
         guest.enter(Phase.PREDICTING)
-        trained_at = guest.watch.elapsed_seconds
+        trained_at = guest.watch.meter.wall_seconds
         earned = self._examine(guest, split)
-        predict_seconds = guest.watch.elapsed_seconds - trained_at
+        predict_seconds = guest.watch.meter.wall_seconds - trained_at
         guest.finish()
-        return _Answered(earned, startup_seconds, predict_seconds, claims)
+        return _Answered(earned, predict_seconds, claims)
 
     def _examine(self, guest: Conversation, split: Split) -> Score | None:
         """Send the evaluation images in secret order and score the answers; a smoke run sends one batch."""
@@ -171,7 +168,7 @@ class _Attempt:
         job = {
             "source": checked.source,
             "contract": checked.contract.value,
-            "data": split.guest_description(),
+            "data": split.guest_description(DATA_INSIDE),
             "epochs": spec.epochs,
             "seed": spec.seed,
             "threads": spec.threads,
@@ -186,16 +183,16 @@ class _Attempt:
         if usage.pids_limit_hits:
             self._flags.append("pids_limit_was_reached")
 
-    def _measured(self, answered: _Answered, earned: Score, usage: Usage, wall_seconds: float) -> Measurement:
+    def _measured(self, answered: _Answered, earned: Score, meter: Meter) -> Measurement:
         return Measurement(
             accuracy=earned.accuracy,
             accuracy_standard_error=earned.standard_error,
             scored_on=self._spec.scored_on,
             evaluated_images=earned.evaluated_images,
-            startup_seconds=answered.startup_seconds,
-            wall_seconds=wall_seconds,
-            cpu_seconds=usage.cpu_seconds,
-            peak_memory_bytes=usage.peak_memory_bytes,
+            startup_seconds=meter.startup_seconds,
+            wall_seconds=meter.wall_seconds,
+            cpu_seconds=meter.cpu_seconds,
+            peak_memory_bytes=meter.peak_memory_bytes,
             audit_accuracy=earned.audit_accuracy,
             audit_images=earned.audit_images,
             claimed_train_seconds=claimed_number(answered.claims.get("train_seconds")),
@@ -206,7 +203,7 @@ class _Attempt:
 
     def outcome(self) -> AttemptOutcome:
         """Everything that is known now."""
-        spec, backend = self._spec, self._bench.backend
+        spec, backend = self._spec, self._bench.starts.backend
         return AttemptOutcome(
             attempt_id=spec.attempt_id,
             fence=spec.fence,

@@ -8,6 +8,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from contracts.names import IsolationTier
+
 _OPTIONS = SettingsConfigDict(env_prefix="DELTANAS_", extra="ignore")
 
 
@@ -35,12 +37,21 @@ class RunnerSettings(BaseSettings):
     runner_slots: int | None = Field(default=None, ge=1, le=256)
     """Attempts at a time; None: one for every `runner_threads_per_slot` cores."""
     runner_threads_per_slot: int = Field(default=1, ge=1, le=256)
+    runner_warm: int | None = Field(default=None, ge=0, le=256)
+    """Sandboxes that may wait, fully imported (some 300 MiB each); None: one for every slot; 0: none."""
+    minimum_tier: IsolationTier = IsolationTier.NAMESPACES
+    """No attempt runs in a weaker sandbox, whatever it asks for."""
 
     @property
     def slots(self) -> int:
         """Attempts at a time."""
         cores = len(os.sched_getaffinity(0))
         return self.runner_slots or max(1, cores // self.runner_threads_per_slot)
+
+    @property
+    def warm(self) -> int:
+        """Sandboxes that may wait at a time."""
+        return self.slots if self.runner_warm is None else self.runner_warm
 
 
 class AgentSettings(BaseSettings):

@@ -68,7 +68,13 @@ class Conversation:
     def enter(self, phase: Phase) -> None:
         """Go on to the next phase."""
         self.phase = phase
+        self.watch.meter.enter(phase, self._sandbox.usage())
         self._on_phase(phase)
+
+    def greet(self) -> None:
+        """Hear that the guest is imported and waits; what it holds now is not its candidate's."""
+        self.hear(FrameKind.IMPORTED, Lengths(0, 0))
+        self.watch.meter.guest_waits(self._sandbox.usage())
 
     def send(self, kind: FrameKind, payload: bytes = b"") -> None:
         """Queue one frame; it is written while the next call waits."""

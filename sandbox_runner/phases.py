@@ -40,8 +40,6 @@ _REASONS = {
     Phase.TRAINING: FailureReason.TRAIN_ERROR,
 }
 _TIMEOUTS = {
-    Phase.PREPARING: TimeoutPhase.STARTUP,
-    Phase.STARTING: TimeoutPhase.STARTUP,
     Phase.BUILDING: TimeoutPhase.STARTUP,
     Phase.TRAINING: TimeoutPhase.TRAIN,
 }

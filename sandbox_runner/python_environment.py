@@ -9,12 +9,13 @@ import hashlib
 import platform
 import sys
 import sysconfig
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from contracts.measurements import Limits
+from contracts.measurements import MIB, Limits
 from sandbox_runner.guest_packages import PACKAGES, package_folders, package_mounts
 from sandbox_runner.sandboxes.port import ReadOnlyMount, SandboxSpec
 
@@ -26,6 +27,9 @@ SYSTEM_LIBRARIES = Path("/usr/lib")
 """Mounted as a whole only where there is no folder in it for the machine's own shared libraries."""
 INSTALLED_FOLDERS = ("site-packages", "dist-packages", "site-library", "node_modules")
 """What an operator has installed lies in these: private code, and data sets with their test labels."""
+GUEST_MEMORY_BYTES = 512 * MIB
+"""The allowance for the imported guest: anonymous memory of Python, torch and torchvision, and some slack for
+a kernel that accounts differently. A candidate is measured above what was held at its first line."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 _SOURCES = Path(__file__).resolve().parent.parent
@@ -64,20 +68,25 @@ def hidden_folders() -> tuple[Path, ...]:
     return tuple(folder for folder in real if any(root in folder.parents for root in mounted))
 
 
-def guest_spec(
-    name: str, limits: Limits, threads: int, data_mounts: Sequence[ReadOnlyMount] = ()
-) -> SandboxSpec:
-    """The sandbox of one attempt. Raises SandboxUnavailable when torch is not installed here."""
-    sources = [
+def guest_mounts() -> tuple[ReadOnlyMount, ...]:
+    """The guest's packages and its own source. Raises SandboxUnavailable when torch is not installed here."""
+    sources = (
         ReadOnlyMount(folder, f"{HOME_INSIDE}/source/{folder.relative_to(_SOURCES)}")
         for folder in _GUEST_SOURCES
-    ]
+    )
+    return (*package_mounts(PACKAGES_INSIDE), *sources)
+
+
+def guest_spec(name: str, limits: Limits, threads: int) -> SandboxSpec:
+    """The sandbox of one attempt: `limits.memory_bytes` and what the guest holds before the candidate begins.
+
+    Raises SandboxUnavailable when torch is not installed here.
+    """
     return SandboxSpec(
         name=name,
         argv=python_command(_boot(package_folders(PACKAGES_INSIDE))),
-        limits=limits,
+        limits=replace(limits, memory_bytes=limits.memory_bytes + GUEST_MEMORY_BYTES),
         threads=threads,
-        mounts=(*package_mounts(PACKAGES_INSIDE), *sources, *data_mounts),
         environment=guest_environment(threads),
     )
 

@@ -17,9 +17,8 @@ class StopKind(Enum):
     """Its answer holds NaN or infinity."""
     MEMORY = auto()
     """The kernel killed for memory."""
-    STARTUP_TIMEOUT = auto()
     PHASE_TIMEOUT = auto()
-    """The CPU budget or a prediction batch's limit ran out."""
+    """The CPU budget, or the limit of the start or of a prediction batch, ran out."""
     WALL_TIMEOUT = auto()
     OUTPUT = auto()
     CANCELLED = auto()

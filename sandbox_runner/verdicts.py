@@ -18,23 +18,22 @@ from sandbox_runner.untrusted_text import quoted
 MAX_MESSAGE_CHARACTERS = 2000
 MAX_LOCATION_CHARACTERS = 200
 
-PLATFORM_START_SECONDS = 60.0
-"""A guest that is not ready after so long is slow by the platform's fault, not by its limits."""
-
 _BELIEVED_REASONS = frozenset(
     {"contract_violation", "non_finite", "out_of_memory", "disk_limit", "pids_limit", "invalid_result"}
 )
 """What a guest may say against itself; above all it cannot call its failure the platform's."""
 
 
-def failure_of(
-    stop: Stop, phase: Phase, usage: Usage, ended: Exit | None, limits: Limits, elapsed_seconds: float
-) -> Failure:
+def failure_of(stop: Stop, phase: Phase, usage: Usage, ended: Exit | None, limits: Limits) -> Failure:
     """Judge a stop. `usage` and `ended` are read after the kill."""
+    if stop.kind is StopKind.CANCELLED:
+        return infrastructure("the attempt was cancelled")
+    if phase.before_candidate:
+        return infrastructure(f"the guest did not start: {_what_happened(stop, usage, ended)}")
     if usage.memory_limit_hits or stop.kind is StopKind.MEMORY:
         message = f"the kernel ended a process: limits.memory_bytes = {limits.memory_bytes} was reached"
         return Failure(FailureReason.OUT_OF_MEMORY, message, resource=MemoryResource.HOST)
-    if usage.pids_limit_hits and not phase.before_candidate:
+    if usage.pids_limit_hits:
         message = f"a fork or thread was refused: limits.pids = {limits.pids} was reached"
         return Failure(FailureReason.PIDS_LIMIT, message)
     match stop.kind:
@@ -44,13 +43,6 @@ def failure_of(
             return Failure(FailureReason.TIMEOUT, stop.message, phase=TimeoutPhase.WALL)
         case StopKind.PHASE_TIMEOUT:
             return Failure(FailureReason.TIMEOUT, stop.message, phase=phase.timeout_phase)
-        case StopKind.STARTUP_TIMEOUT:
-            return _late_start(stop, phase, elapsed_seconds)
-        case StopKind.CANCELLED:
-            return infrastructure("the attempt was cancelled")
-    if phase.before_candidate:
-        return infrastructure(f"the guest did not start: {_what_happened(stop, ended)}")
-    match stop.kind:
         case StopKind.MALFORMED:
             return Failure(FailureReason.INVALID_RESULT, f"while {phase}: {stop.message}")
         case StopKind.NOT_FINITE:
@@ -63,12 +55,6 @@ def failure_of(
 def infrastructure(message: str) -> Failure:
     """The platform's own failure, bounded and escaped like all others."""
     return Failure(FailureReason.INFRASTRUCTURE, quoted(message, MAX_MESSAGE_CHARACTERS))
-
-
-def _late_start(stop: Stop, phase: Phase, elapsed_seconds: float) -> Failure:
-    if phase.before_candidate and elapsed_seconds > PLATFORM_START_SECONDS:
-        return infrastructure(f"the guest was not ready after {elapsed_seconds:.0f} s")
-    return Failure(FailureReason.TIMEOUT, stop.message, phase=TimeoutPhase.STARTUP)
 
 
 def _own_word(payload: bytes, phase: Phase) -> Failure:
@@ -101,7 +87,9 @@ def _exited(ended: Exit | None, phase: Phase) -> Failure:
     return Failure(phase.failure_reason, f"the process exited with code {ended.code} while {phase}")
 
 
-def _what_happened(stop: Stop, ended: Exit | None) -> str:
+def _what_happened(stop: Stop, usage: Usage, ended: Exit | None) -> str:
+    if usage.memory_limit_hits:
+        return "it ran out of memory before it had read its job"
     if stop.payload:
         return stop.payload.decode("utf-8", "replace")
     if stop.message:

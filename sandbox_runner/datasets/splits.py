@@ -7,6 +7,8 @@ labels are handed out as arrays for the host alone.
 """
 
 import hashlib
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.names import Integrity, ScoredOn
-from sandbox_runner.datasets.errors import DatasetInvalid
+from sandbox_runner.datasets.errors import DatasetInvalid, DatasetUnavailable
 from sandbox_runner.datasets.pack import (
     EVALUATION_MODE,
     TRAIN_MODE,
@@ -28,15 +30,13 @@ from sandbox_runner.datasets.pack import (
 from sandbox_runner.datasets.raw import Images, ImageSet
 from sandbox_runner.datasets.stratify import Indices, Labels, first_half, shuffled_within_classes
 from sandbox_runner.datasets.views import open_view, view_name
-from sandbox_runner.sandboxes.port import ReadOnlyMount
 
-GUEST_FOLDER = "/data"
-"""Where the guest finds its training files."""
+IMAGES_FILE, LABELS_FILE = "train_images.bin", "train_labels.bin"
 
 
 @dataclass(frozen=True)
 class Split:
-    """One attempt's data. Only `mounts()` and `guest_description()` may reach the sandbox."""
+    """One attempt's data. Only `deliver` and `guest_description` let anything reach the sandbox."""
 
     dataset: str
     train_images_path: Path
@@ -59,19 +59,25 @@ class Split:
     content_hash: str
     """Of the pack that the split was drawn from."""
 
-    def mounts(self) -> tuple[ReadOnlyMount, ...]:
-        """The two training files, as the sandbox sees them."""
-        return (
-            ReadOnlyMount(self.train_images_path, f"{GUEST_FOLDER}/train_images.bin"),
-            ReadOnlyMount(self.train_labels_path, f"{GUEST_FOLDER}/train_labels.bin"),
-        )
+    def deliver(self, folder: Path) -> None:
+        """Put the two training files into `folder`, as links where the file system has them, else as copies.
 
-    def guest_description(self) -> dict[str, object]:
-        """The `data` entry of the guest's JOB: where its files are and what they hold."""
-        images, labels = self.mounts()
+        Raises DatasetUnavailable when the disk refuses.
+        """
+        for source, name in ((self.train_images_path, IMAGES_FILE), (self.train_labels_path, LABELS_FILE)):
+            try:
+                _link_or_copy(source, folder / name)
+            except OSError as error:
+                raise DatasetUnavailable(
+                    f"{source} could not be handed to the sandbox: {error.strerror or error}.",
+                    "Keep DELTANAS_HOME on one file system with free space; the attempt is then repeated.",
+                ) from error
+
+    def guest_description(self, folder: str) -> dict[str, object]:
+        """The `data` entry of the guest's JOB: its files in `folder`, seen from inside, and what they hold."""
         return {
-            "train_images": images.inside,
-            "train_labels": labels.inside,
+            "train_images": f"{folder}/{IMAGES_FILE}",
+            "train_labels": f"{folder}/{LABELS_FILE}",
             "count": self.train_count,
             "shape": list(self.shape),
             "classes": self.classes,
@@ -115,6 +121,15 @@ def open_split(
         selection=_selection(labels, split_key, scored_on),
         content_hash=pack.description.content_hash,
     )
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        # Another file system, or one without links.
+        shutil.copyfile(source, target)
+        target.chmod(TRAIN_MODE)
 
 
 def _selection(labels: Labels, split_key: str, scored_on: ScoredOn) -> NDArray[np.bool_] | None:

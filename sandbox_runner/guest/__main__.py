@@ -1,4 +1,4 @@
-"""The guest's story: import, say READY, build, train, answer batches, end. `python -m sandbox_runner.guest`.
+"""The guest's story: import, wait, build, train, answer batches, end. `python -m sandbox_runner.guest`.
 
 Torch is imported before the job is read, so that a process can wait, fully imported, before any
 candidate exists. The process ends with `os._exit`: nothing that a candidate registered for the end runs.
@@ -10,7 +10,6 @@ import random
 import sys
 import types
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -19,11 +18,13 @@ import torch
 from contracts.failures import FailureReason
 from contracts.guest_wire import FrameKind
 from contracts.names import SourceContract
+from sandbox_runner.guest import lemur, plain
 from sandbox_runner.guest.answers import payload_of
 from sandbox_runner.guest.candidate_loader import check_contract, load_candidate
 from sandbox_runner.guest.channel import HostChannel, HostGone
 from sandbox_runner.guest.failures import describe
 
+_BUILDERS = {SourceContract.LEMUR: lemur.build, SourceContract.PLAIN: plain.build}
 _end_process = os._exit
 _Result = TypeVar("_Result")
 
@@ -40,6 +41,7 @@ def main() -> NoReturn:
     code = 1
     try:
         channel = HostChannel()
+        channel.write(FrameKind.IMPORTED)
         _serve(channel, channel.read_job())
         code = 0
     except (_Reported, HostGone):
@@ -51,14 +53,13 @@ def main() -> NoReturn:
 
 def _serve(channel: HostChannel, job: dict[str, Any]) -> None:
     contract = SourceContract(job["contract"])
-    builder = import_module(f"sandbox_runner.guest.{contract.value}").build
     _make_deterministic(int(job["seed"]), int(job["threads"]))
     channel.write(FrameKind.READY)
 
     def build() -> Any:
         module: types.ModuleType = load_candidate(job["source"])
         check_contract(module, contract)
-        return builder(module, job)
+        return _BUILDERS[contract](module, job)
 
     session = _guarded(channel, FailureReason.BUILD_ERROR, build)
     channel.write(FrameKind.BUILT)

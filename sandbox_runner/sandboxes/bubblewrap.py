@@ -7,12 +7,12 @@ not used: `--dev` brings an unsized writable tmpfs, and the root would stay writ
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 from sandbox_runner import python_environment
-from sandbox_runner.sandboxes.port import ReadOnlyMount, SandboxUnavailable
+from sandbox_runner.sandboxes.port import DATA_INSIDE, ReadOnlyMount, SandboxUnavailable
 
 FIRST_PROCESS = Path(__file__).with_name("first_process.py")
 FIRST_PROCESS_INSIDE = "/opt/deltanas/first_process.py"
@@ -85,13 +85,12 @@ def namespace_options(as_root: bool) -> list[str]:
     return options
 
 
-def file_system_options(
-    mounts: Sequence[ReadOnlyMount], disk_bytes: int, passwd: int, group: int
-) -> list[str]:
+def file_system_options(data: Path, disk_bytes: int, passwd: int, group: int) -> list[str]:
     """Everything the sandbox sees. `passwd` and `group` are descriptors of generated files."""
     seen = (
         *python_environment.interpreter_mounts(),
-        *mounts,
+        *python_environment.guest_mounts(),
+        ReadOnlyMount(data, DATA_INSIDE),
         ReadOnlyMount(FIRST_PROCESS, FIRST_PROCESS_INSIDE),
     )
     options = _parent_folders(

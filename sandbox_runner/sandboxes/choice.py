@@ -5,6 +5,7 @@ The tiers `docker+runc` and `docker+runsc` are not built yet: they are reported 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from contracts.jobs import BackendReport
 from contracts.names import IsolationTier
@@ -22,10 +23,14 @@ class ProbedBackend:
     report: BackendReport
 
 
-def probe_all(backends: Sequence[SandboxBackend] | None = None) -> tuple[ProbedBackend, ...]:
-    """Probe every backend that is built in (or the given ones), strongest tier first."""
-    candidates = [NamespacesBackend()] if backends is None else list(backends)
-    probed = [ProbedBackend(backend, backend.probe()) for backend in candidates]
+def built_in(home: Path) -> tuple[SandboxBackend, ...]:
+    """Every backend there is; what they keep lies under `home`, beside the data sets."""
+    return (NamespacesBackend(home / "sandboxes"),)
+
+
+def probe_all(backends: Sequence[SandboxBackend]) -> tuple[ProbedBackend, ...]:
+    """Probe the backends, strongest tier first."""
+    probed = [ProbedBackend(backend, backend.probe()) for backend in backends]
     return tuple(sorted(probed, key=lambda one: one.report.tier.strength, reverse=True))
 
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cached_property
+from pathlib import Path
 
 from contracts.jobs import BackendReport
 from contracts.measurements import MIB
@@ -24,6 +25,7 @@ from sandbox_runner import python_environment
 from sandbox_runner.sandboxes import bubblewrap, seccomp
 from sandbox_runner.sandboxes.cgroups.discovery import find_hierarchy
 from sandbox_runner.sandboxes.cgroups.files import CgroupsUnavailable, Group, GroupLimits, Hierarchy
+from sandbox_runner.sandboxes.data_folders import DataFolders
 from sandbox_runner.sandboxes.namespaces_sandbox import NamespacesSandbox, SandboxPipes
 from sandbox_runner.sandboxes.port import SandboxSpec, SandboxUnavailable
 from sandbox_runner.sandboxes.probe import probe_backend
@@ -44,7 +46,10 @@ class NamespacesBackend:
     name = "namespaces"
     tier = IsolationTier.NAMESPACES
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        """`folder` is where its sandboxes' data folders lie, on the file system of the data sets."""
+        self._folder = folder
+        self._data_folders: DataFolders | None = None
         self._environment = os.environ if environment is None else environment
         self._lock = threading.Lock()
         self._hierarchy: Hierarchy | None = None
@@ -64,7 +69,9 @@ class NamespacesBackend:
                 undo.callback(self._release_user, user)
                 group = self._create_group(spec)
                 undo.callback(group.remove)
-                sandbox = self._start(spec, group, user)
+                data = self.data_folders().make(spec.name)
+                undo.callback(self.data_folders().remove, data)
+                sandbox = self._start(spec, group, data, user)
             except (OSError, ValueError, RuntimeError, CgroupsUnavailable) as error:
                 raise SandboxUnavailable(str(error)) from error
             undo.pop_all()
@@ -85,9 +92,19 @@ class NamespacesBackend:
                 self._hierarchy = find_hierarchy(self._environment)
             return self._hierarchy
 
+    def data_folders(self) -> DataFolders:
+        """Where the data of this runner's sandboxes is. The first call sweeps away what dead runners left."""
+        with self._lock:
+            if self._data_folders is None:
+                self._data_folders = DataFolders(self._folder)
+            return self._data_folders
+
     def close(self) -> None:
         """Free what the backend itself holds, after its sandboxes are closed."""
         with self._lock:
+            if self._data_folders is not None:
+                self._data_folders.close()
+                self._data_folders = None
             if self._hierarchy is not None:
                 self._hierarchy.close()
                 self._hierarchy = None
@@ -99,7 +116,7 @@ class NamespacesBackend:
         limits = GroupLimits(spec.limits.memory_bytes, spec.limits.pids + PLATFORM_PROCESSES, spec.threads)
         return self.hierarchy().create(spec.name, limits)
 
-    def _start(self, spec: SandboxSpec, group: Group, user: int | None) -> NamespacesSandbox:
+    def _start(self, spec: SandboxSpec, group: Group, data: Path, user: int | None) -> NamespacesSandbox:
         """Fork the outermost process, with nothing in its environment and no descriptor but the sandbox's."""
         pipes = SandboxPipes()
         try:
@@ -112,7 +129,7 @@ class NamespacesBackend:
                 *(str(entrance) for entrance in group.entrances),
                 *("--", bubblewrap.find_program()),
                 *bubblewrap.namespace_options(as_root=user is not None),
-                *bubblewrap.file_system_options(spec.mounts, spec.limits.disk_bytes, passwd, names),
+                *bubblewrap.file_system_options(data, spec.limits.disk_bytes, passwd, names),
                 *("--", python_environment.interpreter(), "-I", "-S", bubblewrap.FIRST_PROCESS_INSIDE),
                 json.dumps(first_process_setup(spec, pipes, program, user)),
             ]
@@ -121,7 +138,7 @@ class NamespacesBackend:
             pipes.close()
             raise
         pipes.close_guest_ends()
-        return NamespacesSandbox(process, pipes, group, on_close=lambda: self._release_user(user))
+        return NamespacesSandbox(process, pipes, group, data, on_close=lambda: self._give_back(data, user))
 
     @cached_property
     def _filter(self) -> bytes:
@@ -141,6 +158,10 @@ class NamespacesBackend:
             user = random.choice(free)  # noqa: S311  nothing secret
             self._users.add(user)
             return user
+
+    def _give_back(self, data: Path, user: int | None) -> None:
+        self.data_folders().remove(data)
+        self._release_user(user)
 
     def _release_user(self, user: int | None) -> None:
         with self._lock:

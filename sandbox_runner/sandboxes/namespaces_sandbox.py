@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from sandbox_runner.sandboxes import bubblewrap
 from sandbox_runner.sandboxes.cgroups.files import Group
@@ -75,9 +76,11 @@ class NamespacesSandbox:
         process: "subprocess.Popen[bytes]",
         pipes: SandboxPipes,
         group: Group,
+        data: Path,
         on_close: Callable[[], None],
     ) -> None:
         self.to_guest, self.from_guest, self.output = pipes.to_guest, pipes.from_guest, pipes.output
+        self.data = data
         self._process = process
         self._pipes = pipes
         self._group = group

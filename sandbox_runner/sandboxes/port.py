@@ -22,9 +22,16 @@ class ReadOnlyMount:
     inside: str
 
 
+DATA_INSIDE = "/data"
+"""Where the guest sees its sandbox's data folder."""
+
+
 @dataclass(frozen=True)
 class SandboxSpec:
-    """One sandbox. Nothing in it comes from a candidate; `argv` is the guest's fixed command."""
+    """One sandbox. Nothing in it comes from a candidate; `argv` is the guest's fixed command.
+
+    What a sandbox can see is the same for all and not part of it: `python_environment` and `Sandbox.data`.
+    """
 
     name: str
     """Unique; names cgroups and containers. [a-z0-9-] only."""
@@ -32,8 +39,9 @@ class SandboxSpec:
     limits: Limits
     threads: int = 1
     """CPU quota in cores."""
-    mounts: tuple[ReadOnlyMount, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    device: str | None = None
+    """The one GPU that the guest may use, by its UUID; None: none."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,8 @@ class Usage:
     """What the kernel accounted to everything in the sandbox so far."""
 
     cpu_seconds: float
-    peak_memory_bytes: int
+    memory_bytes: int
+    """Anonymous and shared memory (tmpfs included) that it holds now; the page cache of files is left out."""
     memory_limit_hits: int
     """How often the kernel killed for memory."""
     pids_limit_hits: int
@@ -65,13 +74,22 @@ class Sandbox(Protocol):
     """Read end of the pipe that the guest writes as descriptor 4. Non-blocking."""
     output: int
     """Read end of the guest's stdout and stderr. Non-blocking."""
+    data: Path
+    """A folder of the host that the guest sees, read-only, at DATA_INSIDE. Empty at first: the host may add
+    files at any time, and `close` removes it."""
 
     def usage(self) -> Usage:
-        """Read the accounting; works after the end, too, until `close`."""
+        """Read the accounting; works after the end, too, until `close`.
+
+        Raises SandboxUnavailable when the platform itself has lost the sandbox.
+        """
         ...
 
     def exit(self) -> Exit | None:
-        """How the first process ended, or None while it runs. Never blocks."""
+        """How the first process ended, or None while it runs. Never blocks.
+
+        Raises SandboxUnavailable when the platform itself has lost the sandbox.
+        """
         ...
 
     def kill(self) -> None:

@@ -11,7 +11,7 @@ import select
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from contracts.jobs import BackendReport
 from contracts.measurements import MIB, Limits
 from sandbox_runner import python_environment
 from sandbox_runner.sandboxes.port import (
-    ReadOnlyMount,
     Sandbox,
     SandboxBackend,
     SandboxSpec,
@@ -123,19 +122,18 @@ def _gather(backend: SandboxBackend) -> Evidence:
 
 
 def _spec(canary: str) -> SandboxSpec:
-    inside = f"{python_environment.HOME_INSIDE}/probe_inside.py"
-    guest = python_environment.guest_spec(f"probe-{os.getpid()}-{time.monotonic_ns()}", LIMITS, 1)
     settings = {
         "canary": canary,
-        "folders": {mount.inside: str(mount.host) for mount in guest.mounts},
+        "folders": {mount.inside: str(mount.host) for mount in python_environment.guest_mounts()},
         "busy": BUSY_PROCESSES,
         "most_cores": MOST_CORES,
         "memory_bytes": LIMITS.memory_bytes,
     }
-    return replace(
-        guest,
-        argv=(python_environment.interpreter(), "-I", "-S", inside, json.dumps(settings)),
-        mounts=(*guest.mounts, ReadOnlyMount(INSIDE, inside)),
+    return SandboxSpec(
+        name=f"probe-{os.getpid()}-{time.monotonic_ns()}",
+        argv=(*python_environment.python_command(INSIDE.read_text()), json.dumps(settings)),
+        limits=LIMITS,
+        environment=python_environment.guest_environment(1),
     )
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import select
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,7 +15,9 @@ from sandbox_runner import python_environment
 from sandbox_runner.sandboxes.namespaces import NamespacesBackend
 from sandbox_runner.sandboxes.port import Exit, SandboxSpec, Usage
 
-BACKENDS = {"namespaces": NamespacesBackend}
+FOLDER = Path(tempfile.gettempdir()) / "deltanas-behaviour"
+"""Where the backends keep their data folders."""
+BACKENDS = {"namespaces": lambda: NamespacesBackend(FOLDER)}
 
 SMALL = Limits(memory_bytes=96 * MIB, pids=24, disk_bytes=8 * MIB)
 

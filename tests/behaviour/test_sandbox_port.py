@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 from sandbox_harness import BACKENDS, SMALL, processes_with, read_until, run, running, spec, wait_for
 
-from contracts.measurements import MIB
 from contracts.names import IsolationTier
-from sandbox_runner.sandboxes.port import Exit, ReadOnlyMount, SandboxUnavailable
+from sandbox_runner.sandboxes.port import Exit, SandboxUnavailable
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(60)]
 
@@ -89,11 +88,6 @@ def test_missing_program_is_unavailable_and_named(backend):
         backend.launch(spec("", argv=("/no/such/program",)))
 
 
-def test_missing_mount_is_unavailable_and_named(backend):
-    with pytest.raises(SandboxUnavailable, match="nowhere"):
-        backend.launch(spec("", mounts=(ReadOnlyMount(Path("/nowhere"), "/data"),)))
-
-
 def test_name_that_leaves_its_folder_is_refused(backend):
     with pytest.raises(SandboxUnavailable, match="name"):
         backend.launch(spec("", name="../escape"))
@@ -115,7 +109,6 @@ def test_close_and_kill_may_be_repeated_and_usage_is_readable_after_the_end(back
     sandbox = backend.launch(spec("sum(range(3_000_000))"))
     assert wait_for(lambda: sandbox.exit() is not None, 20)
     assert sandbox.usage().cpu_seconds > 0.01
-    assert sandbox.usage().peak_memory_bytes > MIB
     for _ in range(2):
         sandbox.kill()
     for _ in range(2):
@@ -168,7 +161,7 @@ def test_memory_bomb_is_killed_and_counted(backend):
     ended = run(backend, "held = []\nwhile True: held.append(bytes(b'x' * 2**20))")
     assert ended.exit == Exit(None, signal.SIGKILL)
     assert ended.usage.memory_limit_hits > 0
-    assert ended.usage.peak_memory_bytes <= SMALL.memory_bytes
+    assert ended.usage.memory_bytes <= SMALL.memory_bytes
 
 
 def test_children_share_one_memory_limit(backend):

@@ -18,7 +18,8 @@ from sandbox_runner.datasets.library import Library
 from sandbox_runner.datasets.pack import write_pack
 from sandbox_runner.datasets.raw import ImageSet, RawDataset
 from sandbox_runner.python_environment import environment_digest
-from sandbox_runner.sandboxes.choice import probe_all, strongest
+from sandbox_runner.sandboxes.choice import built_in, probe_all, strongest
+from sandbox_runner.starts import Starts
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
@@ -85,8 +86,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     write_pack(
         folder, "columns", RawDataset((1, 8, 8), tuple("abcd"), part(400), part(400), "made by the test")
     )
-    probed = probe_all()
-    yield Bench(strongest(probed), Library(home), environment_digest())
+    probed = probe_all(built_in(home))
+    yield Bench(Starts(strongest(probed), 0), Library(home), environment_digest())
     for one in probed:
         one.backend.close()
 

@@ -3,6 +3,8 @@ import errno
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import TypeAdapter
 
 from contracts.failures import Failure, FailureReason
-from contracts.guest_wire import HEADER
+from contracts.guest_wire import HEADER, FrameKind
 from contracts.jobs import (
     Admission,
     AgentHeartbeat,
@@ -466,7 +468,10 @@ class FakeCgroupTree:
 
     def _populate(self, folder, controllers):
         files = {"cgroup.controllers": controllers, "memory.events": "oom 0\noom_kill 2\n"}
-        files |= {"memory.peak": "4096\n", "cpu.stat": "usage_usec 1500000\n"}
+        files |= {
+            "memory.stat": "anon 4096\nfile 70000\nshmem 512\nanon_thp 0\n",
+            "cpu.stat": "usage_usec 1500000\n",
+        }
         files |= {"pids.events": "max 3\n", "memory.swap.max": "max"}
         empty = ("cgroup.procs", "cgroup.subtree_control", "cgroup.kill", "memory.max", "pids.max", "cpu.max")
         for name, text in (files | dict.fromkeys(empty, "")).items():
@@ -500,6 +505,9 @@ class FakeCgroupTree:
 class ScriptedSandbox:
     """A sandbox whose guest is a function in a thread. Pipes, end and accounting are as the port says."""
 
+    imports = True
+    """Whether its guest comes so far that it waits for a job."""
+
     def __init__(self, script: Callable[["ScriptedSandbox"], None]) -> None:
         self.guest_reads, self.to_guest = os.pipe()
         self.from_guest, self.guest_writes = os.pipe()
@@ -507,6 +515,7 @@ class ScriptedSandbox:
         for descriptor in (self.to_guest, self.from_guest, self.output):
             os.set_blocking(descriptor, False)
         self.accounting = Usage(0.0, 0, 0, 0)
+        self.data = Path(tempfile.mkdtemp(prefix="scripted-data-"))
         self.ended: Exit | None = None
         self.killed = threading.Event()
         self.closed = False
@@ -515,6 +524,8 @@ class ScriptedSandbox:
 
     def _play(self, script: Callable[["ScriptedSandbox"], None]) -> None:
         with suppress(OSError):  # the host has hung up
+            if self.imports:
+                self.say(FrameKind.IMPORTED)
             script(self)
 
     def say(self, kind: int, payload: bytes = b"") -> None:
@@ -560,6 +571,7 @@ class ScriptedSandbox:
         if not self.closed:
             self.closed = True
             os.close(self.to_guest)
+            shutil.rmtree(self.data, ignore_errors=True)
             self._script.join(2)
             for descriptor in (
                 self.guest_reads,

@@ -82,6 +82,13 @@ def read_field(path: Path, key: str) -> int:
     return 0
 
 
+def read_sum(path: Path, keys: Iterable[str]) -> int:
+    """The sum of the numbers behind `keys` in a file of `key value` lines."""
+    wanted = set(keys)
+    fields = (line.split(" ") for line in path.read_text().splitlines())
+    return sum(int(value) for name, value in fields if name in wanted)
+
+
 def read_members(procs_file: Path) -> set[int]:
     """Process ids in a group; none when the group is gone."""
     try:

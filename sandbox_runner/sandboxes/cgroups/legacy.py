@@ -37,7 +37,7 @@ class LegacyGroup:
         memory = self._folders["memory"]
         return Usage(
             cpu_seconds=files.read_number(self._folders["cpuacct"] / "cpuacct.usage") / 1e9,
-            peak_memory_bytes=files.read_number(memory / "memory.max_usage_in_bytes"),
+            memory_bytes=files.read_sum(memory / "memory.stat", ("total_rss", "total_shmem")),
             memory_limit_hits=files.read_field(memory / "memory.oom_control", "oom_kill"),
             pids_limit_hits=files.read_field(self._folders["pids"] / "pids.events", "max"),
         )

@@ -24,7 +24,6 @@ class UnifiedGroup:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._peak_memory_bytes = 0
         self.entrances: tuple[Path, ...] = (folder / "cgroup.procs",)
 
     def limit(self, limits: GroupLimits) -> None:
@@ -39,13 +38,9 @@ class UnifiedGroup:
 
     def usage(self) -> Usage:
         """Read what the kernel accounted so far."""
-        # memory.peak is there since Linux 5.19; before, the highest reading so far has to do.
-        peak = self._folder / "memory.peak"
-        reading = files.read_number(peak if peak.exists() else self._folder / "memory.current")
-        self._peak_memory_bytes = max(self._peak_memory_bytes, reading)
         return Usage(
             cpu_seconds=files.read_field(self._folder / "cpu.stat", "usage_usec") / 1e6,
-            peak_memory_bytes=self._peak_memory_bytes,
+            memory_bytes=files.read_sum(self._folder / "memory.stat", ("anon", "shmem")),
             memory_limit_hits=files.read_field(self._folder / "memory.events", "oom_kill"),
             pids_limit_hits=files.read_field(self._folder / "pids.events", "max"),
         )

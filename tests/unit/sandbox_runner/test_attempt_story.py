@@ -28,6 +28,7 @@ from sandbox_runner import conversation
 from sandbox_runner.attempt import Bench, run_attempt
 from sandbox_runner.datasets.library import Library
 from sandbox_runner.sandboxes.port import Usage
+from sandbox_runner.starts import Starts
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +52,7 @@ def run(library: Library):
     def run_script(script, cancelled: Event | None = None, broken: str = "", **changes) -> AttemptOutcome:
         backend = ScriptedBackend(script, broken)
         backends.append(backend)
-        bench = Bench(backend, library, "digest")
+        bench = Bench(Starts(backend, 0), library, "digest")
         return run_attempt(make_spec(**changes), bench, cancelled or Event(), lambda _: None)
 
     before = open_pipes()
@@ -68,9 +69,13 @@ def reason_of(outcome: AttemptOutcome) -> FailureReason:
 
 def test_right_answers_earn_a_full_score_with_all_that_was_measured(run) -> None:
     def script(guest: ScriptedSandbox) -> None:
-        guest.accounting = Usage(2.5, 4096, 0, 0)
         guest.print(b"epoch 1\n")
-        honest(guest)
+
+        def answer(images: np.ndarray) -> np.ndarray:
+            guest.accounting = Usage(2.5, 4096, 0, 0)
+            return right_answers(images)
+
+        honest(guest, answer)
 
     outcome = run(script)
 
@@ -79,7 +84,8 @@ def test_right_answers_earn_a_full_score_with_all_that_was_measured(run) -> None
     assert measured is not None
     assert (measured.accuracy, measured.evaluated_images) == (1.0, EVALUATION_IMAGES)
     assert (measured.cpu_seconds, measured.peak_memory_bytes) == (2.5, 4096)
-    assert 0 < measured.startup_seconds <= measured.wall_seconds
+    assert measured.startup_seconds > 0
+    assert measured.wall_seconds > 0
     assert (measured.claimed_train_seconds, measured.claimed_parameters) == (1.5, 7)
     assert outcome.log == "epoch 1\n"
     assert outcome.flags == ("standard_split_may_be_memorised",)
@@ -387,15 +393,19 @@ def test_a_broken_accounting_is_the_platforms_failure(run) -> None:
     assert "the cgroup is gone" in outcome.failure.message
 
 
-def test_the_mounts_are_the_training_files_alone(library: Library, tmp_path: Path) -> None:
-    backend = ScriptedBackend(honest)
-    run_attempt(make_spec(), Bench(backend, library, "digest"), Event(), lambda _: None)
+def test_the_data_is_the_training_files_alone(library: Library, tmp_path: Path) -> None:
+    seen = []
 
-    inside = {
-        mount.inside: mount.host.name for mount in backend.specs[0].mounts if mount.inside.startswith("/data")
-    }
-    assert inside == {
-        "/data/train_images.bin": "train_images.bin",
-        "/data/train_labels.bin": "train_labels.bin",
-    }
+    def script(guest: ScriptedSandbox) -> None:
+        kind, job = guest.hear()
+        seen.append((kind, json.loads(job)["data"], sorted(path.name for path in guest.data.iterdir())))
+
+    backend = ScriptedBackend(script)
+    run_attempt(make_spec(), Bench(Starts(backend, 0), library, "digest"), Event(), lambda _: None)
+
+    [(kind, data, files)] = seen
+    assert kind == FrameKind.JOB
+    assert files == ["train_images.bin", "train_labels.bin"]
+    assert [data["train_images"], data["train_labels"]] == [f"/data/{name}" for name in files]
+    assert not backend.sandboxes[0].data.exists()
     assert backend.specs[0].name == "at-1-1"

@@ -32,7 +32,7 @@ def test_usage_is_read_from_the_kernels_files(tmp_path, monkeypatch):
     FakeCgroupTree(tmp_path, monkeypatch)
     group = unified.UnifiedHierarchy(tmp_path).create("attempt-1", LIMITS)
     assert group.usage() == Usage(
-        cpu_seconds=1.5, peak_memory_bytes=4096, memory_limit_hits=2, pids_limit_hits=3
+        cpu_seconds=1.5, memory_bytes=4096 + 512, memory_limit_hits=2, pids_limit_hits=3
     )
 
 

@@ -8,21 +8,19 @@ from sandbox_runner import python_environment
 from sandbox_runner.sandboxes.port import ReadOnlyMount
 
 
-def test_guest_spec_mounts_packages_sources_and_data():
-    data = ReadOnlyMount(Path("/var/lib/pack/images"), "/data/images")
-    spec = python_environment.guest_spec("attempt-1", Limits(), 2, [data])
-    inside = {mount.inside: mount.host for mount in spec.mounts}
+def test_guest_sees_its_packages_and_sources():
+    spec = python_environment.guest_spec("attempt-1", Limits(), 2)
+    inside = {mount.inside: mount.host for mount in python_environment.guest_mounts()}
     assert (inside["/opt/deltanas/packages/0/torch"] / "__init__.py").is_file()
     assert (inside["/opt/deltanas/source/contracts"] / "guest_wire.py").is_file()
     assert (inside["/opt/deltanas/source/sandbox_runner/guest"] / "__main__.py").is_file()
-    assert inside["/data/images"] == data.host
     assert spec.environment["OMP_NUM_THREADS"] == "2"
     assert spec.environment["PYTHONHASHSEED"] == "0"
 
 
 def test_guest_sees_nothing_else_of_the_source():
-    spec = python_environment.guest_spec("attempt-1", Limits(), 1)
-    inside = [mount.inside for mount in spec.mounts if mount.inside.startswith("/opt/deltanas/source")]
+    mounts = python_environment.guest_mounts()
+    inside = [mount.inside for mount in mounts if mount.inside.startswith("/opt/deltanas/source")]
     assert len(inside) == 2
 
 
@@ -106,6 +104,9 @@ def test_digest_follows_versions_and_guest_source(tmp_path, monkeypatch):
     assert len(set(digests)) == 3
 
 
-def test_limits_reach_the_spec():
+def test_limits_reach_the_spec_and_the_guest_has_memory_of_its_own():
     limits = replace(Limits(), pids=17)
-    assert python_environment.guest_spec("attempt-1", limits, 1).limits == limits
+    allowed = python_environment.guest_spec("attempt-1", limits, 1).limits
+    assert allowed == replace(
+        limits, memory_bytes=limits.memory_bytes + python_environment.GUEST_MEMORY_BYTES
+    )

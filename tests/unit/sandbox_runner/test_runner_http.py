@@ -15,7 +15,6 @@ from contracts.names import IsolationTier
 from contracts.service_gate import token_digest
 from sandbox_runner.app import create_app
 from sandbox_runner.config import RunnerSettings
-from sandbox_runner.sandboxes.choice import ProbedBackend
 
 HEADERS = {"authorization": "Bearer family", "content-type": "application/json"}
 
@@ -28,8 +27,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def serve(home: Path, backend: ScriptedBackend) -> Iterator[TestClient]:
-    settings = RunnerSettings(home=home, service_token_sha256=token_digest("family"), runner_slots=2)
-    app = create_app(settings, lambda: [ProbedBackend(backend, backend.probe())])
+    settings = RunnerSettings(
+        home=home, service_token_sha256=token_digest("family"), runner_slots=2, runner_warm=0
+    )
+    app = create_app(settings, [backend])
     with TestClient(app, headers=HEADERS) as client:
         until_probed = time.monotonic() + 5
         while "being probed" in client.get("/readyz").text and time.monotonic() < until_probed:

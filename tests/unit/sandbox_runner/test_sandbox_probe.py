@@ -23,7 +23,7 @@ SOUND = {
     "cores": 1.01,
     "memory_child": 9,
 }
-ACCOUNTED = Usage(cpu_seconds=1, peak_memory_bytes=1, memory_limit_hits=1, pids_limit_hits=1)
+ACCOUNTED = Usage(cpu_seconds=1, memory_bytes=1, memory_limit_hits=1, pids_limit_hits=1)
 
 
 def problems(changes, usage=ACCOUNTED, kill_seconds=0.01):
@@ -61,7 +61,7 @@ def test_each_gap_is_named(changes, problem):
 
 
 def test_limits_that_are_not_accounted_are_problems():
-    silent = Usage(cpu_seconds=1, peak_memory_bytes=1, memory_limit_hits=0, pids_limit_hits=0)
+    silent = Usage(cpu_seconds=1, memory_bytes=1, memory_limit_hits=0, pids_limit_hits=0)
     assert len(problems({}, silent)) == 2
 
 

@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import time
@@ -10,7 +11,7 @@ from small_datasets import numbered_pack, numbers_of
 
 from contracts.names import Integrity, ScoredOn
 from sandbox_runner.datasets import views
-from sandbox_runner.datasets.errors import DatasetInvalid
+from sandbox_runner.datasets.errors import DatasetInvalid, DatasetUnavailable
 from sandbox_runner.datasets.pack import map_images, read_labels
 from sandbox_runner.datasets.splits import open_split, strict_indices
 from sandbox_runner.datasets.stratify import first_half
@@ -116,15 +117,32 @@ def test_halves_are_fixed_by_the_key(pack, integrity):
 
 @pytest.mark.parametrize("integrity", list(Integrity))
 @pytest.mark.parametrize("count", [None, 25])
-def test_only_training_files_are_ever_mounted(pack, integrity, count):
+def test_only_training_files_are_ever_delivered(pack, integrity, count, tmp_path):
     split = opened(pack, integrity, count=count)
-    evaluation = set(pack.folder.rglob("evaluation_*"))
-    for mount in split.mounts():
-        assert mount.host.name in {"train_images.bin", "train_labels.bin"}
-        assert mount.host.is_file()
-        assert mount.host not in evaluation
-        assert mount.inside.startswith("/data/")
-    assert "evaluation" not in str(split.guest_description())
+    split.deliver(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "train_images.bin": split.train_images_path.read_bytes(),
+        "train_labels.bin": split.train_labels_path.read_bytes(),
+    }
+    assert "evaluation" not in str(split.guest_description("/data"))
+
+
+def test_where_the_file_system_has_no_links_the_files_are_copied(pack, tmp_path, monkeypatch):
+    split = opened(pack)
+
+    def refuse(*_):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    split.deliver(tmp_path)
+    copied = tmp_path / "train_images.bin"
+    assert copied.read_bytes() == split.train_images_path.read_bytes()
+    assert stat.S_IMODE(copied.stat().st_mode) == 0o644
+
+
+def test_a_full_disk_is_named_with_its_remedy(pack, tmp_path):
+    with pytest.raises(DatasetUnavailable, match="DELTANAS_HOME"):
+        opened(pack).deliver(tmp_path / "gone")
 
 
 def test_strict_evaluation_files_are_for_the_owner_alone_and_names_give_nothing_away(pack):

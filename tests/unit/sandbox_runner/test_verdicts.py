@@ -13,8 +13,8 @@ CLEAN = Usage(1.0, 1000, 0, 0)
 EXITED = Stop(StopKind.EXITED)
 
 
-def judge(stop=EXITED, phase=Phase.TRAINING, usage=CLEAN, ended=None, elapsed=5.0):
-    return failure_of(stop, phase, usage, ended, Limits(), elapsed)
+def judge(stop=EXITED, phase=Phase.TRAINING, usage=CLEAN, ended=None):
+    return failure_of(stop, phase, usage, ended, Limits())
 
 
 def says(**document):
@@ -51,12 +51,12 @@ def test_a_spent_cpu_budget_is_a_timeout_of_the_phase(phase: Phase, expected: Ti
     assert (failure.reason, failure.phase) == (FailureReason.TIMEOUT, expected)
 
 
-def test_a_late_start_is_the_platforms_fault_only_when_it_alone_was_slow() -> None:
-    late = Stop(StopKind.STARTUP_TIMEOUT, "late")
+def test_whatever_happens_before_the_candidates_first_line_is_the_platforms_fault() -> None:
+    late = Stop(StopKind.PHASE_TIMEOUT, "late")
 
-    assert judge(late, Phase.STARTING, elapsed=95).reason is FailureReason.INFRASTRUCTURE
-    assert judge(late, Phase.STARTING, elapsed=2).phase is TimeoutPhase.STARTUP
-    assert judge(late, Phase.BUILDING, elapsed=95).phase is TimeoutPhase.STARTUP
+    assert judge(late, Phase.BUILDING).phase is TimeoutPhase.STARTUP
+    for stop, usage in ((late, CLEAN), (Stop(StopKind.MEMORY), Usage(1.0, 1000, 1, 0)), (EXITED, CLEAN)):
+        assert judge(stop, Phase.STARTING, usage).reason is FailureReason.INFRASTRUCTURE
 
 
 @pytest.mark.parametrize("kind", [StopKind.EXITED, StopKind.MALFORMED, StopKind.FAILED])
