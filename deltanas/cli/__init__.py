@@ -14,6 +14,7 @@ import typer
 
 from contracts.addresses import AddressInvalid
 from deltanas.cli import (
+    attack,
     baselines,
     datasets,
     delta,
@@ -75,6 +76,7 @@ def _common(
 
 
 app.command()(doctor.doctor)
+app.command()(attack.attack)
 app.command()(up.up)
 app.command()(evaluate.evaluate)
 app.add_typer(delta.app, name="delta")

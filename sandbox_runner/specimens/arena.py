@@ -8,8 +8,9 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -70,6 +71,7 @@ class Arena:
         self._bench = Bench(starts, Library(self._home), environment_digest())
         self._containers = containers
         self._numbers = count(1)
+        self._cancelled = Event()
 
     def __enter__(self) -> Self:
         """Raises ArenaUnfit."""
@@ -103,7 +105,7 @@ class Arena:
             started = time.monotonic()
             return self._run(specimen), time.monotonic() - started
 
-        with ThreadPoolExecutor(len(specimens) + 1) as lanes:
+        with self._lanes() as lanes:
             control = lanes.submit(self._run, CONTROL)
             ended = list(lanes.map(timed, specimens))
         aftermath = (*self._control_troubles(control.result()), *self._changes())
@@ -124,7 +126,7 @@ class Arena:
 
     def _begin(self) -> None:
         """Take the control's score, as often at a time as later, and a first look around."""
-        with ThreadPoolExecutor(AT_A_TIME + 1) as lanes:
+        with self._lanes() as lanes:
             outcomes = list(lanes.map(self._run, [CONTROL] * (AT_A_TIME + 1)))
         earned = {one.measurement.accuracy if one.measurement else None for one in outcomes}
         if len(earned) > 1 or None in earned:
@@ -138,6 +140,16 @@ class Arena:
         )
         self.before: Surroundings = self.look()
         self.now: Surroundings = self.before
+
+    @contextmanager
+    def _lanes(self) -> Iterator[ThreadPoolExecutor]:
+        """Threads for attempts. Who is interrupted while they run does not wait for their ends."""
+        with ThreadPoolExecutor(AT_A_TIME + 1) as lanes:
+            try:
+                yield lanes
+            except BaseException:
+                self._cancelled.set()
+                raise
 
     def _control_troubles(self, outcome: AttemptOutcome) -> list[str]:
         if outcome.measurement is not None and outcome.measurement.accuracy == self.scores.honest:
@@ -154,7 +166,7 @@ class Arena:
         return differences(wanted, self.now)
 
     def _run(self, specimen: Specimen) -> AttemptOutcome:
-        return self.run(specimen, Event())
+        return self.run(specimen, self._cancelled)
 
     def _spec(self, specimen: Specimen, number: int) -> AttemptSpec:
         return AttemptSpec(
