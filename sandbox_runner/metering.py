@@ -41,6 +41,7 @@ class Meter:
     def guest_waits(self, usage: Usage) -> None:
         """The imported guest waits for its job: everything it holds and has spent is the platform's."""
         self._waiting = usage
+        self.peak_memory_bytes, self.cpu_seconds = 0, 0.0
 
     def enter(self, phase: Phase, usage: Usage) -> None:
         """The next phase begins; the first one after STARTING is the candidate's first line."""

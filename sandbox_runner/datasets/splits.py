@@ -74,7 +74,7 @@ class Split:
                 ) from error
 
     def guest_description(self, folder: str) -> dict[str, object]:
-        """The `data` entry of the guest's JOB: its files in `folder`, seen from inside, and what they hold."""
+        """The `data` entry of the guest's JOB: its files in `folder` as seen inside, and what they hold."""
         return {
             "train_images": f"{folder}/{IMAGES_FILE}",
             "train_labels": f"{folder}/{LABELS_FILE}",

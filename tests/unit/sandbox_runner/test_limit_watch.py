@@ -73,6 +73,7 @@ def test_before_the_first_line_only_the_platforms_own_limit_holds(waiting: Limit
 
 
 def test_what_the_waiting_guest_has_spent_is_not_the_candidates(waiting: LimitWatch) -> None:
+    assert waiting.exceeded(Phase.STARTING, Usage(48.0, 5000, 0, 0)) is None
     waiting.meter.guest_waits(Usage(49.0, 300, 0, 0))
     waiting.meter.enter(Phase.BUILDING, Usage(49.5, 310, 0, 0))
 
