@@ -104,7 +104,7 @@ def file_system_options(data: Path, disk_bytes: int, passwd: int, group: int) ->
     for descriptor, path in ((passwd, "/etc/passwd"), (group, "/etc/group")):
         options += ["--perms", "0444", "--ro-bind-data", str(descriptor), path]
     options += ["--perms", "1777", "--size", str(disk_bytes), "--tmpfs", "/tmp"]  # noqa: S108  inside
-    options += _proc() + _devices(disk_bytes)
+    options += process_file_system_options() + _devices(disk_bytes)
     for name in ("possible", "present", "online"):
         options += ["--ro-bind-try", str(CPU_FOLDER / name), str(CPU_FOLDER / name)]
     return [*options, "--remount-ro", "/", "--chdir", "/tmp"]  # noqa: S108  inside
@@ -139,7 +139,7 @@ def _system_links() -> list[str]:
     return options
 
 
-def _proc() -> list[str]:
+def process_file_system_options() -> list[str]:
     """A process file system whose switches are read-only, whoever would try them."""
     options = ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
     for name in HIDDEN_PROC_FILES:

@@ -12,7 +12,7 @@ import random
 import re
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cached_property
@@ -39,6 +39,9 @@ SANDBOX_USERS = range(61_000, 61_184)
 """User ids that no distribution gives to anyone (systemd's UIDS-GIDS table); one for each running sandbox."""
 ENTER_CGROUPS = 'while [ "$1" != -- ]; do echo 0 > "$1" || exit 125; shift; done; shift; exec "$@"'
 
+Start = Callable[[SandboxSpec, Group, Path, "int | None"], NamespacesSandbox]
+"""Begins a sandbox in that group, with that data folder, as that user."""
+
 
 class NamespacesBackend:
     """Starts sandboxes of the tier `namespaces`."""
@@ -63,15 +66,19 @@ class NamespacesBackend:
 
     def launch(self, spec: SandboxSpec) -> NamespacesSandbox:
         """Start a sandbox; returns when the guest's program is loaded. Raises SandboxUnavailable."""
+        return self._launch(spec, self._start, PLATFORM_PROCESSES)
+
+    def _launch(self, spec: SandboxSpec, start: "Start", platform_processes: int) -> NamespacesSandbox:
+        """Have `start` begin a sandbox with a user, cgroup and data folder of its own; wait for its guest."""
         with ExitStack() as undo:
             try:
                 user = self._take_user()
                 undo.callback(self._release_user, user)
-                group = self._create_group(spec)
+                group = self._create_group(spec, platform_processes)
                 undo.callback(group.remove)
                 data = self.data_folders().make(spec.name)
                 undo.callback(self.data_folders().remove, data)
-                sandbox = self._start(spec, group, data, user)
+                sandbox = start(spec, group, data, user)
             except (OSError, ValueError, RuntimeError, CgroupsUnavailable) as error:
                 raise SandboxUnavailable(str(error)) from error
             undo.pop_all()
@@ -110,10 +117,10 @@ class NamespacesBackend:
                 self._hierarchy = None
         self._forker.shutdown()
 
-    def _create_group(self, spec: SandboxSpec) -> Group:
+    def _create_group(self, spec: SandboxSpec, platform_processes: int) -> Group:
         if not NAME.fullmatch(spec.name):
             raise ValueError(f"sandbox name {spec.name!r} is not of [a-z0-9-]")
-        limits = GroupLimits(spec.limits.memory_bytes, spec.limits.pids + PLATFORM_PROCESSES, spec.threads)
+        limits = GroupLimits(spec.limits.memory_bytes, spec.limits.pids + platform_processes, spec.threads)
         return self.hierarchy().create(spec.name, limits)
 
     def _start(self, spec: SandboxSpec, group: Group, data: Path, user: int | None) -> NamespacesSandbox:

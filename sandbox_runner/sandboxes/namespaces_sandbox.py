@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from sandbox_runner.sandboxes import bubblewrap
 from sandbox_runner.sandboxes.cgroups.files import Group
@@ -19,6 +20,22 @@ logger = logging.getLogger(__name__)
 
 MAX_STATUS_BYTES = 4096
 REAP_SECONDS = 2.0
+
+
+class Process(Protocol):
+    """What ends a sandbox first: a child of this process, or what stands for it."""
+
+    def poll(self) -> int | None:
+        """Its exit code, or None while it runs."""
+        ...
+
+    def kill(self) -> None:
+        """Send it SIGKILL."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Reap it. Raises subprocess.TimeoutExpired."""
+        ...
 
 
 class SandboxPipes:
@@ -73,7 +90,7 @@ class NamespacesSandbox:
 
     def __init__(
         self,
-        process: "subprocess.Popen[bytes]",
+        process: "Process",
         pipes: SandboxPipes,
         group: Group,
         data: Path,
@@ -118,8 +135,7 @@ class NamespacesSandbox:
                 elif word == "signalled":
                     self._exit = Exit(None, int(number))
                 elif ended:
-                    # Process 1 itself was killed, by `kill` or by the memory limit, and everything with it.
-                    self._exit = Exit(None, signal.SIGKILL)
+                    self._exit = self._end_without_a_word()
             return self._exit
 
     def kill(self) -> None:
@@ -137,7 +153,8 @@ class NamespacesSandbox:
         with self._lock:
             if self._closed:
                 return
-            self.exit()
+            with suppress(SandboxUnavailable):
+                self.exit()
             self.kill()
             self._closed = True
             with suppress(subprocess.TimeoutExpired):
@@ -145,6 +162,10 @@ class NamespacesSandbox:
             self._pipes.close()
             if self._group.remove():
                 self._on_close()
+
+    def _end_without_a_word(self) -> Exit:
+        """Process 1 itself was killed, by `kill` or by the memory limit, and everything with it."""
+        return Exit(None, signal.SIGKILL)
 
     def _read_status(self) -> bool:
         """Take what process 1 has said. False when it will say no more."""
