@@ -1,0 +1,48 @@
+"""What the kernel accounts to one container, read from its control groups, which the engine made."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from sandbox_runner.sandboxes.cgroups import legacy
+from sandbox_runner.sandboxes.cgroups.discovery import CgroupMount, read_mounts, read_own_groups
+from sandbox_runner.sandboxes.cgroups.files import Group
+from sandbox_runner.sandboxes.cgroups.legacy import LegacyGroup
+from sandbox_runner.sandboxes.cgroups.unified import UnifiedGroup
+from sandbox_runner.sandboxes.port import SandboxUnavailable
+
+
+def find_group(container: str, pid: int, proc: Path = Path("/proc")) -> Group:
+    """The control groups of the container whose first process is `pid`. Raises SandboxUnavailable."""
+    try:
+        groups = read_own_groups((proc / str(pid) / "cgroup").read_text())
+        mounts = read_mounts((proc / "self" / "mountinfo").read_text())
+    except OSError as error:
+        raise SandboxUnavailable(f"the container's first process cannot be found: {error}") from error
+    legacy_mounts = [mount for mount in mounts if "memory" in mount.controllers and not mount.is_unified]
+    if legacy_mounts:
+        folders = {name: _legacy_folder(container, name, groups, mounts) for name in legacy.CONTROLLERS}
+        return LegacyGroup(folders)
+    return UnifiedGroup(_unified_folder(container, groups, mounts))
+
+
+def _legacy_folder(
+    container: str, controller: str, groups: dict[str, str], mounts: list[CgroupMount]
+) -> Path:
+    fit = (mount for mount in mounts if controller in mount.controllers and not mount.is_unified)
+    return _folder(container, groups.get(controller, "/"), fit)
+
+
+def _unified_folder(container: str, groups: dict[str, str], mounts: list[CgroupMount]) -> Path:
+    return _folder(container, groups.get("", "/"), (mount for mount in mounts if mount.is_unified))
+
+
+def _folder(container: str, group: str, mounts: Iterable[CgroupMount]) -> Path:
+    """Where the group appears, once it is certain that it is this container's. Raises SandboxUnavailable."""
+    for mount in mounts:
+        folder = mount.folder_of(group)
+        if container in folder.name and folder.is_dir():
+            return folder
+    raise SandboxUnavailable(
+        f"the control group {group} of the container is not visible here; run launcher and engine on the same "
+        "machine, outside of containers"
+    )

@@ -1,0 +1,227 @@
+"""The one process that may use the container engine: it starts sandboxes of a fixed make for the runner.
+
+It listens on a unix socket for processes of its own user. One connection is one sandbox: when it ends, the
+sandbox does. What the sandboxes of a launcher that was killed leave behind is swept away by its successor.
+"""
+
+import fcntl
+import logging
+import os
+import signal
+import socket
+import struct
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sandbox_runner.sandboxes.data_folders import DataFolders
+from sandbox_runner.sandboxes.docker.containers import Containers, RunningContainer
+from sandbox_runner.sandboxes.docker.engine import Engine, EngineUnavailable
+from sandbox_runner.sandboxes.docker.guest_image import SANDBOX_USERS, ImageRefused, find_image
+from sandbox_runner.sandboxes.docker.settings import LauncherSettings
+from sandbox_runner.sandboxes.docker.wire import (
+    MAX_MESSAGE_BYTES,
+    Request,
+    RequestRefused,
+    decode,
+    encode,
+    read_start,
+)
+from sandbox_runner.sandboxes.port import SandboxUnavailable
+
+logger = logging.getLogger(__name__)
+
+FIRST_MESSAGE_SECONDS = 10.0
+SWEEP_SECONDS = 5.0
+LEAVE_SECONDS = 20.0
+MAX_CONNECTIONS = len(SANDBOX_USERS) + 16
+PEER_CREDENTIALS = struct.Struct("3i")
+PRIVATE_UMASK = 0o177
+DATA_FOLDERS = "container-data"
+
+
+class AlreadyRunning(Exception):
+    """Another launcher works for the same state folder."""
+
+
+class Launcher:
+    """Serves connections until it is told to stop."""
+
+    def __init__(self, settings: LauncherSettings) -> None:
+        """Raises AlreadyRunning, ImageRefused, EngineUnavailable, OSError."""
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = _lock(settings.home / "launcher.lock")
+        self._data_folders = DataFolders(settings.home / DATA_FOLDERS)
+        self._containers = Containers(
+            Engine(settings.docker_host), find_image(settings.guest_image), settings.home, self._data_folders
+        )
+        self._listener = _listen(settings.socket)
+        self._socket = settings.socket
+        self._stopped = threading.Event()
+        self._connections: dict[socket.socket, threading.Thread] = {}
+        self._connections_lock = threading.Lock()
+
+    def run(self) -> None:
+        """Serve until `stop`; then end every sandbox."""
+        sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
+        sweeper.start()
+        while not self._stopped.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                break
+            self._accept(connection)
+        self._socket.unlink(missing_ok=True)
+        for connection, thread in self._open_connections():
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            thread.join(LEAVE_SECONDS)
+        sweeper.join(LEAVE_SECONDS)
+        self._data_folders.close()
+        os.close(self._lock)
+
+    def stop(self) -> None:
+        """Have `run` return. Callable from a signal handler."""
+        self._stopped.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self, connection: socket.socket) -> None:
+        with self._connections_lock:
+            if not _is_own_user(connection) or len(self._connections) >= MAX_CONNECTIONS:
+                connection.close()
+                return
+            thread = threading.Thread(target=self._serve, args=(connection,), name="sandbox", daemon=True)
+            self._connections[connection] = thread
+        thread.start()
+
+    def _open_connections(self) -> list[tuple[socket.socket, threading.Thread]]:
+        with self._connections_lock:
+            return list(self._connections.items())
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            self._serve_sandbox(connection)
+        except OSError as error:
+            logger.info("a runner has gone: %s", error)
+        except Exception:
+            logger.exception("a sandbox is given up")
+        finally:
+            with self._connections_lock:
+                del self._connections[connection]
+            connection.close()
+
+    def _serve_sandbox(self, connection: socket.socket) -> None:
+        """Start what the first message asks for, then answer until the connection ends."""
+        connection.settimeout(FIRST_MESSAGE_SECONDS)
+        try:
+            start = read_start(decode(_receive(connection)))
+            running = self._containers.start(start)
+        except (RequestRefused, SandboxUnavailable) as error:
+            connection.send(encode({"unavailable": str(error)[:4000]}))
+            return
+        try:
+            relay = running.relay
+            pipes = [relay.to_guest, relay.from_guest, relay.output]
+            socket.send_fds(connection, [encode({"data": str(running.data)})], pipes)
+            relay.close_host_ends()
+            connection.settimeout(None)
+            while self._answer(connection, running):
+                pass
+        finally:
+            self._containers.close(start.name, running)
+        with suppress(OSError):
+            connection.send(encode({"closed": True}))
+
+    def _answer(self, connection: socket.socket, running: RunningContainer) -> bool:
+        """Answer one request. False when the sandbox is to end."""
+        packet = _receive(connection)
+        if not packet:
+            return False
+        try:
+            request = decode(packet).get("request")
+            if request == Request.CLOSE:
+                return False
+            reply = _carry_out(request, running)
+        except (RequestRefused, SandboxUnavailable) as error:
+            reply = {"unavailable": str(error)[:4000]}
+        connection.send(encode(reply))
+        return True
+
+    def _sweep(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._containers.sweep()
+            except EngineUnavailable as error:
+                logger.debug("not swept: %s", error)
+            self._stopped.wait(SWEEP_SECONDS)
+
+
+def _carry_out(request: object, running: RunningContainer) -> dict[str, Any]:
+    if request == Request.USAGE:
+        return {"usage": vars(running.usage())}
+    if request == Request.EXIT:
+        ended = running.exit()
+        return {"exit": None if ended is None else vars(ended)}
+    if request == Request.KILL:
+        running.kill()
+        return {"killed": True}
+    raise RequestRefused("an unknown request")
+
+
+def _receive(connection: socket.socket) -> bytes:
+    """One packet; empty when the connection has ended. Raises RequestRefused on one that is too long."""
+    packet, _, flags, _ = connection.recvmsg(MAX_MESSAGE_BYTES)
+    if flags & socket.MSG_TRUNC:
+        raise RequestRefused(f"a message is longer than {MAX_MESSAGE_BYTES} bytes")
+    return packet
+
+
+def _is_own_user(connection: socket.socket) -> bool:
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS.size)
+    return bool(PEER_CREDENTIALS.unpack(credentials)[1] == os.geteuid())
+
+
+def _listen(path: Path) -> socket.socket:
+    """A listener that only this user can reach. What a dead launcher left at `path` is replaced."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    before = os.umask(PRIVATE_UMASK)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.listen(64)
+    return listener
+
+
+def _lock(path: Path) -> int:
+    """A descriptor that holds the lock on this state folder. Raises AlreadyRunning."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise AlreadyRunning(f"another launcher holds {path}") from error
+    return descriptor
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        launcher = Launcher(LauncherSettings())
+    except (AlreadyRunning, ImageRefused, EngineUnavailable, OSError, ValueError) as error:
+        print(f"the launcher cannot start: {error}", file=sys.stderr)
+        return 3
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: launcher.stop())
+    launcher.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
