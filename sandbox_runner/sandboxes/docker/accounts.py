@@ -43,6 +43,6 @@ def _folder(container: str, group: str, mounts: Iterable[CgroupMount]) -> Path:
         if container in folder.name and folder.is_dir():
             return folder
     raise SandboxUnavailable(
-        f"the control group {group} of the container is not visible here; run launcher and engine on the same "
-        "machine, outside of containers"
+        f"the control group {group} of the container is not visible here; run launcher and engine on the "
+        "same machine, outside of containers"
     )

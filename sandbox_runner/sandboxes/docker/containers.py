@@ -1,4 +1,4 @@
-"""Sandboxes that run in containers: how one is started, watched and ended, and how leftovers are swept away."""
+"""Sandboxes that run in containers: how one is started, watched and ended, and how leftovers are swept."""
 
 import hashlib
 import json
@@ -61,7 +61,7 @@ class RunningContainer:
             )
 
     def exit(self) -> Exit | None:
-        """How the guest ended, or None while it runs. Raises SandboxUnavailable when the platform ended it."""
+        """How the guest ended, or None while it runs. Raises SandboxUnavailable where the platform did it."""
         with self._lock:
             if self.relay.ended is not None:
                 return self.relay.ended
@@ -137,9 +137,8 @@ class RunningContainer:
             return None
         if state.out_of_memory or self._usage.memory_limit_hits:
             return KILLED
-        raise SandboxUnavailable(
-            f"the container was ended from outside (exit code {state.exit_code}) {self.relay.complaint}".strip()
-        )
+        how = f"exit code {state.exit_code} {self.relay.complaint}".strip()
+        raise SandboxUnavailable(f"the container was ended from outside ({how})")
 
 
 @dataclass

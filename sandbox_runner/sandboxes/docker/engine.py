@@ -78,7 +78,7 @@ class Engine:
             except ImageNotFound:
                 if image.archive is None:
                     raise EngineUnavailable(
-                        f"the engine has no image {image.identifier}: build or load it (deploy/guest.Dockerfile)"
+                        f"the engine has no image {image.identifier}: build or load it, see deploy/"
                     ) from None
                 for line in self._client.load_image(image.archive):
                     if "error" in line:

@@ -141,9 +141,10 @@ class Relay:
 
     def _send(self) -> None:
         try:
-            del self._outward[: os.write(1, self._outward[:CHUNK_BYTES])]
+            sent = os.write(1, self._outward[:CHUNK_BYTES])
         except BlockingIOError:
-            pass
+            return
+        del self._outward[:sent]
 
     def _look_at_tasks(self) -> None:
         """Where nothing on the host counts refused forks: see whether there are as many tasks as may be."""
@@ -176,17 +177,18 @@ def reap(guest: int) -> int | None:
 def end_everything() -> None:
     """Kill all that is left in the container, and collect it."""
     deadline = time.monotonic() + REAP_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            os.kill(-1, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return
+    while strike() and time.monotonic() < deadline:
+        reap(0)
         time.sleep(0.001)
+
+
+def strike() -> bool:
+    """Kill everyone but this process. False when there is nobody."""
+    try:
+        os.kill(-1, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def describe(status: int) -> str:

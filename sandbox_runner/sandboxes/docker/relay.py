@@ -221,7 +221,7 @@ class Relay:
 
     def _take_frame(self, kind: bytes | int, payload: bytes) -> None:
         if kind in self._sinks and self._reported is None:
-            self._sinks[bytes(kind)].put(payload)  # type: ignore[arg-type]
+            self._sinks[bytes(kind)].put(payload)
         elif kind == process_one.REPORT:
             self._take_report(payload.decode(errors="replace"))
         else:

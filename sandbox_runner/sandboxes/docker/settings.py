@@ -20,7 +20,7 @@ class LauncherSettings(BaseSettings):
     launcher_socket: Path | None = None
     """Where the launcher listens; None: `launcher.sock` in the state folder."""
     docker_host: str = Field(default="unix:///var/run/docker.sock", pattern=r"^unix:///.+$")
-    """The engine's socket. It must be on this machine: the launcher reads control groups and mounts folders."""
+    """The engine's socket, on this machine: the launcher reads control groups and mounts folders."""
     guest_image: str | None = None
     """The id (sha256:…) of a complete guest image; None: the host's own Python is mounted."""
 
