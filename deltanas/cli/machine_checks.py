@@ -4,6 +4,7 @@ Each check that fails names the command that mends it. Whether the walls of a sa
 not guessed here: the runner's own probe says so, and `doctor` asks it.
 """
 
+import ctypes
 import ctypes.util
 import os
 import platform
@@ -12,12 +13,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
+from deltanas.cli.checks import Check
+from deltanas.cli.docker_checks import docker_checks
+from deltanas.cli.gpu_checks import gpu_checks
 from deltanas.home import Home
+
+NAMESPACES = "namespaces"
+"""The part of a machine that only the tier of this name needs."""
 
 _GIB = 1024**3
 _PACKAGES = (
@@ -33,34 +39,21 @@ _PACKAGES = (
 )
 _ROOM_GIB = 4
 _MEMORY_GIB = 4
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at. A failed check that is not `required` is only a hint."""
-
-    name: str
-    passed: bool
-    found: str
-    remedy: str = ""
-    required: bool = True
-
-    def as_json(self) -> dict[str, Any]:
-        """For --json."""
-        return asdict(self)
+_DELEGATE = 'systemd-run --user --scope -p "Delegate=cpu memory pids" deltanas up'
+_LANDLOCK_CREATE_RULESET = 444
+"""The same number on every architecture (linux/unistd.h)."""
+_LANDLOCK_VERSION = 1
 
 
 def machine_checks(home: Home, port: int = 8000) -> Iterator[Check]:
     """Look at everything that can be seen without a server."""
-    yield _python()
-    for package in _PACKAGES:
-        yield _package(package)
-    yield _bubblewrap()
-    yield _seccomp()
-    yield _cgroups()
-    yield _disk(home)
-    yield _memory()
-    yield _port(home, port)
+    software = [_python(), *map(_package, _PACKAGES)]
+    yield from (replace(check, part="software") for check in software)
+    walls = [_bubblewrap(), _seccomp(), _cgroups(), _user_namespaces(), _landlock()]
+    yield from (replace(check, part=NAMESPACES) for check in walls)
+    yield from docker_checks(home)
+    yield from gpu_checks()
+    yield from (replace(check, part="machine") for check in (_disk(home), _memory(), _port(home, port)))
 
 
 def _python() -> Check:
@@ -100,23 +93,64 @@ def _seccomp() -> Check:
     return Check("seccomp", library is not None, found, "apt-get install libseccomp2")
 
 
-def _cgroups() -> Check:
-    root = Path("/sys/fs/cgroup")
+def _cgroups(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Check:
     if (root / "cgroup.controllers").exists():
-        offered = (root / "cgroup.controllers").read_text().split()
-        missing = {"memory", "pids", "cpu"} - set(offered)
-        found = f"version 2 ({' '.join(offered)})"
-        return Check(
-            "cgroups", not missing, found, "boot with cgroup_enable=memory systemd.unified_cgroup_hierarchy=1"
-        )
+        return _unified_cgroups(root, own)
     missing = {name for name in ("memory", "pids", "cpu") if not (root / name).is_dir()}
-    writable = not missing and os.access(root / "memory", os.W_OK)
-    found = (
-        "version 1"
-        if writable
-        else f"version 1, missing: {' '.join(sorted(missing)) or 'the right to write'}"
+    if missing:
+        found = f"version 1, without {' '.join(sorted(missing))}"
+        return Check("cgroups", False, found, "boot with systemd.unified_cgroup_hierarchy=1")
+    writable = os.access(root / "memory", os.W_OK)
+    found = "version 1" if writable else "version 1, which only root may divide"
+    remedy = "run as root, or boot with systemd.unified_cgroup_hierarchy=1 and delegate a group"
+    return Check("cgroups", writable, found, remedy)
+
+
+def _unified_cgroups(root: Path, own: Path) -> Check:
+    offered = (root / "cgroup.controllers").read_text().split()
+    missing = sorted({"memory", "pids", "cpu"} - set(offered))
+    if missing:
+        remedy = f"boot with cgroup_enable={','.join(missing)} (in a container: delegate them to it)"
+        return Check("cgroups", False, f"version 2, without {' '.join(missing)}", remedy)
+    if os.geteuid() == 0 or os.environ.get("DELTANAS_CGROUP_ROOT"):
+        return Check("cgroups", True, f"version 2 ({' '.join(offered)})")
+    lines = own.read_text().splitlines()
+    group = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
+    folder = root / group
+    divisible = os.access(folder, os.W_OK) and os.access(folder / "cgroup.subtree_control", os.W_OK)
+    found = f"version 2; {folder} is {'' if divisible else 'not '}delegated to this user"
+    return Check("cgroups", divisible, found, _DELEGATE)
+
+
+def _user_namespaces(sysctls: Path = Path("/proc/sys")) -> Check:
+    name = "user namespaces"
+    if os.geteuid() == 0:
+        return Check(name, True, "not needed by root")
+    refusals = {
+        "user/max_user_namespaces": ("0", "sysctl user.max_user_namespaces=15000"),
+        "kernel/unprivileged_userns_clone": ("0", "sysctl kernel.unprivileged_userns_clone=1"),
+        "kernel/apparmor_restrict_unprivileged_userns": (
+            "1",
+            "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for bwrap",
+        ),
+    }
+    for setting, (refusing, remedy) in refusals.items():
+        file = sysctls / setting
+        if file.exists() and file.read_text().strip() == refusing:
+            found = f"refused to this user: {setting.replace('/', '.')} = {refusing}"
+            return Check(name, False, found, remedy)
+    return Check(name, True, "not refused to this user")
+
+
+def _landlock() -> Check:
+    libc = ctypes.CDLL(None, use_errno=True)
+    abi = libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(_LANDLOCK_VERSION))
+    if abi > 0:
+        return Check("landlock", True, f"ABI {abi}", required=False)
+    remedy = (
+        "boot a kernel of 5.13 or later with lsm=landlock,… on its command line (a second wall, not needed)"
     )
-    return Check("cgroups", writable, found, "run as root, or delegate a cgroup to this user")
+    return Check("landlock", False, "this kernel has none, or it is off", remedy, required=False)
 
 
 def _disk(home: Home) -> Check:

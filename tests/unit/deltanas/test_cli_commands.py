@@ -212,41 +212,6 @@ def test_lists_show_what_is_there(gateway, deltanas):
     assert deltanas("baselines", "show", "nope").code == 2
 
 
-def test_doctor_names_what_is_missing_and_how_to_mend_it(gateway, deltanas):
-    backends = [
-        {"name": "namespaces", "available": False, "problems": ["cgroups are read-only: run as root"]},
-        {"name": "docker", "available": False, "problems": ["no engine"]},
-    ]
-    gateway.answer(
-        "GET", "/v1/capabilities", {"agents": [{"id": "a", "capabilities": {"backends": backends}}]}
-    )
-    gateway.answer("GET", "/v1/datasets", {"items": []})
-    ended = deltanas("doctor", "--json")
-    assert ended.code == 3
-    checks = {check["name"]: check for check in ended.json["checks"]}
-    assert checks["torch"]["passed"]
-    assert checks["sandbox namespaces"] | {"found": ""} == {
-        "name": "sandbox namespaces", "passed": False, "found": "", "required": True,
-        "remedy": "cgroups are read-only: run as root",
-    }  # fmt: skip
-    assert not checks["datasets"]["required"]
-
-
-def test_doctor_is_content_with_one_backend_that_holds(gateway, deltanas):
-    backends = [
-        {"name": "namespaces", "available": True},
-        {"name": "docker", "available": False, "problems": ["x"]},
-    ]
-    gateway.answer(
-        "GET", "/v1/capabilities", {"agents": [{"id": "a", "capabilities": {"backends": backends}}]}
-    )
-    gateway.answer("GET", "/v1/datasets", {"items": [{"name": "mnist", "ready": True}]})
-    required = [
-        check for check in deltanas("doctor", "--json").json["checks"] if check["name"].startswith("sandbox")
-    ]
-    assert [check["required"] for check in required] == [False, False]
-
-
 def test_a_search_file_that_is_no_mapping_is_bad_usage(gateway, deltanas, tmp_path):
     for text in ("- a list", "a: [unclosed", "just words", "1: number"):
         (tmp_path / "search.yaml").write_text(text)
