@@ -12,10 +12,9 @@ from functools import cache
 from pathlib import Path
 
 from sandbox_runner import python_environment
+from sandbox_runner.sandboxes import platform_code
 from sandbox_runner.sandboxes.port import DATA_INSIDE, ReadOnlyMount, SandboxUnavailable
 
-FIRST_PROCESS = Path(__file__).with_name("first_process.py")
-FIRST_PROCESS_INSIDE = "/opt/deltanas/first_process.py"
 SYSTEM_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """Links into /usr where the distribution has merged it, folders of their own elsewhere."""
 DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -27,7 +26,7 @@ HIDDEN_PROC_FOLDERS = ("pressure", "acpi", "asound", "bus", "driver", "fs", "irq
 """The host's devices, and its load: in `pressure` everyone may set alarms that the kernel then works for."""
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 OLDEST_VERSION = (0, 8)
-"""The first with --size and --disable-userns."""
+"""The first with --size."""
 USER_NAMESPACES_REMEDY = (
     "user namespaces are refused to this user: run as root, or "
     "sysctl kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0"
@@ -38,8 +37,12 @@ REMEDIES = {
     "Operation not permitted": "inside a container, run it with --privileged or on the host itself",
 }
 SMALL_TMPFS_BYTES = 65_536
-CAPABILITIES_OF_FIRST_PROCESS = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_SYS_ADMIN")
-"""To change user, to empty the bounding set, to bound the tmpfs' inodes; then it gives them up."""
+CAPABILITIES_OF_FIRST_PROCESS = (
+    *("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"),
+    *("CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_SYS_RESOURCE"),
+)
+"""To change user and to empty the bounding set; to bound the tmpfs' inodes, to hide the table of mounts, to
+seal the user namespace; then it gives them up. An ordinary user's are worth nothing outside of that."""
 
 
 @cache
@@ -67,7 +70,7 @@ def explain(error: str) -> str:
 
 
 def namespace_options(as_root: bool) -> list[str]:
-    """New namespaces of every kind. As root without a user namespace, as anyone else inside a sealed one."""
+    """New namespaces of every kind; a user namespace, which process 1 seals, only where it must be."""
     options = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"]
     options += [
         "--hostname",
@@ -79,7 +82,7 @@ def namespace_options(as_root: bool) -> list[str]:
         "ALL",
     ]
     if not as_root:
-        return [*options, "--unshare-user", "--disable-userns"]
+        options.append("--unshare-user")
     for capability in CAPABILITIES_OF_FIRST_PROCESS:
         options += ["--cap-add", capability]
     return options
@@ -91,7 +94,7 @@ def file_system_options(data: Path, disk_bytes: int, passwd: int, group: int) ->
         *python_environment.interpreter_mounts(),
         *python_environment.guest_mounts(),
         ReadOnlyMount(data, DATA_INSIDE),
-        ReadOnlyMount(FIRST_PROCESS, FIRST_PROCESS_INSIDE),
+        *platform_code.mounts(),
     )
     options = _parent_folders(
         mount.inside for mount in (*seen, ReadOnlyMount(CPU_FOLDER, f"{CPU_FOLDER}/online"))
@@ -108,6 +111,17 @@ def file_system_options(data: Path, disk_bytes: int, passwd: int, group: int) ->
     for name in ("possible", "present", "online"):
         options += ["--ro-bind-try", str(CPU_FOLDER / name), str(CPU_FOLDER / name)]
     return [*options, "--remount-ro", "/", "--chdir", "/tmp"]  # noqa: S108  inside
+
+
+def reach() -> dict[str, list[str]]:
+    """What of all that a guest sees it may use, and how, as `landlock.restrict` wants it."""
+    system = [mount.inside for mount in python_environment.interpreter_mounts()]
+    return {
+        "execute": [*system, *(f"/{name}" for name in SYSTEM_LINKS if not (Path("/") / name).is_symlink())],
+        "read": [python_environment.HOME_INSIDE, DATA_INSIDE, "/etc", "/proc", str(CPU_FOLDER)],
+        "write": ["/tmp", "/dev/shm"],  # noqa: S108  inside
+        "devices": [f"/dev/{name}" for name in DEVICES],
+    }
 
 
 def _parent_folders(paths: Iterable[str]) -> list[str]:

@@ -14,6 +14,8 @@ import resource
 import signal
 import sys
 
+from sandbox_runner.sandboxes import landlock
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # this is on the path of every cold start: nothing is imported that it can do without
     from collections.abc import Callable
@@ -22,7 +24,10 @@ if TYPE_CHECKING:  # this is on the path of every cold start: nothing is importe
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
 SECCOMP_MODE_FILTER = 2
-MS_NOSUID, MS_NODEV, MS_REMOUNT = 2, 4, 32
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096
+OPEN_TREE, AT_FDCWD, AT_RECURSIVE, OPEN_TREE_CLONE = 428, -100, 0x8000, 1
+BYTES_PER_INODE = 16_384
+"""What ext4 reckons with, too."""
 CAPABILITY_VERSION_3 = 0x20080522
 BPF_INSTRUCTION_BYTES = 8
 
@@ -49,9 +54,39 @@ def die_with_parent() -> None:
 
 def bound_inodes(folder: str, disk_bytes: int) -> None:
     """Bound how many files a tmpfs may hold: empty ones cost kernel memory, not the size limit."""
-    options = f"size={disk_bytes},nr_inodes={max(1024, min(disk_bytes // 4096, 65_536))}"
+    inodes = max(1024, min(disk_bytes // BYTES_PER_INODE, 65_536))
+    options = f"size={disk_bytes},nr_inodes={inodes}"
     flags = MS_REMOUNT | MS_NOSUID | MS_NODEV
     check(libc.mount(None, folder.encode(), None, flags, options.encode()), f"remount {folder}")
+
+
+def forbid_user_namespaces() -> None:
+    """Seal the user namespace that this process was started in.
+
+    Only for a sandbox's own: the host's would be sealed for everyone. Raises OSError.
+    """
+    switches, flags = b"/proc/sys", MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | MS_NOEXEC
+    check(libc.mount(None, switches, None, flags, None), "open /proc/sys")
+    with open("/proc/sys/user/max_user_namespaces", "w") as file:
+        file.write("0")
+    check(libc.mount(None, switches, None, flags | MS_RDONLY, None), "seal /proc/sys")
+
+
+def hide_mount_table() -> int:
+    """Move into a copy of everything mounted that belongs to no mount namespace. Raises OSError.
+
+    In /proc/*/mountinfo (mounts, mountstats) the kernel lists what the namespace holds beneath a process's
+    root: nothing from now on, where host paths stood. A process whose root is not its namespace's is refused
+    user namespaces, too. The copy lives as long as the descriptor that is returned.
+    """
+    flags = ctypes.c_uint(OPEN_TREE_CLONE | AT_RECURSIVE | os.O_CLOEXEC)
+    tree = int(libc.syscall(OPEN_TREE, AT_FDCWD, b"/", flags))
+    check(tree, "open_tree")
+    folder = os.getcwd()
+    os.fchdir(tree)
+    os.chroot(".")
+    os.chdir(folder)
+    return tree
 
 
 def drop_privileges(uid: int | None) -> None:
@@ -113,10 +148,13 @@ def enter_walls(setup: dict, program: bytes) -> None:
     """Give up everything that a guest may not have. Raises OSError."""
     os.setsid()
     os.umask(0o077)
+    # First for the kernel to kill, on a host without memory as well; with CAP_SYS_RESOURCE for good.
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
     set_rlimits(setup["rlimits"])
     drop_privileges(setup["uid"])
+    check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+    landlock.restrict(**setup["reach"])
     load_filter(program)
 
 
@@ -152,14 +190,18 @@ def start_guest(setup: dict, program: bytes, become: "Become") -> tuple[int, str
     return guest, os.read(failed, 2000).decode(errors="replace")
 
 
-def retire(status: int, program: bytes) -> int:
-    """Keep nothing here that a guest could want: no descriptor but `status`, no privilege, no view inside."""
+def retire(status: int, tree: int, program: bytes) -> int:
+    """Keep nothing here that a guest could want: no descriptor but two, no privilege, no view inside.
+
+    Returns where `status` is now.
+    """
     check(libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable")
     nothing = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(nothing, fd)
-    os.dup2(status, 3)
-    os.closerange(4, 65_536)
+    for final, fd in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in (status, tree)], start=3):
+        os.dup2(fd, final)
+    os.closerange(5, 65_536)
     drop_privileges(None)
     load_filter(program)
     return 3
@@ -173,13 +215,16 @@ def supervise(setup: dict, become: "Become" = become_guest) -> bool:
     program = os.pread(setup["filter"], 1 << 20, 0)
     for folder in setup["bounded_folders"]:
         bound_inodes(folder, setup["disk_bytes"])
+    if setup["own_user_namespace"]:
+        forbid_user_namespaces()
+    tree = hide_mount_table()
     guest, failed = start_guest(setup, program, become)
     if guest == 0:
         return True
     if failed:
         os.write(status, f"failed {failed}\n".encode())
         return False
-    status = retire(status, program)
+    status = retire(status, tree, program)
     os.write(status, b"started\n")
     while True:
         pid, ended = os.wait()
@@ -193,10 +238,15 @@ def supervise(setup: dict, become: "Become" = become_guest) -> bool:
             return False
 
 
+def main() -> None:
+    """Be process 1 of one sandbox, set up as the one argument says."""
+    setup = json.loads(sys.argv[1])
+    try:
+        supervise(setup)
+    except OSError as error:
+        os.write(setup["status"], f"failed {error}\n".encode()[:2000])
+
+
 def _read(path: str) -> str:
     with open(path) as file:
         return file.read()
-
-
-if __name__ == "__main__":
-    supervise(json.loads(sys.argv[1]))

@@ -6,7 +6,6 @@ user of its own outside as well. As an ordinary user the guest runs in a sealed 
 a delegated cgroup v2 makes the limits real. The kernel itself is shared: its bugs are not kept out.
 """
 
-import json
 import os
 import random
 import re
@@ -21,8 +20,7 @@ from pathlib import Path
 from contracts.jobs import BackendReport
 from contracts.measurements import MIB
 from contracts.names import IsolationTier
-from sandbox_runner import python_environment
-from sandbox_runner.sandboxes import bubblewrap, seccomp
+from sandbox_runner.sandboxes import bubblewrap, platform_code, seccomp
 from sandbox_runner.sandboxes.cgroups.discovery import find_hierarchy
 from sandbox_runner.sandboxes.cgroups.files import CgroupsUnavailable, Group, GroupLimits, Hierarchy
 from sandbox_runner.sandboxes.data_folders import DataFolders
@@ -137,8 +135,8 @@ class NamespacesBackend:
                 *("--", bubblewrap.find_program()),
                 *bubblewrap.namespace_options(as_root=user is not None),
                 *bubblewrap.file_system_options(data, spec.limits.disk_bytes, passwd, names),
-                *("--", python_environment.interpreter(), "-I", "-S", bubblewrap.FIRST_PROCESS_INSIDE),
-                json.dumps(first_process_setup(spec, pipes, program, user)),
+                "--",
+                *platform_code.first_process_command(first_process_setup(spec, pipes, program, user)),
             ]
             process = self._forker.submit(_fork, command, pipes).result()
         except BaseException:
@@ -193,9 +191,9 @@ def first_process_setup(
             "RLIMIT_MEMLOCK": 8 * MIB,
             "RLIMIT_SIGPENDING": 1024,
         },
-        # Remounting needs the file system's owner, which in a user namespace the first process is not:
-        # there the memory limit alone, which counts inodes too, bounds how many files there are.
-        "bounded_folders": [] if user is None else ["/tmp", "/dev/shm"],  # noqa: S108  inside
+        "own_user_namespace": user is None,
+        "reach": bubblewrap.reach(),
+        "bounded_folders": ["/tmp", "/dev/shm"],  # noqa: S108  inside
         "disk_bytes": spec.limits.disk_bytes,
         "guest_read": pipes.guest_read,
         "guest_write": pipes.guest_write,
