@@ -8,6 +8,10 @@ MAX_SOURCE_BYTES = 64 * 1024
 MAX_LITERAL_BYTES = 4 * 1024
 """No literal in a source is longer: it keeps a memorised label table out (promise 1)."""
 
+MAX_SOURCE_INFORMATION_BYTES = 8 * 1024
+"""A source, compressed, is at most this long; LEMUR's 99th percentile is 4.8 KB. Less than one bit for each
+image of a usual data set: what `strict` redraws from cannot be memorised, wherever in a source it hides."""
+
 MAX_SYNTAX_DEPTH = 120
 """Nesting of the syntax tree; deeper sources would overflow the parsers that walk them."""
 

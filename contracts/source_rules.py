@@ -2,11 +2,18 @@
 
 import ast
 import hashlib
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from contracts.failures import FailureReason
-from contracts.names import MAX_LITERAL_BYTES, MAX_SOURCE_BYTES, MAX_SYNTAX_DEPTH, SourceContract
+from contracts.names import (
+    MAX_LITERAL_BYTES,
+    MAX_SOURCE_BYTES,
+    MAX_SOURCE_INFORMATION_BYTES,
+    MAX_SYNTAX_DEPTH,
+    SourceContract,
+)
 
 
 class SourceRejected(Exception):
@@ -48,18 +55,30 @@ def check_source(source: str) -> CheckedSource:
     Raises SourceRejected with syntax_error, contract_violation or policy_violation.
     """
     try:
-        size = len(source.encode())
+        encoded = source.encode()
     except UnicodeEncodeError as error:
         raise SourceRejected(FailureReason.SYNTAX_ERROR, "the source is not valid Unicode") from error
-    if size > MAX_SOURCE_BYTES:
+    if len(encoded) > MAX_SOURCE_BYTES:
         raise SourceRejected(
             FailureReason.POLICY_VIOLATION,
-            f"the source has {size} bytes; at most {MAX_SOURCE_BYTES} are allowed",
+            f"the source has {len(encoded)} bytes; at most {MAX_SOURCE_BYTES} are allowed",
         )
+    _check_information(encoded)
     tree = _parse(source)
     _check_depth(tree)
     _check_literals(tree)
     return CheckedSource(source, _contract(tree))
+
+
+def _check_information(encoded: bytes) -> None:
+    """What compression leaves bounds what a source can have memorised, in literals, names or comments."""
+    left = len(zlib.compress(encoded, 9))
+    if left > MAX_SOURCE_INFORMATION_BYTES:
+        raise SourceRejected(
+            FailureReason.POLICY_VIOLATION,
+            f"the source holds {left} bytes of information (its size when compressed); at most "
+            f"{MAX_SOURCE_INFORMATION_BYTES} are allowed: weights and tables do not belong into a source",
+        )
 
 
 def _parse(source: str) -> ast.Module:
