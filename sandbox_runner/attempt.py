@@ -29,6 +29,7 @@ from sandbox_runner.datasets.splits import Split, open_split
 from sandbox_runner.limits import LimitWatch
 from sandbox_runner.metering import Meter
 from sandbox_runner.phases import Phase
+from sandbox_runner.plausibility import Observed, flags_of
 from sandbox_runner.python_environment import guest_spec
 from sandbox_runner.sandboxes.port import DATA_INSIDE, Sandbox, Usage
 from sandbox_runner.scoring import (
@@ -131,6 +132,7 @@ class _Attempt:
         self._note_flags(usage)
         if answered.score is not None:
             self.measurement = self._measured(answered, answered.score, watch.meter)
+            self._flags += flags_of(self._observed(answered.score, split, watch.meter))
 
     def _converse(self, guest: Conversation, checked: CheckedSource, split: Split) -> _Answered:
         """IMPORTED, JOB, READY, BUILT, TRAINED, then batch after batch. Raises GuestStopped."""
@@ -199,6 +201,20 @@ class _Attempt:
             claimed_predict_seconds=answered.predict_seconds,
             claimed_parameters=claimed_count(answered.claims.get("parameters")),
             claimed_train_loss=claimed_number(answered.claims.get("train_loss")),
+        )
+
+    def _observed(self, earned: Score, split: Split, meter: Meter) -> Observed:
+        spec = self._spec
+        batch = spec.hyperparameters.get("batch")
+        return Observed(
+            dataset=spec.dataset,
+            epochs=spec.epochs,
+            train_images=split.train_count,
+            batch=batch if isinstance(batch, int) else None,
+            score=earned,
+            predicted_images=len(split.evaluation_labels),
+            training_cpu_seconds=meter.cpu_seconds_in(Phase.TRAINING) if spec.device == "cpu" else None,
+            prediction_cpu_seconds=meter.cpu_seconds_in(Phase.PREDICTING),
         )
 
     def outcome(self) -> AttemptOutcome:
