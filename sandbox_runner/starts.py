@@ -7,11 +7,12 @@ that nobody asks for any more.
 """
 
 import logging
+import secrets
 import select
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 
 from sandbox_runner.sandboxes.port import Sandbox, SandboxBackend, SandboxSpec, SandboxUnavailable
@@ -20,8 +21,19 @@ logger = logging.getLogger(__name__)
 
 FORGET_SECONDS = 300.0
 """For a kind that nobody has asked for so long, no sandbox waits."""
+MOST_WAITING_SECONDS = 600.0
+"""A sandbox waits no longer, and another takes its place: what was launched for one attempt has an end of its
+own, reckoned from its launch, that must never come in the middle of one."""
 RETRY_SECONDS = 5.0
-"""The pool pauses so long after a launch that failed; and so often it looks for what to forget."""
+"""The pool pauses so long after a launch that failed; and so often it looks for what to forget or replace."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    """A sandbox that waits for an attempt."""
+
+    sandbox: Sandbox
+    since: float
 
 
 @dataclass
@@ -29,10 +41,24 @@ class _Kind:
     """All sandboxes that differ by their names alone."""
 
     spec: SandboxSpec
-    waiting: list[Sandbox] = field(default_factory=list)
+    counted_since: float
+    waiting: list[_Waiting] = field(default_factory=list)
     in_use: int = 0
-    wanted: int = 1
+    most_in_use: int = 1
+    most_in_use_before: int = 1
     asked_at: float = 0.0
+
+    @property
+    def wanted(self) -> int:
+        """How many were in use at a time, in this period of FORGET_SECONDS or in the one before."""
+        return max(self.most_in_use, self.most_in_use_before)
+
+    def count(self, now: float) -> None:
+        """Take notice of how many are in use."""
+        if now - self.counted_since >= FORGET_SECONDS:
+            self.most_in_use_before, self.most_in_use = self.most_in_use, max(1, self.in_use)
+            self.counted_since = now
+        self.most_in_use = max(self.most_in_use, self.in_use)
 
 
 class Starts:
@@ -50,7 +76,6 @@ class Starts:
         self._kinds: dict[Hashable, _Kind] = {}
         self._changed = threading.Condition()
         self._closed = False
-        self._launched = 0
         self._filler = threading.Thread(target=self._fill, name=f"warm-{backend.name}", daemon=True)
         if most_waiting:
             self._filler.start()
@@ -61,16 +86,17 @@ class Starts:
 
         Its guest says IMPORTED on `from_guest`, or has said so already.
         """
+        if not self._most_waiting:
+            with closing(self.backend.launch(spec)) as sandbox:
+                yield sandbox
+            return
         with self._changed:
             kind = self._kind(spec)
             kind.in_use += 1
-            kind.wanted = max(kind.wanted, kind.in_use)
+            kind.count(self._clock())
         try:
-            sandbox = self._take_waiting(kind) or self.backend.launch(spec)
-            try:
+            with closing(self._take_waiting(kind) or self.backend.launch(spec)) as sandbox:
                 yield sandbox
-            finally:
-                sandbox.close()
         finally:
             with self._changed:
                 kind.in_use -= 1
@@ -84,7 +110,7 @@ class Starts:
     def waiting(self) -> int:
         """How many sandboxes wait, fully imported."""
         with self._changed:
-            return sum(_is_imported(one) for kind in self._kinds.values() for one in kind.waiting)
+            return sum(_is_imported(one.sandbox) for kind in self._kinds.values() for one in kind.waiting)
 
     def close(self) -> None:
         """End the waiting sandboxes and launch no more."""
@@ -93,13 +119,16 @@ class Starts:
             self._changed.notify()
         if self._most_waiting:
             self._filler.join()
-        for kind in self._kinds.values():
-            _close_all(kind.waiting)
+        with self._changed:
+            left = [one for kind in self._kinds.values() for one in kind.waiting]
+            self._kinds.clear()
+        _close_all(left)
 
     def _kind(self, spec: SandboxSpec) -> _Kind:
         key = (spec.argv, spec.limits, spec.threads, tuple(sorted(spec.environment.items())), spec.device)
-        kind = self._kinds.setdefault(key, _Kind(spec))
-        kind.asked_at = self._clock()
+        now = self._clock()
+        kind = self._kinds.setdefault(key, _Kind(spec, counted_since=now))
+        kind.asked_at = now
         return kind
 
     def _take_waiting(self, kind: _Kind) -> Sandbox | None:
@@ -108,79 +137,105 @@ class Starts:
             with self._changed:
                 if not kind.waiting:
                     return None
-                ready = next((one for one in kind.waiting if _is_imported(one)), kind.waiting[0])
-                kind.waiting.remove(ready)
+                chosen = next((one for one in kind.waiting if _is_imported(one.sandbox)), kind.waiting[0])
+                kind.waiting.remove(chosen)
                 self._changed.notify()
-            if _is_alive(ready):
-                return ready
-            logger.warning("a waiting sandbox of %s has ended by itself", self.backend.name)
-            ready.close()
+            if self._is_fit(chosen):
+                return chosen.sandbox
+            _close_all([chosen])
 
     def _fill(self) -> None:
         """Keep as many waiting as are wanted: one launch at a time, and no more than fit."""
-        while True:
+        while not self._closed:
             with self._changed:
-                surplus = self._take_surplus()
-                lacking = self._lacking()
-                if self._closed:
-                    break
-                if lacking is None and not surplus:
-                    self._changed.wait(RETRY_SECONDS)
-                    continue
+                surplus, lacking = self._take_surplus(), self._lacking()
             _close_all(surplus)
-            if lacking is not None and not self._launch(lacking):
-                time.sleep(RETRY_SECONDS)
-        _close_all(surplus)
+            if lacking is None:
+                self._pause(lambda: self._lacking() is not None)
+                self._replace_unfit()
+            elif not self._launch(lacking):
+                self._pause(lambda: False)
+
+    def _pause(self, is_over: Callable[[], bool]) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or is_over(), RETRY_SECONDS)
 
     def _launch(self, kind: _Kind) -> bool:
-        self._launched += 1
+        since = self._clock()
         try:
-            sandbox = self.backend.launch(
-                replace(kind.spec, name=f"warm-{self._launched}-{kind.spec.name}"[:100])
-            )
+            sandbox = self.backend.launch(replace(kind.spec, name=f"warm-{secrets.token_hex(6)}"))
         except SandboxUnavailable as error:
             logger.warning("no sandbox of %s could be warmed: %s", self.backend.name, error)
             return False
+        except Exception:
+            logger.exception("no sandbox of %s could be warmed", self.backend.name)
+            return False
         with self._changed:
-            kind.waiting.append(sandbox)
+            kind.waiting.append(_Waiting(sandbox, since))
         return True
 
     def _lacking(self) -> _Kind | None:
         """The kind most recently asked for, if another of it should wait and has room."""
-        lacking = [kind for kind in self._kinds.values() if len(kind.waiting) < kind.wanted]
-        room = self._most_waiting - sum(len(kind.waiting) for kind in self._kinds.values())
-        return max(lacking, key=lambda kind: kind.asked_at) if lacking and room > 0 else None
+        lacking = [kind for kind in self._by_age() if len(kind.waiting) < kind.wanted]
+        return lacking[-1] if lacking and self._room() > 0 else None
 
-    def _take_surplus(self) -> list[Sandbox]:
+    def _take_surplus(self) -> list[_Waiting]:
         """Sandboxes that wait for what nobody asks any more, or in the place of what was asked later."""
-        surplus: list[Sandbox] = []
+        surplus: list[_Waiting] = []
+        now = self._clock()
         for key, kind in list(self._kinds.items()):
-            if self._clock() - kind.asked_at >= FORGET_SECONDS and not kind.in_use:
+            kind.count(now)
+            if now - kind.asked_at >= FORGET_SECONDS and not kind.in_use:
                 surplus += kind.waiting
                 del self._kinds[key]
-        by_age = sorted(self._kinds.values(), key=lambda kind: kind.asked_at)
-        if (
-            by_age
-            and not by_age[-1].waiting
-            and sum(len(kind.waiting) for kind in by_age) >= self._most_waiting
-        ):
+                continue
+            while len(kind.waiting) > kind.wanted:
+                surplus.append(kind.waiting.pop())
+        by_age = self._by_age()
+        if by_age and not by_age[-1].waiting and self._room() <= 0:
             oldest = next(kind for kind in by_age if kind.waiting)
             surplus.append(oldest.waiting.pop())
         return surplus
 
+    def _by_age(self) -> list[_Kind]:
+        """The kind asked for most recently comes last."""
+        return sorted(self._kinds.values(), key=lambda kind: kind.asked_at)
+
+    def _room(self) -> int:
+        return self._most_waiting - sum(len(kind.waiting) for kind in self._kinds.values())
+
+    def _replace_unfit(self) -> None:
+        """Close what cannot be handed out any more; the next round launches others."""
+        with self._changed:
+            held = [(kind, one) for kind in self._kinds.values() for one in kind.waiting]
+        unfit = [(kind, one) for kind, one in held if not self._is_fit(one)]
+        with self._changed:
+            ours = [(kind, one) for kind, one in unfit if one in kind.waiting]
+            for kind, one in ours:
+                kind.waiting.remove(one)
+        _close_all([one for _, one in ours])
+
+    def _is_fit(self, waiting: _Waiting) -> bool:
+        """Whether it lives, and has not waited for too long."""
+        try:
+            ended = waiting.sandbox.exit() is not None
+        except SandboxUnavailable:
+            ended = True
+        if ended:
+            logger.warning("a waiting sandbox of %s has ended by itself", self.backend.name)
+        return not ended and self._clock() - waiting.since < MOST_WAITING_SECONDS
+
 
 def _is_imported(sandbox: Sandbox) -> bool:
     """Whether the guest has said its first word; it says no other before it has a job."""
-    return bool(select.select([sandbox.from_guest], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(sandbox.from_guest, select.POLLIN)
+    return bool(poll.poll(0))
 
 
-def _is_alive(sandbox: Sandbox) -> bool:
-    try:
-        return sandbox.exit() is None
-    except SandboxUnavailable:
-        return False
-
-
-def _close_all(sandboxes: list[Sandbox]) -> None:
-    while sandboxes:
-        sandboxes.pop().close()
+def _close_all(waiting: Iterable[_Waiting]) -> None:
+    for one in waiting:
+        try:
+            one.sandbox.close()
+        except Exception:
+            logger.exception("a waiting sandbox could not be closed")
