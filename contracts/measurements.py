@@ -67,6 +67,10 @@ class Measurement:
     claimed_train_loss: float | None = None
 
 
+SEALED_HALF_DISAGREES = "sealed_half_disagrees"
+"""The one flag that tells of the sealed half: within a search nobody sees it before the end."""
+
+
 @dataclass(frozen=True)
 class Isolation:
     """Where an attempt ran."""

@@ -7,12 +7,12 @@ by construction; its absence proves nothing (docs/user-guide.md, Flags).
 import math
 from dataclasses import dataclass
 
+from contracts.measurements import SEALED_HALF_DISAGREES
 from sandbox_runner.best_known import best_known
 from sandbox_runner.scoring import Score
 
 ACCURACY_ABOVE_BEST_KNOWN = "accuracy_above_best_known"
 CPU_ABOVE_ASKED_EPOCHS = "cpu_above_asked_epochs"
-SEALED_HALF_DISAGREES = "sealed_half_disagrees"
 
 BUDGET_HEADROOM = 2.0
 """The best known for so many times the budget is what counts: searches are there to find better networks."""

@@ -57,6 +57,8 @@ class EvaluationRecord:
     id: str
     tenant: str
     search_id: str | None
+    sealed: bool
+    """Belongs to a search that has not ended: until then nothing may tell of the sealed half."""
     candidate_id: str
     state: EvaluationState
     request: EvaluationRequest

@@ -79,12 +79,13 @@ def attempt_record(row: AttemptRow) -> AttemptRecord:
     )
 
 
-def evaluation_record(row: EvaluationRow, queue_position: int | None) -> EvaluationRecord:
+def evaluation_record(row: EvaluationRow, queue_position: int | None, sealed: bool) -> EvaluationRecord:
     """An evaluation as the domain knows it, with its attempts."""
     return EvaluationRecord(
         id=row.id,
         tenant=row.tenant,
         search_id=row.search_id,
+        sealed=sealed,
         candidate_id=row.candidate_id,
         state=EvaluationState(row.state),
         request=stored_request(row.request, row.source),

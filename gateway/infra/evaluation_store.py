@@ -6,7 +6,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload, undefer
 
-from contracts.names import EvaluationState, IsolationTier, ScoredOn
+from contracts.names import EvaluationState, IsolationTier, ScoredOn, SearchState
 from contracts.source_rules import candidate_id
 from gateway.domain.evaluation import EvaluationRecord, EvaluationRequest
 from gateway.infra.agent_directory import live_agents
@@ -20,7 +20,8 @@ from gateway.infra.evaluation_transitions import (
 )
 from gateway.infra.events import append_event
 from gateway.infra.identifiers import new_id
-from gateway.infra.journalled_keys import split_key as tenant_split_key
+from gateway.infra.journalled_keys import split_key as candidate_split_key
+from gateway.infra.search_tables import SearchRow
 from gateway.infra.tables import AttemptRow, EvaluationRow, EvaluationTagRow
 
 LOCAL_TENANT = "local"
@@ -58,7 +59,7 @@ class EvaluationStore:
 
         The same `origin_key` always gives the same evaluation. Within a search pass its id and its
         journalled `split_key`: `accuracy` is then on the selection half and `audit_accuracy` on the
-        other. Otherwise the tenant's own split is used, and scored as a whole.
+        other. Otherwise the candidate has a split of its own, which is scored as a whole.
         """
         known = self._by_origin(session, origin_key)
         if known is not None:
@@ -88,7 +89,8 @@ class EvaluationStore:
         row = session.scalar(_whole().where(EvaluationRow.id == evaluation_id))
         if row is None or (tenant is not None and row.tenant != tenant):
             raise EvaluationUnknown(evaluation_id)
-        return evaluation_record(row, _queue_positions(session, row.tenant, [row.id]).get(row.id))
+        position = _queue_positions(session, row.tenant, [row.id]).get(row.id)
+        return evaluation_record(row, position, row.id in _sealed(session, [row]))
 
     def page(
         self,
@@ -111,7 +113,8 @@ class EvaluationStore:
             rows = list(session.scalars(query.order_by(EvaluationRow.id.desc()).limit(limit + 1)))
             shown = rows[:limit]
             positions = _queue_positions(session, tenant, [row.id for row in shown])
-            records = tuple(evaluation_record(row, positions.get(row.id)) for row in shown)
+            sealed = _sealed(session, shown)
+            records = tuple(evaluation_record(row, positions.get(row.id), row.id in sealed) for row in shown)
         return Page(records, shown[-1].id if len(rows) > limit else None)
 
     def count_open(self, tenant: str) -> int:
@@ -172,7 +175,7 @@ def _new_row(
     session: Session, request: EvaluationRequest, tenant: str, split_key: str | None, scored_on: ScoredOn
 ) -> EvaluationRow:
     candidate = candidate_id(request.source)
-    key = split_key or tenant_split_key(session, tenant, request.dataset)
+    key = split_key or candidate_split_key(session, tenant, request.dataset, candidate)
     return EvaluationRow(
         id=new_id("ev"),
         tenant=tenant,
@@ -223,6 +226,18 @@ def _whole() -> Select[EvaluationRow]:
     return select(EvaluationRow).options(
         undefer(EvaluationRow.source), selectinload(EvaluationRow.attempts), selectinload(EvaluationRow.tags)
     )
+
+
+def _sealed(session: Session, rows: list[EvaluationRow]) -> set[str]:
+    """The evaluations among them whose search has not ended."""
+    searches = {row.search_id for row in rows if row.search_id is not None}
+    if not searches:
+        return set()
+    ended = [state for state in SearchState if state.is_terminal]
+    open_now = searches - set(
+        session.scalars(select(SearchRow.id).where(SearchRow.id.in_(searches), SearchRow.state.in_(ended)))
+    )
+    return {row.id for row in rows if row.search_id in open_now}
 
 
 def _queue_positions(session: Session, tenant: str, ids: list[str]) -> dict[str, int]:

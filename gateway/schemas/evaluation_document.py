@@ -1,11 +1,14 @@
-"""An evaluation as the world sees it. Within a search nobody sees `audit_accuracy` here."""
+"""An evaluation as the world sees it.
+
+Within a search nobody sees `audit_accuracy` here, nor, before its end, the flag about the sealed half.
+"""
 
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from contracts.failures import Failure
-from contracts.measurements import Isolation, Limits, Measurement
+from contracts.measurements import SEALED_HALF_DISAGREES, Isolation, Limits, Measurement
 from contracts.names import AttemptState, EvaluationState, Integrity, IsolationTier
 from gateway.domain.evaluation import AttemptRecord, EvaluationRecord, Hyperparameter
 
@@ -98,7 +101,7 @@ def evaluation_document(record: EvaluationRecord) -> EvaluationDocument:
         measurement=_shown(record.measurement, hidden),
         isolation=record.isolation,
         provenance=_provenance(record),
-        flags=record.flags,
+        flags=tuple(flag for flag in record.flags if flag != SEALED_HALF_DISAGREES or not record.sealed),
         attempts=tuple(_attempt(attempt, hidden) for attempt in record.attempts),
         created_at=record.created_at,
         started_at=record.started_at,

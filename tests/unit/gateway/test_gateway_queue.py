@@ -15,6 +15,7 @@ from gateway.domain.evaluation import EvaluationRequest
 from gateway.infra import evaluation_transitions
 from gateway.infra.database import utc_now
 from gateway.infra.journalled_keys import search_split_key
+from gateway.infra.search_tables import SearchRow
 from gateway.infra.tables import AttemptRow
 
 
@@ -307,12 +308,19 @@ def test_the_sealed_half_stays_sealed_within_a_search(scene):
         )
     claimed = scene.agent.claim_next()
     assert claimed.spec.scored_on == "selection_half"
-    scene.agent.report(claimed, 0.7)
+    told = ["pids_limit_was_reached", "sealed_half_disagrees"]
+    scene.agent.send(claimed, asdict(outcome(claimed.spec, 0.7)) | {"flags": told})
     public = scene.read({"id": evaluation_id})
     assert public["measurement"]["accuracy"] == 0.7
     assert public["measurement"]["audit_accuracy"] is None
     assert public["attempts"][0]["measurement"]["audit_accuracy"] is None
     assert services.evaluations.read(evaluation_id).measurement.audit_accuracy == 0.7
+    # One bit about the sealed half for each candidate would be enough to climb on it: it waits for the end.
+    assert public["flags"] == scene.http.get("/v1/evaluations").json()["items"][0]["flags"] == told[:1]
+    with services.database.write() as session:
+        ended = {"id": "se_1", "tenant": "local", "name": "", "state": "succeeded", "request": {}}
+        session.add(SearchRow(**ended, split_key="k", created_at=utc_now()))
+    assert scene.read({"id": evaluation_id})["flags"] == told
 
 
 def test_capabilities_of_a_silent_agent_are_forgotten(scene, monkeypatch):
