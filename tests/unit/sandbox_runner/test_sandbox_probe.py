@@ -1,72 +1,134 @@
+from dataclasses import replace
+
 import pytest
 
 from contracts.names import IsolationTier
-from sandbox_runner.sandboxes import probe
-from sandbox_runner.sandboxes.port import SandboxUnavailable, Usage
+from sandbox_runner.sandboxes import probe, probe_inside
+from sandbox_runner.sandboxes.port import Exit, SandboxUnavailable, Usage
 
-SOUND = {
+COUNTED = Usage(cpu_seconds=1.0, memory_bytes=1, memory_limit_hits=1, pids_limit_hits=1)
+SILENT = Usage(cpu_seconds=1.0, memory_bytes=1, memory_limit_hits=0, pids_limit_hits=0)
+SAID = {
     "status": {
         "Uid": "61000\t61000\t61000\t61000",
         "Groups": "",
-        "NoNewPrivs": "1",
-        "Seccomp": "2",
         **dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), "0000000000000000"),
     },
+    "no_new_privs": 1,
+    "seccomp": 2,
     "processes": [1, 2],
-    "canary": "ENOENT",
+    "environment": ["HOME", "PATH"],
+    "calls": {},
+    "canary": ["ENOENT", "EACCES"],
     "write": {"/": "EROFS", "/etc": "EROFS"},
-    "bounded": {"/tmp": 4194304, "/dev/shm": 4194304},
+    "switches": [],
+    "devices": ["1:3", "1:9"],
+    "own_process": "EACCES",
     "unreadable": [],
-    "sockets": {"AF_INET": "EPERM"},
+    "bounded": {"/tmp": 4194304, "/dev/shm": 4194304},
+    "sparse": {"/tmp": "EFBIG", "/dev/shm": "EFBIG"},
+    "files": {"/tmp": 1022, "/dev/shm": 1022},
+    "sockets": [],
     "interfaces": ["lo"],
+    "abstract": "ECONNREFUSED",
     "children": 19,
     "cores": 1.01,
-    "memory_child": 9,
 }
-ACCOUNTED = Usage(cpu_seconds=1, memory_bytes=1, memory_limit_hits=1, pids_limit_hits=1)
+SOUND = probe.Evidence(
+    walls=probe.Scene(SAID, {"no files": SILENT, "files": SILENT}, COUNTED, kill_seconds=0.01),
+    memory=probe.Scene({"child": 9}, usage=COUNTED, exit=Exit(0, None)),
+    files=probe.Scene({"child": 9}, usage=COUNTED, exit=Exit(0, None)),
+    plain_kill=probe.Scene(usage=SILENT, exit=Exit(None, 9)),
+    forks=probe.Scene(usage=COUNTED, kill_seconds=0.01),
+    needs_landlock=True,
+)
 
 
-def problems(changes, usage=ACCOUNTED, kill_seconds=0.01):
-    evidence = probe.Evidence(SOUND | changes, usage, kill_seconds)
-    return [problem for problem, holds in probe.CHECKS if not holds(evidence)]
+def problems(evidence):
+    return [str(check) for check in probe.CHECKS if not check.holds(evidence)]
+
+
+def with_scene(name, **changes):
+    return replace(SOUND, **{name: replace(getattr(SOUND, name), **changes)})
 
 
 def test_sound_machine_has_no_problem():
-    assert problems({}) == []
+    assert problems(SOUND) == []
 
 
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"status": SOUND["status"] | {"Uid": "0\t0\t0\t0"}}, "as root"),
-        ({"status": SOUND["status"] | {"Groups": "0 27"}}, "groups"),
-        ({"status": SOUND["status"] | {"CapBnd": "00000000a80425fb"}}, "capabilities"),
-        ({"status": SOUND["status"] | {"NoNewPrivs": "0"}}, "no_new_privs"),
-        ({"status": SOUND["status"] | {"Seccomp": "0"}}, "seccomp"),
+        ({"status": SAID["status"] | {"Uid": "0\t0\t0\t0"}}, "as root"),
+        ({"status": SAID["status"] | {"Groups": "0 27"}}, "groups"),
+        ({"status": SAID["status"] | {"CapBnd": "00000000a80425fb"}}, "capabilities"),
+        ({"no_new_privs": 0}, "no_new_privs"),
+        ({"seccomp": 0}, "seccomp"),
         ({"processes": list(range(1, 90))}, "processes of the host"),
-        ({"canary": "allowed"}, "file of the host"),
+        ({"environment": ["DELTANAS_TOKEN", "PATH"]}, "environment of the host"),
+        ({"calls": {"bpf": "allowed"}}, "system calls"),
+        ({"canary": ["ENOENT", "allowed"]}, "file of the host"),
         ({"write": {"/etc": "allowed"}}, "writable"),
-        ({"bounded": {"/tmp": 1 << 30, "/dev/shm": 4194304}}, "not bounded"),
+        ({"switches": ["/proc/sys/kernel/core_pattern"]}, "switches"),
+        ({"devices": ["1:3", "8:0"]}, "devices"),
+        ({"own_process": "allowed"}, "Landlock"),
+        ({"bounded": {"/tmp": 1 << 30, "/dev/shm": 4194304}}, "size is not bounded"),
+        ({"sparse": {"/tmp": "allowed"}}, "any length"),
+        ({"files": {"/tmp": probe_inside.MOST_FILES, "/dev/shm": 1022}}, "number of files"),
         ({"unreadable": ["/srv/venv/lib"]}, "chmod"),
-        ({"sockets": {"AF_INET": "allowed"}}, "network can be reached"),
+        ({"sockets": ["AF_INET"]}, "network can be reached"),
         ({"interfaces": ["eth0", "lo"]}, "interfaces"),
+        ({"abstract": "allowed"}, "abstract socket"),
         ({"children": 200}, "pids"),
+        ({"children": 0}, "pids"),
         ({"cores": 2.0}, "CPU quota"),
-        ({"memory_child": 0}, "memory limit"),
     ],
 )
-def test_each_gap_is_named(changes, problem):
-    (found,) = problems(changes)
+def test_each_gap_in_the_walls_is_named(changes, problem):
+    (found,) = problems(with_scene("walls", said=SAID | changes))
     assert problem in found
 
 
-def test_limits_that_are_not_accounted_are_problems():
-    silent = Usage(cpu_seconds=1, memory_bytes=1, memory_limit_hits=0, pids_limit_hits=0)
-    assert len(problems({}, silent)) == 2
+@pytest.mark.parametrize(
+    ("scene", "changes", "problem"),
+    [
+        ("memory", {"usage": SILENT}, "memory limit does not kill"),
+        ("memory", {"said": {"child": 0}}, "memory limit does not kill"),
+        ("files", {"usage": SILENT}, "do not count as memory"),
+        ("files", {"said": {"child": 0}}, "do not count as memory"),
+        ("plain_kill", {"usage": COUNTED}, "plain kill"),
+        ("plain_kill", {"exit": Exit(137, None)}, "plain kill"),
+        ("plain_kill", {"exit": None}, "plain kill"),
+        ("walls", {"usage": SILENT}, "pids"),
+        ("walls", {"pipes_block": True}, "pipes block"),
+        ("walls", {"kill_seconds": 1.5}, "stopped sandbox"),
+        ("forks", {"kill_seconds": 1.5}, "forks"),
+        ("forks", {"usage": SILENT}, "forks"),
+    ],
+)
+def test_each_limit_that_does_not_hold_is_named(scene, changes, problem):
+    (found,) = problems(with_scene(scene, **changes))
+    assert problem in found
 
 
-def test_slow_kill_is_a_problem():
-    assert len(problems({}, kill_seconds=1.5)) == 1
+def test_a_sandbox_that_the_memory_limit_ends_as_a_whole_is_proof_as_well():
+    assert problems(with_scene("memory", said={}, exit=Exit(None, 9))) == []
+
+
+def test_files_whose_number_the_memory_limit_alone_bounds_must_weigh_on_it():
+    said = SAID | {"files": dict.fromkeys(("/tmp", "/dev/shm"), probe_inside.MOST_FILES)}
+    heavy = replace(SILENT, memory_bytes=2_000_000)
+    assert problems(with_scene("walls", said=said, held={"no files": SILENT, "files": heavy})) == []
+    assert len(problems(with_scene("walls", said=said))) == 1
+
+
+def test_landlock_is_no_condition_where_there_is_none():
+    without = with_scene("walls", said=SAID | {"own_process": "allowed"})
+    assert problems(replace(without, needs_landlock=False)) == []
+
+
+def test_every_problem_says_what_mends_it():
+    assert all(check.remedy and str(check) == f"{check.problem}; {check.remedy}" for check in probe.CHECKS)
 
 
 class BrokenBackend:
