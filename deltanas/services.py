@@ -17,6 +17,7 @@ from pathlib import Path
 from contracts.addresses import AddressInvalid, parse_address
 from contracts.service_gate import token_digest
 
+_LAUNCHER_SOCKET = "launcher.sock"
 _SOCKETS = {"GENERATOR": "generator.sock", "FILTER": "filter.sock", "RUNNER": "runner.sock"}
 
 _USERS_SETTINGS = {
@@ -28,6 +29,7 @@ _USERS_SETTINGS = {
         f"DELTANAS_{name}"
         for name in ("RUNNER_SLOTS", "RUNNER_THREADS_PER_SLOT", "RUNNER_WARM", "MINIMUM_TIER", "CGROUP_ROOT")
     ),
+    "launcher": frozenset(f"DELTANAS_{name}" for name in ("DOCKER_HOST", "GUEST_IMAGE", "CGROUP_ROOT")),
     "agent": frozenset(
         {"DELTANAS_AGENT_ID", "DELTANAS_AGENT_HEARTBEAT_SECONDS", "DELTANAS_AGENT_POLL_SECONDS"}
     ),
@@ -55,7 +57,7 @@ def make_run_folder(home: Path) -> Path:
     """A fresh folder for sockets, for its owner alone, with a path short enough for a socket's name."""
     folder = home / "run"
     try:
-        for socket in _SOCKETS.values():
+        for socket in (*_SOCKETS.values(), _LAUNCHER_SOCKET):
             parse_address(f"unix:{folder / socket}")
     except AddressInvalid:
         parent = os.environ.get("XDG_RUNTIME_DIR", "")
@@ -82,9 +84,17 @@ def services_of_one_machine(home: Path, run_folder: Path, gateway_address: str) 
             name, module, {**_plain_environment(name, home), **every, **extra}, health_address, umask
         )
 
+    launcher = {"DELTANAS_LAUNCHER_SOCKET": str(run_folder / _LAUNCHER_SOCKET)}
     return [
+        # The one that may use the container engine. It knows no other service and no token.
+        Service(
+            "launcher",
+            "sandbox_runner.sandboxes.docker.launcher",
+            {**_plain_environment("launcher", home), **launcher},
+            None,
+        ),
         # Sandboxes read mounted training files under another user id; their folders are closed to others.
-        service("runner", "sandbox_runner", digest, runner, umask=0o022),
+        service("runner", "sandbox_runner", {**digest, **launcher}, runner, umask=0o022),
         service("generator", "generator_svc", digest, generator),
         service("filter", "filter_svc", digest, filter_),
         service("gateway", "gateway", {**secret, **digest}, gateway_address),

@@ -39,6 +39,8 @@ class RunnerSettings(BaseSettings):
     runner_threads_per_slot: int = Field(default=1, ge=1, le=256)
     runner_warm: int | None = Field(default=None, ge=0, le=256)
     """Sandboxes that may wait, fully imported (some 300 MiB each); None: one for every slot; 0: none."""
+    launcher_socket: Path | None = None
+    """Where the launcher of the Docker tiers listens; None: `launcher.sock` in the state folder."""
     minimum_tier: IsolationTier = IsolationTier.NAMESPACES
     """No attempt runs in a weaker sandbox, whatever it asks for."""
 

@@ -107,13 +107,22 @@ def test_each_service_knows_what_it_needs_and_no_more(tmp_path, monkeypatch):
     for name in ("runner", "generator", "filter"):
         assert token not in services[name].values()
         assert services[name]["DELTANAS_SERVICE_TOKEN_SHA256"] == token_digest(token)
-    for setting, knower in (("DELTANAS_DATABASE_URL", "gateway"), ("DELTANAS_RUNNER_SLOTS", "runner")):
+    monkeypatch.setenv("DELTANAS_DOCKER_HOST", "unix:///run/user/1000/docker.sock")
+    services = {s.name: s.environment for s in services_of_one_machine(tmp_path, tmp_path / "run", GATEWAY)}
+    assert set(services["launcher"]) <= {
+        *("PATH", "HOME", "LANG", "DELTANAS_HOME", "DELTANAS_DOCKER_HOST", "DELTANAS_LAUNCHER_SOCKET")
+    }
+    for setting, knower in (
+        ("DELTANAS_DATABASE_URL", "gateway"),
+        ("DELTANAS_RUNNER_SLOTS", "runner"),
+        ("DELTANAS_DOCKER_HOST", "launcher"),
+    ):
         assert [name for name, environment in services.items() if setting in environment] == [knower]
 
 
 def test_every_start_has_a_token_of_its_own(tmp_path):
     tokens = {
-        services_of_one_machine(tmp_path, tmp_path, GATEWAY)[3].environment["DELTANAS_SERVICE_TOKEN"]
+        services_of_one_machine(tmp_path, tmp_path, GATEWAY)[-1].environment["DELTANAS_SERVICE_TOKEN"]
         for _ in range(3)
     }
     assert len(tokens) == 3
