@@ -16,11 +16,14 @@ def logits_of(output: object, images: int, classes: int) -> "np.ndarray[Any, np.
     """
     if type(output) is not torch.Tensor:
         raise _invalid(f"`forward` returned a {type(output).__name__}; it must return a torch.Tensor")
+    if output.is_nested or output.is_meta or output.layout is not torch.strided:
+        raise _invalid("`forward` returned a nested, meta or sparse tensor; it must return a dense one")
     if tuple(output.shape) != (images, classes):
         raise _invalid(f"`forward` returned shape {tuple(output.shape)}; it must be {(images, classes)}")
     if not output.dtype.is_floating_point:
         raise _invalid(f"`forward` returned {output.dtype}; it must be a floating-point type")
-    return output.detach().to("cpu", torch.float32).contiguous().numpy()
+    # Forced: a tensor may be lazily negated or conjugated, with every number there all the same.
+    return output.detach().to("cpu", torch.float32).contiguous().numpy(force=True)
 
 
 def payload_of(logits: object, images: int, classes: int) -> bytes:

@@ -26,6 +26,8 @@ _NETWORK_ERRNOS = frozenset(
 _DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _MEMORY_WORDS = ("can't allocate memory", "not enough memory", "cannot allocate memory")
 _PIDS_WORDS = ("can't start new thread", "resource temporarily unavailable")
+_NETWORK_WORDS = ("urlopen error", "name resolution", "network is unreachable")
+"""What is left of a network error where a library makes text of it, as torchvision's downloads do."""
 _DISK_WORDS = ("no space left on device", "file too large")
 
 
@@ -64,7 +66,7 @@ def _classify(
             return FailureReason.OUT_OF_MEMORY, MemoryResource.HOST, ""
         if number in _DISK_ERRNOS or _has(words, _DISK_WORDS):
             return FailureReason.DISK_LIMIT, None, ""
-        if _is_network(cause):
+        if _is_network(cause) or _has(words, _NETWORK_WORDS):
             return phase_reason, None, "there is no network in the sandbox: "
         if number == errno.EAGAIN or _has(words, _PIDS_WORDS):
             return FailureReason.PIDS_LIMIT, None, ""

@@ -36,6 +36,7 @@ class Net(torch.nn.Module):
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), Reason.OUT_OF_MEMORY, "allocate"),
         (torch.OutOfMemoryError("CUDA out of memory"), Reason.OUT_OF_MEMORY, "CUDA"),
         (OSError(errno.ENOSPC, "No space left on device"), Reason.DISK_LIMIT, "space"),
+        (RuntimeError("Tried https://x: <urlopen error [Errno -3]>"), Reason.TRAIN_ERROR, "no network"),
         (RuntimeError("can't start new thread"), Reason.PIDS_LIMIT, "thread"),
         (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), Reason.PIDS_LIMIT, "Resource"),
         (socket.gaierror(-3, "Temporary failure"), Reason.TRAIN_ERROR, "no network"),
@@ -105,6 +106,15 @@ def test_halves_and_doubles_become_float32_and_all_else_is_refused() -> None:
     ):
         with pytest.raises(CandidateFailure):
             logits_of(wrong, 2, 3)
+
+
+def test_only_dense_tensors_are_answers_and_lazy_signs_are_resolved() -> None:
+    sparse = torch.ones(2, 3).to_sparse()
+    nested = torch.nested.nested_tensor([torch.ones(3), torch.ones(3)])
+    for wrong in (sparse, nested, torch.ones(2, 3, device="meta")):
+        with pytest.raises(CandidateFailure, match="dense"):
+            logits_of(wrong, 2, 3)
+    assert logits_of(torch._neg_view(torch.ones(2, 3)), 2, 3).tolist() == [[-1.0] * 3] * 2
 
 
 def test_a_guest_whose_host_is_gone_notices() -> None:
