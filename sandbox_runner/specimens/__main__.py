@@ -21,12 +21,11 @@ from typing import Any
 from contracts.names import IsolationTier
 from sandbox_runner.sandboxes.choice import built_in, probe_all, reports
 from sandbox_runner.sandboxes.port import SandboxBackend
-from sandbox_runner.specimens.arena import AT_A_TIME, Arena, ArenaUnfit, Trial, rounds_of
+from sandbox_runner.specimens.arena import Arena, ArenaUnfit, Trial, rounds_of
 from sandbox_runner.specimens.catalogue import SECTIONS, SPECIMENS
 from sandbox_runner.specimens.judgement import expectation_words, outcome_words
 from sandbox_runner.specimens.specimen import Specimen
 from sandbox_runner.specimens.surroundings import amounts
-from sandbox_runner.starts import Starts
 
 
 class ExitCode(IntEnum):
@@ -85,10 +84,9 @@ def _attack(
 def _attack_one(backend: SandboxBackend, specimens: list[Specimen], cold: bool, folder: Path) -> bool | None:
     """Whether this backend's sandboxes held; None when it is not fit to be tested."""
     folder.mkdir()
-    starts = Starts(backend, 0 if cold else AT_A_TIME + 1)
     held = True
     try:
-        with Arena(folder, starts) as arena:
+        with Arena(folder, backend, warm=not cold) as arena:
             _say("opened", backend=backend.name, accuracy=arena.scores.honest)
             for beside in rounds_of(specimens, SPECIMENS):
                 trials = arena.run_round(
@@ -107,8 +105,6 @@ def _attack_one(backend: SandboxBackend, specimens: list[Specimen], cold: bool, 
     except ArenaUnfit as unfit:
         _say("unfit", backend=backend.name, detail=str(unfit))
         return None
-    finally:
-        starts.close()
 
 
 def _told(trial: Trial, tier: IsolationTier) -> dict[str, Any]:

@@ -22,14 +22,17 @@ from contracts.names import AttemptKind, Integrity, IsolationTier, ScoredOn
 from sandbox_runner.attempt import Bench, run_attempt
 from sandbox_runner.datasets.library import Library
 from sandbox_runner.python_environment import environment_digest
+from sandbox_runner.sandboxes.port import SandboxBackend
 from sandbox_runner.specimens import quadrants
 from sandbox_runner.specimens.judgement import Scores, outcome_words, shortcomings
 from sandbox_runner.specimens.specimen import CONTROL, Specimen
-from sandbox_runner.specimens.surroundings import Doors, Surroundings, Watch, differences
+from sandbox_runner.specimens.surroundings import Doors, Outpost, Surroundings, Watch, differences
 from sandbox_runner.starts import Starts
 
 AT_A_TIME = 2
 SECRET_VARIABLE = "DELTANAS_SPECIMEN_SECRET"  # noqa: S105  the name of one
+REFILL_SECONDS = 120.0
+"""Until the sandboxes that wait for work have all imported what they need; some 5 s on an idle machine."""
 HOME_MODE = 0o755
 """The sandbox's own user may read the canary, so that nothing but the sandbox keeps it away."""
 
@@ -59,17 +62,23 @@ class Trial:
 class Arena:
     """A worker of its own with a data set, a canary, a secret and open doors. A context manager."""
 
-    def __init__(self, folder: Path, starts: Starts, containers: Callable[[], Sequence[str]] = tuple) -> None:
-        """`containers` names those that the backend's engine has of ours."""
+    def __init__(
+        self, folder: Path, backend: SandboxBackend, *, warm: bool, outpost: Outpost | None = None
+    ) -> None:
+        """`folder` is this worker's alone; `outpost` is what a Docker tier has elsewhere.
+
+        `warm`: sandboxes wait for work, one for each attempt at a time; else every start is a cold one.
+        """
         self.mark = f"sp{secrets.token_hex(5)}"
-        self.tier: IsolationTier = starts.backend.tier
+        self.tier: IsolationTier = backend.tier
         self._secret = secrets.token_hex(16)
         self._folder = folder
         self._home = folder / "home"
         self._canary = folder / "canary"
-        self._starts = starts
-        self._bench = Bench(starts, Library(self._home), environment_digest())
-        self._containers = containers
+        self._waiting = AT_A_TIME + 1 if warm else 0
+        self._starts = Starts(backend, self._waiting)
+        self._bench = Bench(self._starts, Library(self._home), environment_digest())
+        self._outpost = outpost
         self._numbers = count(1)
         self._cancelled = Event()
 
@@ -91,6 +100,7 @@ class Arena:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._starts.close()
         self._doors.close()
         os.environ.pop(SECRET_VARIABLE, None)
         tempfile.tempdir = self._tmp_before
@@ -136,8 +146,11 @@ class Arena:
         if not quadrants.CONSTANT_ACCURACY + 0.1 < self.scores.honest < 1:
             raise ArenaUnfit(f"an honest network scores {self.scores.honest:.4f}, which tells nothing")
         self._watch = Watch(
-            self._folder, [self._canary, self._home / "datasets"], self.mark, self._doors, self._containers
+            self._folder, [self._canary, self._home / "datasets"], self.mark, self._doors, self._outpost
         )
+        deadline = time.monotonic() + REFILL_SECONDS
+        while self._starts.waiting() < self._waiting and time.monotonic() < deadline:
+            time.sleep(0.1)
         self.before: Surroundings = self.look()
         self.now: Surroundings = self.before
 

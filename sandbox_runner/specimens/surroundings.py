@@ -3,17 +3,23 @@
 import hashlib
 import os
 import socket
+import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import httpx
+
 from sandbox_runner.sandboxes.cgroups.files import RUNNER_PREFIX
+from sandbox_runner.sandboxes.docker.container import NAME_LABEL
 
 CGROUPS = Path("/sys/fs/cgroup")
 SHARED_FOLDERS = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path("/run"))  # noqa: S108  only listed
+PEER = struct.Struct("3i")
+ENGINE_SECONDS = 30.0
 SETTLE_SECONDS = 30.0
 """The kernel frees some things late, and sandboxes that wait for work are replaced in the background."""
 
@@ -27,6 +33,7 @@ class Surroundings:
     visitors: int
     """Connections to the host's doors that nobody may reach."""
     descriptors: int
+    """Of this process, and of the launcher."""
     threads: int
     processes: int
     """Descendants of this process, zombies included, and members of its cgroups."""
@@ -34,7 +41,7 @@ class Surroundings:
     """Processes anywhere on the host that a specimen has forked."""
     cgroups: int
     mounts: tuple[str, ...]
-    containers: tuple[str, ...]
+    containers: int
     files: int
     """Entries in this worker's home."""
     bytes: int
@@ -119,6 +126,36 @@ class Doors:
         self._abstract.close()
 
 
+@dataclass(frozen=True)
+class Outpost:
+    """Where the Docker tiers keep what is ours: the launcher's socket and home, and the engine's socket."""
+
+    launcher: Path
+    home: Path
+    engine: Path
+
+    def containers(self, mark: str) -> int:
+        """Containers of sandboxes that waited for work or whose names hold `mark`. Raises httpx.HTTPError."""
+        with httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(self.engine)), timeout=ENGINE_SECONDS
+        ) as client:
+            answer = client.get("http://docker/containers/json", params={"all": "1"}).raise_for_status()
+        names = [one["Labels"].get(NAME_LABEL, "") for one in answer.json()]
+        return sum(mark in name or name.startswith("warm-") for name in names)
+
+    def descriptors(self) -> int:
+        """What the launcher has open, but for sockets: it keeps some connections to the engine, now more, now
+        fewer, and one to each sandbox's owner, who counts his own."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            connection.connect(str(self.launcher))
+            pid, _, _ = PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))
+        return sum(not target.startswith("socket:") for target in _open_by(pid))
+
+    def files(self) -> int:
+        """Entries of the launcher's home, data folders included."""
+        return sum(len(folders) + len(files) for _, folders, files in os.walk(self.home))
+
+
 class Watch:
     """Looks around for one worker: its `home`, the `secrets` in it, the `mark` that its specimens bear."""
 
@@ -128,29 +165,30 @@ class Watch:
         secrets: Sequence[Path],
         mark: str,
         doors: Doors,
-        containers: Callable[[], Sequence[str]],
+        outpost: Outpost | None,
     ) -> None:
         self._home = home
         self._secrets = secrets
         self._mark = mark
         self._doors = doors
-        self._containers = containers
+        self._outpost = outpost
 
     def look(self) -> Surroundings:
         """Count everything now."""
         entries = list(_sizes(self._home))
         groups = own_cgroups()
+        outpost = self._outpost
         return Surroundings(
             canary=_digest(self._secrets),
             visitors=self._doors.visitors(),
-            descriptors=len(os.listdir("/proc/self/fd")),
+            descriptors=len(os.listdir("/proc/self/fd")) + (outpost.descriptors() if outpost else 0),
             threads=threading.active_count(),
             processes=len(_descendants(os.getpid()) | members(groups)),
             marked_processes=tuple(sorted(processes_marked(self._mark))),
             cgroups=len(groups),
             mounts=tuple(sorted(self._own_mounts())),
-            containers=tuple(sorted(self._containers())),
-            files=len(entries),
+            containers=outpost.containers(self._mark) if outpost else 0,
+            files=len(entries) + (outpost.files() if outpost else 0),
             bytes=sum(entries),
             strays=tuple(sorted(_strays(self._mark))),
             ipc=tuple(sorted(_system_v_objects())),
@@ -188,14 +226,18 @@ def processes_marked(mark: str) -> set[str]:
     return found
 
 
+def _open_by(pid: int) -> Iterator[str]:
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            yield os.readlink(link)
+
+
 def own_cgroups() -> list[Path]:
     """Every cgroup in the groups that this process holds the locks of, in each hierarchy."""
     held = set()
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            target = Path(os.readlink(link))
-            if target.name.startswith(RUNNER_PREFIX) and CGROUPS in target.parents:
-                held.add(target.name)
+    for target in map(Path, _open_by(os.getpid())):
+        if target.name.startswith(RUNNER_PREFIX) and CGROUPS in target.parents:
+            held.add(target.name)
     roots = [Path(root) / name for root, names, _ in os.walk(CGROUPS) for name in names if name in held]
     return [Path(root) for top in roots for root, _, _ in os.walk(top)]
 

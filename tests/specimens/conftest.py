@@ -11,15 +11,15 @@ from contracts.names import IsolationTier
 from sandbox_runner.specimens.arena import Arena
 from sandbox_runner.specimens.catalogue import SPECIMENS
 from sandbox_runner.specimens.specimen import Specimen
-from sandbox_runner.starts import Starts
+from sandbox_runner.specimens.surroundings import Outpost
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "behaviour"))
+import docker_engine
 import sandbox_harness
 from bouts import Bouts
 
 BACKENDS = sandbox_harness.BACKENDS
-WAITING = {"cold": 0, "warm": 3}
-"""How many sandboxes wait for work: none, or one for each lane of the arena."""
+STARTS = ("warm", "cold")
 UNTESTED = pytest.StashKey[dict[str, str]]()
 
 
@@ -29,7 +29,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     with_specimen = "specimen" in metafunc.fixturenames
     cases = []
     for backend in BACKENDS:
-        for start in WAITING:
+        for start in STARTS:
             for specimen in SPECIMENS if with_specimen else [None]:
                 marks = [pytest.mark.full] * _only_in_full(backend, start, specimen)
                 marks += [pytest.mark.gpu] * (specimen is not None and specimen.device != "cpu")
@@ -57,17 +57,23 @@ def bouts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         if parent.stat().st_uid == os.geteuid() and str(parent).startswith("/tmp/"):
             parent.chmod(0o755)
     sandbox_harness.FOLDER = folder / "sandboxes"  # so that the arena's accounting of files sees it
-    backend = BACKENDS[name]()
-    starts = Starts(backend, WAITING[start])
+    try:
+        backend = BACKENDS[name]()
+    except pytest.skip.Exception as skipped:
+        untested[name] = str(skipped)
+        raise
+    outpost = None
+    if name != "namespaces":
+        launcher = Path(os.environ[docker_engine.SHARED])
+        outpost = Outpost(launcher, launcher.parent, launcher.parents[1] / "docker.sock")
     try:
         report = backend.probe()
         if not report.available:
             untested[name] = "; ".join(report.problems)
             pytest.skip(untested[name])
-        with Arena(folder, starts) as arena:
+        with Arena(folder, backend, warm=start == "warm", outpost=outpost) as arena:
             yield Bouts(arena, _chosen(request.session, request.param))
     finally:
-        starts.close()
         backend.close()
 
 
