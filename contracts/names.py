@@ -12,6 +12,9 @@ MAX_SOURCE_INFORMATION_BYTES = 8 * 1024
 """A source, compressed, is at most this long; LEMUR's 99th percentile is 4.8 KB. Less than one bit for each
 image of a usual data set: what `strict` redraws from cannot be memorised, wherever in a source it hides."""
 
+MAX_HYPERPARAMETERS_BYTES = 2 * 1024
+"""All hyperparameters of a request, as JSON: they reach the candidate and must not carry a table."""
+
 MAX_SYNTAX_DEPTH = 120
 """Nesting of the syntax tree; deeper sources would overflow the parsers that walk them."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from contracts.jobs import AttemptSpec, RunnerCapabilities
 from contracts.measurements import LIMIT_RANGES
-from contracts.names import MAX_SOURCE_BYTES
+from contracts.names import MAX_HYPERPARAMETERS_BYTES, MAX_SOURCE_BYTES
 from contracts.problems import problem
 from sandbox_runner.datasets.errors import DatasetError
 from sandbox_runner.datasets.library import Library
@@ -14,7 +14,6 @@ from sandbox_runner.datasets.library import Library
 IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,47}")
 MAX_EPOCHS = 10_000
 MAX_SEED = 2**63 - 1
-MAX_HYPERPARAMETER_BYTES = 16 * 1024
 MAX_KEY_CHARACTERS = 256
 
 
@@ -45,8 +44,8 @@ def _check_identity(spec: AttemptSpec) -> None:
             _refuse(name, None, f"must have 1 to {MAX_KEY_CHARACTERS} characters")
     if len(spec.source.encode("utf-8", "surrogatepass")) > MAX_SOURCE_BYTES:
         _refuse("source", None, f"has more than {MAX_SOURCE_BYTES} bytes")
-    if len(json.dumps(spec.hyperparameters)) > MAX_HYPERPARAMETER_BYTES:
-        _refuse("hyperparameters", None, f"take more than {MAX_HYPERPARAMETER_BYTES} bytes as JSON")
+    if len(json.dumps(spec.hyperparameters)) > MAX_HYPERPARAMETERS_BYTES:
+        _refuse("hyperparameters", None, f"take more than {MAX_HYPERPARAMETERS_BYTES} bytes as JSON")
 
 
 def _check_budget(spec: AttemptSpec) -> None:

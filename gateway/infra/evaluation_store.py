@@ -20,7 +20,7 @@ from gateway.infra.evaluation_transitions import (
 )
 from gateway.infra.events import append_event
 from gateway.infra.identifiers import new_id
-from gateway.infra.journalled_keys import split_key as candidate_split_key
+from gateway.infra.journalled_keys import split_key as own_split_key
 from gateway.infra.search_tables import SearchRow
 from gateway.infra.tables import AttemptRow, EvaluationRow, EvaluationTagRow
 
@@ -59,7 +59,7 @@ class EvaluationStore:
 
         The same `origin_key` always gives the same evaluation. Within a search pass its id and its
         journalled `split_key`: `accuracy` is then on the selection half and `audit_accuracy` on the
-        other. Otherwise the candidate has a split of its own, which is scored as a whole.
+        other. Otherwise the request has a split of its own, which is scored as a whole.
         """
         known = self._by_origin(session, origin_key)
         if known is not None:
@@ -175,7 +175,8 @@ def _new_row(
     session: Session, request: EvaluationRequest, tenant: str, split_key: str | None, scored_on: ScoredOn
 ) -> EvaluationRow:
     candidate = candidate_id(request.source)
-    key = split_key or candidate_split_key(session, tenant, request.dataset, candidate)
+    computation = reuse_key(request, candidate, "", scored_on)
+    key = split_key or own_split_key(session, tenant, request.dataset, computation)
     return EvaluationRow(
         id=new_id("ev"),
         tenant=tenant,

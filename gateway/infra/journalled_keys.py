@@ -27,13 +27,13 @@ def derived_key(session: Session, *purpose: str | int) -> str:
     return hmac.new(bytes.fromhex(row.value), message.encode(), hashlib.sha256).hexdigest()
 
 
-def split_key(session: Session, tenant: str, dataset: str, candidate_id: str) -> str:
-    """Draws the split of one candidate's evaluations outside any search.
+def split_key(session: Session, tenant: str, dataset: str, computation: str) -> str:
+    """Draws the split of one computation outside any search: the same one when it is asked for again.
 
     Not of all that a tenant sends: a candidate sees what it trains on, and so learns what is scored. If it
-    tells its author, the next candidate must meet another split.
+    tells its author, the next request must meet another split, whichever part of it brings the knowledge.
     """
-    return derived_key(session, "split", tenant, dataset, candidate_id)
+    return derived_key(session, "split", tenant, dataset, computation)
 
 
 def search_split_key(session: Session, tenant: str, dataset: str, search_seed: int) -> str:

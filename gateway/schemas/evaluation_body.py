@@ -1,11 +1,27 @@
 """What a caller may ask of an evaluation, with its ranges. Unknown fields, NaN and infinity are refused."""
 
+import json
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictBool, StrictInt, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StrictBool,
+    StrictInt,
+    create_model,
+    field_validator,
+)
 
 from contracts.measurements import LIMIT_RANGES, Limits
-from contracts.names import MAX_DELTA_BYTES, MAX_SOURCE_BYTES, Integrity, IsolationTier
+from contracts.names import (
+    MAX_DELTA_BYTES,
+    MAX_HYPERPARAMETERS_BYTES,
+    MAX_SOURCE_BYTES,
+    Integrity,
+    IsolationTier,
+)
 
 MAX_SEEDS = 16
 MAX_BATCH = 100
@@ -74,6 +90,16 @@ class EvaluationBody(ArchitectureBody):
     priority: Annotated[int, Field(strict=True, ge=-100, le=100)] = 0
     tags: Annotated[list[Tag], Field(max_length=16)] = Field(default_factory=list)
     reuse: Annotated[bool, Field(strict=True)] = True
+
+    @field_validator("hyperparameters")
+    @classmethod
+    def _small(cls, values: dict[str, HyperparameterValue]) -> dict[str, HyperparameterValue]:
+        size = len(json.dumps(values))
+        if size > MAX_HYPERPARAMETERS_BYTES:
+            raise ValueError(
+                f"they take {size} bytes as JSON; at most {MAX_HYPERPARAMETERS_BYTES} are allowed"
+            )
+        return values
 
 
 class BatchBody(BaseModel):

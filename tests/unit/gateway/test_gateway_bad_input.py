@@ -77,6 +77,11 @@ BAD = {
         "hyperparameters.l r",
         "invalid_request",
     ),
+    "hyperparameters of a table's size": (
+        {**GOOD, "hyperparameters": {f"h{i}": "x" * 200 for i in range(11)}},
+        "hyperparameters",
+        "invalid_request",
+    ),
     "no threads": ({**GOOD, "threads": 0}, "threads", "invalid_request"),
     "unknown device": ({**GOOD, "device": "tpu"}, "device", "invalid_request"),
     "device that no host has": ({**GOOD, "device": "cuda:0"}, "device", "device_unavailable"),

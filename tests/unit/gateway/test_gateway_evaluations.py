@@ -99,7 +99,11 @@ def test_replayed_keys_are_the_same_and_other_candidates_get_others(scene):
     third = scene.agent.claim_next()
     assert (first.spec.shuffle_key, first.spec.split_key) == (second.spec.shuffle_key, second.spec.split_key)
     assert third.spec.shuffle_key != first.spec.shuffle_key
-    assert third.spec.split_key != first.spec.split_key
+    # Whatever could carry what an earlier candidate has told meets another split.
+    scene.agent.report(third)
+    scene.submit(hyperparameters={"transform": "told"})
+    fourth = scene.agent.claim_next()
+    assert len({claimed.spec.split_key for claimed in (first, third, fourth)}) == 3
 
 
 def test_a_baseline_alone_brings_its_source_and_its_hyperparameters(scene):
