@@ -7,6 +7,7 @@ that nobody asks for any more.
 """
 
 import logging
+import os
 import secrets
 import select
 import threading
@@ -24,6 +25,10 @@ FORGET_SECONDS = 300.0
 MOST_WAITING_SECONDS = 600.0
 """A sandbox waits no longer, and another takes its place: what was launched for one attempt has an end of its
 own, reckoned from its launch, that must never come in the middle of one."""
+MOST_IMPORTING = max(1, (os.cpu_count() or 2) // 2)
+"""So many import at a time, so that attempts keep the other cores."""
+IMPORT_LOOK_SECONDS = 0.2
+"""So often the pool looks whether the last one has finished importing."""
 RETRY_SECONDS = 5.0
 """The pool pauses so long after a launch that failed; and so often it looks for what to forget or replace."""
 
@@ -158,7 +163,8 @@ class Starts:
 
     def _pause(self, is_over: Callable[[], bool]) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or is_over(), RETRY_SECONDS)
+            seconds = IMPORT_LOOK_SECONDS if self._importing() else RETRY_SECONDS
+            self._changed.wait_for(lambda: self._closed or is_over(), seconds)
 
     def _launch(self, kind: _Kind) -> bool:
         since = self._clock()
@@ -177,7 +183,11 @@ class Starts:
     def _lacking(self) -> _Kind | None:
         """The kind most recently asked for, if another of it should wait and has room."""
         lacking = [kind for kind in self._by_age() if len(kind.waiting) < kind.wanted]
-        return lacking[-1] if lacking and self._room() > 0 else None
+        may_import = self._importing() < MOST_IMPORTING
+        return lacking[-1] if lacking and may_import and self._room() > 0 else None
+
+    def _importing(self) -> int:
+        return sum(not _is_imported(one.sandbox) for kind in self._kinds.values() for one in kind.waiting)
 
     def _take_surplus(self) -> list[_Waiting]:
         """Sandboxes that wait for what nobody asks any more, or in the place of what was asked later."""

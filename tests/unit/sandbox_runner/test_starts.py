@@ -35,6 +35,7 @@ SOON = 5.0
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starts_module, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(starts_module, "IMPORT_LOOK_SECONDS", 0.005)
 
 
 class Clock:
@@ -371,6 +372,7 @@ def test_who_asks_is_told_when_nothing_can_be_launched(make_pool) -> None:
 
 
 def test_a_sandbox_that_still_imports_is_taken_when_none_is_further(make_pool, monkeypatch) -> None:
+    monkeypatch.setattr(starts_module, "MOST_IMPORTING", 2)
     pool = make_pool(2)
     monkeypatch.setattr(ScriptedSandbox, "imports", False)
     pool.use_at_once(2)
@@ -383,6 +385,22 @@ def test_a_sandbox_that_still_imports_is_taken_when_none_is_further(make_pool, m
         assert first is other
     with pool.starts.sandbox(ONE) as first:
         assert first is slow
+
+
+def test_no_more_import_at_a_time_than_may(make_pool, monkeypatch) -> None:
+    monkeypatch.setattr(starts_module, "MOST_IMPORTING", 1)
+    monkeypatch.setattr(ScriptedSandbox, "imports", False)
+    pool = make_pool(3)
+    pool.use_at_once(3)
+    eventually(lambda: len(pool.open()) == 1)
+    time.sleep(0.05)
+    [first] = pool.open()
+
+    os.write(first.guest_writes, HEADER.pack(FrameKind.IMPORTED, 0))
+
+    eventually(lambda: len(pool.open()) == 2)
+    time.sleep(0.05)
+    assert len(pool.open()) == 2
 
 
 def test_close_ends_everything_and_leaves_no_thread() -> None:
