@@ -8,8 +8,10 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from typing import Annotated, Any, Self
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Annotated, Any, Self
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -27,8 +29,7 @@ from deltanas.cli.output import (
     tell,
 )
 from deltanas.errors import PlatformFailed, RequestInvalid
-from deltanas.home import Home
-from deltanas.services import services_of_one_machine
+from deltanas.services import Service, make_run_folder, services_of_one_machine
 
 Json = dict[str, Any]
 
@@ -38,7 +39,7 @@ Backends = Annotated[
 Only = Annotated[str, typer.Option(metavar="GLOB", help="Only specimens of such a name, as in 'fills_*'.")]
 Cold = Annotated[bool, typer.Option("--cold", help="Start every sandbox anew; none waits for its work.")]
 
-_MODULE = "sandbox_runner.specimens"
+_ATTACKERS = "sandbox_runner.specimens"
 _END_SECONDS = 20.0
 _LAST_WORDS_BYTES = 4000
 _MOST_TOLD = 3
@@ -69,13 +70,32 @@ def attack(
 
 def _attack(words: list[str], hear: Callable[[Json], None]) -> None:
     """Run the attackers to their end. Raises RequestInvalid when they refuse `words`, PlatformFailed."""
-    home = Home.locate().path
-    services = services_of_one_machine(home, home, "")
-    environment = next(service.environment for service in services if service.name == "runner")
+    with tempfile.TemporaryDirectory(prefix="deltanas-attack-") as folder, ExitStack() as running:
+        home = Path(folder)
+        parts = services_of_one_machine(home, make_run_folder(home), "")
+        services = {service.name: service for service in parts}
+        # As on a machine that serves: who attacks does not hold the engine's socket, a launcher does.
+        running.enter_context(_started(services["launcher"], []))
+        news, attackers = running.enter_context(_started(services["runner"], words))
+        told: Json = {}
+        for line in attackers.stdout or ():
+            told = json.loads(line)
+            hear(told)
+        if told.get("event") != "verdict":
+            attackers.wait()
+            news.seek(0)
+            last_words = news.read()[-_LAST_WORDS_BYTES:].decode("utf-8", "replace").strip()
+            raise PlatformFailed(f"the attack itself failed:\n{last_words}")
+
+
+@contextmanager
+def _started(service: Service, words: list[str]) -> Iterator[tuple[IO[bytes], "subprocess.Popen[str]"]]:
+    """A process in the environment of `service`, ended at the end; with what it says on standard error."""
+    module = _ATTACKERS if service.name == "runner" else service.module
     with tempfile.TemporaryFile() as news:
         process = subprocess.Popen(
-            [sys.executable, "-m", _MODULE, *words],
-            env=dict(environment),
+            [sys.executable, "-m", module, *words],
+            env=dict(service.environment),
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -83,17 +103,9 @@ def _attack(words: list[str], hear: Callable[[Json], None]) -> None:
             text=True,
         )
         try:
-            told = {}
-            for line in process.stdout or ():
-                told = json.loads(line)
-                hear(told)
+            yield news, process
         finally:
             _end(process)
-        if told.get("event") == "verdict":
-            return
-        news.seek(0)
-        last_words = news.read()[-_LAST_WORDS_BYTES:].decode("utf-8", "replace").strip()
-        raise PlatformFailed(f"the attack itself failed:\n{last_words}")
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

@@ -20,12 +20,13 @@ from typing import Any
 
 from contracts.names import IsolationTier
 from sandbox_runner.sandboxes.choice import built_in, probe_all, reports
+from sandbox_runner.sandboxes.docker.settings import LauncherSettings
 from sandbox_runner.sandboxes.port import SandboxBackend
 from sandbox_runner.specimens.arena import Arena, ArenaUnfit, Trial, rounds_of
 from sandbox_runner.specimens.catalogue import SECTIONS, SPECIMENS
 from sandbox_runner.specimens.judgement import expectation_words, outcome_words
 from sandbox_runner.specimens.specimen import Specimen
-from sandbox_runner.specimens.surroundings import amounts
+from sandbox_runner.specimens.surroundings import Outpost, amounts
 
 
 class ExitCode(IntEnum):
@@ -86,7 +87,7 @@ def _attack_one(backend: SandboxBackend, specimens: list[Specimen], cold: bool, 
     folder.mkdir()
     held = True
     try:
-        with Arena(folder, backend, warm=not cold) as arena:
+        with Arena(folder, backend, warm=not cold, outpost=_outpost_of(backend)) as arena:
             _say("opened", backend=backend.name, accuracy=arena.scores.honest)
             for beside in rounds_of(specimens, SPECIMENS):
                 trials = arena.run_round(
@@ -105,6 +106,14 @@ def _attack_one(backend: SandboxBackend, specimens: list[Specimen], cold: bool, 
     except ArenaUnfit as unfit:
         _say("unfit", backend=backend.name, detail=str(unfit))
         return None
+
+
+def _outpost_of(backend: SandboxBackend) -> Outpost | None:
+    """Where else a Docker tier keeps things: as the settings of the launcher say."""
+    if backend.tier is IsolationTier.NAMESPACES:
+        return None
+    settings = LauncherSettings()
+    return Outpost(settings.socket, settings.home, Path(settings.docker_host.removeprefix("unix://")))
 
 
 def _told(trial: Trial, tier: IsolationTier) -> dict[str, Any]:
