@@ -17,6 +17,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from deltanas.cli.checks import split_problem
 from deltanas.cli.output import (
     JsonOption,
     cell,
@@ -205,8 +206,10 @@ def _show(story: _Story) -> None:
     for backend in story.backends:
         if backend not in tested:
             console.print(Text(f"not tested: {backend['name']}", style="yellow"))
-            for problem in backend["problems"]:
-                console.print(Text(f"  {plain(problem)}"))
+            for found, remedy in map(split_problem, backend["problems"]):
+                console.print(Text(f"  {plain(found)}"))
+                if remedy:
+                    console.print(Text(f"  → {plain(remedy)}", style="bold"))
     if not tested:
         console.print(Text("nothing was tested; `deltanas doctor` says what is missing", style="bold red"))
 
