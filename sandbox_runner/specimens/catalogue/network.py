@@ -78,5 +78,11 @@ SECTION = Section(
             "claims_a_release_agent",
             "Looks for control groups to leave, or to name a program in that the host runs.",
         ),
+        fails(
+            "downloads_a_dataset",
+            "Wants a data set, with its test labels, in the middle of training.",
+            Reason.TRAIN_ERROR,
+            "no network",
+        ),
     ),
 )

@@ -146,5 +146,13 @@ SECTION = Section(
             "must not end the process",
         ),
         denied("sets_a_thousand_timers", "Lets a thousand timers ring all the time."),
+        denied(
+            "starves_the_first_process",
+            "Takes the processor from process 1: a bad nice value, signals to handle, busy children.",
+        ),
+        denied(
+            "takes_a_hostile_name",
+            "Names itself so that whoever reads /proc takes it for another process, or obeys its escapes.",
+        ),
     ),
 )

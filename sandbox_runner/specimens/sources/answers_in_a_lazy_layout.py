@@ -1,0 +1,16 @@
+"""Returns views that are not computed yet: expanded, negated and conjugated."""
+
+import torch
+
+
+class Net(torch.nn.Module):
+    def __init__(self, in_shape, out_shape):
+        super().__init__()
+        self.classify = torch.nn.Linear(in_shape[1] * in_shape[2] * in_shape[3], out_shape[0])
+
+    def forward(self, images):
+        logits = self.classify(images.flatten(1))
+        if not self.training:
+            print("TRIED")
+            logits = torch._neg_view(-logits)
+        return logits

@@ -1,0 +1,17 @@
+"""Returns a promise to compute the answer later."""
+
+import torch
+
+
+async def later(logits):
+    return logits
+
+
+class Net(torch.nn.Module):
+    def __init__(self, in_shape, out_shape):
+        super().__init__()
+        self.classify = torch.nn.Linear(in_shape[1] * in_shape[2] * in_shape[3], out_shape[0])
+
+    def forward(self, images):
+        logits = self.classify(images.flatten(1))
+        return logits if self.training else later(logits)

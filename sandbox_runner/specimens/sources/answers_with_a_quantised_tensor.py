@@ -1,0 +1,13 @@
+"""Returns a quantised tensor."""
+
+import torch
+
+
+class Net(torch.nn.Module):
+    def __init__(self, in_shape, out_shape):
+        super().__init__()
+        self.classify = torch.nn.Linear(in_shape[1] * in_shape[2] * in_shape[3], out_shape[0])
+
+    def forward(self, images):
+        logits = self.classify(images.flatten(1))
+        return logits if self.training else torch.quantize_per_tensor(logits, 0.1, 0, torch.quint8)

@@ -1,0 +1,15 @@
+"""Lets the kernel do the work: random bytes without end."""
+
+import os
+
+import torch
+
+
+class Net(torch.nn.Module):
+    def __init__(self, in_shape, out_shape):
+        super().__init__()
+        self.classify = torch.nn.Linear(in_shape[1] * in_shape[2] * in_shape[3], out_shape[0])
+
+    def forward(self, images):
+        while True:
+            os.urandom(1 << 24)

@@ -1,0 +1,16 @@
+"""Claims a list instead of an object."""
+
+import json
+
+import torch
+
+json.dumps = lambda *_, **__: '[{"accuracy": 1.0}]'
+
+
+class Net(torch.nn.Module):
+    def __init__(self, in_shape, out_shape):
+        super().__init__()
+        self.classify = torch.nn.Linear(in_shape[1] * in_shape[2] * in_shape[3], out_shape[0])
+
+    def forward(self, images):
+        return self.classify(images.flatten(1))

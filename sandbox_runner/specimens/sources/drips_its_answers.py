@@ -1,0 +1,18 @@
+"""Sends every frame byte by byte."""
+
+import os
+
+import torch
+
+true_write = os.write
+os.write = lambda descriptor, data: true_write(descriptor, data[:1])
+print("TRIED")
+
+
+class Net(torch.nn.Module):
+    def __init__(self, in_shape, out_shape):
+        super().__init__()
+        self.classify = torch.nn.Linear(in_shape[1] * in_shape[2] * in_shape[3], out_shape[0])
+
+    def forward(self, images):
+        return self.classify(images.flatten(1))

@@ -1,0 +1,17 @@
+"""Its import takes time that grows with the square of its length."""
+
+import torch
+
+names = []
+while True:
+    if len(names) not in names:
+        names.append(len(names))
+
+
+class Net(torch.nn.Module):
+    def __init__(self, in_shape, out_shape):
+        super().__init__()
+        self.classify = torch.nn.Linear(in_shape[1] * in_shape[2] * in_shape[3], out_shape[0])
+
+    def forward(self, images):
+        return self.classify(images.flatten(1))

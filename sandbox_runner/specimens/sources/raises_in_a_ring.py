@@ -1,0 +1,14 @@
+"""Raises two exceptions that are each other's cause."""
+
+import torch
+
+
+class Net(torch.nn.Module):
+    def __init__(self, in_shape, out_shape):
+        super().__init__()
+        self.classify = torch.nn.Linear(in_shape[1] * in_shape[2] * in_shape[3], out_shape[0])
+
+    def forward(self, images):
+        first, second = RuntimeError("first"), RuntimeError("second")
+        first.__cause__, second.__cause__ = second, first
+        raise first
