@@ -80,9 +80,10 @@ cp -r "$sources/contracts" "$context/source/contracts"
 cp -r "$sources/sandbox_runner/guest" "$context/source/sandbox_runner/guest"
 find "$context/source" -name __pycache__ -type d -prune -exec rm -rf {} +
 
+digest=$(PYTHONPATH=$sources python3 -c 'from sandbox_runner.python_environment import sources_digest as d; print(d())')
 say "docker build"
-docker build --quiet --network none --build-arg "BASE=$base" --file "$here/guest.Dockerfile" --tag "$tag" \
-    "$context" >"$work/image"
+docker build --quiet --network none --build-arg "BASE=$base" --build-arg "SOURCES=$digest" \
+    --file "$here/guest.Dockerfile" --tag "$tag" "$context" >"$work/image"
 docker image prune --force --filter label=deltanas.stage >/dev/null  # the first two stages, 15 GB
 image=$(docker image inspect --format '{{.Id}}' "$(cat "$work/image")")
 

@@ -1,6 +1,7 @@
 # All that a guest sees, in an image of its own: Python, torch and its kin, the guest's and the contracts' sources.
 # deploy/build-guest-image.sh prepares the build's folder and calls this; nothing is fetched while it builds.
 #   BASE            an image of Debian 12 or newer with /usr/bin/python3
+#   SOURCES         python_environment.sources_digest(): a launcher refuses an image of other sources than its own
 #   wheels/         pip, and every package of requirements.txt with all that it requires
 #   source/         sandbox_runner/guest and contracts
 #   passwd, group   the users that sandboxes run as
@@ -41,6 +42,8 @@ FROM scratch
 COPY --from=root /guest /
 COPY passwd group /etc/
 COPY --from=packages /opt/deltanas /opt/deltanas
+ARG SOURCES
+LABEL deltanas.sources=${SOURCES}
 USER 65534:65534
 WORKDIR /tmp
 ENV PATH=/usr/bin HOME=/tmp LANG=C.UTF-8

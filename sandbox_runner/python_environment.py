@@ -114,10 +114,14 @@ def guest_environment(threads: int) -> dict[str, str]:
 @cache
 def environment_digest() -> str:
     """SHA-256 (hex) over interpreter, machine, package versions, and the source of guest and contracts."""
+    versions = (f"{name}=={metadata.version(name)}" for name in PACKAGES)
+    parts = [sys.version, platform.machine(), *versions, sources_digest()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def sources_digest() -> str:
+    """SHA-256 (hex) over the source of guest and contracts. Guest images bear it: both sides are to agree."""
     digest = hashlib.sha256()
-    parts = [sys.version, platform.machine(), *(f"{name}=={metadata.version(name)}" for name in PACKAGES)]
-    for part in parts:
-        digest.update(part.encode() + b"\0")
     for folder in _GUEST_SOURCES:
         for file in sorted(folder.rglob("*.py")):
             digest.update(str(file.relative_to(_SOURCES)).encode() + b"\0")

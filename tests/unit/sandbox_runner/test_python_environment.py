@@ -104,6 +104,22 @@ def test_digest_follows_versions_and_guest_source(tmp_path, monkeypatch):
     assert len(set(digests)) == 3
 
 
+def test_digest_of_the_sources_follows_the_sources_alone(tmp_path, monkeypatch):
+    (tmp_path / "guest").mkdir()
+    monkeypatch.setattr(python_environment, "_SOURCES", tmp_path)
+    monkeypatch.setattr(python_environment, "_GUEST_SOURCES", (tmp_path / "guest",))
+    digests = [python_environment.sources_digest()]
+    (tmp_path / "guest" / "recipe.pyc").write_text("what Python leaves behind")
+    digests.append(python_environment.sources_digest())
+    (tmp_path / "guest" / "recipe.py").write_text("epochs = 1")
+    monkeypatch.setattr(sys, "version", "3.99")
+    digests.append(python_environment.sources_digest())
+    (tmp_path / "guest" / "recipe.py").rename(tmp_path / "guest" / "transforms.py")
+    digests.append(python_environment.sources_digest())
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
+
+
 def test_limits_reach_the_spec_and_the_guest_has_memory_of_its_own():
     limits = replace(Limits(), pids=17)
     allowed = python_environment.guest_spec("attempt-1", limits, 1).limits
