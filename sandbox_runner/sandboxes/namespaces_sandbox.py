@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 MAX_STATUS_BYTES = 4096
 REAP_SECONDS = 2.0
+BURIAL_PAUSE_SECONDS = 1.0
 
 
 class Process(Protocol):
@@ -146,7 +147,7 @@ class NamespacesSandbox:
             if self._process.poll() is None:
                 self._process.kill()
             if not self._group.kill():
-                logger.error("a sandbox has processes that do not die: they wait in the kernel")
+                logger.warning("the kernel is still taking down the killed processes of a sandbox")
 
     def close(self) -> None:
         """Kill, then free every descriptor, cgroup, mount and file of the sandbox. Idempotent."""
@@ -162,6 +163,16 @@ class NamespacesSandbox:
             self._pipes.close()
             if self._group.remove():
                 self._on_close()
+            else:
+                threading.Thread(target=self._bury, name="sandbox-burial", daemon=True).start()
+
+    def _bury(self) -> None:
+        """Wait for the kernel to take down what was killed: memory shared by many can cost it seconds."""
+        while not (self._group.kill() and self._group.remove()):
+            time.sleep(BURIAL_PAUSE_SECONDS)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(REAP_SECONDS)
+        self._on_close()
 
     def _end_without_a_word(self) -> Exit:
         """Process 1 itself was killed, by `kill` or by the memory limit, and everything with it."""

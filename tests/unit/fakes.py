@@ -467,7 +467,7 @@ class FakeCgroupTree:
             self._populate(path, (path.parent / "cgroup.subtree_control").read_text())
 
     def _populate(self, folder, controllers):
-        files = {"cgroup.controllers": controllers, "memory.events": "oom 0\noom_kill 2\n"}
+        files = {"cgroup.controllers": controllers, "memory.events": "oom 2\noom_kill 2\n"}
         files |= {
             "memory.stat": "anon 4096\nfile 70000\nshmem 512\nanon_thp 0\n",
             "cpu.stat": "usage_usec 1500000\n",

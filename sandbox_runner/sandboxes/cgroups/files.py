@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sandbox_runner.sandboxes.port import Usage
+from sandbox_runner.sandboxes.port import SandboxUnavailable, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +24,10 @@ QUOTA_PERIOD_MICROSECONDS = 100_000
 
 class CgroupsUnavailable(Exception):
     """Limits cannot be enforced on this machine. The text says why, and what mends it."""
+
+
+class OutOfHostMemory(SandboxUnavailable):
+    """The host, or a group around the sandbox's, ran out of memory and took a process of the sandbox."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Group(Protocol):
     """A process joins by writing `0` into each."""
 
     def usage(self) -> Usage:
-        """Read what the kernel accounted so far."""
+        """Read what the kernel accounted so far. Raises OutOfHostMemory."""
         ...
 
     def kill(self) -> bool:
@@ -73,20 +77,35 @@ def read_number(path: Path) -> int:
     return int(path.read_text())
 
 
+def read_fields(path: Path) -> dict[str, int]:
+    """The numbers in a file of `key value` lines."""
+    lines = (line.partition(" ") for line in path.read_text().splitlines())
+    return {name: int(value) for name, _, value in lines}
+
+
 def read_field(path: Path, key: str) -> int:
     """The number behind `key` in a file of `key value` lines; 0 when it has none."""
-    for line in path.read_text().splitlines():
-        name, _, value = line.partition(" ")
-        if name == key:
-            return int(value)
-    return 0
+    return read_fields(path).get(key, 0)
 
 
 def read_sum(path: Path, keys: Iterable[str]) -> int:
     """The sum of the numbers behind `keys` in a file of `key value` lines."""
-    wanted = set(keys)
-    fields = (line.split(" ") for line in path.read_text().splitlines())
-    return sum(int(value) for name, value in fields if name in wanted)
+    fields = read_fields(path)
+    return sum(fields.get(key, 0) for key in keys)
+
+
+def own_kills(kills: int, limit_reached: int) -> int:
+    """How many processes the group's own memory limit killed, of all that the kernel killed for memory.
+
+    It counts kills by whichever limit, the whole host's included. Where the group's own was never reached the
+    platform had promised more memory than there was. Raises OutOfHostMemory.
+    """
+    if kills and not limit_reached:
+        raise OutOfHostMemory(
+            "the kernel killed for want of memory on the host, not for the sandbox's own limit; "
+            "run fewer sandboxes at a time, or lower limits.memory_bytes"
+        )
+    return kills
 
 
 def read_members(procs_file: Path) -> set[int]:

@@ -33,22 +33,30 @@ class LegacyGroup:
         (cpu / "cpu.cfs_quota_us").write_text(str(limits.cores * files.QUOTA_PERIOD_MICROSECONDS))
 
     def usage(self) -> Usage:
-        """Read what the kernel accounted so far."""
+        """Read what the kernel accounted so far. Raises OutOfHostMemory."""
         memory = self._folders["memory"]
+        kills = files.read_field(memory / "memory.oom_control", "oom_kill")
         return Usage(
             cpu_seconds=files.read_number(self._folders["cpuacct"] / "cpuacct.usage") / 1e9,
             memory_bytes=files.read_sum(memory / "memory.stat", ("total_rss", "total_shmem")),
-            memory_limit_hits=files.read_field(memory / "memory.oom_control", "oom_kill"),
+            memory_limit_hits=files.own_kills(kills, self._refused_charges() if kills else 0),
             pids_limit_hits=files.read_field(self._folders["pids"] / "pids.events", "max"),
         )
 
     def kill(self) -> bool:
         """End every member; the first strike already ends the pid namespace's first process, hence all."""
+        with suppress(FileNotFoundError):
+            (self._folders["cpu"] / "cpu.cfs_quota_us").write_text("-1")  # Dying takes CPU time, too.
         return files.kill_members(self._members, lambda: files.signal_members(self._members))
 
     def remove(self) -> bool:
         """Remove the folders in all hierarchies."""
         return files.remove_folders(reversed(self._distinct))
+
+    def _refused_charges(self) -> int:
+        """How often the group was at its limit; that of memory with swap, if any, is the one that refuses."""
+        counters = (self._folders["memory"] / name for name in ("memory.failcnt", "memory.memsw.failcnt"))
+        return sum(files.read_number(counter) for counter in counters if counter.exists())
 
     def _members(self) -> set[int]:
         return set().union(*(files.read_members(entrance) for entrance in self.entrances))

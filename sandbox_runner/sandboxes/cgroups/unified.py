@@ -37,16 +37,19 @@ class UnifiedGroup:
         (self._folder / "cpu.max").write_text(f"{limits.cores * period} {period}")
 
     def usage(self) -> Usage:
-        """Read what the kernel accounted so far."""
+        """Read what the kernel accounted so far. Raises OutOfHostMemory."""
+        events = files.read_fields(self._folder / "memory.events")
         return Usage(
             cpu_seconds=files.read_field(self._folder / "cpu.stat", "usage_usec") / 1e6,
             memory_bytes=files.read_sum(self._folder / "memory.stat", ("anon", "shmem")),
-            memory_limit_hits=files.read_field(self._folder / "memory.events", "oom_kill"),
+            memory_limit_hits=files.own_kills(events.get("oom_kill", 0), events.get("oom", 0)),
             pids_limit_hits=files.read_field(self._folder / "pids.events", "max"),
         )
 
     def kill(self) -> bool:
         """End every member with `cgroup.kill` (since Linux 5.14), one by one on older kernels."""
+        with suppress(FileNotFoundError):
+            (self._folder / "cpu.max").write_text("max")  # Dying takes CPU time, too.
         return files.kill_members(self._members, self._strike)
 
     def remove(self) -> bool:

@@ -3,7 +3,7 @@ from fakes import FakeCgroupTree
 
 from sandbox_runner.sandboxes.cgroups import unified
 from sandbox_runner.sandboxes.cgroups.files import CgroupsUnavailable, GroupLimits
-from sandbox_runner.sandboxes.port import Usage
+from sandbox_runner.sandboxes.port import SandboxUnavailable, Usage
 
 LIMITS = GroupLimits(memory_bytes=1 << 30, pids=66, cores=2)
 
@@ -34,6 +34,47 @@ def test_usage_is_read_from_the_kernels_files(tmp_path, monkeypatch):
     assert group.usage() == Usage(
         cpu_seconds=1.5, memory_bytes=4096 + 512, memory_limit_hits=2, pids_limit_hits=3
     )
+
+
+@pytest.mark.parametrize(
+    ("events", "hits"),
+    [
+        ("low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n", 0),
+        ("low 0\nhigh 0\nmax 812\noom 0\noom_kill 0\n", 0),
+        ("low 0\nhigh 0\nmax 812\noom 3\noom_kill 1\n", 1),
+        ("low 0\nhigh 0\nmax 812\noom 1\noom_kill 4\noom_group_kill 1\n", 4),
+    ],
+    ids=["quiet", "page cache was reclaimed", "one kill", "a group"],
+)
+def test_kills_by_the_own_memory_limit_are_counted(tmp_path, monkeypatch, events, hits):
+    FakeCgroupTree(tmp_path, monkeypatch)
+    group = unified.UnifiedHierarchy(tmp_path).create("attempt-1", LIMITS)
+    (group.entrances[0].parent / "memory.events").write_text(events)
+    assert group.usage().memory_limit_hits == hits
+
+
+def test_a_kill_for_want_of_memory_on_the_host_is_the_platforms_fault(tmp_path, monkeypatch):
+    FakeCgroupTree(tmp_path, monkeypatch)
+    group = unified.UnifiedHierarchy(tmp_path).create("attempt-1", LIMITS)
+    (group.entrances[0].parent / "memory.events").write_text("max 7\noom 0\noom_kill 1\n")
+    with pytest.raises(SandboxUnavailable, match="not for the sandbox's own limit; run fewer"):
+        group.usage()
+
+
+def test_memory_is_anonymous_and_shared_and_leaves_the_page_cache_out(tmp_path, monkeypatch):
+    FakeCgroupTree(tmp_path, monkeypatch)
+    group = unified.UnifiedHierarchy(tmp_path).create("attempt-1", LIMITS)
+    (group.entrances[0].parent / "memory.stat").write_text(
+        "anon 5000\nfile 90000\nkernel 400\nsock 0\nshmem 3000\nfile_mapped 80000\nanon_thp 4096\n"
+    )
+    assert group.usage().memory_bytes == 8000
+
+
+def test_a_killed_group_is_not_held_back_by_its_quota(tmp_path, monkeypatch):
+    FakeCgroupTree(tmp_path, monkeypatch)
+    group = unified.UnifiedHierarchy(tmp_path).create("attempt-1", LIMITS)
+    group.kill()
+    assert (group.entrances[0].parent / "cpu.max").read_text() == "max"
 
 
 def test_kill_uses_the_kernels_switch_and_remove_frees_the_folder(tmp_path, monkeypatch):
