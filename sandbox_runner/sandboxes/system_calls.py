@@ -50,6 +50,9 @@ ALLOWED = {
 ALLOWED_ON_GPU = {"memory beside a GPU": "get_mempolicy mbind set_mempolicy"}
 """CUDA places memory near its device."""
 
+ALLOWED_AT_START = {"giving up rights": "landlock_add_rule landlock_create_ruleset landlock_restrict_self"}
+"""What a container's process 1 needs beyond the guest's policy, with `RESTRICTED_AT_START`."""
+
 HIDDEN_FLAGS = ("clone3", "openat2")
 
 INT = 0xFFFFFFFF
@@ -130,8 +133,8 @@ RESTRICTED_ON_GPU = (
 the guest can open, and what they do on the NVIDIA devices is for the driver alone to check."""
 
 RESTRICTED_AT_START = (Rule("prctl", (_number(0, PR_SET_SECCOMP), _number(1, SECCOMP_MODE_FILTER))),)
-"""What a container's process 1 needs beyond the guest's policy: to load the guest's own filter, which forbids
-just this. Whatever else it does (no_new_privs, dumpable, setsid, reading limits) a guest may do, too."""
+"""To load the guest's own filter, which forbids all of this. Whatever else process 1 does (no_new_privs,
+dumpable, setsid, reading limits) a guest may do, too."""
 
 
 def guest_policy(gpu: bool = False) -> Policy:
@@ -149,7 +152,12 @@ def container_policy(gpu: bool = False) -> Policy:
     Given no-new-privileges, runc loads it right before execve: what it does in between a guest may do, too.
     """
     guest = guest_policy(gpu)
-    return Policy(guest.allowed, guest.restricted + RESTRICTED_AT_START, guest.absent, guest.refused)
+    return Policy(
+        allowed={**guest.allowed, **_by_purpose(ALLOWED_AT_START)},
+        restricted=guest.restricted + RESTRICTED_AT_START,
+        absent=guest.absent,
+        refused=guest.refused,
+    )
 
 
 def _by_purpose(calls: Mapping[str, str]) -> dict[str, tuple[str, ...]]:

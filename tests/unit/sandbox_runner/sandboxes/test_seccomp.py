@@ -21,8 +21,7 @@ NEVER_ALLOWED = set(
     keyctl add_key request_key perf_event_open process_vm_readv process_vm_writev kexec_load init_module
     finit_module reboot swapon pivot_root chroot mknod mknodat personality setuid setgid setgroups capset
     seccomp open_by_handle_at pidfd_getfd splice vmsplice tee shmget msgget semget mq_open execveat syslog
-    iopl ioperm quotactl setrlimit fanotify_init inotify_init1 fsopen open_tree move_mount
-    landlock_create_ruleset""".split()  # noqa: SIM905
+    iopl ioperm quotactl setrlimit fanotify_init inotify_init1 fsopen open_tree move_mount""".split()  # noqa: SIM905
 )
 ALLOW, KILL_PROCESS, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 REFUSED, ABSENT = ERRNO | errno.EPERM, ERRNO | errno.ENOSYS
@@ -196,13 +195,21 @@ def test_profile_keeps_every_argument_condition():
         assert all(rules_of(profile, call)), f"{call} is allowed whatever its arguments"
 
 
-def test_container_may_load_a_filter_and_otherwise_only_what_the_guest_may():
+def test_container_may_restrict_itself_and_otherwise_only_what_the_guest_may():
     for gpu in (False, True):
         guest, container = system_calls.guest_policy(gpu), system_calls.container_policy(gpu)
-        assert container.allowed == guest.allowed
+        (purpose,) = container.allowed.keys() - guest.allowed.keys()
+        assert all(name.startswith("landlock_") for name in container.allowed[purpose])
+        assert {**guest.allowed, purpose: container.allowed[purpose]} == container.allowed
         (more,) = set(container.restricted) - set(guest.restricted)
         assert more.call == "prctl"
         assert [(one.argument, one.value) for one in more.conditions] == [(0, 22), (1, 2)]
+
+
+@on_x86_64
+def test_guest_may_restrict_itself_no_further(program):
+    for call in system_calls.ALLOWED_AT_START["giving up rights"].split():
+        assert ask(program, call) == REFUSED
 
 
 @pytest.mark.parametrize(("name", "gpu"), seccomp.PROFILES.items())
