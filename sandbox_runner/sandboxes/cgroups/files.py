@@ -94,7 +94,7 @@ def read_sum(path: Path, keys: Iterable[str]) -> int:
     return sum(fields.get(key, 0) for key in keys)
 
 
-def own_kills(kills: int, limit_reached: int) -> int:
+def own_kills(kills: int, limit_reached: bool) -> int:
     """How many processes the group's own memory limit killed, of all that the kernel killed for memory.
 
     It counts kills by whichever limit, the whole host's included. Where the group's own was never reached the

@@ -9,6 +9,8 @@ from sandbox_runner.sandboxes.cgroups.files import GroupLimits
 from sandbox_runner.sandboxes.port import Usage
 
 CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
+LARGEST_CHARGE_BYTES = 1024 * 1024
+"""The kernel kills when a charge of at most some pages no longer fits: so near the limit usage has been then."""
 
 
 class LegacyGroup:
@@ -39,7 +41,7 @@ class LegacyGroup:
         return Usage(
             cpu_seconds=files.read_number(self._folders["cpuacct"] / "cpuacct.usage") / 1e9,
             memory_bytes=files.read_sum(memory / "memory.stat", ("total_rss", "total_shmem")),
-            memory_limit_hits=files.own_kills(kills, self._refused_charges() if kills else 0),
+            memory_limit_hits=files.own_kills(kills, limit_reached=kills > 0 and self._was_full()),
             pids_limit_hits=files.read_field(self._folders["pids"] / "pids.events", "max"),
         )
 
@@ -53,10 +55,11 @@ class LegacyGroup:
         """Remove the folders in all hierarchies."""
         return files.remove_folders(reversed(self._distinct))
 
-    def _refused_charges(self) -> int:
-        """How often the group was at its limit; that of memory with swap, if any, is the one that refuses."""
-        counters = (self._folders["memory"] / name for name in ("memory.failcnt", "memory.memsw.failcnt"))
-        return sum(files.read_number(counter) for counter in counters if counter.exists())
+    def _was_full(self) -> bool:
+        """Whether the memory limit was ever reached. The counters of refusals stay at 0 on newer kernels."""
+        highest = files.read_number(self._folders["memory"] / "memory.max_usage_in_bytes")
+        limit = files.read_number(self._folders["memory"] / "memory.limit_in_bytes")
+        return highest > limit - LARGEST_CHARGE_BYTES
 
     def _members(self) -> set[int]:
         return set().union(*(files.read_members(entrance) for entrance in self.entrances))

@@ -42,7 +42,9 @@ class UnifiedGroup:
         return Usage(
             cpu_seconds=files.read_field(self._folder / "cpu.stat", "usage_usec") / 1e6,
             memory_bytes=files.read_sum(self._folder / "memory.stat", ("anon", "shmem")),
-            memory_limit_hits=files.own_kills(events.get("oom_kill", 0), events.get("oom", 0)),
+            memory_limit_hits=files.own_kills(
+                events.get("oom_kill", 0), limit_reached=events.get("oom", 0) > 0
+            ),
             pids_limit_hits=files.read_field(self._folder / "pids.events", "max"),
         )
 

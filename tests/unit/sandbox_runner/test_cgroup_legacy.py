@@ -8,8 +8,8 @@ FILES = {
     "memory": {
         "memory.stat": "cache 9000\nrss 10\nshmem 20\ntotal_cache 9000\ntotal_rss 4096\ntotal_shmem 512\n",
         "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n",
-        "memory.failcnt": "0\n",
-        "memory.memsw.failcnt": "0\n",
+        "memory.limit_in_bytes": "67108864\n",
+        "memory.max_usage_in_bytes": "9000\n",
         "memory.memsw.limit_in_bytes": "0\n",
     },
     "pids": {"pids.events": "max 3\n"},
@@ -34,15 +34,14 @@ def test_usage_is_read_from_each_hierarchy(folders):
     )
 
 
-@pytest.mark.parametrize("counter", ["memory.failcnt", "memory.memsw.failcnt"])
-def test_kills_by_the_own_limit_are_counted(folders, counter):
+def test_kills_by_the_own_limit_are_counted(folders):
     (folders["memory"] / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
-    (folders["memory"] / counter).write_text("17\n")
+    (folders["memory"] / "memory.max_usage_in_bytes").write_text(f"{67108864 - 4096}\n")
     assert legacy.LegacyGroup(folders).usage().memory_limit_hits == 2
 
 
 def test_a_limit_that_was_reached_without_a_kill_is_no_hit(folders):
-    (folders["memory"] / "memory.failcnt").write_text("17\n")
+    (folders["memory"] / "memory.max_usage_in_bytes").write_text("67108864\n")
     assert legacy.LegacyGroup(folders).usage().memory_limit_hits == 0
 
 
