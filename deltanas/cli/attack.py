@@ -63,7 +63,7 @@ def attack(
     with _Story(quiet=as_json) as story:
         _attack(words, story.hear)
     if as_json:
-        emit({"held": story.code == 0, "backends": story.backends})
+        emit({"held": story.code == 0, "backends": story.backends, "untested": story.untested})
     else:
         _show(story)
     raise typer.Exit(story.code)
@@ -126,6 +126,8 @@ class _Story:
 
     def __init__(self, quiet: bool) -> None:
         self.backends: list[Json] = []
+        self.untested: list[str] = []
+        """Specimens for a device that this machine does not offer."""
         self.code = 3
         self._quiet = quiet
         self._console = news_console()
@@ -157,6 +159,7 @@ class _Story:
             case "begun":
                 self.backends = told["backends"]
                 self._specimens = told["specimens"]
+                self.untested = told["untested"]
             case "opened":
                 self._of(told).update(accuracy=told["accuracy"], trials=[])
                 self._bar.reset(self._task, total=self._specimens, description=told["backend"])
@@ -210,6 +213,9 @@ def _show(story: _Story) -> None:
                 console.print(Text(f"  {plain(found)}"))
                 if remedy:
                     console.print(Text(f"  → {plain(remedy)}", style="bold"))
+    if story.untested:
+        names = plain(", ".join(story.untested))
+        console.print(Text(f"not tested, for want of a GPU: {names}", style="yellow"))
     if not tested:
         console.print(Text("nothing was tested; `deltanas doctor` says what is missing", style="bold red"))
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.names import IsolationTier
+from sandbox_runner.runner import DEVICES
 from sandbox_runner.sandboxes.choice import built_in, probe_all, reports
 from sandbox_runner.sandboxes.docker.settings import LauncherSettings
 from sandbox_runner.sandboxes.port import SandboxBackend
@@ -74,8 +75,16 @@ def _attack(
     probed = probe_all([one for one in backends if not wanted.backend or one.name in wanted.backend])
     told = [one for one in reports(probed) if not wanted.backend or one.name in wanted.backend]
     fit = [one.backend for one in probed if one.report.available]
-    _say("begun", backends=[asdict(one) for one in told], specimens=len(specimens))
-    held = [_attack_one(backend, specimens, wanted.cold, folder / backend.name) for backend in fit]
+    runnable = [one for one in specimens if one.device in DEVICES]
+    _say(
+        "begun",
+        backends=[asdict(one) for one in told],
+        specimens=len(runnable),
+        untested=[one.name for one in specimens if one not in runnable],
+    )
+    if not runnable:
+        return ExitCode.NOT_TESTED
+    held = [_attack_one(backend, runnable, wanted.cold, folder / backend.name) for backend in fit]
     if False in held:
         return ExitCode.NOT_HELD
     asked_in_vain = any(not one.available for one in told) and bool(wanted.backend)

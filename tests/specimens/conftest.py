@@ -93,6 +93,16 @@ def pytest_configure(config: pytest.Config) -> None:
     }
 
 
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Specimens that need a GPU are not run where there is none, and named."""
+    left_out = [
+        item for item in items if isinstance(item, pytest.Function) and item.get_closest_marker("gpu")
+    ]
+    names = {item.callspec.params["specimen"].name for item in left_out if hasattr(item, "callspec")}
+    if names:
+        left_out[0].config.stash[UNTESTED]["the GPU's"] = ", ".join(sorted(names))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for tier, reason in config.stash[UNTESTED].items():
         terminalreporter.write_line(f"specimens not tested: {tier} ({reason})", yellow=True)

@@ -18,7 +18,7 @@ TRIAL = {
     "attack": "Forks.", "expected": "pids_limit", "got": "pids_limit", "message": "", "seconds": 1.5,
     "held": True, "shortcomings": [], "aftermath": [],
 }  # fmt: skip
-BEGUN = {"event": "begun", "backends": BACKENDS, "specimens": 1}
+BEGUN = {"event": "begun", "backends": BACKENDS, "specimens": 1, "untested": ["fills_the_gpu"]}
 OPENED = {"event": "opened", "backend": "namespaces", "accuracy": 0.6}
 STARTED = {"event": "started", "backend": "namespaces", "specimen": "fork_bomb"}
 ENDED = {
@@ -60,6 +60,7 @@ def test_sandboxes_that_hold_are_shown_and_the_untested_named_with_their_remedy(
     assert "not tested: docker+runc" in ended.out
     assert "no engine answers" in ended.out
     assert "→ systemctl start docker" in ended.out
+    assert "for want of a GPU: fills_the_gpu" in ended.out
 
 
 def test_a_breach_is_shown_with_everything_that_is_amiss_and_cannot_steer_the_terminal(attacked):
@@ -77,6 +78,7 @@ def test_json_is_one_document_and_nothing_else(attacked):
     ended = attacked(HELD, "--json")
     assert ended.err == ""
     assert ended.json["held"] is True
+    assert ended.json["untested"] == ["fills_the_gpu"]
     held, untested = ended.json["backends"]
     assert [trial["specimen"] for trial in held["trials"]] == ["fork_bomb"]
     assert held["accounting"] == ENDED["accounting"]
