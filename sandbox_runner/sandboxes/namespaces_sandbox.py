@@ -111,15 +111,18 @@ class NamespacesSandbox:
     def wait_until_started(self, seconds: float) -> None:
         """Block until the guest's program is loaded. Raises SandboxUnavailable with what went wrong."""
         deadline = time.monotonic() + seconds
+        status = select.poll()  # select(2) knows no descriptor above 1023
+        status.register(self._pipes.status, select.POLLIN)
         while b"\n" not in self._status:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise SandboxUnavailable(f"the sandbox did not start within {seconds:.0f} s")
-            if select.select([self._pipes.status], [], [], remaining)[0] and not self._read_status():
+            if status.poll(remaining * 1000) and not self._read_status():
                 raise SandboxUnavailable(f"the sandbox did not start: {self._said_before_the_end()}")
         first, _, self._status = self._status.partition(b"\n")
         if first != b"started":
-            raise SandboxUnavailable(f"the sandbox did not start: {first.decode(errors='replace')}")
+            said = bubblewrap.explain(first.decode(errors="replace"))
+            raise SandboxUnavailable(f"the sandbox did not start: {said}")
 
     def usage(self) -> Usage:
         """Read the accounting; works after the end, too, until `close`."""

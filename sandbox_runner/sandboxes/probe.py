@@ -25,7 +25,7 @@ from contracts.measurements import MIB, Limits
 from contracts.names import IsolationTier
 from sandbox_runner import python_environment
 from sandbox_runner.sandboxes import landlock
-from sandbox_runner.sandboxes.port import Exit, Sandbox, SandboxSpec, SandboxUnavailable, Usage
+from sandbox_runner.sandboxes.port import DATA_INSIDE, Exit, Sandbox, SandboxSpec, SandboxUnavailable, Usage
 from sandbox_runner.sandboxes.probe_inside import MOST_FILES
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,8 @@ BUSY_PROCESSES = 4
 MOST_CORES = 1.5
 """Measured where one is allowed: the quota is handed out in slices, so a short look sees somewhat more."""
 MOST_CHILDREN = 200
+LENT = "lent"
+"""A file in the data folder, and its content: its mode lets everyone write, the read-only mount does not."""
 PROBE_SECONDS = 30.0
 """Gives up on a scene after this; about a second on an idle machine."""
 KILL_SECONDS = 1.0
@@ -89,6 +91,7 @@ class Scene:
     exit: Exit | None = None
     kill_seconds: float = 0.0
     pipes_block: bool = False
+    lent_file_is_whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,11 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check("a file of the host is readable", UPGRADE, lambda e: "allowed" not in e.said["canary"]),
     Check("a system folder is writable", UPGRADE, lambda e: "allowed" not in e.said["write"].values()),
+    Check(
+        "a read-only file of the host can be emptied",
+        "runsc install -- --platform=systrap --directfs=false && systemctl restart docker",
+        lambda e: e.walls.lent_file_is_whole,
+    ),
     Check("switches of the kernel are writable", UPGRADE, lambda e: not e.said["switches"]),
     Check("devices of the host are there", UPGRADE, lambda e: set(e.said["devices"]) <= DEVICES),
     Check(
@@ -252,6 +260,7 @@ def _gather(backend: Launcher) -> Evidence:
         settings = {
             "canary": canary.name,
             "abstract": abstract,
+            "lent": f"{DATA_INSIDE}/{LENT}",
             "folders": {mount.inside: str(mount.host) for mount in python_environment.guest_mounts()},
             "busy": BUSY_PROCESSES,
             "most_cores": MOST_CORES,
@@ -271,7 +280,10 @@ def _watch_walls(
 ) -> Scene:
     """The scene of the walls; at its end it stands still, and is killed."""
     sandbox = backend.launch(_spec("walls", LIMITS, settings))
+    lent = sandbox.data / LENT
     try:
+        lent.write_text(LENT)
+        lent.chmod(0o666)
         said: dict[str, Any] = {}
         held: dict[str, Usage] = {}
         for line in _lines(sandbox):
@@ -288,7 +300,9 @@ def _watch_walls(
             raise SandboxUnavailable(f"the probe ended early ({sandbox.exit()}): {ending}; {UPGRADE}")
         blocks = any(os.get_blocking(fd) for fd in (sandbox.to_guest, sandbox.from_guest, sandbox.output))
         usage = sandbox.usage()
-        return Scene(said, held, usage, kill_seconds=_kill(sandbox), pipes_block=blocks)
+        seconds = _kill(sandbox)
+        is_whole = lent.read_text() == LENT
+        return Scene(said, held, usage, None, seconds, pipes_block=blocks, lent_file_is_whole=is_whole)
     finally:
         sandbox.close()
 
@@ -335,6 +349,8 @@ def _spec(scene: str, limits: Limits, more: Mapping[str, object] | None = None) 
 def _lines(sandbox: Sandbox) -> Iterator[dict[str, Any]]:
     """What the sandbox says, line by line, until its end. Raises SandboxUnavailable when that never comes."""
     text = b""
+    output = select.poll()  # select(2) knows no descriptor above 1023
+    output.register(sandbox.output, select.POLLIN)
     deadline = time.monotonic() + PROBE_SECONDS
     while True:
         line, separator, rest = text.partition(b"\n")
@@ -342,7 +358,7 @@ def _lines(sandbox: Sandbox) -> Iterator[dict[str, Any]]:
             text = rest
             yield _finding(line)
             continue
-        if not select.select([sandbox.output], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        if not output.poll(max(0.0, deadline - time.monotonic()) * 1000):
             raise SandboxUnavailable(
                 f"the probe did not finish within {PROBE_SECONDS:.0f} s; restart when it is less busy"
             )

@@ -139,9 +139,11 @@ def call(number: int, arguments: tuple[int | bytes, ...]) -> str:
     return errno.errorcode[ctypes.get_errno()]
 
 
-def files(canary: str) -> None:
-    """What of the file system can be read and written."""
+def files(canary: str, lent: str) -> None:
+    """What of the file system can be read and written; whether the host's file `lent` can be emptied."""
+    hold("lent")
     say(
+        emptied=opening(lent, os.O_RDONLY | os.O_TRUNC),
         canary=[opening(path) for path in (canary, f"/proc/1/root{canary}")],
         write={path: opening(f"{path}/probe", os.O_WRONLY | os.O_CREAT) for path in SYSTEM_FOLDERS},
         switches=writable_switches(),
@@ -341,7 +343,7 @@ def show_walls(settings: dict) -> None:
     """Try every wall and every limit that ends nothing; at the end stand still."""
     identity()
     kernel()
-    files(settings["canary"])
+    files(settings["canary"], settings["lent"])
     packages(settings["folders"])
     disk(settings["disk_bytes"])
     network(settings["abstract"])

@@ -10,7 +10,7 @@ from sandbox_runner.sandboxes.port import Usage
 
 CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
 LARGEST_CHARGE_BYTES = 1024 * 1024
-"""The kernel kills when a charge of at most some pages no longer fits: so near the limit usage has been then."""
+"""The kernel kills when a charge of a few pages no longer fits: so near the limit usage has been then."""
 
 
 class LegacyGroup:

@@ -101,6 +101,7 @@ def test_each_gap_in_the_walls_is_named(changes, problem):
         ("plain_kill", {"exit": None}, "plain kill"),
         ("walls", {"usage": SILENT}, "pids"),
         ("walls", {"pipes_block": True}, "pipes block"),
+        ("walls", {"lent_file_is_whole": False}, "can be emptied; runsc install"),
         ("walls", {"kill_seconds": 1.5}, "stopped sandbox"),
         ("forks", {"kill_seconds": 1.5}, "forks"),
         ("forks", {"usage": SILENT}, "forks"),
