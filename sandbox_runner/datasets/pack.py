@@ -30,7 +30,7 @@ from sandbox_runner.datasets.stratify import Labels, interleaved, shuffled_withi
 
 PACK_FORMAT = 1
 CHUNK_IMAGES = 512
-TRAIN_MODE = 0o644
+TRAIN_MODE = 0o444  # no sandbox that sees them may empty them, whatever its mount lets through
 EVALUATION_MODE = 0o600
 FOLDER_MODE = 0o700  # sandboxes get the training files themselves; nobody else on the host passes
 

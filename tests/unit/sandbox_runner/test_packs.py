@@ -48,7 +48,7 @@ def test_evaluation_files_are_for_the_owner_alone_and_the_folder_cannot_be_liste
     pack = numbered_pack(tmp_path)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in pack.folder.iterdir()}
     assert modes["evaluation_images.bin"] == modes["evaluation_labels.bin"] == 0o600
-    assert modes["train_images.bin"] == modes["train_labels.bin"] == 0o644
+    assert modes["train_images.bin"] == modes["train_labels.bin"] == 0o444
     assert stat.S_IMODE(pack.folder.stat().st_mode) == 0o700
 
 

@@ -137,7 +137,7 @@ def test_where_the_file_system_has_no_links_the_files_are_copied(pack, tmp_path,
     split.deliver(tmp_path)
     copied = tmp_path / "train_images.bin"
     assert copied.read_bytes() == split.train_images_path.read_bytes()
-    assert stat.S_IMODE(copied.stat().st_mode) == 0o644
+    assert stat.S_IMODE(copied.stat().st_mode) == 0o444
 
 
 def test_a_full_disk_is_named_with_its_remedy(pack, tmp_path):
