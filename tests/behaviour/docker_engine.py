@@ -7,21 +7,28 @@ Both end with the test process, however that ends.
 import atexit
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from sandbox_runner.sandboxes.docker.backend import DockerBackend
+from sandbox_runner.sandboxes.docker.backend import TIERS, DockerBackend
+from sandbox_runner.sandboxes.docker.container import NAME_LABEL
+from sandbox_runner.sandboxes.docker.launcher import Launcher
+from sandbox_runner.sandboxes.docker.settings import LauncherSettings
 from sandbox_runner.sandboxes.docker.wire import Runtime
 
 SHARED = "DELTANAS_TEST_LAUNCHER"
-"""Names the launcher's socket to processes that a test starts."""
+SHARED_ENGINE = "DELTANAS_TEST_ENGINE"
+"""Name the sockets of launcher and engine to processes that a test starts."""
+RUNTIMES = {tier: runtime for runtime, tier in TIERS.items()}
 START_SECONDS = 60
 ENGINE_OPTIONS = ("--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=overlay2")
 DIE_WITH_TEST = ("setpriv", "--pdeathsig", "TERM", "--")
@@ -44,7 +51,9 @@ class Engine:
         options = []
         if runsc:
             wrapper = self.folder / "rt-runsc"
-            wrapper.write_text(f'#!/bin/sh\nexec {runsc} --platform=systrap --network=none "$@"\n')
+            wrapper.write_text(
+                f'#!/bin/sh\nexec {runsc} --platform=systrap --directfs=false --network=none "$@"\n'
+            )
             wrapper.chmod(0o755)
             options = ["--add-runtime", f"runsc={wrapper}"]
         with (self.folder / "dockerd.log").open("ab") as log:
@@ -60,27 +69,41 @@ class Engine:
             )
         wait_for_socket(self.socket, self.process, self.folder / "dockerd.log")
 
+    def command(self, *words):
+        """What the engine's own client says."""
+        command = ["docker", "-H", self.address, *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     def kill(self):
-        """As a crash would end it, with the containerd that it started."""
-        pid = self.folder / "exec" / "containerd" / "containerd.pid"
+        """As a crash would end it; the containerd that it started dies with it."""
         self.process.kill()
         self.process.wait()
-        with contextlib.suppress(OSError, ValueError):
-            os.kill(int(pid.read_text()), signal.SIGKILL)
-        self.socket.unlink(missing_ok=True)
-        (self.folder / "docker.pid").unlink(missing_ok=True)
+        # Their numbers stay taken where nobody collects orphans, and a successor would wait for them.
+        for left in (self.socket, self.folder / "docker.pid", self.folder / "exec/containerd/containerd.pid"):
+            left.unlink(missing_ok=True)
 
     def stop(self):
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(20)
+        for pid in self._orphans():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         subprocess.run(
             f"grep -o ' {self.folder}[^ ]*' /proc/self/mounts | sort -r | xargs -r umount -l",
             shell=True,
             check=False,
         )
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _orphans(self):
+        """What an engine that was killed has left running."""
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
+                if words and b"containerd" in words[0] and any(bytes(self.folder) in word for word in words):
+                    yield int(entry.name)
 
 
 class LauncherProcess:
@@ -89,14 +112,24 @@ class LauncherProcess:
     def __init__(self, engine, home=None):
         self.home = Path(home or engine.folder / "home")
         self.socket = self.home / "launcher.sock"
-        self.log = engine.folder / "launcher.log"
+        self.log = engine.folder / f"launcher-{secrets.token_hex(4)}.log"
         self._engine = engine
         self.process = None
 
     def start(self, **environment):
+        self._open(environment)
+        wait_for_socket(self.socket, self.process, self.log)
+
+    def words_of_refusal(self, **environment):
+        """What a launcher says that refuses to start."""
+        self._open(environment)
+        assert self.process.wait(START_SECONDS) == 3
+        return self.log.read_text()
+
+    def _open(self, environment):
         self.home.mkdir(exist_ok=True)
         settings = {"DELTANAS_HOME": str(self.home), "DELTANAS_DOCKER_HOST": self._engine.address}
-        with self.log.open("ab") as log:
+        with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*DIE_WITH_TEST, sys.executable, "-m", "sandbox_runner.sandboxes.docker.launcher"],
                 env={"PATH": os.environ["PATH"], **settings, **environment},
@@ -105,7 +138,6 @@ class LauncherProcess:
                 stdout=log,
                 stderr=log,
             )
-        wait_for_socket(self.socket, self.process, self.log)
 
     def kill(self):
         self.process.kill()
@@ -129,7 +161,13 @@ def missing(runtime):
     """Why this machine cannot test that tier; empty when it can."""
     if os.geteuid() != 0:
         return "starting an engine of our own needs root"
-    programs = {"dockerd": "docker.io", "containerd": "containerd", "runc": "runc", "setpriv": "util-linux"}
+    programs = {
+        "dockerd": "docker.io",
+        "docker": "docker.io",
+        "containerd": "containerd",
+        "runc": "runc",
+        "setpriv": "util-linux",
+    }
     if runtime is Runtime.RUNSC:
         programs["runsc"] = "runsc (bookworm-backports)"
     absent = [f"{name} ({package})" for name, package in programs.items() if not shutil.which(name)]
@@ -146,6 +184,47 @@ def docker_backend(runtime):
     return DockerBackend(runtime, Path(os.environ[SHARED]))
 
 
+@contextlib.contextmanager
+def composing_here(backend):
+    """A backend as the given one, whose view of the host is composed in this very process."""
+    if not isinstance(backend, DockerBackend):
+        yield backend
+        return
+    with tempfile.TemporaryDirectory(prefix="launcher-") as home:
+        launcher = Launcher(LauncherSettings(home=home, docker_host=os.environ[SHARED_ENGINE]))
+        thread = threading.Thread(target=launcher.run)
+        thread.start()
+        try:
+            yield DockerBackend(RUNTIMES[backend.tier], Path(home) / "launcher.sock")
+        finally:
+            launcher.stop()
+            thread.join()
+
+
+def containers_of(engine, *filters):
+    """Ids of the containers of an engine, the newest first."""
+    options = [word for one in filters for word in ("--filter", one)]
+    return engine.command("ps", "-aq", "--no-trunc", *options).split()
+
+
+def container_ids(sandbox_name=None):
+    """The containers of a sandbox, or of all; none while no engine of ours runs."""
+    if SHARED_ENGINE not in os.environ:
+        return []
+    label = NAME_LABEL if sandbox_name is None else f"{NAME_LABEL}={sandbox_name}"
+    command = [
+        "docker",
+        "-H",
+        os.environ[SHARED_ENGINE],
+        "ps",
+        "-aq",
+        "--no-trunc",
+        "--filter",
+        f"label={label}",
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
 def _start_shared():
     engine = Engine()
     atexit.register(engine.stop)
@@ -153,5 +232,7 @@ def _start_shared():
     launcher = LauncherProcess(engine)
     atexit.register(launcher.stop)
     launcher.start()
-    atexit.register(os.environ.pop, SHARED, None)
+    os.environ[SHARED_ENGINE] = engine.address
+    for name in (SHARED, SHARED_ENGINE):
+        atexit.register(os.environ.pop, name, None)
     return launcher.socket

@@ -10,14 +10,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from docker_engine import container_ids, docker_backend
+
 from contracts.measurements import MIB, Limits
+from contracts.names import IsolationTier
 from sandbox_runner import python_environment
+from sandbox_runner.sandboxes.docker.wire import Runtime
 from sandbox_runner.sandboxes.namespaces import NamespacesBackend
 from sandbox_runner.sandboxes.port import Exit, SandboxSpec, Usage
 
 FOLDER = Path(tempfile.gettempdir()) / "deltanas-behaviour"
 """Where the backends keep their data folders."""
-BACKENDS = {"namespaces": lambda: NamespacesBackend(FOLDER)}
+BACKENDS = {
+    "namespaces": lambda: NamespacesBackend(FOLDER),
+    "docker+runc": lambda: docker_backend(Runtime.RUNC),
+    "docker+runsc": lambda: docker_backend(Runtime.RUNSC),
+}
 
 SMALL = Limits(memory_bytes=96 * MIB, pids=24, disk_bytes=8 * MIB)
 
@@ -109,3 +117,27 @@ def processes_with(marker):
             except OSError:
                 continue
     return found
+
+
+def control_groups(sandbox_name):
+    """The folders of a sandbox in all hierarchies of control groups, whoever made them."""
+    names = {sandbox_name, *container_ids(sandbox_name)}
+    return [
+        Path(parent) / folder
+        for parent, folders, _ in os.walk("/sys/fs/cgroup")
+        for folder in folders
+        if folder in names
+    ]
+
+
+def has_own_kernel(backend):
+    """Whether guests run on a kernel in user space, gVisor's: they are no processes of the host."""
+    return backend.tier is IsolationTier.DOCKER_RUNSC
+
+
+def host_processes(backend, sandbox_name, marker):
+    """What runs of a sandbox on the host: under gVisor its kernel, elsewhere whatever bears the marker."""
+    if not has_own_kernel(backend):
+        return processes_with(marker)
+    members = (folder / "cgroup.procs" for folder in control_groups(sandbox_name))
+    return {pid for file in members if file.exists() for pid in file.read_text().split()}

@@ -82,6 +82,8 @@ def create_request(start: Start, image: GuestImage, identity: Identity, profile:
             "RestartPolicy": {"Name": "no"},
             "AutoRemove": False,
             "Init": False,
+            # Set as root, so that it is also the least that anybody inside can choose.
+            "OomScoreAdj": 1000,
             "DeviceRequests": _devices(start.device),
         },
     }
@@ -122,7 +124,7 @@ def _walls(start: Start, profile: str) -> dict[str, Any]:
         "CgroupnsMode": "private",
         "Privileged": False,
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges:true", f"seccomp={profile}"],
+        "SecurityOpt": ["no-new-privileges", f"seccomp={profile}"],
         "ReadonlyRootfs": True,
         "MaskedPaths": [f"/proc/{name}" for name in (*HIDDEN_PROC_FILES, *HIDDEN_PROC_FOLDERS)],
         "ReadonlyPaths": ["/proc/sys"],

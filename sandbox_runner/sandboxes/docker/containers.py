@@ -35,9 +35,12 @@ KILLED = Exit(None, signal.SIGKILL)
 class RunningContainer:
     """One sandbox. Every method may be called from any thread."""
 
-    def __init__(self, engine: Engine, identifier: str, relay: Relay, group: Group, data: Path) -> None:
+    def __init__(
+        self, engine: Engine, identifier: str, runtime: Runtime, relay: Relay, group: Group, data: Path
+    ) -> None:
         self.relay = relay
         self.data = data
+        self._runtime = runtime
         self._engine = engine
         self._identifier = identifier
         self._group = group
@@ -64,7 +67,7 @@ class RunningContainer:
         """How the guest ended, or None while it runs. Raises SandboxUnavailable where the platform did it."""
         with self._lock:
             if self.relay.ended is not None:
-                return self.relay.ended
+                return self._told_apart(self.relay.ended)
             if self._killed:
                 return KILLED
             if self.relay.broken:
@@ -102,6 +105,11 @@ class RunningContainer:
         """Learn how it ended while that can still be learnt."""
         with suppress(SandboxUnavailable):
             self.exit()
+
+    def _told_apart(self, ended: Exit) -> Exit:
+        """gVisor lets a guest whose memory the kernel took exit with 1: elsewhere that is a signal."""
+        lost_its_memory = self._runtime is Runtime.RUNSC and ended == Exit(1, None)
+        return KILLED if lost_its_memory and self.usage().memory_limit_hits else ended
 
     def _strike(self) -> bool:
         """Kill through the control group. False where that is the engine's privilege."""
@@ -200,7 +208,8 @@ class Containers:
         undo.callback(relay.close)
         self._engine.start(identifier)
         relay.start()
-        running = RunningContainer(self._engine, identifier, relay, self._group(identifier, relay), slot.data)
+        group = self._group(identifier, relay)
+        running = RunningContainer(self._engine, identifier, start.runtime, relay, group, slot.data)
         undo.callback(running.kill)
         relay.started.wait(START_SECONDS)
         if relay.failure or relay.lost.is_set() or not relay.started.is_set():

@@ -20,7 +20,10 @@ REQUEST_SECONDS = 30
 CONFLICT = 409
 REMEDIES = {
     Runtime.RUNC: "apt-get install runc",
-    Runtime.RUNSC: "install gVisor, then: runsc install -- --platform=systrap && systemctl restart docker",
+    Runtime.RUNSC: (
+        "install gVisor, then: runsc install -- --platform=systrap --directfs=false "
+        "&& systemctl restart docker"
+    ),
 }
 NEEDED = {
     "MemoryLimit": "the memory limit",
