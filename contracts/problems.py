@@ -1,9 +1,13 @@
 """Errors over HTTP, as RFC 9457 problem documents with a stable `code`. Pure dictionaries."""
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
+MAX_ERRORS = 32
+"""A body with thousands of mistakes is answered with the first of them."""
+MAX_ECHOED_CHARACTERS = 200
 
 
 def problem(
@@ -43,12 +47,11 @@ def validation_problem(errors: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """From pydantic's `errors()`: each error names its field, the value it had and what would be right."""
     listed = [
         {
-            "field": _encodable(".".join(str(part) for part in error.get("loc", ()) if part != "body"))
-            or "body",
+            "field": _field(error),
             "message": _PLAIN_WORDS.get(error.get("type", ""), error.get("msg", "invalid")),
             "value": _shortened(error.get("input")),
         }
-        for error in errors
+        for error in islice(errors, MAX_ERRORS)
     ]
     first = listed[0] if listed else {"field": "body", "message": "invalid", "value": None}
     return problem(
@@ -62,6 +65,10 @@ def validation_problem(errors: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     )
 
 
+def _field(error: Mapping[str, Any]) -> str:
+    return str(_shortened(".".join(str(part) for part in error.get("loc", ()) if part != "body"))) or "body"
+
+
 def _shortened(value: Any) -> Any:
     """A value small and plain enough to echo."""
     if value is None or isinstance(value, bool | int):
@@ -69,7 +76,7 @@ def _shortened(value: Any) -> Any:
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else str(value)
     text = _encodable(str(value))
-    return text if len(text) <= 200 else text[:200] + "…"
+    return text if len(text) <= MAX_ECHOED_CHARACTERS else text[:MAX_ECHOED_CHARACTERS] + "…"
 
 
 def _encodable(text: str) -> str:
