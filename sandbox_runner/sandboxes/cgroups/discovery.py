@@ -1,8 +1,8 @@
 """Finds the group that this process may divide among sandboxes.
 
 v2: `DELTANAS_CGROUP_ROOT`, else the nearest group that systemd delegated, else (as root) the top of the
-visible tree, as container engines do, else the process's own group where it may write. v1: the process's
-own group in every hierarchy, or `DELTANAS_CGROUP_ROOT` below each.
+visible tree, as container engines do, else a new scope of the user's systemd, else the process's own group
+where it may write. v1: the process's own group in every hierarchy, or `DELTANAS_CGROUP_ROOT` below each.
 """
 
 import os
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox_runner.sandboxes.cgroups import legacy, unified
+from sandbox_runner.sandboxes.cgroups import legacy, unified, user_scope
 from sandbox_runner.sandboxes.cgroups.files import CgroupsUnavailable, Hierarchy
 
 ROOT_VARIABLE = "DELTANAS_CGROUP_ROOT"
@@ -79,13 +79,19 @@ def unified_parent(mount: CgroupMount, own: str, override: str) -> Path:
     for candidate in (folder, *folder.parents):
         if not candidate.is_relative_to(mount.point):
             break
-        if _is_delegated(candidate):
+        # What is delegated to a user's systemd is not for others to divide: that is asked for a scope below.
+        if _is_delegated(candidate) and not candidate.name.startswith("user@"):
             return candidate
     if os.geteuid() == 0:
         return mount.point
-    if os.access(folder, os.W_OK) and os.access(folder / "cgroup.subtree_control", os.W_OK):
-        return folder
-    raise CgroupsUnavailable(f"{folder} is not delegated to this user; {unified.DELEGATION_REMEDY}")
+    try:
+        return mount.folder_of(user_scope.enter_scope(unified.CONTROLLERS, _own_unified_group))
+    except CgroupsUnavailable as error:
+        if os.access(folder, os.W_OK) and os.access(folder / "cgroup.subtree_control", os.W_OK):
+            return folder
+        raise CgroupsUnavailable(
+            f"{folder} is not delegated to this user, and {error}; {unified.DELEGATION_REMEDY}"
+        ) from error
 
 
 def legacy_parents(mounts: list[CgroupMount], own: dict[str, str], override: str) -> dict[str, Path]:
@@ -105,6 +111,10 @@ def legacy_parents(mounts: list[CgroupMount], own: dict[str, str], override: str
         if not os.access(parents[controller], os.W_OK):
             raise CgroupsUnavailable(f"{parents[controller]} is not writable; run as root or use cgroup v2")
     return parents
+
+
+def _own_unified_group() -> str:
+    return read_own_groups(Path("/proc/self/cgroup").read_text()).get("", "/")
 
 
 def _offers_controllers(point: Path) -> bool:

@@ -13,8 +13,8 @@ CONTROLLERS = ("cpu", "memory", "pids")
 PROCESSES_LEAF = "deltanas-processes"
 """Where the processes of a delegated group are moved to, so that its controllers can be handed down."""
 DELEGATION_REMEDY = (
-    "start it in a delegated group: "
-    'systemd-run --user --scope -p "Delegate=cpu memory pids" deltanas up  '
+    "apt-get install dbus-user-session and log in again, or start it in a delegated group: "
+    'systemd-run --user --scope -p "Delegate=cpu memory pids" deltanas up '
     "(for a service: Delegate=cpu memory pids in its unit)"
 )
 

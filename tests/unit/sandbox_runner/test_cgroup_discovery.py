@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox_runner.sandboxes.cgroups import discovery
+from sandbox_runner.sandboxes.cgroups import discovery, user_scope
 from sandbox_runner.sandboxes.cgroups.files import CgroupsUnavailable
 
 HYBRID = """\
@@ -83,9 +83,38 @@ def test_root_without_delegation_divides_the_top(tmp_path, monkeypatch):
     assert discovery.unified_parent(unified_mount(tmp_path), "/session", "") == tmp_path
 
 
+@pytest.fixture
+def ordinary_user(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+
+def no_scope(controllers, own_group):
+    raise CgroupsUnavailable("no systemd of this user answers here")
+
+
+@pytest.mark.usefixtures("ordinary_user")
+def test_user_without_delegation_gets_a_scope(tmp_path, monkeypatch):
+    """In a session over ssh as well as in one of the user's own systemd: neither is to be divided."""
+    monkeypatch.setattr(user_scope, "enter_scope", lambda controllers, own_group: "/user/deltanas-1.scope")
+    monkeypatch.setattr(discovery, "_is_delegated", lambda folder: folder.name == "user@1000.service")
+    (tmp_path / "user@1000.service" / "app.scope").mkdir(parents=True)
+    for own in ("/session-3.scope", "/user@1000.service/app.scope"):
+        parent = discovery.unified_parent(unified_mount(tmp_path), own, "")
+        assert parent == tmp_path / "user" / "deltanas-1.scope"
+
+
+@pytest.mark.usefixtures("ordinary_user")
+def test_user_without_systemd_divides_a_group_that_is_the_users_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(user_scope, "enter_scope", no_scope)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "cgroup.subtree_control").touch()
+    assert discovery.unified_parent(unified_mount(tmp_path), "/mine", "") == tmp_path / "mine"
+
+
+@pytest.mark.usefixtures("ordinary_user")
 def test_user_without_delegation_is_told_the_command(tmp_path, monkeypatch):
     (tmp_path / "session").mkdir()
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(user_scope, "enter_scope", no_scope)
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(CgroupsUnavailable, match="systemd-run --user --scope"):
         discovery.unified_parent(unified_mount(tmp_path), "/session", "")
@@ -96,3 +125,17 @@ def test_machine_without_cgroups_is_unavailable(tmp_path):
     (tmp_path / "cgroup").write_text("")
     with pytest.raises(CgroupsUnavailable, match="memory"):
         discovery.find_hierarchy({}, tmp_path)
+
+
+def test_a_scope_is_asked_for_with_this_process_and_its_controllers():
+    request = user_scope.scope_request("deltanas-7.scope", 7, ("cpu", "memory", "pids"))
+    said = " ".join(request[request.index("StartTransientUnit") :])
+    assert "deltanas-7.scope fail 4 " in said
+    assert "PIDs au 1 7 " in said
+    assert "DelegateControllers as 3 cpu memory pids " in said
+
+
+def test_no_scope_is_expected_where_no_systemd_of_the_user_answers(monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
+    with pytest.raises(CgroupsUnavailable, match="no systemd"):
+        user_scope.enter_scope(("memory",), lambda: "/")
