@@ -24,16 +24,15 @@ ALLOWED = {
         pipe2 poll ppoll pselect6 select signalfd signalfd4 timerfd_create timerfd_gettime
         timerfd_settime""",
     "memory": """
-        brk madvise membarrier memfd_create mincore mlock mlock2 mlockall mmap mprotect mremap msync
-        munlock munlockall munmap""",
+        brk madvise membarrier mincore mlock mlock2 mlockall mprotect mremap msync munlock munlockall
+        munmap""",
     "processes": """
         arch_prctl capget execve exit exit_group fork futex get_robust_list get_thread_area getcpu
         getegid geteuid getgid getgroups getpgid getpgrp getpid getppid getpriority getresgid
         getresuid getrlimit getrusage getsid gettid getuid kill pidfd_open pidfd_send_signal
         restart_syscall rseq sched_get_priority_max sched_get_priority_min sched_getaffinity
-        sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval sched_setaffinity
-        sched_yield set_robust_list set_tid_address setpgid setpriority setsid tgkill tkill vfork
-        wait4 waitid""",
+        sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval sched_yield
+        set_robust_list set_tid_address setpgid setsid tgkill tkill vfork wait4 waitid""",
     "signals and time": """
         alarm clock_getres clock_gettime clock_nanosleep getitimer gettimeofday nanosleep pause
         rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend
@@ -62,9 +61,10 @@ POINTER = 0xFFFFFFFF_FFFFFFFF
 CLONE_NEW_NAMESPACES = 0x7E020000
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET (sched.h); NEWTIME needs clone3."""
 
-FCNTLS = (*range(12), 15, 16, 36, 37, 38, 1030, 1031, 1032, 1033, 1034)
-"""Descriptors, flags, owners, locks of every kind, pipe sizes, seals (linux/fcntl.h). No leases and no
-notification: both reach through a read-only mount to whoever else uses the file."""
+FCNTLS = (*range(6), 8, 9, 10, 11, 15, 16, 36, 1030, 1031, 1032, 1033, 1034)
+"""Descriptors, flags, owners, pipe sizes, seals, a look at record locks (linux/fcntl.h). No record locks:
+their number has no limit, and the kernel counts their memory to nobody (flock(2) is bounded by open files).
+No leases and no notification: both reach through a read-only mount to whoever else uses the file."""
 
 SOCKET_OPTIONS = (2, 3, 4, 6, 7, 8, 9, 13, 16, 17, 18, 19, 20, 21, 28, 29, 31, 34, 38, 39)
 """Of SOL_SOCKET: sizes, time-outs, credentials, reads (asm-generic/socket.h). No packet filters: they are
@@ -76,6 +76,11 @@ IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 PRCTLS = (1, 2, 3, 4, 15, 16, 21, 23, 29, 30, 36, 37, 38, 39, 40, 41, 42, 0x53564D41)
 """Death signal, dumpable, thread name, reads of seccomp and bounding set, timer slack, subreaper,
 no_new_privs, thread id address, huge pages, naming of memory areas (linux/prctl.h)."""
+
+MAP_HUGETLB, MFD_HUGETLB = 0x40000, 0x4
+"""Reserved huge pages are not counted to a memory limit (linux/mman.h, linux/memfd.h)."""
+
+PRIO_PROCESS, ITSELF = 0, 0
 
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 
@@ -120,6 +125,11 @@ RESTRICTED = (
     *(Rule("prctl", (_number(0, option),)) for option in PRCTLS),
     *(Rule("fcntl", (_number(1, command),)) for command in FCNTLS),
     *(Rule("setsockopt", (_number(1, socket.SOL_SOCKET), _number(2, option))) for option in SOCKET_OPTIONS),
+    Rule("mmap", (Condition(3, MAP_HUGETLB, 0),)),
+    Rule("memfd_create", (Condition(1, MFD_HUGETLB, 0),)),
+    # Of itself alone: a container's process 1 has the guest's own user, and could be starved.
+    Rule("setpriority", (_number(0, PRIO_PROCESS), _number(1, ITSELF))),
+    Rule("sched_setaffinity", (_number(0, ITSELF),)),
     # Limits can be read only: RLIMIT_CORE must stay what it is (see `namespaces`).
     Rule("prlimit64", (Condition(2, POINTER, 0),)),
 )

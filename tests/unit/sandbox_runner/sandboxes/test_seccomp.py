@@ -1,5 +1,7 @@
 import errno
+import fcntl
 import json
+import os
 import platform
 import re
 import socket
@@ -113,6 +115,28 @@ def test_filter_looks_at_arguments(program):
     assert ask(program, "prctl", system_calls.PR_SET_SECCOMP, system_calls.SECCOMP_MODE_FILTER) == REFUSED
     assert ask(program, "prlimit64", 0, 7, 0) == ALLOW
     assert ask(program, "prlimit64", 0, 7, 1 << 32) == REFUSED
+
+
+@on_x86_64
+def test_filter_keeps_a_guest_from_what_no_limit_counts(program):
+    anonymous, huge_pages = 0x22, 0x40000
+    assert ask(program, "mmap", 0, 4096, 3, anonymous) == ALLOW
+    assert ask(program, "mmap", 0, 4096, 3, anonymous | huge_pages) == REFUSED
+    assert ask(program, "memfd_create", 0, 1) == ALLOW
+    assert ask(program, "memfd_create", 0, 1 | 4) == REFUSED
+    assert ask(program, "flock", 0, fcntl.LOCK_EX) == ALLOW
+    for record_lock in (fcntl.F_SETLK, fcntl.F_SETLKW, fcntl.F_OFD_SETLK, fcntl.F_OFD_SETLKW):
+        assert ask(program, "fcntl", 0, record_lock) == REFUSED
+
+
+@on_x86_64
+def test_filter_keeps_a_guest_from_slowing_down_others(program):
+    assert ask(program, "setpriority", os.PRIO_PROCESS, 0, 19) == ALLOW
+    assert ask(program, "setpriority", os.PRIO_PROCESS, 1, 19) == REFUSED
+    assert ask(program, "setpriority", os.PRIO_USER, 0, 19) == REFUSED
+    assert ask(program, "setpriority", os.PRIO_PGRP, 0, 19) == REFUSED
+    assert ask(program, "sched_setaffinity", 0) == ALLOW
+    assert ask(program, "sched_setaffinity", 1) == REFUSED
 
 
 @on_x86_64
