@@ -340,7 +340,7 @@ def fill_for_good(folder: str, size: int) -> None:
 
 
 def show_walls(settings: dict) -> None:
-    """Try every wall and every limit that ends nothing; at the end stand still."""
+    """Try every wall and every limit that ends nothing."""
     identity()
     kernel()
     files(settings["canary"], settings["lent"])
@@ -351,7 +351,6 @@ def show_walls(settings: dict) -> None:
     hold("cpu")
     cpu(settings["busy"], settings["most_cores"])
     say(done=True)
-    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def show_memory(settings: dict) -> None:
@@ -371,9 +370,15 @@ def show_plain_kill(settings: dict) -> None:
     del held
 
 
+def show_stop(settings: dict) -> None:
+    """Stand still."""
+    say(stops=settings["scene"])
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
 def show_forks(settings: dict) -> None:
     """Fork without end; every child prints without end."""
-    del settings
+    say(forks=settings["scene"])
     while True:
         try:
             child = os.fork()
@@ -389,6 +394,7 @@ SCENES = {
     "memory": show_memory,
     "files": show_files,
     "plain kill": show_plain_kill,
+    "stop": show_stop,
     "forks": show_forks,
 }
 

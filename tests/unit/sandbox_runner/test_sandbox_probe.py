@@ -35,10 +35,11 @@ SAID = {
     "cores": 1.01,
 }
 SOUND = probe.Evidence(
-    walls=probe.Scene(SAID, {"no files": SILENT, "files": SILENT}, COUNTED, kill_seconds=0.01),
+    walls=probe.Scene(SAID, {"no files": SILENT, "files": SILENT}, COUNTED),
     memory=probe.Scene({"child": 9}, usage=COUNTED, exit=Exit(0, None)),
     files=probe.Scene({"child": 9}, usage=COUNTED, exit=Exit(0, None)),
     plain_kill=probe.Scene(usage=SILENT, exit=Exit(None, 9)),
+    stop=probe.Scene(kill_seconds=0.01),
     forks=probe.Scene(usage=COUNTED, kill_seconds=0.01),
     needs_landlock=True,
 )
@@ -102,9 +103,8 @@ def test_each_gap_in_the_walls_is_named(changes, problem):
         ("walls", {"usage": SILENT}, "pids"),
         ("walls", {"pipes_block": True}, "pipes block"),
         ("walls", {"lent_file_is_whole": False}, "can be emptied; runsc install"),
-        ("walls", {"kill_seconds": 1.5}, "stopped sandbox"),
+        ("stop", {"kill_seconds": 1.5}, "stopped sandbox"),
         ("forks", {"kill_seconds": 1.5}, "forks"),
-        ("forks", {"usage": SILENT}, "forks"),
     ],
 )
 def test_each_limit_that_does_not_hold_is_named(scene, changes, problem):
