@@ -102,7 +102,7 @@ def identity() -> None:
     names = ("Uid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
     processes = sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
     say(
-        status={name: status[name].strip() for name in names},
+        status={name: status.get(name, "0").strip() for name in names},  # gVisor shows no CapAmb
         no_new_privs=libc.prctl(GET_NO_NEW_PRIVS, 0, 0, 0, 0),
         seccomp=libc.prctl(GET_SECCOMP, 0, 0, 0, 0),
         processes=processes,
