@@ -9,7 +9,14 @@ from starlette.concurrency import run_in_threadpool
 from contracts.service_gate import BodyLimit
 from gateway.bootstrap import close_services, open_services, require_keys_beyond_loopback
 from gateway.config import Settings
-from gateway.http_guard import GuardInternal, HeadAsGet, RefuseForeignPages, RequestId, body_limit
+from gateway.http_guard import (
+    GuardInternal,
+    HeadAsGet,
+    RefuseAmbiguousLength,
+    RefuseForeignPages,
+    RequestId,
+    body_limit,
+)
 from gateway.infra.home_lock import HomeLock
 from gateway.infra.schema_migrations import migrate
 from gateway.infra.sweeper import Sweeper
@@ -62,6 +69,7 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
     app.add_middleware(GuardInternal, token_sha256=settings.internal_token_sha256)
     if settings.keyless:
         app.add_middleware(RefuseForeignPages, allowed_hosts=settings.allowed_hosts)
+    app.add_middleware(RefuseAmbiguousLength)
     app.add_middleware(RequestId)
     return app
 

@@ -1,4 +1,4 @@
-"""What stands before the application, in plain ASGI: request ids, foreign pages, body sizes, agents' token.
+"""What stands before the application, in plain ASGI: request ids, ambiguous bodies, foreign pages, agents' token.
 
 A gateway on loopback lets callers in without a key. A web page in the user's browser is such a caller,
 too: directly (a cross-site form), or through a name of its own that resolves to 127.0.0.1 (DNS
@@ -55,6 +55,33 @@ class RequestId:
             await send(message)
 
         await self._app(scope, receive, send_named)
+
+
+class RefuseAmbiguousLength:
+    """Answers 400 to a body with both a length and chunks: a proxy in front may read it in the other way.
+
+    What follows on the connection could then be a request that the proxy never saw; so the connection ends.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what can be read in one way only."""
+        both = {b"content-length", b"transfer-encoding"}
+        if scope["type"] != "http" or not both <= {name for name, _ in scope["headers"]}:
+            await self._app(scope, receive, send)
+            return
+        await send_problem(
+            send,
+            problem(
+                400,
+                "ambiguous_length",
+                "The request has both a Content-Length and a Transfer-Encoding.",
+                field="Transfer-Encoding",
+                remedy="Send one of the two.",
+            ),
+        )
 
 
 class HeadAsGet:
