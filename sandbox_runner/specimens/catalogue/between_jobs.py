@@ -52,5 +52,9 @@ SECTION = Section(
             "Needs a little of what the kernel grants to one user, after another job has taken all of it.",
             after="takes_what_its_user_may",
         ),
+        denied(
+            "looks_at_its_inheritance",
+            "Looks for what an ancestor may have left it: shared pages, descriptors, groups, locks.",
+        ),
     ),
 )

@@ -89,5 +89,9 @@ SECTION = Section(
             "Asks for a million files that do not exist, so that the kernel remembers each of them.",
         ),
         denied("names_its_memory", "Gives each of its memory areas a name, which the kernel has to keep."),
+        denied(
+            "makes_a_million_locks",
+            "Locks every second byte of its files: memory of the kernel that no limit counts.",
+        ),
     ),
 )
