@@ -131,6 +131,15 @@ def set_rlimits(rlimits: dict[str, int]) -> None:
         resource.setrlimit(number, (value, value))
 
 
+def set_login(uid: int) -> None:
+    """Tell the host's audit log, if there is one, whose doing this is: else a guest could, once and for all."""
+    try:
+        with open("/proc/self/loginuid", "w") as file:
+            file.write(str(uid))
+    except OSError:
+        pass  # no audit in this kernel, or the runner's own login counts, which only root can change
+
+
 def arrange_descriptors(setup: dict, failure: int) -> int:
     """Leave the guest its two pipes, as 3 and 4, and `failure`; returns where that is now. Raises OSError."""
     # The pipes may sit on each other's final numbers: move them out of the way first.
@@ -151,6 +160,7 @@ def enter_walls(setup: dict, program: bytes) -> None:
     # First for the kernel to kill, on a host without memory as well; with CAP_SYS_RESOURCE for good.
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
+    set_login(os.getuid() if setup["uid"] is None else setup["uid"])
     set_rlimits(setup["rlimits"])
     drop_privileges(setup["uid"])
     check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")

@@ -75,7 +75,9 @@ def unified_parent(mount: CgroupMount, own: str, override: str) -> Path:
         return Path(override)
     folder = mount.folder_of(own)
     if folder.name == unified.PROCESSES_LEAF:
-        folder = folder.parent
+        folder = folder.parent  # This process was moved there when the group was first divided.
+        if os.access(folder / "cgroup.subtree_control", os.W_OK):
+            return folder
     for candidate in (folder, *folder.parents):
         if not candidate.is_relative_to(mount.point):
             break

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox_runner.sandboxes.cgroups import discovery, user_scope
+from sandbox_runner.sandboxes.cgroups import discovery, unified, user_scope
 from sandbox_runner.sandboxes.cgroups.files import CgroupsUnavailable
 
 HYBRID = """\
@@ -101,6 +101,17 @@ def test_user_without_delegation_gets_a_scope(tmp_path, monkeypatch):
     for own in ("/session-3.scope", "/user@1000.service/app.scope"):
         parent = discovery.unified_parent(unified_mount(tmp_path), own, "")
         assert parent == tmp_path / "user" / "deltanas-1.scope"
+
+
+@pytest.mark.usefixtures("ordinary_user")
+def test_a_group_that_is_divided_already_is_divided_again(tmp_path, monkeypatch):
+    """For a second backend of the same process: no second scope is asked for."""
+    monkeypatch.setattr(user_scope, "enter_scope", no_scope)
+    scope = tmp_path / "deltanas-1.scope"
+    (scope / unified.PROCESSES_LEAF).mkdir(parents=True)
+    (scope / "cgroup.subtree_control").touch()
+    own = f"/deltanas-1.scope/{unified.PROCESSES_LEAF}"
+    assert discovery.unified_parent(unified_mount(tmp_path), own, "") == scope
 
 
 @pytest.mark.usefixtures("ordinary_user")
