@@ -97,6 +97,7 @@ class _Attempt:
         self._cancelled = cancelled
         self._on_phase = on_phase
         self._dataset_hash = ""
+        self._environment_digest = bench.environment_digest
         self._log = ""
         self._flags: list[str] = []
 
@@ -109,6 +110,7 @@ class _Attempt:
         self._dataset_hash = split.content_hash
         name = f"{spec.attempt_id}-{spec.fence}".replace("_", "-")
         with self._bench.starts.sandbox(guest_spec(name, spec.limits, spec.threads)) as sandbox:
+            self._environment_digest = sandbox.environment_digest
             split.deliver(sandbox.data)
             self._supervise(sandbox, LimitWatch(spec.limits, meter), checked, split)
 
@@ -229,7 +231,7 @@ class _Attempt:
             provenance=Provenance(
                 dataset=spec.dataset,
                 dataset_hash=self._dataset_hash,
-                environment_digest=self._bench.environment_digest,
+                environment_digest=self._environment_digest,
                 seed=spec.seed,
                 device=spec.device,
                 threads=spec.threads,

@@ -1,6 +1,6 @@
 """Which sandbox backend an attempt runs in: the strongest whose probe passed, never none.
 
-The tiers `docker+runc` and `docker+runsc` are not built yet: they are reported as absent, by name.
+Tiers that nothing was asked of are reported as absent, by name.
 """
 
 from collections.abc import Sequence
@@ -9,10 +9,13 @@ from pathlib import Path
 
 from contracts.jobs import BackendReport
 from contracts.names import IsolationTier
+from sandbox_runner.sandboxes.docker.backend import DockerBackend
+from sandbox_runner.sandboxes.docker.settings import LAUNCHER_COMMAND
+from sandbox_runner.sandboxes.docker.wire import Runtime
 from sandbox_runner.sandboxes.namespaces import NamespacesBackend
 from sandbox_runner.sandboxes.port import SandboxBackend, SandboxUnavailable
 
-ABSENT_TIERS = (IsolationTier.DOCKER_RUNC, IsolationTier.DOCKER_RUNSC)
+NO_LAUNCHER = f"the runner knows no launcher; start one and set DELTANAS_LAUNCHER_SOCKET: {LAUNCHER_COMMAND}"
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,13 @@ class ProbedBackend:
     report: BackendReport
 
 
-def built_in(home: Path) -> tuple[SandboxBackend, ...]:
-    """Every backend there is; what they keep lies under `home`, beside the data sets."""
-    return (NamespacesBackend(home / "sandboxes"),)
+def built_in(home: Path, launcher: Path | None = None) -> tuple[SandboxBackend, ...]:
+    """Every backend there is; what they keep lies under `home`, beside the data sets.
+
+    `launcher` is the socket of the launcher for the Docker tiers; None: this runner has none.
+    """
+    docker = () if launcher is None else tuple(DockerBackend(runtime, launcher) for runtime in Runtime)
+    return (NamespacesBackend(home / "sandboxes"), *docker)
 
 
 def probe_all(backends: Sequence[SandboxBackend]) -> tuple[ProbedBackend, ...]:
@@ -35,12 +42,13 @@ def probe_all(backends: Sequence[SandboxBackend]) -> tuple[ProbedBackend, ...]:
 
 
 def reports(probed: Sequence[ProbedBackend]) -> tuple[BackendReport, ...]:
-    """What every tier has to say, those that are not built in included."""
-    absent = tuple(
-        BackendReport(tier.value, tier, False, (f"the tier {tier.value} is not built into this version",))
-        for tier in ABSENT_TIERS
+    """What every tier has to say, those that were not probed included."""
+    known = {one.report.tier for one in probed}
+    absent = (tier for tier in IsolationTier if tier is not IsolationTier.NAMESPACES and tier not in known)
+    return (
+        *(one.report for one in probed),
+        *(BackendReport(tier.value, tier, False, (NO_LAUNCHER,)) for tier in absent),
     )
-    return (*(one.report for one in probed), *absent)
 
 
 def strongest(

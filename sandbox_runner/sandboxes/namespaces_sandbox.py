@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from sandbox_runner import python_environment
 from sandbox_runner.sandboxes import bubblewrap
 from sandbox_runner.sandboxes.cgroups.files import Group
 from sandbox_runner.sandboxes.port import Exit, SandboxUnavailable, Usage
@@ -99,6 +100,7 @@ class NamespacesSandbox:
     ) -> None:
         self.to_guest, self.from_guest, self.output = pipes.to_guest, pipes.from_guest, pipes.output
         self.data = data
+        self.environment_digest = python_environment.environment_digest()
         self._process = process
         self._pipes = pipes
         self._group = group

@@ -74,6 +74,8 @@ class Sandbox(Protocol):
     """Read end of the pipe that the guest writes as descriptor 4. Non-blocking."""
     output: int
     """Read end of the guest's stdout and stderr. Non-blocking."""
+    environment_digest: str
+    """Names what the guest runs on: interpreter, packages and sources, or a pinned image."""
     data: Path
     """A folder of the host that the guest sees, read-only, at DATA_INSIDE. Empty at first: the host may add
     files at any time, and `close` removes it."""

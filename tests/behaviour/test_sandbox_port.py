@@ -225,7 +225,7 @@ def test_number_of_files_is_bounded(backend):
         except OSError:
             print(made)
     """
-    ended = run(backend, textwrap.dedent(code))
+    ended = run(backend, textwrap.dedent(code), seconds=50)
     assert ended.usage.memory_limit_hits > 0 or ended.said < 70_000
 
 

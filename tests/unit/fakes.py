@@ -505,6 +505,7 @@ class FakeCgroupTree:
 class ScriptedSandbox:
     """A sandbox whose guest is a function in a thread. Pipes, end and accounting are as the port says."""
 
+    environment_digest = "digest"
     imports = True
     """Whether its guest comes so far that it waits for a job."""
 

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 from array import array
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,8 @@ from sandbox_runner.sandboxes.port import Exit, SandboxSpec, SandboxUnavailable,
 from sandbox_runner.sandboxes.probe import probe_backend
 
 TIERS = {Runtime.RUNC: IsolationTier.DOCKER_RUNC, Runtime.RUNSC: IsolationTier.DOCKER_RUNSC}
+CONNECT_SECONDS = 5.0
+CONNECT_PAUSE_SECONDS = 0.05
 START_SECONDS = 90.0
 """From the request until the guest's program is loaded; the launcher itself gives up earlier."""
 ANSWER_SECONDS = 10.0
@@ -72,30 +75,40 @@ class DockerBackend:
         except SandboxUnavailable:
             connection.close()
             raise
-        return DockerSandbox(connection, Path(reply["data"]), pipes)
+        return DockerSandbox(connection, Path(reply["data"]), str(reply["environment"]), pipes)
 
     def close(self) -> None:
         """Nothing is held: the sandboxes are the launcher's."""
 
     def _connect(self) -> socket.socket:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            connection.connect(str(self._launcher))
-        except OSError as error:
-            connection.close()
-            raise SandboxUnavailable(
-                f"no sandbox launcher listens at {self._launcher} ({error.strerror or error}); "
-                f"start it: {LAUNCHER_COMMAND}"
-            ) from error
-        return connection
+        """Connect; a launcher that is just being started (again) is waited for."""
+        deadline = time.monotonic() + CONNECT_SECONDS
+        while True:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            try:
+                connection.connect(str(self._launcher))
+            except OSError as error:
+                connection.close()
+                is_absent = isinstance(error, FileNotFoundError | ConnectionRefusedError)
+                if is_absent and time.monotonic() < deadline:
+                    time.sleep(CONNECT_PAUSE_SECONDS)
+                    continue
+                raise SandboxUnavailable(
+                    f"no sandbox launcher listens at {self._launcher} ({error.strerror or error}); "
+                    f"start it: {LAUNCHER_COMMAND}"
+                ) from error
+            return connection
 
 
 class DockerSandbox:
     """A running sandbox, seen through its connection. Every method may be called from any thread."""
 
-    def __init__(self, connection: socket.socket, data: Path, pipes: list[int]) -> None:
+    def __init__(
+        self, connection: socket.socket, data: Path, environment_digest: str, pipes: list[int]
+    ) -> None:
         self.to_guest, self.from_guest, self.output = pipes
         self.data = data
+        self.environment_digest = environment_digest
         self._connection = connection
         self._pipes = pipes
         self._lock = threading.Lock()

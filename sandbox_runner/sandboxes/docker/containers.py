@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import random
 import signal
 import threading
@@ -11,6 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sandbox_runner import python_environment
 from sandbox_runner.sandboxes import seccomp
 from sandbox_runner.sandboxes.cgroups.files import Group
 from sandbox_runner.sandboxes.data_folders import DataFolders
@@ -29,6 +31,9 @@ START_SECONDS = 60.0
 """From the engine's start to the guest's program; 0.1 to 0.3 s on an idle machine."""
 SETTLE_SECONDS = 3.0
 """So long the engine may take to notice that a container has ended."""
+PASSABLE_MODE = 0o711
+SOURCES_LABEL = "deltanas.sources"
+"""Of a complete image: the digest of the guest's sources in it."""
 KILLED = Exit(None, signal.SIGKILL)
 
 
@@ -160,18 +165,31 @@ class Slot:
 class Containers:
     """All sandboxes of one launcher."""
 
-    def __init__(self, engine: Engine, image: GuestImage, home: Path, data_folders: DataFolders) -> None:
+    def __init__(
+        self, engine: Engine, image: GuestImage, home: Path, data_folders: DataFolders, client: int
+    ) -> None:
+        """`client` is the user id that is to fill the data folders."""
+        self._client = client
         self._engine = engine
         self._image = image
+        self._home = home
         self._owner = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]
         self._data_folders = data_folders
         self._lock = threading.Lock()
         self._slots: dict[str, Slot] = {}
 
+    @property
+    def environment_digest(self) -> str:
+        """Names what a guest runs on: the pinned image, or the host's own Python."""
+        if self._image.is_complete:
+            return self._image.identifier
+        return python_environment.environment_digest()
+
     def start(self, start: Start) -> RunningContainer:
         """Start a sandbox; returns when the guest's program is loaded. Raises SandboxUnavailable."""
         self._engine.check(start.runtime)
         self._engine.ensure_image(self._image)
+        self._check_sources()
         slot = self._take_slot(start.name)
         with ExitStack() as undo:
             undo.callback(self._release, start.name)
@@ -193,6 +211,17 @@ class Containers:
             if not held:
                 logger.warning("removing the container of a sandbox that nobody holds: %s", identifier[:12])
                 self._engine.remove(identifier)
+
+    def _check_sources(self) -> None:
+        """A guest of another version than the runner speaks another wire. Raises SandboxUnavailable."""
+        if not self._image.is_complete:
+            return
+        labels = self._engine.labels(self._image.identifier)
+        if labels.get(SOURCES_LABEL) != python_environment.sources_digest():
+            raise SandboxUnavailable(
+                "the guest image was built from other sources than this version's; build it again: "
+                "deploy/build-guest-image.sh"
+            )
 
     def _run(self, start: Start, slot: Slot, undo: ExitStack) -> RunningContainer:
         gpu = start.device is not None
@@ -242,10 +271,18 @@ class Containers:
                 raise SandboxUnavailable(f"{len(SANDBOX_USERS)} sandboxes run already")
             try:
                 data = self._data_folders.make(name)
+                self._hand_over(data)
             except OSError as error:
                 raise SandboxUnavailable(f"no data folder could be made: {error}") from error
             slot = self._slots[name] = Slot(random.choice(free), data)  # noqa: S311  nothing secret
             return slot
+
+    def _hand_over(self, data: Path) -> None:
+        """Let the client fill the folder. The folders above stay the launcher's: it could swap them."""
+        if self._client != os.geteuid():
+            os.chown(data, self._client, -1)
+            for above in (data.parent, data.parent.parent, self._home):
+                above.chmod(PASSABLE_MODE)
 
     def _release(self, name: str) -> None:
         with self._lock:

@@ -88,6 +88,11 @@ class Engine:
                         raise EngineUnavailable(f"the engine refused the image: {line['error']}") from None
                 self._client.inspect_image(image.identifier)
 
+    def labels(self, image: str) -> Mapping[str, str]:
+        """What an image says of itself."""
+        with self._translated():
+            return dict(self._client.inspect_image(image)["Config"].get("Labels") or {})
+
     def create(self, name: str, request: Mapping[str, Any]) -> str:
         """A container that does not run yet: its id."""
         with self._translated():

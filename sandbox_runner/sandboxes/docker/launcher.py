@@ -1,6 +1,6 @@
 """The one process that may use the container engine: it starts sandboxes of a fixed make for the runner.
 
-It listens on a unix socket for processes of its own user. One connection is one sandbox: when it ends, the
+It listens on a unix socket for processes of one user. One connection is one sandbox: when it ends, the
 sandbox does. What the sandboxes of a launcher that was killed leave behind is swept away by its successor.
 """
 
@@ -53,11 +53,16 @@ class Launcher:
         """Raises AlreadyRunning, ImageRefused, EngineUnavailable, OSError."""
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _lock(settings.home / "launcher.lock")
+        self._client = settings.client
         self._data_folders = DataFolders(settings.home / DATA_FOLDERS)
         self._containers = Containers(
-            Engine(settings.docker_host), find_image(settings.guest_image), settings.home, self._data_folders
+            Engine(settings.docker_host),
+            find_image(settings.guest_image),
+            settings.home,
+            self._data_folders,
+            self._client,
         )
-        self._listener = _listen(settings.socket)
+        self._listener = _listen(settings.socket, self._client)
         self._socket = settings.socket
         self._stopped = threading.Event()
         self._connections: dict[socket.socket, threading.Thread] = {}
@@ -90,7 +95,7 @@ class Launcher:
 
     def _accept(self, connection: socket.socket) -> None:
         with self._connections_lock:
-            if not _is_own_user(connection) or len(self._connections) >= MAX_CONNECTIONS:
+            if _peer(connection) != self._client or len(self._connections) >= MAX_CONNECTIONS:
                 connection.close()
                 return
             thread = threading.Thread(target=self._serve, args=(connection,), name="sandbox", daemon=True)
@@ -125,7 +130,8 @@ class Launcher:
         try:
             relay = running.relay
             pipes = [relay.to_guest, relay.from_guest, relay.output]
-            socket.send_fds(connection, [encode({"data": str(running.data)})], pipes)
+            reply = {"data": str(running.data), "environment": self._containers.environment_digest}
+            socket.send_fds(connection, [encode(reply)], pipes)
             relay.close_host_ends()
             connection.settimeout(None)
             while self._answer(connection, running):
@@ -179,13 +185,14 @@ def _receive(connection: socket.socket) -> bytes:
     return packet
 
 
-def _is_own_user(connection: socket.socket) -> bool:
+def _peer(connection: socket.socket) -> int:
+    """The user id of whoever has connected, by the kernel's word."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS.size)
-    return bool(PEER_CREDENTIALS.unpack(credentials)[1] == os.geteuid())
+    return int(PEER_CREDENTIALS.unpack(credentials)[1])
 
 
-def _listen(path: Path) -> socket.socket:
-    """A listener that only this user can reach. What a dead launcher left at `path` is replaced."""
+def _listen(path: Path, client: int) -> socket.socket:
+    """A listener that only `client` can reach. What a dead launcher left at `path` is replaced."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -194,6 +201,8 @@ def _listen(path: Path) -> socket.socket:
         listener.bind(str(path))
     finally:
         os.umask(before)
+    if client != os.geteuid():
+        os.chown(path, client, -1)
     listener.listen(64)
     return listener
 

@@ -39,9 +39,15 @@ def test_without_any_backend_nothing_runs():
         choice.strongest(())
 
 
-def test_tiers_that_are_not_built_in_are_reported_by_name():
+def test_tiers_without_a_launcher_are_reported_by_name():
     reported = {report.tier: report for report in choice.reports(choice.probe_all([NAMESPACES]))}
     assert reported[IsolationTier.NAMESPACES].available
     for tier in (IsolationTier.DOCKER_RUNC, IsolationTier.DOCKER_RUNSC):
         assert not reported[tier].available
-        assert tier.value in reported[tier].problems[0]
+        assert reported[tier].name == tier.value
+        assert "DELTANAS_LAUNCHER_SOCKET" in reported[tier].problems[0]
+
+
+def test_with_a_launcher_every_tier_is_built_in(tmp_path):
+    backends = choice.built_in(tmp_path, tmp_path / "launcher.sock")
+    assert {backend.tier for backend in backends} == set(IsolationTier)
