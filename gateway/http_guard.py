@@ -1,4 +1,4 @@
-"""What stands before the application, in plain ASGI: request ids, ambiguous bodies, foreign pages, agents' token.
+"""What stands before the application, in plain ASGI: request ids, ambiguous and large bodies, foreign pages.
 
 A gateway on loopback lets callers in without a key. A web page in the user's browser is such a caller,
 too: directly (a cross-site form), or through a name of its own that resolves to 127.0.0.1 (DNS
