@@ -69,5 +69,9 @@ SECTION = Section(
             "follows_the_data_folder",
             "Looks in the data folder at every moment, in case the examination comes to lie there.",
         ),
+        denied(
+            "writes_its_own_proc_files",
+            "Changes what the kernel keeps about it in /proc: its place before the memory killer, its users.",
+        ),
     ),
 )
