@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from enum import IntEnum
 from fnmatch import fnmatchcase
@@ -22,12 +23,17 @@ from contracts.names import IsolationTier
 from sandbox_runner.runner import DEVICES
 from sandbox_runner.sandboxes.choice import built_in, probe_all, reports
 from sandbox_runner.sandboxes.docker.settings import LauncherSettings
+from sandbox_runner.sandboxes.fork_server.backend import ForkingBackend
+from sandbox_runner.sandboxes.namespaces import NamespacesBackend
 from sandbox_runner.sandboxes.port import SandboxBackend
 from sandbox_runner.specimens.arena import Arena, ArenaUnfit, Trial, rounds_of
 from sandbox_runner.specimens.catalogue import SECTIONS, SPECIMENS
 from sandbox_runner.specimens.judgement import expectation_words, outcome_words
 from sandbox_runner.specimens.specimen import Specimen
 from sandbox_runner.specimens.surroundings import Outpost, amounts
+
+FORK_SECONDS = 60.0
+"""Until a fork server has imported and is proved; if it is not by then, sandboxes wait for work instead."""
 
 
 class ExitCode(IntEnum):
@@ -49,7 +55,7 @@ def main(words: Sequence[str] | None = None) -> int:
     # The sandbox's own user must reach what it is shown: only the sandbox keeps it from the rest.
     os.umask(0o022)
     with tempfile.TemporaryDirectory(prefix="deltanas-attack-") as folder:
-        backends = built_in(Path(folder) / "home")
+        backends = built_in(Path(folder) / "home", LauncherSettings().launcher_socket)
         try:
             return _attack(backends, specimens, wanted, Path(folder))
         finally:
@@ -96,7 +102,10 @@ def _attack_one(backend: SandboxBackend, specimens: list[Specimen], cold: bool, 
     folder.mkdir()
     held = True
     try:
-        with Arena(folder, backend, warm=not cold, outpost=_outpost_of(backend)) as arena:
+        with (
+            _starting(backend, cold, folder / "sandboxes") as (chosen, pooled),
+            Arena(folder, chosen, warm=pooled, outpost=_outpost_of(backend)) as arena,
+        ):
             _say("opened", backend=backend.name, accuracy=arena.scores.honest)
             for beside in rounds_of(specimens, SPECIMENS):
                 trials = arena.run_round(
@@ -117,6 +126,18 @@ def _attack_one(backend: SandboxBackend, specimens: list[Specimen], cold: bool, 
         return None
 
 
+@contextmanager
+def _starting(backend: SandboxBackend, cold: bool, folder: Path) -> Iterator[tuple[SandboxBackend, bool]]:
+    """What starts sandboxes as is wanted, and whether some of them have to wait for work for that."""
+    if not isinstance(backend, ForkingBackend):
+        yield backend, not cold
+    elif cold:
+        with closing(NamespacesBackend(folder)) as anew:
+            yield anew, False
+    else:
+        yield backend, not backend.wait_until_forking(FORK_SECONDS)
+
+
 def _outpost_of(backend: SandboxBackend) -> Outpost | None:
     """Where else a Docker tier keeps things: as the settings of the launcher say."""
     if backend.tier is IsolationTier.NAMESPACES:
@@ -130,7 +151,9 @@ def _told(trial: Trial, tier: IsolationTier) -> dict[str, Any]:
     failure = trial.outcome.failure
     return {
         "specimen": specimen.name,
-        "section": next(section.title for section in SECTIONS if specimen in section.specimens),
+        "section": next(
+            section.title for section in SECTIONS if specimen.name in {one.name for one in section.specimens}
+        ),
         "attack": specimen.attack,
         "expected": expectation_words(specimen.expected_on(tier)),
         "got": outcome_words(trial.outcome),

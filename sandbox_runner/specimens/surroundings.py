@@ -20,7 +20,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 SHARED_FOLDERS = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path("/run"))  # noqa: S108  only listed
 PEER = struct.Struct("3i")
 ENGINE_SECONDS = 30.0
-SETTLE_SECONDS = 30.0
+SETTLE_SECONDS = 90.0
 """The kernel frees some things late, and sandboxes that wait for work are replaced in the background."""
 
 

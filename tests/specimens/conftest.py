@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from contracts.names import IsolationTier
+from sandbox_runner.sandboxes.fork_server.backend import ForkingBackend
 from sandbox_runner.specimens.arena import Arena
 from sandbox_runner.specimens.catalogue import SPECIMENS
 from sandbox_runner.specimens.specimen import Specimen
@@ -19,7 +20,13 @@ import sandbox_harness
 from bouts import Bouts
 
 BACKENDS = sandbox_harness.BACKENDS
-STARTS = ("warm", "cold")
+WAYS = {
+    "namespaces": ("forked", "waited", "cold"),
+    "docker+runc": ("waited", "cold"),
+    "docker+runsc": ("waited", "cold"),
+}
+"""How sandboxes of each tier can start: forked from an imported process, imported as they waited, or anew."""
+FORK_SECONDS = 120
 UNTESTED = pytest.StashKey[dict[str, str]]()
 
 
@@ -29,7 +36,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     with_specimen = "specimen" in metafunc.fixturenames
     cases = []
     for backend in BACKENDS:
-        for start in STARTS:
+        for start in WAYS[backend]:
             for specimen in SPECIMENS if with_specimen else [None]:
                 marks = [pytest.mark.full] * _only_in_full(backend, start, specimen)
                 marks += [pytest.mark.gpu] * (specimen is not None and specimen.device != "cpu")
@@ -40,10 +47,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize(names, cases, indirect=["bouts"], scope="session")
 
 
-def _only_in_full(backend: str, start: str, specimen: Specimen | None) -> bool:
-    if backend == "namespaces":
-        return start == "cold" and specimen is not None and not specimen.essential
-    return start == "cold" or (specimen is not None and not specimen.essential)
+def _only_in_full(backend: str, way: str, specimen: Specimen | None) -> bool:
+    """`make test` runs all of them forked, and the essential ones in every way but Docker's cold one."""
+    if way == "cold" and backend != "namespaces":
+        return True
+    return way != "forked" and specimen is not None and not specimen.essential
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +66,7 @@ def bouts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             parent.chmod(0o755)
     sandbox_harness.FOLDER = folder / "sandboxes"  # so that the arena's accounting of files sees it
     try:
-        backend = BACKENDS[name]()
+        backend = ForkingBackend(sandbox_harness.FOLDER) if start == "forked" else BACKENDS[name]()
     except pytest.skip.Exception as skipped:
         untested[name] = str(skipped)
         raise
@@ -71,7 +79,10 @@ def bouts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         if not report.available:
             untested[name] = "; ".join(report.problems)
             pytest.skip(untested[name])
-        with Arena(folder, backend, warm=start == "warm", outpost=outpost) as arena:
+        if isinstance(backend, ForkingBackend) and not backend.wait_until_forking(FORK_SECONDS):
+            untested[f"{name}, forked"] = backend.why_cold()
+            pytest.skip(untested[f"{name}, forked"])
+        with Arena(folder, backend, warm=start == "waited", outpost=outpost) as arena:
             yield Bouts(arena, _chosen(request.session, request.param))
     finally:
         backend.close()
