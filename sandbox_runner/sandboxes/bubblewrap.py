@@ -20,7 +20,29 @@ SYSTEM_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 DEVICES = ("null", "zero", "full", "random", "urandom")
 HIDDEN_PROC_FILES = (
     *("kcore", "keys", "key-users", "kallsyms", "timer_list", "sched_debug", "slabinfo", "vmallocinfo"),
-    *("sysrq-trigger", "interrupts", "latency_stats", "timer_stats", "cmdline", "locks"),
+    *(
+        "sysrq-trigger",
+        "interrupts",
+        "latency_stats",
+        "timer_stats",
+        "cmdline",
+        "locks",
+        "softirqs",
+        "cgroups",
+    ),
+    *(
+        "diskstats",
+        "partitions",
+        "swaps",
+        "mdstat",
+        "devices",
+        "misc",
+        "modules",
+        "consoles",
+        "crypto",
+        "dma",
+    ),
+    *("iomem", "ioports", "buddyinfo", "pagetypeinfo", "zoneinfo", "vmstat", "config.gz"),
 )
 HIDDEN_PROC_FOLDERS = ("pressure", "acpi", "asound", "bus", "driver", "fs", "irq", "scsi")
 """The host's devices, and its load: in `pressure` everyone may set alarms that the kernel then works for."""

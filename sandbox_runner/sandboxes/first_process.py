@@ -132,7 +132,7 @@ def set_rlimits(rlimits: dict[str, int]) -> None:
 
 
 def set_login(uid: int) -> None:
-    """Tell the host's audit log, if there is one, whose doing this is: else a guest could, once and for all."""
+    """Tell the host's audit log, if there is one, whose doing this is: a guest could, and for good, else."""
     try:
         with open("/proc/self/loginuid", "w") as file:
             file.write(str(uid))

@@ -154,6 +154,21 @@ def test_no_path_of_the_host_is_seen_by_name(backend):
     assert not [place for place in ("deltanas-behaviour", sources + "/") if place in said]
 
 
+def test_proc_tells_of_the_machine_only_what_programs_need(backend):
+    code = """
+        import json, os
+        def content(name):
+            try:
+                return open(f"/proc/{name}", "rb").read(1)
+            except OSError:
+                return b""
+        names = [name for name in os.listdir("/proc") if not os.path.isdir(f"/proc/{name}")]
+        print(json.dumps([name for name in names if content(name)]))
+    """
+    needed = {"cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "uptime", "version"}
+    assert set(run(backend, textwrap.dedent(code)).said) <= needed | {"execdomains", "fb"}
+
+
 # --- limits
 
 
