@@ -487,7 +487,7 @@ def test_a_method_in_a_header_is_no_method(target: Target) -> None:
     made = target.http.post("/v1/evaluations", json=GOOD | {"minimum_tier": "docker+runsc"}).json()
     headers = {"x-http-method-override": "DELETE", "x-method-override": "DELETE"}
     read = target.http.get(f"/v1/evaluations/{made['id']}", headers=headers, params={"_method": "DELETE"})
-    assert (read.status_code, read.json()["state"]) == (200, "queued")
+    assert (read.status_code, read.json()["state"] in {"queued", "running"}) == (200, True)
     assert target.http.delete(f"/v1/evaluations/{made['id']}").json()["state"] == "cancelled"
 
 
