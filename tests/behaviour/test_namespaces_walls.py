@@ -1,4 +1,4 @@
-"""The walls and accounts that the tier `namespaces` alone has, as root and as an ordinary user."""
+"""The walls and accounts that the tier `namespaces` alone has: cold, warm, and for an ordinary user."""
 
 import json
 import os
@@ -13,13 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sandbox_harness import BACKENDS, SMALL, read_until, run, running, wait_for
+from sandbox_harness import FOLDER, SMALL, read_until, run, running, wait_for
 
 from contracts.measurements import MIB
 from sandbox_runner.sandboxes import landlock
+from sandbox_runner.sandboxes.fork_server.backend import ForkingBackend
+from sandbox_runner.sandboxes.namespaces import NamespacesBackend
 from sandbox_runner.sandboxes.port import Exit
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(180)]
 
 TRY = """
 import errno, json, os
@@ -32,9 +34,13 @@ def refusal(action):
 """
 
 
-@pytest.fixture(scope="module", params=[name for name in BACKENDS if name.startswith("namespaces")])
+@pytest.fixture(scope="module", params=[NamespacesBackend, ForkingBackend], ids=["cold", "warm"])
 def backend(request):
-    made = BACKENDS[request.param]()
+    made = request.param(FOLDER)
+    if request.param is ForkingBackend:
+        if os.geteuid() != 0:
+            pytest.skip("an ordinary user's sandboxes start cold")
+        assert made.wait_until_forking(120), made.why_cold()
     yield made
     made.close()
 
