@@ -1,6 +1,7 @@
 """What the kernel accounts to one container, read from its control groups, which the engine made."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox_runner.sandboxes.cgroups import legacy
@@ -8,10 +9,23 @@ from sandbox_runner.sandboxes.cgroups.discovery import CgroupMount, read_mounts,
 from sandbox_runner.sandboxes.cgroups.files import Group
 from sandbox_runner.sandboxes.cgroups.legacy import LegacyGroup
 from sandbox_runner.sandboxes.cgroups.unified import UnifiedGroup
+from sandbox_runner.sandboxes.docker.memory_watch import (
+    LegacyMemoryWatch,
+    MemoryWatch,
+    UnifiedMemoryWatch,
+)
 from sandbox_runner.sandboxes.port import SandboxUnavailable
 
 
-def find_group(container: str, pid: int, proc: Path = Path("/proc")) -> Group:
+@dataclass(frozen=True)
+class Account:
+    """Where the kernel accounts for a container."""
+
+    group: Group
+    memory: MemoryWatch
+
+
+def find_account(container: str, pid: int, proc: Path = Path("/proc")) -> Account:
     """The control groups of the container whose first process is `pid`. Raises SandboxUnavailable."""
     try:
         groups = read_own_groups((proc / str(pid) / "cgroup").read_text())
@@ -21,8 +35,9 @@ def find_group(container: str, pid: int, proc: Path = Path("/proc")) -> Group:
     legacy_mounts = [mount for mount in mounts if "memory" in mount.controllers and not mount.is_unified]
     if legacy_mounts:
         folders = {name: _legacy_folder(container, name, groups, mounts) for name in legacy.CONTROLLERS}
-        return LegacyGroup(folders)
-    return UnifiedGroup(_unified_folder(container, groups, mounts))
+        return Account(LegacyGroup(folders), LegacyMemoryWatch(folders["memory"]))
+    folder = _unified_folder(container, groups, mounts)
+    return Account(UnifiedGroup(folder), UnifiedMemoryWatch(folder))
 
 
 def _legacy_folder(

@@ -38,6 +38,8 @@ CLOSE_SECONDS = 40.0
 class DockerBackend:
     """Starts sandboxes in containers of one runtime."""
 
+    forks = False
+
     def __init__(self, runtime: Runtime, launcher: Path) -> None:
         """`launcher` is the socket that the launcher listens on."""
         self.tier = TIERS[runtime]

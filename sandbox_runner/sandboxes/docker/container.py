@@ -43,6 +43,8 @@ RUNSC_PIDS = 4096
 """The user-space kernel's own threads count on the host; the guest's tasks are limited inside."""
 LIFETIME_MARGIN_SECONDS = 3600.0
 """How long a container may wait for its work beyond its wall limit, even if nobody is left to end it."""
+EMPTIED_FOLDERS = ("/sys", "/sys/fs/cgroup", "/dev/pts", "/dev/mqueue")
+EMULATED_DEVICES = ("fuse", "ptmx")
 CPU_LISTS = ("possible", "present", "online")
 
 
@@ -54,6 +56,8 @@ class Identity:
     """Who may sweep it away."""
     user: int
     data: Path
+    cover: Path
+    """An empty file that nobody may open."""
 
 
 def create_request(start: Start, image: GuestImage, identity: Identity, profile: str) -> dict[str, Any]:
@@ -77,13 +81,13 @@ def create_request(start: Start, image: GuestImage, identity: Identity, profile:
         "HostConfig": {
             **_walls(start, profile),
             **_limits(start),
-            **_files(start, image, identity.data),
+            **_files(start, image, identity),
             "LogConfig": {"Type": "none", "Config": {}},
             "RestartPolicy": {"Name": "no"},
             "AutoRemove": False,
             "Init": False,
-            # Set as root, so that it is also the least that anybody inside can choose.
-            "OomScoreAdj": 1000,
+            # Set as root, so that it is also the least that anybody inside can choose. Guests take 1000.
+            "OomScoreAdj": 500,
             "DeviceRequests": _devices(start.device),
         },
     }
@@ -161,11 +165,13 @@ def _ulimit(name: str, value: int) -> dict[str, Any]:
     return {"Name": name, "Soft": value, "Hard": value}
 
 
-def _files(start: Start, image: GuestImage, data: Path) -> dict[str, Any]:
+def _files(start: Start, image: GuestImage, identity: Identity) -> dict[str, Any]:
     writable = _tmpfs("rw", "exec", "mode=1777", *_bounds(start.disk_bytes))
     sealed = _tmpfs("ro", "noexec", "mode=0555", f"size={SMALL_TMPFS_BYTES}")
     hidden = [] if image.is_complete else python_environment.hidden_folders()
-    emptied = ("/sys", "/sys/fs/cgroup", "/dev/pts", "/dev/mqueue", *map(str, hidden))
+    emptied = [*EMPTIED_FOLDERS, *map(str, hidden)]
+    if start.runtime is Runtime.RUNSC:
+        emptied.append("/dev/net")
     return {
         "Tmpfs": {"/tmp": writable, "/dev/shm": writable, **dict.fromkeys(emptied, sealed)},  # noqa: S108
         "Mounts": [
@@ -176,7 +182,12 @@ def _files(start: Start, image: GuestImage, data: Path) -> dict[str, Any]:
                 "ReadOnly": True,
                 "BindOptions": {"Propagation": "rprivate", "NonRecursive": True},
             }
-            for mount in (*_code(image), *_platform_files(), ReadOnlyMount(data, DATA_INSIDE))
+            for mount in (
+                *_code(image),
+                *_platform_files(),
+                *_covered_devices(start.runtime, identity.cover),
+                ReadOnlyMount(identity.data, DATA_INSIDE),
+            )
         ],
     }
 
@@ -215,6 +226,12 @@ def _platform_files() -> tuple[ReadOnlyMount, ...]:
         ReadOnlyMount(own, inside),
         *(ReadOnlyMount(path, str(path)) for path in lists if path.is_file()),
     )
+
+
+def _covered_devices(runtime: Runtime, cover: Path) -> tuple[ReadOnlyMount, ...]:
+    """gVisor brings devices that nobody asked for, and cannot do without: something lies over them."""
+    names = EMULATED_DEVICES if runtime is Runtime.RUNSC else ()
+    return tuple(ReadOnlyMount(cover, f"/dev/{name}") for name in names)
 
 
 def _devices(device: str | None) -> list[Mapping[str, Any]]:

@@ -14,10 +14,9 @@ from pathlib import Path
 
 from sandbox_runner import python_environment
 from sandbox_runner.sandboxes import seccomp
-from sandbox_runner.sandboxes.cgroups.files import Group
 from sandbox_runner.sandboxes.data_folders import DataFolders
 from sandbox_runner.sandboxes.docker import container, process_one
-from sandbox_runner.sandboxes.docker.accounts import find_group
+from sandbox_runner.sandboxes.docker.accounts import Account, find_account
 from sandbox_runner.sandboxes.docker.engine import ContainerState, Engine, EngineUnavailable
 from sandbox_runner.sandboxes.docker.guest_image import SANDBOX_USERS, GuestImage
 from sandbox_runner.sandboxes.docker.relay import Relay
@@ -41,19 +40,21 @@ class RunningContainer:
     """One sandbox. Every method may be called from any thread."""
 
     def __init__(
-        self, engine: Engine, identifier: str, runtime: Runtime, relay: Relay, group: Group, data: Path
+        self, engine: Engine, identifier: str, runtime: Runtime, relay: Relay, account: Account, data: Path
     ) -> None:
         self.relay = relay
         self.data = data
         self._runtime = runtime
         self._engine = engine
         self._identifier = identifier
-        self._group = group
+        self._group = account.group
+        self._memory = account.memory
         self._lock = threading.RLock()
         self._usage = Usage(0.0, 0, 0, 0)
         self._killed = False
         self._lost_since: float | None = None
         self._final: ContainerState | None = None
+        self._ended_for_memory = False
 
     def usage(self) -> Usage:
         """The accounts; the last reading when their control group is gone. Raises SandboxUnavailable."""
@@ -64,7 +65,7 @@ class RunningContainer:
             return replace(
                 self._usage,
                 memory_limit_hits=self._usage.memory_limit_hits
-                or int(state is not None and state.out_of_memory),
+                or int(state is not None and self._ended_for_memory),
                 pids_limit_hits=self._usage.pids_limit_hits + int(self.relay.crowded),
             )
 
@@ -101,6 +102,7 @@ class RunningContainer:
         self.exit_quietly()
         self.kill()
         self.relay.close()
+        self._memory.close()
         try:
             self._engine.remove(self._identifier)
         except EngineUnavailable as error:
@@ -141,6 +143,7 @@ class RunningContainer:
                     raise SandboxUnavailable("the engine has dropped the stream of a running container")
                 return None
             self._final = state
+            self._ended_for_memory = state.out_of_memory or self._memory.was_reached()
         return self._final
 
     def _ended_without_a_word(self) -> Exit | None:
@@ -148,7 +151,7 @@ class RunningContainer:
         state = self._final_state()
         if state is None:
             return None
-        if state.out_of_memory or self._usage.memory_limit_hits:
+        if self._ended_for_memory or self._usage.memory_limit_hits:
             return KILLED
         how = f"exit code {state.exit_code} {self.relay.complaint}".strip()
         raise SandboxUnavailable(f"the container was ended from outside ({how})")
@@ -173,6 +176,8 @@ class Containers:
         self._engine = engine
         self._image = image
         self._home = home
+        self._cover = home / "nothing"
+        self._cover.touch(mode=0)
         self._owner = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]
         self._data_folders = data_folders
         self._lock = threading.Lock()
@@ -228,7 +233,7 @@ class Containers:
         profile = container.as_profile(seccomp.docker_profile(gpu))
         guard = (compile_signal_guard(),) if start.runtime is Runtime.RUNSC else ()
         setup = container.setup(start, self._image, (*guard, seccomp.compile_filter(gpu)))
-        identity = container.Identity(self._owner, slot.user, slot.data)
+        identity = container.Identity(self._owner, slot.user, slot.data, self._cover)
         request = container.create_request(start, self._image, identity, profile)
         identifier = self._engine.create(f"deltanas-{self._owner}-{start.name}", request)
         undo.callback(self._remove, identifier)
@@ -237,8 +242,9 @@ class Containers:
         undo.callback(relay.close)
         self._engine.start(identifier)
         relay.start()
-        group = self._group(identifier, relay)
-        running = RunningContainer(self._engine, identifier, start.runtime, relay, group, slot.data)
+        account = self._account(identifier, relay)
+        undo.callback(account.memory.close)
+        running = RunningContainer(self._engine, identifier, start.runtime, relay, account, slot.data)
         undo.callback(running.kill)
         relay.started.wait(START_SECONDS)
         if relay.failure or relay.lost.is_set() or not relay.started.is_set():
@@ -246,7 +252,7 @@ class Containers:
             raise SandboxUnavailable(f"the sandbox did not start: {why}")
         return running
 
-    def _group(self, identifier: str, relay: Relay) -> Group:
+    def _account(self, identifier: str, relay: Relay) -> Account:
         """The container's control groups, once it is certain that it is made of the pinned image."""
         state = self._engine.inspect(identifier)
         if state is None or not state.running:
@@ -254,7 +260,7 @@ class Containers:
             raise SandboxUnavailable(f"the container ended at once: {relay.complaint or state}")
         if state.image != self._image.identifier:
             raise SandboxUnavailable(f"the container is made of {state.image}, not of the pinned image")
-        return find_group(identifier, state.pid)
+        return find_account(identifier, state.pid)
 
     def _remove(self, identifier: str) -> None:
         with suppress(EngineUnavailable):

@@ -206,6 +206,9 @@ def become_guest(setup: dict, relay: Relay, failure: int) -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.setsid()
         os.umask(0o077)
+        check(libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), "dumpable")  # else its own files in /proc are root's
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")
         nothing = os.open("/dev/null", os.O_RDWR)
         finals = (
             nothing,

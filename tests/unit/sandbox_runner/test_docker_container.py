@@ -16,7 +16,7 @@ from sandbox_runner.sandboxes.docker.wire import Runtime, Start
 
 IMAGE = compose_image({"bin": "usr/bin"})
 COMPLETE = GuestImage("sha256:" + "a" * 64, None)
-IDENTITY = Identity("owner", 60_801, Path("/state/container-data/attempt-1"))
+IDENTITY = Identity("owner", 60_801, Path("/state/container-data/attempt-1"), Path("/state/nothing"))
 START = Start(
     runtime=Runtime.RUNC,
     name="attempt-1",
