@@ -108,6 +108,7 @@ class NamespacesSandbox:
         self._lock = threading.RLock()
         self._status = b""
         self._exit: Exit | None = None
+        self._killed = False
         self._closed = False
 
     def wait_until_started(self, seconds: float) -> None:
@@ -131,7 +132,7 @@ class NamespacesSandbox:
         return self._group.usage()
 
     def exit(self) -> Exit | None:
-        """How the first process ended, or None while it runs. Never blocks."""
+        """How the first process ended, or None while it runs. Never blocks. Raises SandboxUnavailable."""
         with self._lock:
             if self._exit is None and not self._closed:
                 ended = not self._read_status()
@@ -149,6 +150,7 @@ class NamespacesSandbox:
         with self._lock:
             if self._closed:
                 return
+            self._killed = True
             if self._process.poll() is None:
                 self._process.kill()
             if not self._group.kill():
@@ -180,7 +182,12 @@ class NamespacesSandbox:
         self._on_close()
 
     def _end_without_a_word(self) -> Exit:
-        """Process 1 itself was killed, by `kill` or by the memory limit, and everything with it."""
+        """Process 1 itself was killed, by `kill` or by the memory limit, and everything with it.
+
+        A guest cannot do that: whoever else did belongs to the host. Raises SandboxUnavailable then.
+        """
+        if not self._killed and not self.usage().memory_limit_hits:
+            raise SandboxUnavailable("the sandbox was ended from outside")
         return Exit(None, signal.SIGKILL)
 
     def _read_status(self) -> bool:

@@ -63,6 +63,7 @@ CALLS: dict[str, tuple[int, int, tuple[int | bytes, ...]]] = {
     "kexec_load": (246, 104, (0, 0, 0, 0)),
     "mknod of a device": (259, 33, (-100, b"/tmp/device", stat.S_IFCHR | 0o666, 0x103)),
 }
+ENOUGH, AGAIN = b".", b"+"
 REFUSED = ("EPERM", "EACCES", "ENOSYS")
 COLUMNS = {"x86_64": 0, "aarch64": 1}
 
@@ -75,10 +76,10 @@ def say(**found: object) -> None:
     print(json.dumps(found), flush=True)
 
 
-def hold(name: str) -> None:
-    """Let the host do what it has to do at this point."""
+def hold(name: str) -> bytes:
+    """Let the host do what it has to do at this point; the byte that it answers."""
     say(hold=name)
-    os.read(3, 1)
+    return os.read(3, 1)
 
 
 def refusal(action: Callable[[], object]) -> str:
@@ -281,26 +282,25 @@ def processes(most: int) -> None:
     say(children=len(children))
 
 
-def cpu(busy: int, most_cores: float) -> None:
-    """How many cores `busy` processes get; a second, longer look where the first was too short to tell."""
+def cpu(busy: int) -> None:
+    """Let `busy` processes compute; once more, and longer, where that was too short for the host to tell."""
     for seconds in (0.5, 2.5):
-        cores = burn(busy, seconds)
-        if cores < most_cores:
+        hold("idle")
+        burn(busy, seconds)
+        if hold("burnt") == ENOUGH:
             break
-    say(cores=round(cores, 2))
 
 
-def burn(busy: int, seconds: float) -> float:
-    """CPU seconds per second that `busy` processes consume together."""
-    started, used = time.monotonic(), sum(os.times()[:4])
+def burn(busy: int, seconds: float) -> None:
+    """Compute in `busy` processes at a time."""
+    until = time.monotonic() + seconds
     for _ in range(busy):
         if os.fork() == 0:
-            while time.monotonic() < started + seconds:
+            while time.monotonic() < until:
                 pass
             os._exit(0)
     for _ in range(busy):
         os.wait()
-    return (sum(os.times()[:4]) - used) / (time.monotonic() - started)
 
 
 def take(size: int) -> bytearray:
@@ -348,8 +348,8 @@ def show_walls(settings: dict) -> None:
     disk(settings["disk_bytes"])
     network(settings["abstract"])
     processes(settings["most_children"])
-    hold("cpu")
-    cpu(settings["busy"], settings["most_cores"])
+    hold("others")
+    cpu(settings["busy"])
     say(done=True)
 
 

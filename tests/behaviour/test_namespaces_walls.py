@@ -13,13 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sandbox_harness import FOLDER, SMALL, read_until, run, running, wait_for
+from sandbox_harness import FOLDER, SMALL, processes_with, read_until, run, running, wait_for
 
 from contracts.measurements import MIB
 from sandbox_runner.sandboxes import landlock
 from sandbox_runner.sandboxes.fork_server.backend import ForkingBackend
 from sandbox_runner.sandboxes.namespaces import NamespacesBackend
-from sandbox_runner.sandboxes.port import Exit
+from sandbox_runner.sandboxes.port import Exit, SandboxUnavailable
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(180)]
 
@@ -246,6 +246,29 @@ def test_a_killed_sandbox_is_not_slowed_down_by_its_own_quota(backend):
         sandbox.kill()
         assert time.monotonic() - started < 1
         assert wait_for(lambda: sandbox.exit() == Exit(None, signal.SIGKILL), 1)
+
+
+def own_number(process):
+    """The number of a host process in its own, innermost process namespace."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return status.partition("NSpid:")[2].splitlines()[0].split()[-1]
+
+
+def test_a_sandbox_that_the_host_ends_is_the_platforms_fault(backend):
+    marker = secrets.token_hex(8)
+    with running(backend, f"# {marker}\nimport time; print(1, flush=True); time.sleep(60)") as sandbox:
+        assert read_until(sandbox, lambda text: "\n" in text)
+        (first,) = [process for process in processes_with(marker) if own_number(process) == "1"]
+        os.kill(first, signal.SIGKILL)
+
+        def is_lost():
+            try:
+                assert sandbox.exit() is None
+            except SandboxUnavailable as error:
+                return "ended from outside" in str(error)
+            return False
+
+        assert wait_for(is_lost, 2)
 
 
 # --- as an ordinary user

@@ -32,10 +32,9 @@ SAID = {
     "interfaces": ["lo"],
     "abstract": "ECONNREFUSED",
     "children": 19,
-    "cores": 1.01,
 }
 SOUND = probe.Evidence(
-    walls=probe.Scene(SAID, {"no files": SILENT, "files": SILENT}, COUNTED),
+    walls=probe.Scene(SAID, {"no files": SILENT, "files": SILENT}, COUNTED, cores=1.01),
     memory=probe.Scene({"child": 9}, usage=COUNTED, exit=Exit(0, None)),
     files=probe.Scene({"child": 9}, usage=COUNTED, exit=Exit(0, None)),
     plain_kill=probe.Scene(usage=SILENT, exit=Exit(None, 9)),
@@ -82,7 +81,6 @@ def test_sound_machine_has_no_problem():
         ({"abstract": "allowed"}, "abstract socket"),
         ({"children": 200}, "pids"),
         ({"children": 0}, "pids"),
-        ({"cores": 2.0}, "CPU quota"),
     ],
 )
 def test_each_gap_in_the_walls_is_named(changes, problem):
@@ -101,6 +99,7 @@ def test_each_gap_in_the_walls_is_named(changes, problem):
         ("plain_kill", {"exit": Exit(137, None)}, "plain kill"),
         ("plain_kill", {"exit": None}, "plain kill"),
         ("walls", {"usage": SILENT}, "pids"),
+        ("walls", {"cores": 2.0}, "CPU quota"),
         ("walls", {"pipes_block": True}, "pipes block"),
         ("walls", {"lent_file_is_whole": False}, "can be emptied; runsc install"),
         ("stop", {"kill_seconds": 1.5}, "stopped sandbox"),
@@ -121,6 +120,12 @@ def test_files_whose_number_the_memory_limit_alone_bounds_must_weigh_on_it():
     heavy = replace(SILENT, memory_bytes=2_000_000)
     assert problems(with_scene("walls", said=said, held={"no files": SILENT, "files": heavy})) == []
     assert len(problems(with_scene("walls", said=said))) == 1
+
+
+def test_devices_that_gvisor_emulates_are_not_the_hosts():
+    emulated = with_scene("walls", said=SAID | {"devices": ["1:3", "10:229", "fuse"]})
+    assert len(problems(emulated)) == 1
+    assert problems(replace(emulated, is_emulated=True)) == []
 
 
 def test_landlock_is_no_condition_where_there_is_none():
