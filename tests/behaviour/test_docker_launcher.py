@@ -2,10 +2,12 @@
 
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -139,6 +141,56 @@ def test_without_an_engine_the_report_says_how_to_install_it(engine):
         made.stop()
     assert not report.available
     assert "apt-get install docker.io" in report.problems[0]
+
+
+def test_another_user_may_be_the_client_and_then_nobody_else(engine):
+    nobody = 65_534
+    folder = Path(tempfile.mkdtemp(prefix="launcher-"))
+    folder.chmod(0o755)
+    made = LauncherProcess(engine, home=folder / "home")
+    made.socket = folder / "launcher.sock"
+    made.start(DELTANAS_LAUNCHER_CLIENT=str(nobody), DELTANAS_LAUNCHER_SOCKET=str(made.socket))
+    backend = DockerBackend(Runtime.RUNC, made.socket)
+    try:
+        with pytest.raises(SandboxUnavailable):
+            backend.launch(spec("pass"))
+        child = os.fork()
+        if child == 0:
+            os._exit(use_as(nobody, backend))
+        assert os.waitpid(child, 0)[1] == 0
+        assert not containers_of(engine)
+    finally:
+        made.stop()
+        shutil.rmtree(folder)
+
+
+def use_as(user, backend):
+    """As that user: fill a sandbox's data, hear it read out, and find the folders above closed."""
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+    with running(backend, "import os; os.read(3, 1); print(open('/data/images').read())") as sandbox:
+        (sandbox.data / "images").write_text("pixels")
+        os.write(sandbox.to_guest, b"x")
+        heard = "pixels" in read_until(sandbox, lambda text: "pixels" in text)
+        return 0 if heard and not os.access(sandbox.data.parent, os.W_OK | os.R_OK) else 1
+
+
+@pytest.mark.skipif(bool(missing(Runtime.RUNSC)), reason=f"docker+runsc: {missing(Runtime.RUNSC)}")
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [("failed the platform", Exit(None, 9)), ("started", Exit(None, 9)), ("exited 0", Exit(0, None))],
+)
+def test_guest_that_speaks_as_process_one_harms_itself_alone(launcher, report, expected):
+    """Under gVisor it can reach that stream; under runc the kernel keeps it away."""
+    code = f"""
+import os, struct, time
+stream = os.open("/proc/1/fd/1", os.O_WRONLY)
+os.write(stream, struct.pack(">cI", b"R", {len(report)}) + {report.encode()!r})
+time.sleep(60)
+"""
+    with running(DockerBackend(Runtime.RUNSC, launcher.socket), code) as sandbox:
+        assert wait_for(lambda: sandbox.exit() == expected, 20)
 
 
 # --- what a kill leaves behind

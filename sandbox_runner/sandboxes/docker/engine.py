@@ -69,7 +69,7 @@ class Engine:
                     f"the engine speaks API {offered}, {API_VERSION} is needed: install Docker 20.10 or newer"
                 )
             report = self._client.info()
-        for problem in _problems(report, runtime):
+        for problem in find_problems(report, runtime):
             raise EngineUnavailable(problem)
         self._checked.add(runtime)
 
@@ -179,7 +179,7 @@ class Engine:
         return f"the Docker engine at {self._address} does not answer: {text}"
 
 
-def _problems(report: Mapping[str, Any], runtime: Runtime) -> Iterator[str]:
+def find_problems(report: Mapping[str, Any], runtime: Runtime) -> Iterator[str]:
     """What the engine lacks for this tier, each with what mends it."""
     if report.get("OSType") != "linux":
         yield "the engine runs no Linux containers; install Docker Engine on a Linux machine"
