@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Annotated, Any, Self
@@ -30,7 +30,7 @@ from deltanas.cli.output import (
     tell,
 )
 from deltanas.errors import PlatformFailed, RequestInvalid
-from deltanas.services import Service, make_run_folder, services_of_one_machine
+from deltanas.services import make_run_folder, services_of_one_machine
 
 Json = dict[str, Any]
 
@@ -75,9 +75,11 @@ def _attack(words: list[str], hear: Callable[[Json], None]) -> None:
         home = Path(folder)
         parts = services_of_one_machine(home, make_run_folder(home), "")
         services = {service.name: service for service in parts}
-        # As on a machine that serves: who attacks does not hold the engine's socket, a launcher does.
-        running.enter_context(_started(services["launcher"], []))
-        news, attackers = running.enter_context(_started(services["runner"], words))
+        # As on a machine that serves, a launcher starts the containers; the attackers count what is left.
+        launcher, runner = services["launcher"], services["runner"]
+        running.enter_context(_started(launcher.module, launcher.environment, []))
+        environment = {**launcher.environment, **runner.environment}
+        news, attackers = running.enter_context(_started(_ATTACKERS, environment, words))
         told: Json = {}
         for line in attackers.stdout or ():
             told = json.loads(line)
@@ -90,13 +92,14 @@ def _attack(words: list[str], hear: Callable[[Json], None]) -> None:
 
 
 @contextmanager
-def _started(service: Service, words: list[str]) -> Iterator[tuple[IO[bytes], "subprocess.Popen[str]"]]:
-    """A process in the environment of `service`, ended at the end; with what it says on standard error."""
-    module = _ATTACKERS if service.name == "runner" else service.module
+def _started(
+    module: str, environment: Mapping[str, str], words: list[str]
+) -> Iterator[tuple[IO[bytes], "subprocess.Popen[str]"]]:
+    """A process that is ended at the end, with what it says on standard error."""
     with tempfile.TemporaryFile() as news:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *words],
-            env=dict(service.environment),
+            env=dict(environment),
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
