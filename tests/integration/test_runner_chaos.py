@@ -1,0 +1,402 @@
+"""An operator's bad days: whatever is killed, stopped, full or gone, nothing stays and nobody is blamed.
+
+The runner is the real process, driven over its socket.
+"""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from runner_process import RunnerProcess, attempt, is_running, until
+
+from contracts.failures import FailureReason
+from contracts.measurements import Limits
+from contracts.names import Integrity
+from sandbox_runner.attempt import Bench, run_attempt
+from sandbox_runner.datasets.library import Library
+from sandbox_runner.python_environment import guest_spec
+from sandbox_runner.sandboxes.docker.backend import DockerBackend
+from sandbox_runner.sandboxes.docker.wire import Runtime
+from sandbox_runner.specimens import quadrants
+from sandbox_runner.specimens.specimen import CONTROL
+from sandbox_runner.starts import Starts
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "behaviour"))
+from docker_engine import Engine, LauncherProcess, containers_of, missing
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
+
+SLEEPS = "import time\ntime.sleep(600)\n" + CONTROL.source
+FORKS_AND_SLEEPS = "import os\nos.fork()\nos.fork()\n" + SLEEPS
+REAPED_SECONDS = 2.0
+PLATFORM_SECONDS = 60
+"""Within this an attempt must end whose platform has gone; usual are two."""
+
+needs_docker = pytest.mark.skipif(
+    bool(missing(Runtime.RUNC)), reason=f"docker+runc is not tested here: {missing(Runtime.RUNC)}"
+)
+
+
+def open_to_sandboxes(folder):
+    """The sandbox alone keeps its user from what is here."""
+    for path in (folder, *folder.parents):
+        if str(path).startswith("/tmp/") and path.stat().st_uid == os.geteuid():
+            path.chmod(0o755)
+
+
+@contextmanager
+def runner_on(folder, **options):
+    open_to_sandboxes(folder)
+    runner = RunnerProcess(folder / "home", **options)
+    try:
+        yield runner.start()
+    finally:
+        runner.end(signal.SIGKILL)
+
+
+def score(outcome):
+    assert outcome.failure is None, (outcome.failure, outcome.log)
+    assert outcome.measurement.accuracy > quadrants.CONSTANT_ACCURACY + 0.1
+    return outcome.measurement.accuracy
+
+
+def assert_platform_failed(outcome, *words):
+    assert outcome.measurement is None
+    assert outcome.failure.reason is FailureReason.INFRASTRUCTURE, outcome.failure
+    assert all(word in outcome.failure.message for word in words), outcome.failure.message
+
+
+def running_attempts(runner, count, source=FORKS_AND_SLEEPS):
+    """Attempts whose candidates run."""
+    specs = [attempt(f"at_running_{number}_{time.monotonic_ns()}", source) for number in range(count)]
+    with runner.link() as link:
+        for spec in specs:
+            link.put(spec)
+    for spec in specs:
+        runner.wait_for_phase(spec, "building")
+    return specs
+
+
+# --- the runner
+
+
+def test_a_killed_runner_takes_every_sandbox_along_and_its_successor_sweeps_and_serves(tmp_path):
+    with runner_on(tmp_path, slots=2) as runner:
+        before = score(runner.evaluate(attempt("at_before", CONTROL.source)))
+        running_attempts(runner, 2)
+        until(runner.reserve, 60, "something waits for attempts")
+        until(lambda: len(runner.processes() - runner.reserve()) >= 2 * 4, 10, "both have forked")
+        victims, groups, folders = runner.processes(), runner.groups(), runner.data_folders()
+        assert len(folders) >= 2
+
+        runner.kill()
+
+        until(lambda: not any(map(is_running, victims)), REAPED_SECONDS, "every process has ended")
+        assert any(group.exists() for group in groups)
+
+        runner.start()
+        assert not [group for group in groups if group.exists()]
+        assert not [folder for folder in folders if folder.exists()]
+        assert score(runner.evaluate(attempt("at_after", CONTROL.source))) == before
+        assert runner.has_ended_well()
+        assert not runner.data_folders()
+
+
+def test_a_runner_that_is_told_to_stop_leaves_nothing(tmp_path):
+    with runner_on(tmp_path, slots=2) as runner:
+        running_attempts(runner, 1)
+        until(runner.reserve, 60, "something waits for attempts")
+        victims, groups = runner.processes(), runner.groups()
+
+        assert runner.has_ended_well()
+
+        assert not [pid for pid in victims if is_running(pid)]
+        assert not [group for group in groups if group.exists()]
+        assert not runner.data_folders()
+
+
+def test_whoever_kills_what_waits_harms_no_attempt(tmp_path):
+    with runner_on(tmp_path, slots=2) as runner:
+        before = score(runner.evaluate(attempt("at_before", CONTROL.source)))
+        for number in range(2):
+            victims = until(runner.reserve, 60, "something waits for attempts")
+            for victim in victims:
+                os.kill(victim, signal.SIGKILL)
+            assert score(runner.evaluate(attempt(f"at_after_{number}", CONTROL.source))) == before
+        again = until(runner.reserve, 90, "something waits again")
+        assert again.isdisjoint(victims)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_a_stopped_reserve_costs_attempts_time_and_is_then_given_up(tmp_path):
+    with runner_on(tmp_path, slots=2) as runner:
+        before = score(runner.evaluate(attempt("at_before", CONTROL.source)))
+        for victim in until(runner.reserve, 60, "something waits for attempts"):
+            os.kill(victim, signal.SIGSTOP)
+
+        outcomes = [runner.evaluate(attempt(f"at_after_{number}", CONTROL.source)) for number in range(4)]
+
+        for outcome in outcomes[:-1]:
+            if outcome.failure is not None:
+                assert_platform_failed(outcome)
+        assert score(outcomes[-1]) == before
+
+
+@pytest.mark.full
+def test_a_sandbox_that_is_killed_from_outside_is_not_its_candidates_fault(tmp_path):
+    with runner_on(tmp_path, slots=1, warm=0) as runner:
+        [spec] = running_attempts(runner, 1)
+        name = f"{spec.attempt_id}-1".replace("_", "-")
+        first = min(until(lambda: runner.sandboxes().get(name), 5, "its processes are seen"))
+        os.kill(first, signal.SIGKILL)
+
+        assert_platform_failed(runner.outcome(spec, PLATFORM_SECONDS))
+
+
+@pytest.mark.full
+def test_a_runner_that_was_stopped_for_a_while_blames_nobody(tmp_path):
+    with runner_on(tmp_path, slots=1) as runner:
+        before = score(runner.evaluate(attempt("at_before", CONTROL.source)))
+        slow = CONTROL.source.replace(
+            "return self.classify", "__import__('time').sleep(0.5)\n        return self.classify"
+        )
+        spec = attempt("at_slow", slow, limits=replace(Limits(), predict_batch_seconds=5))
+        with runner.link() as link:
+            link.put(spec)
+        runner.wait_for_phase(spec, "predicting")
+        os.kill(runner.process.pid, signal.SIGSTOP)
+        time.sleep(8)
+        os.kill(runner.process.pid, signal.SIGCONT)
+        outcome = runner.outcome(spec)
+
+        if outcome.failure is not None:
+            assert_platform_failed(outcome)
+        else:
+            assert score(outcome) == before
+
+
+# --- the machine around it
+
+
+@contextmanager
+def small_disk(folder):
+    """A file system of its own with little room, for bytes and for files."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m,nr_inodes=300,mode=755", "tmpfs", str(folder)]
+    subprocess.run(mount, check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def until_full(take):
+    """Take more and more, and a thousand times at most."""
+    for number in range(1000):
+        try:
+            take(number)
+        except OSError as error:
+            assert error.errno == errno.ENOSPC  # noqa: PT017  the disk has to be full
+            return
+    raise AssertionError("the disk does not get full")
+
+
+def fill(folder):
+    """Take every byte and every file that is left."""
+    taken = folder / "taken"
+    taken.mkdir()
+    with (taken / "bytes").open("wb", buffering=0) as file:
+        until_full(lambda _: file.write(b"\0" * 65_536))
+    until_full(lambda number: (taken / str(number)).touch())
+    return taken
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_is_the_platforms_failure_until_there_is_room_again(tmp_path):
+    open_to_sandboxes(tmp_path)
+    with small_disk(tmp_path / "disk") as disk, runner_on(disk, slots=2) as runner:
+        strict = {"integrity": Integrity.STRICT, "split_key": "a key of its own"}
+        before = score(runner.evaluate(attempt("at_before", CONTROL.source)))
+        taken = fill(disk)
+
+        for number, changes in enumerate(({}, strict, {})):
+            outcome = runner.evaluate(attempt(f"at_full_{number}", CONTROL.source, **changes))
+            assert_platform_failed(outcome, "No space left on device")
+
+        subprocess.run(["rm", "-r", str(taken)], check=True)
+        assert score(runner.evaluate(attempt("at_after", CONTROL.source))) == before
+        score(runner.evaluate(attempt("at_strict", CONTROL.source, **strict)))
+
+
+@pytest.mark.full
+def test_a_runner_whose_own_control_group_was_removed_makes_another(tmp_path):
+    with runner_on(tmp_path, slots=1, warm=0) as runner:
+        before = score(runner.evaluate(attempt("at_before", CONTROL.source)))
+        for victim in runner.reserve():
+            os.kill(victim, signal.SIGKILL)
+        for group in sorted(runner.groups(), key=lambda path: -len(path.parts)):
+            until(lambda group=group: remove(group), 5, f"{group} is removed")
+
+        outcomes = [runner.evaluate(attempt(f"at_after_{number}", CONTROL.source)) for number in range(3)]
+
+        for outcome in outcomes[:-1]:
+            if outcome.failure is not None:
+                assert_platform_failed(outcome)
+        assert score(outcomes[-1]) == before
+
+
+def remove(group):
+    try:
+        group.rmdir()
+    except OSError:
+        return not group.exists()
+    return True
+
+
+# --- the Docker tiers
+
+RUNNER_WITH_A_POOL = """
+    import sys, time
+    from pathlib import Path
+    from contracts.measurements import Limits
+    from sandbox_runner.python_environment import guest_spec
+    from sandbox_runner.sandboxes.docker.backend import DockerBackend
+    from sandbox_runner.sandboxes.docker.wire import Runtime
+    from sandbox_runner.starts import Starts
+
+    starts = Starts(DockerBackend(Runtime.RUNC, Path(sys.argv[1])), 1)
+    with starts.sandbox(guest_spec("running", Limits(), 1)):
+        while not starts.waiting():
+            time.sleep(0.05)
+        print("both", flush=True)
+        time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def engine():
+    made = Engine()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+class DockerRunner:
+    """Attempts in containers, beside one that waits, by a launcher and an engine that a test may kill."""
+
+    def __init__(self, folder, engine):
+        open_to_sandboxes(folder)
+        home = folder / "home"
+        quadrants.write_quadrants(home)
+        self.engine = engine
+        self.launcher = LauncherProcess(engine, home=home)
+        self.launcher.start()
+        self.backend = DockerBackend(Runtime.RUNC, self.launcher.socket)
+        self.starts = Starts(self.backend, 1)
+        self._bench = Bench(self.starts, Library(home), "digest")
+        self.starts.expect(guest_spec("usual", Limits(), 1))
+        self.wait_for_reserve()
+
+    def wait_for_reserve(self):
+        until(lambda: self.starts.waiting() == 1, 120, "a container waits")
+
+    def evaluate(self, name, source=CONTROL.source, on_phase=lambda _: None):
+        return run_attempt(attempt(name, source), self._bench, threading.Event(), on_phase)
+
+    @contextmanager
+    def running_attempt(self):
+        """Begin one that sleeps; gives a list that will hold its outcome."""
+        phases, outcomes = [], []
+        thread = threading.Thread(
+            target=lambda: outcomes.append(self.evaluate("at_sleeping", SLEEPS, phases.append)), daemon=True
+        )
+        thread.start()
+        until(lambda: "building" in phases, 120, "the candidate runs")
+        yield outcomes
+        thread.join(PLATFORM_SECONDS)
+        assert outcomes, "the attempt is stuck"
+
+    def close(self):
+        self.starts.close()
+        self.launcher.stop()
+
+
+@pytest.fixture
+def docker_runner(tmp_path, engine):
+    made = DockerRunner(tmp_path, engine)
+    yield made
+    made.close()
+
+
+@needs_docker
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_a_killed_launcher_fails_attempts_as_infrastructure_and_its_successor_serves(docker_runner, engine):
+    before = score(docker_runner.evaluate("at_before"))
+    docker_runner.wait_for_reserve()
+    with docker_runner.running_attempt() as outcomes:
+        assert len(containers_of(engine, "status=running")) >= 2
+        docker_runner.launcher.kill()
+    assert_platform_failed(outcomes[0], "launcher")
+    until(lambda: not containers_of(engine, "status=running"), 10, "every container has ended")
+    assert_platform_failed(docker_runner.evaluate("at_between"), "launcher")
+
+    docker_runner.launcher.start()
+
+    until(lambda: not containers_of(engine, "status=exited"), 20, "what the dead one left is swept")
+    assert score(docker_runner.evaluate("at_after")) == before
+    docker_runner.wait_for_reserve()
+
+
+@needs_docker
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_a_killed_engine_fails_attempts_as_infrastructure_until_it_is_back(docker_runner, engine):
+    before = score(docker_runner.evaluate("at_before"))
+    docker_runner.wait_for_reserve()
+    with docker_runner.running_attempt() as outcomes:
+        known = set(containers_of(engine))
+        assert len(known) >= 2
+        engine.kill()
+    assert_platform_failed(outcomes[0])
+    assert_platform_failed(docker_runner.evaluate("at_between"))
+
+    engine.start()
+
+    until(lambda: known.isdisjoint(containers_of(engine)), 60, "what was cut off is removed")
+    until(lambda: docker_runner.evaluate("at_again").failure is None, 120, "attempts run again")
+    assert score(docker_runner.evaluate("at_after")) == before
+
+
+@needs_docker
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_a_killed_runner_takes_its_running_and_its_waiting_containers_along(tmp_path, engine):
+    launcher = LauncherProcess(engine, home=tmp_path)
+    open_to_sandboxes(tmp_path)
+    launcher.start()
+    try:
+        code = textwrap.dedent(RUNNER_WITH_A_POOL)
+        with subprocess.Popen(
+            [sys.executable, "-c", code, str(launcher.socket)], stdout=subprocess.PIPE, text=True
+        ) as runner:
+            assert runner.stdout.readline() == "both\n"
+            assert len(containers_of(engine, "status=running")) == 2
+            runner.kill()
+        until(lambda: not containers_of(engine, "status=running"), 5, "every container has ended")
+        until(lambda: not containers_of(engine), 10, "every container is removed")
+        until(lambda: not list((tmp_path / "sandboxes").glob("*/*")), 10, "their data folders are removed")
+    finally:
+        launcher.stop()
