@@ -41,7 +41,7 @@ MOST_CORES = 1.5
 MOST_CHILDREN = 200
 LENT = "lent"
 """A file in the data folder, and its content: its mode lets everyone write, the read-only mount does not."""
-PROBE_SECONDS = 30.0
+PROBE_SECONDS = 60.0
 """Gives up on a scene after this; about a second on an idle machine."""
 KILL_SECONDS = 1.0
 SETTLE_SECONDS = 0.1
