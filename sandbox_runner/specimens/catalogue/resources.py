@@ -15,7 +15,7 @@ SECTION = Section(
             "Four children that together take more than the limit, while the parent waits.",
         ),
         out_of_memory(
-            "hides_memory_in_files", "Keeps memory in files of /tmp and /dev/shm.", disk_bytes=512 * MIB
+            "hides_memory_in_files", "Keeps memory in files of /tmp and /dev/shm.", disk_bytes=1024 * MIB
         ),
         denied(
             "oversubscribes_the_processor",

@@ -7,7 +7,7 @@ import torch
 
 for _ in range(4):
     if os.fork() == 0:
-        kept = bytearray(b"x") * (300 << 20)
+        kept = bytearray(b"x") * (500 << 20)
         time.sleep(30)
         os._exit(0)
 time.sleep(30)

@@ -4,7 +4,7 @@ import torch
 
 for path in ("/tmp/kept", "/dev/shm/kept"):
     with open(path, "wb") as file:
-        for _ in range(390):
+        for _ in range(800):
             file.write(b"x" * (1 << 20))
 
 
