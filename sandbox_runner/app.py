@@ -29,8 +29,10 @@ MAX_WAIT_SECONDS = 30.0
 
 
 def create_app(settings: RunnerSettings, backends: Sequence[SandboxBackend] | None = None) -> FastAPI:
-    """The service, closed to callers without the service token. `backends`: by default the built-in ones."""
-    runner = Runner(settings, built_in(settings.home, settings.launcher_socket) if backends is None else backends)
+    """The service, closed to callers without the service token. `backends`: the built-in ones if None."""
+    runner = Runner(
+        settings, built_in(settings.home, settings.launcher_socket) if backends is None else backends
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -24,6 +24,8 @@ FINISH_GRACE_SECONDS = 2.0
 """After FINISH a guest may take this long to leave; then it is killed, and its answers stand."""
 HANG_UP_GRACE_SECONDS = 1.0
 """A guest that has closed its channel must end within this time."""
+STALL_SECONDS = 2.0
+"""Looks that lie further apart than this tell that the runner itself was stopped or starved."""
 DRAIN_READS = 1024
 """So often at most a pipe is read after the end: more than any pipe holds."""
 
@@ -48,6 +50,7 @@ class Conversation:
         self._inbox = Inbox()
         self._outbox = Outbox()
         self._next_poll = 0.0
+        self._looked_at = time.monotonic()
         self._hung_up_at: float | None = None
         self._ended = False
 
@@ -138,6 +141,9 @@ class Conversation:
         for key, _ in self._selector.select(POLL_SECONDS):
             key.data()
         now = time.monotonic()
+        if now - self._looked_at > STALL_SECONDS:
+            self.watch.pardon(now - self._looked_at)
+        self._looked_at = now
         if now >= self._next_poll:
             self._next_poll = now + POLL_SECONDS
             self._check()

@@ -28,6 +28,15 @@ class LimitWatch:
         self._clock = clock
         self._batch_sent: float | None = None
 
+    def pardon(self, seconds: float) -> None:
+        """This process was stopped or starved for so long: no clock runs against the candidate meanwhile.
+
+        Its CPU seconds bind all the same, so that nothing is won by slowing the host down.
+        """
+        self.meter.pardon(seconds)
+        if self._batch_sent is not None:
+            self._batch_sent += seconds
+
     def batch_sent(self) -> None:
         """An evaluation batch is on its way: its answer is due within the batch limit."""
         self._batch_sent = self._clock()

@@ -38,6 +38,11 @@ class Meter:
         """Since the candidate's first line; 0 before."""
         return 0.0 if self._began is None else self._clock() - self._began
 
+    def pardon(self, seconds: float) -> None:
+        """The host did not run for so long: nobody could see what the candidate did meanwhile."""
+        if self._began is not None:
+            self._began += seconds
+
     def guest_waits(self, usage: Usage) -> None:
         """The imported guest waits for its job: everything it holds and has spent is the platform's."""
         self._waiting = usage

@@ -73,9 +73,15 @@ class Starts:
     """
 
     def __init__(
-        self, backend: SandboxBackend, most_waiting: int, clock: Callable[[], float] = time.monotonic
+        self,
+        backend: SandboxBackend,
+        most_waiting: int,
+        clock: Callable[[], float] = time.monotonic,
+        on_trouble: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_trouble` is called, from any thread, when the platform fails to start or to keep a sandbox."""
         self.backend = backend
+        self._on_trouble = on_trouble
         self._most_waiting = most_waiting
         self._clock = clock
         self._kinds: dict[Hashable, _Kind] = {}
@@ -91,6 +97,15 @@ class Starts:
 
         Its guest says IMPORTED on `from_guest`, or has said so already.
         """
+        try:
+            with self._sandbox(spec) as sandbox:
+                yield sandbox
+        except SandboxUnavailable:
+            self._on_trouble()
+            raise
+
+    @contextmanager
+    def _sandbox(self, spec: SandboxSpec) -> Iterator[Sandbox]:
         if not self._most_waiting:
             with closing(self.backend.launch(spec)) as sandbox:
                 yield sandbox
@@ -156,15 +171,18 @@ class Starts:
                 surplus, lacking = self._take_surplus(), self._lacking()
             _close_all(surplus)
             if lacking is None:
-                self._pause(lambda: self._lacking() is not None)
-                self._replace_unfit()
-            elif not self._launch(lacking):
-                self._pause(lambda: False)
+                self._wait_for_demand()
+                trouble = self._replace_unfit()
+            else:
+                trouble = not self._launch(lacking)
+            if trouble:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closed, RETRY_SECONDS)
 
-    def _pause(self, is_over: Callable[[], bool]) -> None:
+    def _wait_for_demand(self) -> None:
         with self._changed:
             seconds = IMPORT_LOOK_SECONDS if self._importing() else RETRY_SECONDS
-            self._changed.wait_for(lambda: self._closed or is_over(), seconds)
+            self._changed.wait_for(lambda: self._closed or self._lacking() is not None, seconds)
 
     def _launch(self, kind: _Kind) -> bool:
         since = self._clock()
@@ -172,6 +190,7 @@ class Starts:
             sandbox = self.backend.launch(replace(kind.spec, name=f"warm-{secrets.token_hex(6)}"))
         except SandboxUnavailable as error:
             logger.warning("no sandbox of %s could be warmed: %s", self.backend.name, error)
+            self._on_trouble()
             return False
         except Exception:
             logger.exception("no sandbox of %s could be warmed", self.backend.name)
@@ -182,9 +201,13 @@ class Starts:
 
     def _lacking(self) -> _Kind | None:
         """The kind most recently asked for, if another of it should wait and has room."""
-        lacking = [kind for kind in self._by_age() if len(kind.waiting) < kind.wanted]
+        lacking = [kind for kind in self._by_age() if len(kind.waiting) < self._wanted(kind)]
         may_import = self._importing() < MOST_IMPORTING
         return lacking[-1] if lacking and may_import and self._room() > 0 else None
+
+    def _wanted(self, kind: _Kind) -> int:
+        """None should wait where a start costs no import."""
+        return 0 if self.backend.forks else kind.wanted
 
     def _importing(self) -> int:
         return sum(not _is_imported(one.sandbox) for kind in self._kinds.values() for one in kind.waiting)
@@ -199,7 +222,7 @@ class Starts:
                 surplus += kind.waiting
                 del self._kinds[key]
                 continue
-            while len(kind.waiting) > kind.wanted:
+            while len(kind.waiting) > self._wanted(kind):
                 surplus.append(kind.waiting.pop())
         by_age = self._by_age()
         if by_age and not by_age[-1].waiting and self._room() <= 0:
@@ -214,8 +237,8 @@ class Starts:
     def _room(self) -> int:
         return self._most_waiting - sum(len(kind.waiting) for kind in self._kinds.values())
 
-    def _replace_unfit(self) -> None:
-        """Close what cannot be handed out any more; the next round launches others."""
+    def _replace_unfit(self) -> bool:
+        """Close what cannot be handed out any more; the next round launches others. Says whether there was any."""
         with self._changed:
             held = [(kind, one) for kind in self._kinds.values() for one in kind.waiting]
         unfit = [(kind, one) for kind, one in held if not self._is_fit(one)]
@@ -224,6 +247,7 @@ class Starts:
             for kind, one in ours:
                 kind.waiting.remove(one)
         _close_all([one for _, one in ours])
+        return bool(ours)
 
     def _is_fit(self, waiting: _Waiting) -> bool:
         """Whether it lives, and has not waited for too long."""

@@ -109,6 +109,11 @@ class SandboxBackend(Protocol):
     name: str
     tier: IsolationTier
 
+    @property
+    def forks(self) -> bool:
+        """Whether its starts are warm by themselves, so that no sandbox has to wait for work."""
+        ...
+
     def probe(self) -> BackendReport:
         """Prove, by trying, that every limit and wall really holds on this machine. Never raises."""
         ...

@@ -589,6 +589,7 @@ class ScriptedBackend:
 
     name = "scripted"
     tier = IsolationTier.NAMESPACES
+    forks = False
 
     def __init__(
         self, script: Callable[[ScriptedSandbox], None], broken: str = "", available: bool = True

@@ -103,6 +103,19 @@ def test_a_batch_has_its_own_clock_until_it_is_answered(watch: LimitWatch, clock
     assert watch.exceeded(Phase.PREDICTING, IDLE) is None
 
 
+def test_while_the_runner_itself_stood_still_no_clock_runs_but_cpu_seconds_count(
+    watch: LimitWatch, clock: Clock
+) -> None:
+    watch.batch_sent()
+    clock.now += 101
+    watch.pardon(100)
+    assert watch.exceeded(Phase.PREDICTING, Usage(1.0, 0, 0, 0)) is None
+
+    stop = watch.exceeded(Phase.PREDICTING, Usage(51.0, 0, 0, 0))
+    assert stop is not None
+    assert "cpu_seconds = 50" in stop.message
+
+
 def test_the_meter_tells_startup_wall_and_phases_apart(clock: Clock) -> None:
     meter = Meter(clock)
     clock.now += 3
