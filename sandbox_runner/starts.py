@@ -238,7 +238,7 @@ class Starts:
         return self._most_waiting - sum(len(kind.waiting) for kind in self._kinds.values())
 
     def _replace_unfit(self) -> bool:
-        """Close what cannot be handed out any more; the next round launches others. Says whether there was any."""
+        """Close what cannot be handed out any more. Says whether there was any."""
         with self._changed:
             held = [(kind, one) for kind in self._kinds.values() for one in kind.waiting]
         unfit = [(kind, one) for kind, one in held if not self._is_fit(one)]

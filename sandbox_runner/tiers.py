@@ -33,7 +33,7 @@ class Tiers:
         minimum: IsolationTier,
         usual: Callable[[], SandboxSpec],
     ) -> None:
-        """Below `minimum` nothing runs. Sandboxes like `usual()` wait, on the strongest, for the first request."""
+        """Below `minimum` nothing runs. Sandboxes like `usual()` wait for the first request."""
         self._backends = backends
         self._minimum = minimum
         self._usual = usual
