@@ -12,7 +12,7 @@ from contracts.names import IsolationTier
 from sandbox_runner.sandboxes.docker.backend import DockerBackend
 from sandbox_runner.sandboxes.docker.settings import LAUNCHER_COMMAND
 from sandbox_runner.sandboxes.docker.wire import Runtime
-from sandbox_runner.sandboxes.namespaces import NamespacesBackend
+from sandbox_runner.sandboxes.fork_server.backend import ForkingBackend
 from sandbox_runner.sandboxes.port import SandboxBackend, SandboxUnavailable
 
 NO_LAUNCHER = f"the runner knows no launcher; start one and set DELTANAS_LAUNCHER_SOCKET: {LAUNCHER_COMMAND}"
@@ -32,7 +32,7 @@ def built_in(home: Path, launcher: Path | None = None) -> tuple[SandboxBackend, 
     `launcher` is the socket of the launcher for the Docker tiers; None: this runner has none.
     """
     docker = () if launcher is None else tuple(DockerBackend(runtime, launcher) for runtime in Runtime)
-    return (NamespacesBackend(home / "sandboxes"), *docker)
+    return (ForkingBackend(home / "sandboxes"), *docker)
 
 
 def probe_all(backends: Sequence[SandboxBackend]) -> tuple[ProbedBackend, ...]:

@@ -47,6 +47,11 @@ class NamespacesBackend:
     name = "namespaces"
     tier = IsolationTier.NAMESPACES
 
+    @property
+    def forks(self) -> bool:
+        """Every start is a cold one."""
+        return False
+
     def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         """`folder` is where its sandboxes' data folders lie, on the file system of the data sets."""
         self._folder = folder

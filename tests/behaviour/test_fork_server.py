@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -29,7 +28,7 @@ from sandbox_runner.datasets.library import Library
 from sandbox_runner.sandboxes.fork_server import backend as forking
 from sandbox_runner.sandboxes.fork_server.backend import ForkingBackend
 from sandbox_runner.sandboxes.namespaces import NamespacesBackend
-from sandbox_runner.sandboxes.port import SandboxUnavailable
+from sandbox_runner.sandboxes.port import Exit, SandboxUnavailable
 from sandbox_runner.specimens import quadrants
 from sandbox_runner.specimens.specimen import CONTROL
 from sandbox_runner.starts import Starts
@@ -422,23 +421,27 @@ def test_a_fork_server_whose_sandboxes_fail_the_probe_is_never_used(monkeypatch)
         backend.close()
 
 
-def test_a_refused_request_is_unavailable_and_leaks_nothing(backend):
-    server = backend._server
-    descriptors = sorted(os.listdir("/proc/self/fd"))
-    os.kill(outermost(backend)["fork server"], signal.SIGSTOP)
+def test_a_fork_server_that_does_not_answer_is_replaced_and_what_it_has_forked_goes_on(monkeypatch):
+    backend = forking_backend()
+    stopped = outermost(backend)["fork server"]
+    code = "import os; print(os.read(3, 1), flush=True)"
     try:
-        started = time.monotonic()
-        with pytest.raises(SandboxUnavailable, match="did not start"):
-            backend_launch_within(backend, 1.0)
-        assert time.monotonic() - started < 10
+        with running(backend, code) as sandbox:
+            os.kill(stopped, signal.SIGSTOP)
+            with pytest.MonkeyPatch.context() as patch:
+                for module in ("namespaces", "fork_server.backend"):
+                    patch.setattr(f"sandbox_runner.sandboxes.{module}.START_SECONDS", 1.0)
+                with pytest.raises(SandboxUnavailable, match="did not start within"):
+                    backend.launch(spec("print(1)"))
+            assert run(backend, "print(1)").said == 1
+            assert "did not answer" in backend.why_cold()
+            os.write(sandbox.to_guest, b"x")
+            assert "b'x'" in read_until(sandbox, lambda text: "x" in text)
+            assert sandbox.exit() in {None, Exit(0, None)}
+            monkeypatch.setattr(forking, "RETRY_SECONDS", 0.0)
+            backend._next_try = 0.0
+            assert backend.wait_until_forking(START_SECONDS)
+            assert run(backend, "print(2)").said == 2
+        assert wait_for(lambda: not Path(f"/proc/{stopped}").exists(), 5)
     finally:
-        os.kill(outermost(backend)["fork server"], signal.SIGCONT)
-    assert wait_for(lambda: run(backend, "print(1)").said == 1, 10)
-    assert sorted(os.listdir("/proc/self/fd")) == descriptors
-    assert server.is_alive()
-
-
-def backend_launch_within(backend, seconds):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sandbox_runner.sandboxes.namespaces.START_SECONDS", seconds)
-        backend.launch(spec("print(1)")).close()
+        backend.close()

@@ -9,20 +9,22 @@ import os
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from contracts.jobs import BackendReport
 from contracts.names import IsolationTier
 from sandbox_runner import python_environment
+from sandbox_runner.python_environment import GUEST_MEMORY_BYTES
 from sandbox_runner.sandboxes import bubblewrap
 from sandbox_runner.sandboxes.cgroups.files import CgroupsUnavailable, Group
 from sandbox_runner.sandboxes.fork_server import kernel_calls
 from sandbox_runner.sandboxes.fork_server.forked_sandbox import ForkedSandbox
 from sandbox_runner.sandboxes.fork_server.server import ForkServer
-from sandbox_runner.sandboxes.namespaces import NamespacesBackend, first_process_setup
+from sandbox_runner.sandboxes.namespaces import START_SECONDS, NamespacesBackend, first_process_setup
 from sandbox_runner.sandboxes.namespaces_sandbox import NamespacesSandbox, SandboxPipes
 from sandbox_runner.sandboxes.port import DATA_INSIDE, SandboxSpec, SandboxUnavailable
 from sandbox_runner.sandboxes.probe import probe_backend
@@ -53,6 +55,8 @@ class ForkingBackend(NamespacesBackend):
         super().__init__(folder, environment)
         self._changed = threading.Condition()
         self._server: ForkServer | None = None
+        self._retired: list[ForkServer] = []
+        self._running: Counter[ForkServer] = Counter()
         self._no_data: Path | None = None
         self._is_proved = False
         self._why_cold = "no fork server has been started yet"
@@ -74,6 +78,12 @@ class ForkingBackend(NamespacesBackend):
             self._prepare()
             return super().launch(spec)
         return self._launch_forked(server, spec)
+
+    @property
+    def forks(self) -> bool:
+        """Whether sandboxes are forked, now or as soon as the fork server serves that is being prepared."""
+        with self._changed:
+            return self._proved_server() is not None or self._is_preparing()
 
     def why_cold(self) -> str:
         """Why sandboxes start cold now; empty when they are forked."""
@@ -97,6 +107,9 @@ class ForkingBackend(NamespacesBackend):
         with self._changed:
             self._is_closed = True
             self._end_server()
+            for server in self._retired:
+                server.close()
+            self._retired.clear()
         if self._preparation is not None:
             self._preparation.join()
         super().close()
@@ -109,8 +122,9 @@ class ForkingBackend(NamespacesBackend):
     def _prepare(self) -> None:
         """Begin to start and prove a fork server, unless there is one or was one a moment ago."""
         with self._changed:
-            busy = self._preparation is not None and self._preparation.is_alive()
-            if self._is_closed or busy or self._proved_server() or time.monotonic() < self._next_try:
+            if self._is_closed or self._is_preparing() or self._proved_server():
+                return
+            if time.monotonic() < self._next_try:
                 return
             if os.geteuid() != 0:
                 self._why_cold = NOT_ROOT
@@ -121,6 +135,9 @@ class ForkingBackend(NamespacesBackend):
                 target=self._start_and_prove, name="fork-server", daemon=True
             )
             self._preparation.start()
+
+    def _is_preparing(self) -> bool:
+        return self._preparation is not None and self._preparation.is_alive()
 
     def _start_and_prove(self) -> None:
         try:
@@ -159,7 +176,26 @@ class ForkingBackend(NamespacesBackend):
             self._no_data = None
 
     def _launch_forked(self, server: ForkServer, spec: SandboxSpec) -> NamespacesSandbox:
-        return self._launch(spec, partial(self._fork, server), PLATFORM_PROCESSES)
+        began = time.monotonic()
+        try:
+            charged = without_what_is_shared(spec, server.memory_bytes)
+            return self._launch(charged, partial(self._fork, server), PLATFORM_PROCESSES)
+        except SandboxUnavailable:
+            if time.monotonic() - began >= START_SECONDS:
+                self._retire(server)
+            raise
+
+    def _retire(self, server: ForkServer) -> None:
+        """Fork from it no more; it ends with the last sandbox that it has forked."""
+        with self._changed:
+            if self._server is server:
+                self._why_cold = "the fork server did not answer in time"
+                logger.warning("sandboxes start cold: %s", self._why_cold)
+                self._server, self._is_proved = None, False
+                if self._running[server]:
+                    self._retired.append(server)
+                else:
+                    server.close()
 
     def _fork(
         self, server: ForkServer, spec: SandboxSpec, group: Group, data: Path, user: int | None
@@ -190,7 +226,29 @@ class ForkingBackend(NamespacesBackend):
             pipes.close()
             raise
         pipes.close_guest_ends()
-        return ForkedSandbox(server, pipes, group, data, on_close=lambda: self._give_back(data, user))
+        with self._changed:
+            self._running[server] += 1
+        return ForkedSandbox(server, pipes, group, data, lambda: self._give_back_forked(server, data, user))
+
+    def _give_back_forked(self, server: ForkServer, data: Path, user: int | None) -> None:
+        self._give_back(data, user)
+        with self._changed:
+            self._running[server] -= 1
+            if server in self._retired and not self._running[server]:
+                self._retired.remove(server)
+                server.close()
+
+
+def without_what_is_shared(spec: SandboxSpec, shared_bytes: int) -> SandboxSpec:
+    """The same limits for one whose imported modules are charged to the fork server.
+
+    A cold guest's are charged to its sandbox, which is allowed them on top. A sandbox that is too small for a
+    guest has no such allowance: it runs some other program.
+    """
+    limits = spec.limits
+    if limits.memory_bytes <= GUEST_MEMORY_BYTES:
+        return spec
+    return replace(spec, limits=replace(limits, memory_bytes=limits.memory_bytes - shared_bytes))
 
 
 def user_names(user: int | None) -> list[tuple[str, str]]:

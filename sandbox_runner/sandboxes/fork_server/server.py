@@ -69,6 +69,7 @@ class ForkServer:
                 self._process = started.result()
             undo.pop_all()
         self._is_ready = False
+        self._memory_bytes = 0
 
     def is_ready(self) -> bool:
         """Whether it has imported everything and serves. Never blocks. False for ever once it has ended."""
@@ -82,6 +83,11 @@ class ForkServer:
                 raise SandboxUnavailable(f"the fork server did not start: {self._last_words()}")
             if time.monotonic() >= deadline:
                 raise SandboxUnavailable(f"the fork server did not start within {seconds:.0f} s")
+
+    @property
+    def memory_bytes(self) -> int:
+        """Anonymous and shared memory that it held when it began to serve: what its forks share with it."""
+        return self._memory_bytes
 
     def is_alive(self) -> bool:
         """Whether it has not ended. What it forked dies with it, and only after this turns false.
@@ -131,7 +137,9 @@ class ForkServer:
             return True
         except OSError:
             return False
-        self._is_ready = self._is_ready or word == READY
+        if word == READY:
+            self._memory_bytes = self._group.usage().memory_bytes
+            self._is_ready = True
         return bool(word)
 
     def _last_words(self) -> str:

@@ -2,8 +2,11 @@
 
 import os
 
+from contracts.measurements import MIB, Limits
+from sandbox_runner.python_environment import GUEST_MEMORY_BYTES, guest_spec
 from sandbox_runner.sandboxes.fork_server import backend as forking
-from sandbox_runner.sandboxes.fork_server.backend import ForkingBackend, user_names
+from sandbox_runner.sandboxes.fork_server.backend import ForkingBackend, user_names, without_what_is_shared
+from sandbox_runner.sandboxes.port import SandboxSpec
 
 
 def test_only_a_runner_that_is_root_forks(tmp_path, monkeypatch):
@@ -36,6 +39,18 @@ def test_a_fork_server_that_cannot_start_is_not_tried_again_at_once(tmp_path, mo
         assert len(tried) == 1
     finally:
         backend.close()
+
+
+def test_what_is_shared_with_the_fork_server_is_not_allowed_a_second_time():
+    """A forked candidate meets the wall where a cold one does, whose sandbox bears its own imports."""
+    shared = 360 * MIB
+    guest = guest_spec("guest", Limits(memory_bytes=256 * MIB), 1)
+    other = SandboxSpec(name="other", argv=(), limits=Limits(memory_bytes=96 * MIB))
+
+    forked = without_what_is_shared(guest, shared)
+    assert forked.limits.memory_bytes == 256 * MIB + GUEST_MEMORY_BYTES - shared
+    assert forked.limits.pids == guest.limits.pids
+    assert without_what_is_shared(other, shared) == other
 
 
 def test_the_user_of_a_forked_sandbox_has_the_name_it_has_after_a_cold_start():
