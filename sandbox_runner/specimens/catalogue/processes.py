@@ -154,5 +154,9 @@ SECTION = Section(
             "takes_a_hostile_name",
             "Names itself so that whoever reads /proc takes it for another process, or obeys its escapes.",
         ),
+        denied(
+            "forges_the_relay",
+            "Writes reports of its own into the streams of process 1, which may lead out of a container.",
+        ),
     ),
 )

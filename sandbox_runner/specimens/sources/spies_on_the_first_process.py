@@ -14,16 +14,20 @@ for name in FILES:
             print("BREACH", name)
     except OSError:
         pass
-for name in ("root", "cwd", "exe", "fd/0", "fd/3", "ns/mnt"):
-    try:
-        os.open(f"/proc/1/{name}", os.O_RDONLY)
-        print("BREACH", name)
-    except OSError:
-        pass
+for name in ("root", "cwd", "exe", "fd/0", "fd/1", "fd/3", "ns/mnt"):
+    for mode in (os.O_RDONLY, os.O_WRONLY):
+        try:
+            os.close(os.open(f"/proc/1/{name}", mode | os.O_NONBLOCK))
+            print("BREACH", name, mode)
+        except OSError:
+            pass
 libc = ctypes.CDLL(None, use_errno=True)
 room = ctypes.create_string_buffer(64)
 vector = (ctypes.c_size_t * 2)(ctypes.addressof(room), 64)
-first = os.pidfd_open(1) if hasattr(os, "pidfd_open") else -1
+try:
+    first = os.pidfd_open(1)
+except OSError:
+    first = -1
 CALLS = {  # numbers of x86-64
     "process_vm_readv": (310, 1, vector, 1, vector, 1, 0),
     "process_vm_writev": (311, 1, vector, 1, vector, 1, 0),
