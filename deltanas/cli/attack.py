@@ -63,7 +63,7 @@ def attack(
     with _Story(quiet=as_json) as story:
         _attack(words, story.hear)
     if as_json:
-        emit({"held": story.code == 0, "backends": story.backends, "untested": story.untested})
+        emit({"held": story.code == 0, "backends": story.backends})
     else:
         _show(story)
     raise typer.Exit(story.code)
@@ -129,12 +129,9 @@ class _Story:
 
     def __init__(self, quiet: bool) -> None:
         self.backends: list[Json] = []
-        self.untested: list[str] = []
-        """Specimens for a device that this machine does not offer."""
         self.code = 3
         self._quiet = quiet
         self._console = news_console()
-        self._specimens = 0
         self._running: list[str] = []
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
@@ -161,13 +158,11 @@ class _Story:
                 raise RequestInvalid(plain(told["detail"]))
             case "begun":
                 self.backends = told["backends"]
-                self._specimens = told["specimens"]
-                self.untested = told["untested"]
             case "opened":
-                self._of(told).update(accuracy=told["accuracy"], trials=[])
-                self._bar.reset(self._task, total=self._specimens, description=told["backend"])
+                self._of(told).update(accuracy=told["accuracy"], untested=told["untested"], trials=[])
+                self._bar.reset(self._task, total=told["specimens"], description=told["backend"])
                 if not (self._quiet or self._console.is_terminal):
-                    tell(f"{told['backend']}: {self._specimens} specimens")
+                    tell(f"{told['backend']}: {told['specimens']} specimens")
             case "started":
                 self._running.append(told["specimen"])
                 self._describe(told["backend"])
@@ -216,9 +211,10 @@ def _show(story: _Story) -> None:
                 console.print(Text(f"  {plain(found)}"))
                 if remedy:
                     console.print(Text(f"  → {plain(remedy)}", style="bold"))
-    if story.untested:
-        names = plain(", ".join(story.untested))
-        console.print(Text(f"not tested, for want of a GPU: {names}", style="yellow"))
+    untested = [set(backend["untested"]) for backend in tested]
+    if names := set.intersection(*untested) if untested else set():
+        words = f"not tested, for want of a GPU: {plain(', '.join(sorted(names)))}"
+        console.print(Text(words, style="yellow"))
     if not tested:
         console.print(Text("nothing was tested; `deltanas doctor` says what is missing", style="bold red"))
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from contracts.names import IsolationTier
-from sandbox_runner.runner import DEVICES
 from sandbox_runner.sandboxes.choice import built_in, probe_all, reports
 from sandbox_runner.sandboxes.docker.settings import LauncherSettings
 from sandbox_runner.sandboxes.fork_server.backend import ForkingBackend
@@ -81,16 +80,8 @@ def _attack(
     probed = probe_all([one for one in backends if not wanted.backend or one.name in wanted.backend])
     told = [one for one in reports(probed) if not wanted.backend or one.name in wanted.backend]
     fit = [one.backend for one in probed if one.report.available]
-    runnable = [one for one in specimens if one.device in DEVICES]
-    _say(
-        "begun",
-        backends=[asdict(one) for one in told],
-        specimens=len(runnable),
-        untested=[one.name for one in specimens if one not in runnable],
-    )
-    if not runnable:
-        return ExitCode.NOT_TESTED
-    held = [_attack_one(backend, runnable, wanted.cold, folder / backend.name) for backend in fit]
+    _say("begun", backends=[asdict(one) for one in told])
+    held = [_attack_one(backend, specimens, wanted.cold, folder / backend.name) for backend in fit]
     if False in held:
         return ExitCode.NOT_HELD
     asked_in_vain = any(not one.available for one in told) and bool(wanted.backend)
@@ -106,8 +97,15 @@ def _attack_one(backend: SandboxBackend, specimens: list[Specimen], cold: bool, 
             _starting(backend, cold, folder / "sandboxes") as (chosen, pooled),
             Arena(folder, chosen, warm=pooled, outpost=_outpost_of(backend)) as arena,
         ):
-            _say("opened", backend=backend.name, accuracy=arena.scores.honest)
-            for beside in rounds_of(specimens, SPECIMENS):
+            runnable = [one for one in specimens if one.device in arena.devices]
+            _say(
+                "opened",
+                backend=backend.name,
+                accuracy=arena.scores.honest,
+                specimens=len(runnable),
+                untested=[one.name for one in specimens if one not in runnable],
+            )
+            for beside in rounds_of(runnable, SPECIMENS):
                 trials = arena.run_round(
                     beside, lambda one: _say("started", backend=backend.name, specimen=one.name)
                 )
@@ -120,7 +118,7 @@ def _attack_one(backend: SandboxBackend, specimens: list[Specimen], cold: bool, 
                 for label, before in amounts(arena.before).items()
             }
             _say("ended", backend=backend.name, accounting=accounting, aftermath=aftermath)
-            return held and not aftermath
+            return held and not aftermath if runnable else None
     except ArenaUnfit as unfit:
         _say("unfit", backend=backend.name, detail=str(unfit))
         return None

@@ -21,6 +21,7 @@ from contracts.jobs import AttemptOutcome, AttemptSpec
 from contracts.names import AttemptKind, Integrity, IsolationTier, ScoredOn
 from sandbox_runner.attempt import Bench, run_attempt
 from sandbox_runner.datasets.library import Library
+from sandbox_runner.gpus import find_gpus
 from sandbox_runner.python_environment import environment_digest
 from sandbox_runner.sandboxes.port import SandboxBackend
 from sandbox_runner.specimens import quadrants
@@ -77,7 +78,10 @@ class Arena:
         self._canary = folder / "canary"
         self._waiting = AT_A_TIME + 1 if warm else 0
         self._starts = Starts(backend, self._waiting)
-        self._bench = Bench(self._starts, Library(self._home), environment_digest())
+        gpus = find_gpus()
+        self.devices = ("cpu", *(() if self.tier is IsolationTier.NAMESPACES else gpus.devices))
+        """What a specimen's device may be here."""
+        self._bench = Bench(self._starts, Library(self._home), environment_digest(), gpus)
         self._outpost = outpost
         self._numbers = count(1)
         self._cancelled = Event()

@@ -83,7 +83,8 @@ def bouts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             untested[f"{name}, forked"] = backend.why_cold()
             pytest.skip(untested[f"{name}, forked"])
         with Arena(folder, backend, warm=start == "waited", outpost=outpost) as arena:
-            yield Bouts(arena, _chosen(request.session, request.param))
+            chosen = _chosen(request.session, request.param)
+            yield Bouts(arena, [specimen for specimen in chosen if specimen.device in arena.devices])
     finally:
         backend.close()
 

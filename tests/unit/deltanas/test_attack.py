@@ -18,8 +18,11 @@ TRIAL = {
     "attack": "Forks.", "expected": "pids_limit", "got": "pids_limit", "message": "", "seconds": 1.5,
     "held": True, "shortcomings": [], "aftermath": [],
 }  # fmt: skip
-BEGUN = {"event": "begun", "backends": BACKENDS, "specimens": 1, "untested": ["fills_the_gpu"]}
-OPENED = {"event": "opened", "backend": "namespaces", "accuracy": 0.6}
+BEGUN = {"event": "begun", "backends": BACKENDS}
+OPENED = {
+    "event": "opened", "backend": "namespaces", "accuracy": 0.6, "specimens": 1,
+    "untested": ["fills_the_gpu"],
+}  # fmt: skip
 STARTED = {"event": "started", "backend": "namespaces", "specimen": "fork_bomb"}
 ENDED = {
     "event": "ended", "backend": "namespaces", "aftermath": [],
@@ -78,8 +81,8 @@ def test_json_is_one_document_and_nothing_else(attacked):
     ended = attacked(HELD, "--json")
     assert ended.err == ""
     assert ended.json["held"] is True
-    assert ended.json["untested"] == ["fills_the_gpu"]
     held, untested = ended.json["backends"]
+    assert held["untested"] == ["fills_the_gpu"]
     assert [trial["specimen"] for trial in held["trials"]] == ["fork_bomb"]
     assert held["accounting"] == ENDED["accounting"]
     assert untested["problems"]
