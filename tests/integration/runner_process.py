@@ -56,6 +56,7 @@ class Holdings:
     """Its descendants, zombies included, and the members of its cgroups."""
     cgroups: int
     mounts: int
+    """Those that concern its home: others on this machine mount, too."""
     data_folders: int
     files: int
     disk_bytes: int
@@ -190,7 +191,7 @@ class RunnerProcess:
             resident_bytes=int(status["VmRSS"].split()[0]) * 1024,
             processes=len(self.processes()),
             cgroups=len(self.groups()),
-            mounts=len(Path(f"/proc/{pid}/mountinfo").read_text().splitlines()),
+            mounts=Path(f"/proc/{pid}/mountinfo").read_text().count(f"{self.home}"),
             data_folders=len(self.data_folders()),
             files=len(sizes),
             disk_bytes=sum(sizes),

@@ -317,13 +317,14 @@ class DockerRunner:
 
     @contextmanager
     def running_attempt(self):
-        """Begin one that sleeps; gives a list that will hold its outcome."""
+        """One that sleeps, beside a container that waits; gives a list that will hold its outcome."""
         phases, outcomes = [], []
         thread = threading.Thread(
             target=lambda: outcomes.append(self.evaluate("at_sleeping", SLEEPS, phases.append)), daemon=True
         )
         thread.start()
         until(lambda: "building" in phases, 120, "the candidate runs")
+        self.wait_for_reserve()
         yield outcomes
         thread.join(PLATFORM_SECONDS)
         assert outcomes, "the attempt is stuck"
@@ -345,7 +346,6 @@ def docker_runner(tmp_path, engine):
 @pytest.mark.timeout(600)
 def test_a_killed_launcher_fails_attempts_as_infrastructure_and_its_successor_serves(docker_runner, engine):
     before = score(docker_runner.evaluate("at_before"))
-    docker_runner.wait_for_reserve()
     with docker_runner.running_attempt() as outcomes:
         assert len(containers_of(engine, "status=running")) >= 2
         docker_runner.launcher.kill()
@@ -365,7 +365,6 @@ def test_a_killed_launcher_fails_attempts_as_infrastructure_and_its_successor_se
 @pytest.mark.timeout(600)
 def test_a_killed_engine_fails_attempts_as_infrastructure_until_it_is_back(docker_runner, engine):
     before = score(docker_runner.evaluate("at_before"))
-    docker_runner.wait_for_reserve()
     with docker_runner.running_attempt() as outcomes:
         known = set(containers_of(engine))
         assert len(known) >= 2

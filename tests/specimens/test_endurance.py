@@ -40,7 +40,7 @@ MANY = int(os.environ.get("DELTANAS_ENDURANCE_EVALUATIONS", "1000"))
 SAMPLE_EVERY = 50
 GROWTH = Holdings(
     descriptors=4,
-    threads=4,
+    threads=AT_A_TIME,
     resident_bytes=24 * MIB,
     processes=0,
     cgroups=0,
@@ -49,8 +49,8 @@ GROWTH = Holdings(
     files=0,
     disk_bytes=4096,
 )
-"""By how much the highest count of the last quarter may exceed that of the first: what is being served just
-then, and a heap that is not yet as large as it becomes."""
+"""By how much the highest count of the last quarter may exceed that of the first: the threads that serve
+requests come and go, and a heap takes a while to be as large as it becomes."""
 QUIET_SECONDS, SETTLE_SECONDS = 2, 120
 CLOCKS = ("wall_seconds", "startup_seconds", "predict_batch_seconds")
 PATIENT = replace(LIMITS, wall_seconds=1800, startup_seconds=600, predict_batch_seconds=120)
