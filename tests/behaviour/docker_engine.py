@@ -225,6 +225,17 @@ def container_ids(sandbox_name=None):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
+def host_mounts():
+    """The mounts of this machine, without those of engines that are not ours: they come and go."""
+    own = os.environ.get(SHARED_ENGINE, "unix:///nowhere/docker.sock").removeprefix("unix://")
+    kinds = (" overlay ", " nsfs ")
+    return [
+        line
+        for line in Path("/proc/self/mounts").read_text().splitlines()
+        if str(Path(own).parent) in line or not any(kind in line for kind in kinds)
+    ]
+
+
 def _start_shared():
     engine = Engine()
     atexit.register(engine.stop)

@@ -27,6 +27,8 @@ BACKENDS = {
     "docker+runsc": lambda: docker_backend(Runtime.RUNSC),
 }
 
+OWN_NAMES = f"test-{os.getpid()}-"
+"""How the sandboxes of this process are called; others may run the same tests beside it."""
 SMALL = Limits(memory_bytes=96 * MIB, pids=24, disk_bytes=8 * MIB)
 
 
@@ -44,7 +46,7 @@ class Ended:
 
 def spec(code, limits=SMALL, threads=1, **changes):
     made = SandboxSpec(
-        name=f"test-{secrets.token_hex(6)}",
+        name=f"{OWN_NAMES}{secrets.token_hex(6)}",
         argv=python_environment.python_command(code),
         limits=limits,
         threads=threads,

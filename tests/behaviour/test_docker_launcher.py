@@ -148,7 +148,7 @@ def test_another_user_may_be_the_client_and_then_nobody_else(engine):
     folder = Path(tempfile.mkdtemp(prefix="launcher-"))
     folder.chmod(0o755)
     made = LauncherProcess(engine, home=folder / "home")
-    made.socket = folder / "launcher.sock"
+    made.socket = folder / "run" / "launcher.sock"
     made.start(DELTANAS_LAUNCHER_CLIENT=str(nobody), DELTANAS_LAUNCHER_SOCKET=str(made.socket))
     backend = DockerBackend(Runtime.RUNC, made.socket)
     try:

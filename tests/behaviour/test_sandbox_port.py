@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from docker_engine import container_ids
+from docker_engine import container_ids, host_mounts
 from sandbox_harness import (
     BACKENDS,
+    OWN_NAMES,
     SMALL,
     control_groups,
     has_own_kernel,
@@ -52,7 +53,7 @@ def test_probe_passes_and_is_quick(backend):
     assert report.available
     assert report.tier == backend.tier
     assert isinstance(report.tier, IsolationTier)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize("code", [0, 7, 137])
@@ -348,18 +349,16 @@ def test_nothing_leaks_over_many_sandboxes_at_a_time(backend):
 
     def held():
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-        mounts = Path("/proc/self/mounts").read_text().count("\n")
-        cgroups = sum(1 for root, _, _ in os.walk("/sys/fs/cgroup") if f"{os.sep}test-" in root)
+        cgroups = sum(1 for root, _, _ in os.walk("/sys/fs/cgroup") if f"{os.sep}{OWN_NAMES}" in root)
         return {
             "descriptors": sorted(os.listdir("/proc/self/fd")),
             "children": children,
-            "mounts": mounts,
             "cgroups": cgroups,
             "containers": container_ids(),
             "threads": threading.active_count(),
         }
 
-    before = held()
+    before, mounts_before = held(), set(host_mounts())
 
     def several():
         for code in ("pass", "import time; time.sleep(60)"):
@@ -374,3 +373,4 @@ def test_nothing_leaks_over_many_sandboxes_at_a_time(backend):
     with pytest.raises(SandboxUnavailable):
         backend.launch(spec("", argv=("/no/such/program",)))
     assert held() == before
+    assert set(host_mounts()) <= mounts_before

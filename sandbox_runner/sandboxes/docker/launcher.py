@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox_runner.sandboxes.data_folders import DataFolders
-from sandbox_runner.sandboxes.docker.containers import Containers, RunningContainer
+from sandbox_runner.sandboxes.docker.containers import PASSABLE_MODE, Containers, RunningContainer
 from sandbox_runner.sandboxes.docker.engine import Engine, EngineUnavailable
 from sandbox_runner.sandboxes.docker.guest_image import SANDBOX_USERS, ImageRefused, find_image
 from sandbox_runner.sandboxes.docker.settings import LauncherSettings
@@ -38,7 +38,7 @@ SWEEP_SECONDS = 5.0
 LEAVE_SECONDS = 20.0
 MAX_CONNECTIONS = len(SANDBOX_USERS) + 16
 PEER_CREDENTIALS = struct.Struct("3i")
-PRIVATE_UMASK = 0o177
+PRIVATE_UMASK, PRIVATE_MODE = 0o177, 0o700
 DATA_FOLDERS = "container-data"
 
 
@@ -51,9 +51,9 @@ class Launcher:
 
     def __init__(self, settings: LauncherSettings) -> None:
         """Raises AlreadyRunning, ImageRefused, EngineUnavailable, OSError."""
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = _lock(settings.home / "launcher.lock")
         self._client = settings.client
+        settings.home.mkdir(_folder_mode(self._client), parents=True, exist_ok=True)
+        self._lock = _lock(settings.home / "launcher.lock")
         self._data_folders = DataFolders(settings.home / DATA_FOLDERS)
         self._containers = Containers(
             Engine(settings.docker_host),
@@ -193,7 +193,7 @@ def _peer(connection: socket.socket) -> int:
 
 def _listen(path: Path, client: int) -> socket.socket:
     """A listener that only `client` can reach. What a dead launcher left at `path` is replaced."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.mkdir(_folder_mode(client), parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     before = os.umask(PRIVATE_UMASK)
@@ -205,6 +205,11 @@ def _listen(path: Path, client: int) -> socket.socket:
         os.chown(path, client, -1)
     listener.listen(64)
     return listener
+
+
+def _folder_mode(client: int) -> int:
+    """Another user has to pass through the folders that the launcher makes."""
+    return PRIVATE_MODE if client == os.geteuid() else PASSABLE_MODE
 
 
 def _lock(path: Path) -> int:
