@@ -31,6 +31,7 @@ from sandbox_runner.specimens.judgement import expectation_words, outcome_words
 from sandbox_runner.specimens.specimen import Specimen
 from sandbox_runner.specimens.surroundings import Outpost, amounts
 
+STATE = "state"
 FORK_SECONDS = 60.0
 """Until a fork server has imported and is proved; if it is not by then, sandboxes wait for work instead."""
 
@@ -54,7 +55,7 @@ def main(words: Sequence[str] | None = None) -> int:
     # The sandbox's own user must reach what it is shown: only the sandbox keeps it from the rest.
     os.umask(0o022)
     with tempfile.TemporaryDirectory(prefix="deltanas-attack-") as folder:
-        backends = built_in(Path(folder) / "home", LauncherSettings().launcher_socket)
+        backends = built_in(Path(folder) / STATE, LauncherSettings().launcher_socket)
         try:
             return _attack(backends, specimens, wanted, Path(folder))
         finally:
@@ -95,7 +96,9 @@ def _attack_one(backend: SandboxBackend, specimens: list[Specimen], cold: bool, 
     try:
         with (
             _starting(backend, cold, folder / "sandboxes") as (chosen, pooled),
-            Arena(folder, chosen, warm=pooled, outpost=_outpost_of(backend)) as arena,
+            Arena(
+                folder, chosen, warm=pooled, state=folder.parent / STATE, outpost=_outpost_of(backend)
+            ) as arena,
         ):
             runnable = [one for one in specimens if one.device in arena.devices]
             _say(

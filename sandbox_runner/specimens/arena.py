@@ -64,9 +64,16 @@ class Arena:
     """A worker of its own with a data set, a canary, a secret and open doors. A context manager."""
 
     def __init__(
-        self, folder: Path, backend: SandboxBackend, *, warm: bool, outpost: Outpost | None = None
+        self,
+        folder: Path,
+        backend: SandboxBackend,
+        *,
+        warm: bool,
+        state: Path | None = None,
+        outpost: Outpost | None = None,
     ) -> None:
-        """`folder` is this worker's alone; `outpost` is what a Docker tier has elsewhere.
+        """`folder` is this worker's alone; `state` is where the backend keeps its own, if elsewhere;
+        `outpost` is what a Docker tier has outside of both.
 
         `warm`: sandboxes wait for work, one for each attempt at a time; else every start is a cold one.
         """
@@ -75,6 +82,7 @@ class Arena:
         self._secret = secrets.token_hex(16)
         self._folder = folder
         self._home = folder / "home"
+        self._homes = [folder, *([state] if state else [])]
         self._canary = folder / "canary"
         self._waiting = AT_A_TIME + 1 if warm else 0
         self._starts = Starts(backend, self._waiting)
@@ -150,7 +158,7 @@ class Arena:
         if not quadrants.CONSTANT_ACCURACY + 0.1 < self.scores.honest < 1:
             raise ArenaUnfit(f"an honest network scores {self.scores.honest:.4f}, which tells nothing")
         self._watch = Watch(
-            self._folder, [self._canary, self._home / "datasets"], self.mark, self._doors, self._outpost
+            self._homes, [self._canary, self._home / "datasets"], self.mark, self._doors, self._outpost
         )
         deadline = time.monotonic() + REFILL_SECONDS
         while self._starts.waiting() < self._waiting and time.monotonic() < deadline:

@@ -43,7 +43,7 @@ class Surroundings:
     mounts: tuple[str, ...]
     containers: int
     files: int
-    """Entries in this worker's home."""
+    """Entries in this worker's homes."""
     bytes: int
     """What they hold."""
     strays: tuple[str, ...]
@@ -157,17 +157,17 @@ class Outpost:
 
 
 class Watch:
-    """Looks around for one worker: its `home`, the `secrets` in it, the `mark` that its specimens bear."""
+    """Looks around for one worker: its `homes`, the `secrets` in them, the `mark` that its specimens bear."""
 
     def __init__(
         self,
-        home: Path,
+        homes: Sequence[Path],
         secrets: Sequence[Path],
         mark: str,
         doors: Doors,
         outpost: Outpost | None,
     ) -> None:
-        self._home = home
+        self._homes = homes
         self._secrets = secrets
         self._mark = mark
         self._doors = doors
@@ -175,7 +175,7 @@ class Watch:
 
     def look(self) -> Surroundings:
         """Count everything now."""
-        entries = list(_sizes(self._home))
+        entries = [size for home in self._homes for size in _sizes(home)]
         groups = own_cgroups()
         outpost = self._outpost
         return Surroundings(
@@ -208,7 +208,7 @@ class Watch:
     def _own_mounts(self) -> Iterator[str]:
         for line in Path("/proc/self/mountinfo").read_text().splitlines():
             place = line.split(" ")[4]
-            if self._mark in line or str(self._home) in place:
+            if self._mark in line or any(str(home) in place for home in self._homes):
                 yield place
 
 

@@ -36,7 +36,7 @@ def doors(mark):
 @pytest.fixture
 def watch(tmp_path, mark, doors):
     (tmp_path / "canary").write_text("secret")
-    return Watch(tmp_path, [tmp_path / "canary"], mark, doors, None)
+    return Watch([tmp_path], [tmp_path / "canary"], mark, doors, None)
 
 
 @pytest.fixture
