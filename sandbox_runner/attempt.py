@@ -8,7 +8,8 @@ platform, as `infrastructure`. Nothing is raised to the caller.
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from threading import Event
 from typing import Any
@@ -26,6 +27,7 @@ from sandbox_runner.claims import claimed_count, claimed_number, claims_from
 from sandbox_runner.conversation import Conversation
 from sandbox_runner.datasets.library import Library
 from sandbox_runner.datasets.splits import Split, open_split
+from sandbox_runner.gpus import Gpu, Gpus
 from sandbox_runner.limits import LimitWatch
 from sandbox_runner.metering import Meter
 from sandbox_runner.phases import Phase
@@ -57,6 +59,7 @@ class Bench:
     starts: Starts
     library: Library
     environment_digest: str
+    gpus: Gpus = field(default_factory=lambda: Gpus(()))
 
 
 @dataclass(frozen=True)
@@ -109,10 +112,20 @@ class _Attempt:
         split = open_split(pack, spec.integrity, spec.split_key, spec.train_images, spec.scored_on)
         self._dataset_hash = split.content_hash
         name = f"{spec.attempt_id}-{spec.fence}".replace("_", "-")
-        with self._bench.starts.sandbox(guest_spec(name, spec.limits, spec.threads)) as sandbox:
-            self._environment_digest = sandbox.environment_digest
-            split.deliver(sandbox.data)
-            self._supervise(sandbox, LimitWatch(spec.limits, meter), checked, split)
+        with self._gpu() as gpu:
+            guest = guest_spec(name, spec.limits, spec.threads, None if gpu is None else gpu.uuid)
+            if gpu is not None:
+                meter.look_at_gpu(gpu.used_bytes)
+            with self._bench.starts.sandbox(guest) as sandbox:
+                self._environment_digest = sandbox.environment_digest
+                split.deliver(sandbox.data)
+                self._supervise(sandbox, LimitWatch(spec.limits, meter), checked, split)
+
+    def _gpu(self) -> AbstractContextManager[Gpu | None]:
+        """The GPU of this attempt, lent to it alone, where it asks for one."""
+        if self._spec.device == "cpu":
+            return nullcontext()
+        return self._bench.gpus.lend(self._spec.device, self._cancelled)
 
     def _supervise(self, sandbox: Sandbox, watch: LimitWatch, checked: CheckedSource, split: Split) -> None:
         """Hold the conversation; then read the accounting, which has the last word."""
@@ -176,7 +189,8 @@ class _Attempt:
             "epochs": spec.epochs,
             "seed": spec.seed,
             "threads": spec.threads,
-            "device": spec.device,
+            # A sandbox sees one GPU or none, whatever its number on the host.
+            "device": "cpu" if spec.device == "cpu" else "cuda:0",
             "hyperparameters": spec.hyperparameters,
         }
         return json.dumps(job).encode()
@@ -197,6 +211,7 @@ class _Attempt:
             wall_seconds=meter.wall_seconds,
             cpu_seconds=meter.cpu_seconds,
             peak_memory_bytes=meter.peak_memory_bytes,
+            peak_gpu_memory_bytes=meter.peak_gpu_memory_bytes,
             audit_accuracy=earned.audit_accuracy,
             audit_images=earned.audit_images,
             claimed_train_seconds=claimed_number(answered.claims.get("train_seconds")),

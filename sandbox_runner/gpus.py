@@ -1,21 +1,28 @@
-"""GPUs as NVIDIA's management library (NVML) tells of them: which there are, who uses how much, who answers.
+"""The GPUs of this host, each lent to one attempt at a time and looked at before it is lent again.
 
-Written against NVML's documentation and a stand-in of its functions: it has not run on a GPU yet. Without
-library, driver or device there are simply no GPUs; that is never an error. A sandbox is known here by the
-host's ids of its processes.
+NVML (NVIDIA's management library) tells of them. Written against its documentation and a stand-in of its
+functions: it has not run on a GPU yet. Without library, driver or device there are simply no GPUs; that is
+never an error. As a GPU serves one sandbox alone, what it holds beyond the reading before is that sandbox's.
 """
 
 import importlib
 import logging
 import threading
-from collections.abc import Collection
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
+from sandbox_runner.sandboxes.port import SandboxUnavailable
+
 logger = logging.getLogger(__name__)
-NEARLY_FULL = 0.97
-"""Above this share of a GPU's memory an allocation is what failed; the driver keeps the rest for itself."""
+
 PROBE_SECONDS = 5.0
+"""A driver that does not answer within this time does not answer."""
+LOOK_AGAIN_SECONDS = 0.5
+"""So often an attempt that waits for a GPU looks whether one is free."""
 
 
 @dataclass(frozen=True)
@@ -23,102 +30,101 @@ class Gpu:
     """One GPU. `uuid` is how the driver and a container engine name it."""
 
     uuid: str
-    name: str
-    memory_bytes: int
+    nvml: Any
 
-
-@dataclass(frozen=True)
-class GpuReading:
-    """What a GPU holds now. `sandbox_bytes` is None where the driver does not tell processes apart."""
-
-    sandbox_bytes: int | None
-    used_bytes: int
-    total_bytes: int
-
-
-class GpuMeter:
-    """The readings of one attempt, summed up. Pure."""
-
-    def __init__(self) -> None:
-        self.peak_gpu_memory_bytes: int | None = None
-        """The most that the sandbox was seen to hold; None when it was never told."""
-        self.exhausted = False
-        """Whether the GPU was seen nearly full: then a guest may have ended for want of its memory."""
-
-    def read(self, reading: GpuReading) -> None:
-        """Take one reading."""
-        if reading.sandbox_bytes is not None:
-            self.peak_gpu_memory_bytes = max(self.peak_gpu_memory_bytes or 0, reading.sandbox_bytes)
-        self.exhausted = self.exhausted or reading.used_bytes >= NEARLY_FULL * reading.total_bytes
-
-
-class Gpus:
-    """The GPUs of this host. `nvml` is the module pynvml, or what behaves like it; None: there are none."""
-
-    def __init__(self, nvml: Any | None) -> None:
-        self._nvml = nvml
-
-    def all(self) -> tuple[Gpu, ...]:
-        """Every GPU that answers, in the driver's order."""
-        if self._nvml is None:
-            return ()
-        found = []
-        for index in range(self._nvml.nvmlDeviceGetCount()):
-            try:
-                device = self._nvml.nvmlDeviceGetHandleByIndex(index)
-                uuid, name = self._nvml.nvmlDeviceGetUUID(device), self._nvml.nvmlDeviceGetName(device)
-                found.append(Gpu(uuid, name, self._nvml.nvmlDeviceGetMemoryInfo(device).total))
-            except self._nvml.NVMLError as error:
-                logger.warning("GPU %d does not answer: %s", index, error)
-        return tuple(found)
-
-    def read(self, uuid: str, processes: Collection[int]) -> GpuReading | None:
-        """What the GPU and these processes on it hold now; None when it does not tell."""
-        if self._nvml is None:
-            return None
+    def used_bytes(self) -> int | None:
+        """What it holds now, whoever holds it; None when it does not tell."""
         try:
-            device = self._nvml.nvmlDeviceGetHandleByUUID(uuid)
-            memory = self._nvml.nvmlDeviceGetMemoryInfo(device)
-            running = self._nvml.nvmlDeviceGetComputeRunningProcesses(device)
-        except self._nvml.NVMLError:
+            used: int = self.nvml.nvmlDeviceGetMemoryInfo(self._handle()).used
+        except self.nvml.NVMLError:
             return None
-        held = [process.usedGpuMemory for process in running if process.pid in processes]
-        known = None if None in held else sum(held)
-        return GpuReading(known, memory.used, memory.total)
+        return used
 
-    def answers(self, uuid: str, ended: Collection[int], seconds: float = PROBE_SECONDS) -> bool:
-        """Whether the GPU can serve another sandbox: it tells, and none of the `ended` processes is on it.
+    def is_idle(self, seconds: float = PROBE_SECONDS) -> bool:
+        """Whether it answers and nobody computes on it.
 
         A kernel that hangs keeps its dead process on the list, a GPU that fell off the bus is an error, and a
         driver that does not come back is given `seconds`.
         """
-        clean = threading.Event()
+        idle = threading.Event()
 
-        def ask(nvml: Any) -> None:
+        def ask() -> None:
             try:
-                running = nvml.nvmlDeviceGetComputeRunningProcesses(nvml.nvmlDeviceGetHandleByUUID(uuid))
-            except nvml.NVMLError:
+                running = self.nvml.nvmlDeviceGetComputeRunningProcesses(self._handle())
+            except self.nvml.NVMLError:
                 return
-            if not any(process.pid in ended for process in running):
-                clean.set()
+            if not running:
+                idle.set()
 
-        if self._nvml is None:
-            return False
-        asking = threading.Thread(target=ask, args=(self._nvml,), name="gpu-probe", daemon=True)
+        asking = threading.Thread(target=ask, name="gpu-probe", daemon=True)
         asking.start()
         asking.join(seconds)
-        return clean.is_set()
+        return idle.is_set()
+
+    def _handle(self) -> Any:
+        return self.nvml.nvmlDeviceGetHandleByUUID(self.uuid)
 
 
-def open_gpus() -> Gpus:
+class Gpus:
+    """Lends the GPUs of this host. Safe between threads."""
+
+    def __init__(self, gpus: tuple[Gpu, ...]) -> None:
+        self._gpus = gpus
+        self._lock = threading.Lock()
+        self._lent: set[str] = set()
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """What a request may name: `cuda` for any of them, `cuda:N` for a certain one."""
+        numbered = tuple(f"cuda:{number}" for number in range(len(self._gpus)))
+        return ("cuda", *numbered) if numbered else ()
+
+    @contextmanager
+    def lend(self, device: str, cancelled: Event) -> Iterator[Gpu]:
+        """One GPU for one attempt, once it is free and answers. Raises SandboxUnavailable when cancelled."""
+        gpu = self._wait_for(device, cancelled)
+        try:
+            yield gpu
+        finally:
+            with self._lock:
+                self._lent.discard(gpu.uuid)
+
+    def _wait_for(self, device: str, cancelled: Event) -> Gpu:
+        while not cancelled.is_set():
+            for gpu in self._named(device):
+                if self._take(gpu):
+                    return gpu
+            time.sleep(LOOK_AGAIN_SECONDS)
+        raise SandboxUnavailable(f"the attempt was cancelled before {device} was free")
+
+    def _take(self, gpu: Gpu) -> bool:
+        """Take a GPU that nobody has and that is idle: one with a hung kernel is set aside until it is."""
+        with self._lock:
+            if gpu.uuid in self._lent:
+                return False
+            self._lent.add(gpu.uuid)
+        if gpu.is_idle():
+            return True
+        logger.warning("GPU %s does not answer, or somebody computes on it: it is set aside", gpu.uuid)
+        with self._lock:
+            self._lent.discard(gpu.uuid)
+        return False
+
+    def _named(self, device: str) -> tuple[Gpu, ...]:
+        _, _, number = device.partition(":")
+        return (self._gpus[int(number)],) if number else self._gpus
+
+
+def find_gpus() -> Gpus:
     """This host's GPUs, where the extra `gpu` is installed and a driver is loaded."""
     try:
         nvml: Any = importlib.import_module("pynvml")
     except ImportError:
-        return Gpus(None)
+        return Gpus(())
     try:
         nvml.nvmlInit()
+        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+        return Gpus(tuple(Gpu(nvml.nvmlDeviceGetUUID(handle), nvml) for handle in handles))
     except nvml.NVMLError as error:
         logger.info("no GPUs: %s", error)
-        return Gpus(None)
-    return Gpus(nvml)
+        return Gpus(())

@@ -20,8 +20,12 @@ class Meter:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.peak_memory_bytes = 0
         """Above what the waiting guest held."""
+        self.peak_gpu_memory_bytes: int | None = None
+        """Above what the GPU held while the guest waited."""
         self.cpu_seconds = 0.0
         self._clock = clock
+        self._gpu_bytes: Callable[[], int | None] = lambda: None
+        self._gpu_waiting: int | None = None
         self._requested = clock()
         self._began: float | None = None
         self._waiting = NOTHING_USED
@@ -38,6 +42,10 @@ class Meter:
         """Since the candidate's first line; 0 before."""
         return 0.0 if self._began is None else self._clock() - self._began
 
+    def look_at_gpu(self, used_bytes: Callable[[], int | None]) -> None:
+        """From now on, read what the sandbox's GPU holds, too; None: it does not tell."""
+        self._gpu_bytes = used_bytes
+
     def pardon(self, seconds: float) -> None:
         """The host did not run for so long: nobody could see what the candidate did meanwhile."""
         if self._began is not None:
@@ -47,6 +55,7 @@ class Meter:
         """The imported guest waits for its job: everything it holds and has spent is the platform's."""
         self._waiting = usage
         self.peak_memory_bytes, self.cpu_seconds = 0, 0.0
+        self._gpu_waiting = self._gpu_bytes()
 
     def enter(self, phase: Phase, usage: Usage) -> None:
         """The next phase begins; the first one after STARTING is the candidate's first line."""
@@ -61,6 +70,9 @@ class Meter:
         self.cpu_seconds = max(self.cpu_seconds, usage.cpu_seconds - self._waiting.cpu_seconds)
         held = usage.memory_bytes - self._waiting.memory_bytes
         self.peak_memory_bytes = max(self.peak_memory_bytes, held)
+        on_gpu = None if self._gpu_waiting is None else self._gpu_bytes()
+        if on_gpu is not None and self._gpu_waiting is not None:
+            self.peak_gpu_memory_bytes = max(self.peak_gpu_memory_bytes or 0, on_gpu - self._gpu_waiting)
 
     def cpu_seconds_in(self, phase: Phase) -> float:
         """CPU seconds of a phase, up to its end or the latest reading; 0 when it was never entered."""

@@ -77,7 +77,7 @@ def guest_mounts() -> tuple[ReadOnlyMount, ...]:
     return (*package_mounts(PACKAGES_INSIDE), *sources)
 
 
-def guest_spec(name: str, limits: Limits, threads: int) -> SandboxSpec:
+def guest_spec(name: str, limits: Limits, threads: int, device: str | None = None) -> SandboxSpec:
     """The sandbox of one attempt: `limits.memory_bytes` and what the guest holds before the candidate begins.
 
     Raises SandboxUnavailable when torch is not installed here.
@@ -88,6 +88,7 @@ def guest_spec(name: str, limits: Limits, threads: int) -> SandboxSpec:
         limits=replace(limits, memory_bytes=limits.memory_bytes + GUEST_MEMORY_BYTES),
         threads=threads,
         environment=guest_environment(threads),
+        device=device,
     )
 
 

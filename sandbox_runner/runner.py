@@ -5,18 +5,18 @@ from threading import Event
 
 from contracts.jobs import AttemptOutcome, AttemptSpec, AttemptStatus, RunnerCapabilities
 from contracts.measurements import Limits
+from contracts.names import IsolationTier
 from sandbox_runner.admission import check_spec
 from sandbox_runner.attempt import Bench, run_attempt
 from sandbox_runner.attempt_table import AttemptTable
 from sandbox_runner.config import RunnerSettings
 from sandbox_runner.dataset_desk import DatasetDesk
 from sandbox_runner.datasets.library import Library
+from sandbox_runner.gpus import find_gpus
 from sandbox_runner.phases import Phase
 from sandbox_runner.python_environment import environment_digest, guest_spec
 from sandbox_runner.sandboxes.port import SandboxBackend
 from sandbox_runner.tiers import Tiers
-
-DEVICES = ("cpu",)
 
 
 class NotReady(Exception):
@@ -35,6 +35,7 @@ class Runner:
         self.datasets = DatasetDesk(self.library)
         self.attempts = AttemptTable(settings.slots, settings.runner_threads_per_slot, self._work)
         self._settings = settings
+        self._gpus = find_gpus()
         threads = settings.runner_threads_per_slot
         self._tiers = Tiers(
             backends, settings.warm, settings.minimum_tier, lambda: guest_spec("usual", Limits(), threads)
@@ -67,16 +68,21 @@ class Runner:
 
     def capabilities(self) -> RunnerCapabilities:
         """What this host offers now."""
+        tier = self._tiers.strongest()
+        # Only an engine can show a sandbox one GPU and no other.
+        gpus = () if tier in {None, IsolationTier.NAMESPACES} else self._gpus.devices
         return RunnerCapabilities(
             backends=self._tiers.reports(),
-            tier=self._tiers.strongest(),
+            tier=tier,
             slots=self.attempts.slots,
             threads_per_slot=self._settings.runner_threads_per_slot,
-            devices=DEVICES,
+            devices=("cpu", *gpus),
             datasets=tuple(self.datasets.reports()),
             environment_digest=environment_digest(),
         )
 
     def _work(self, spec: AttemptSpec, cancelled: Event, on_phase: Callable[[Phase], None]) -> AttemptOutcome:
-        starts = self._tiers.starts(spec.minimum_tier)
-        return run_attempt(spec, Bench(starts, self.library, environment_digest()), cancelled, on_phase)
+        on_cpu = spec.device == "cpu"
+        starts = self._tiers.starts(spec.minimum_tier if on_cpu else IsolationTier.DOCKER_RUNC)
+        bench = Bench(starts, self.library, environment_digest(), self._gpus)
+        return run_attempt(spec, bench, cancelled, on_phase)

@@ -3,11 +3,14 @@
 import importlib
 import sys
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
 
-from sandbox_runner.gpus import Gpu, GpuMeter, GpuReading, Gpus, open_gpus
+from sandbox_runner import gpus as gpus_module
+from sandbox_runner.gpus import Gpu, Gpus, find_gpus
+from sandbox_runner.sandboxes.port import SandboxUnavailable
 
 GIB = 2**30
 
@@ -25,31 +28,26 @@ class StandInNvml:
         self.uuids = uuids
         self.lost: set[str] = set()
         self.used = 2 * GIB
-        self.processes: list[tuple[int, int | None]] = []
+        self.processes: dict[str, list[int]] = {}
         self.stuck: threading.Event | None = None
-        self.initialised = False
 
     def nvmlInit(self) -> None:
         if not self.uuids:
             raise NvmlError("Driver Not Loaded")
-        self.initialised = True
 
     def nvmlDeviceGetCount(self) -> int:
         return len(self.uuids)
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
-        return self.nvmlDeviceGetHandleByUUID(self.uuids[index])
+        return self.uuids[index]
 
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
-        if uuid in self.lost or uuid not in self.uuids:
+        if uuid in self.lost:
             raise NvmlError("GPU is lost")
         return uuid
 
     def nvmlDeviceGetUUID(self, handle: str) -> str:
         return handle
-
-    def nvmlDeviceGetName(self, handle: str) -> str:
-        return f"GPU of {handle}"
 
     def nvmlDeviceGetMemoryInfo(self, handle: str) -> SimpleNamespace:
         return SimpleNamespace(total=80 * GIB, used=self.used)
@@ -57,78 +55,62 @@ class StandInNvml:
     def nvmlDeviceGetComputeRunningProcesses(self, handle: str) -> list[SimpleNamespace]:
         if self.stuck is not None:
             self.stuck.wait(10)
-        return [SimpleNamespace(pid=pid, usedGpuMemory=held) for pid, held in self.processes]
+        return [SimpleNamespace(pid=pid) for pid in self.processes.get(handle, [])]
 
 
 @pytest.fixture
-def nvml() -> StandInNvml:
+def nvml(monkeypatch: pytest.MonkeyPatch) -> StandInNvml:
+    monkeypatch.setattr(gpus_module, "LOOK_AGAIN_SECONDS", 0.005)
     return StandInNvml("GPU-a", "GPU-b")
 
 
-def test_every_gpu_is_listed_and_a_lost_one_is_left_out(nvml: StandInNvml) -> None:
-    assert Gpus(nvml).all() == (
-        Gpu("GPU-a", "GPU of GPU-a", 80 * GIB),
-        Gpu("GPU-b", "GPU of GPU-b", 80 * GIB),
-    )
-    nvml.lost.add("GPU-a")
-    assert [gpu.uuid for gpu in Gpus(nvml).all()] == ["GPU-b"]
+@pytest.fixture
+def gpus(nvml: StandInNvml) -> Gpus:
+    return Gpus(tuple(Gpu(uuid, nvml) for uuid in nvml.uuids))
 
 
-def test_memory_is_that_of_the_sandbox_s_own_processes(nvml: StandInNvml) -> None:
-    nvml.processes = [(10, 3 * GIB), (11, GIB), (99, 7 * GIB)]
-    assert Gpus(nvml).read("GPU-a", {10, 11, 12}) == GpuReading(4 * GIB, 2 * GIB, 80 * GIB)
-    assert Gpus(nvml).read("GPU-a", set()) == GpuReading(0, 2 * GIB, 80 * GIB)
+def test_a_gpu_serves_one_attempt_at_a_time(gpus: Gpus) -> None:
+    cancelled = threading.Event()
+    with gpus.lend("cuda", cancelled) as first, gpus.lend("cuda", cancelled) as second:
+        assert {first.uuid, second.uuid} == {"GPU-a", "GPU-b"}
+        threading.Timer(0.05, cancelled.set).start()
+        with pytest.raises(SandboxUnavailable, match="cancelled"), gpus.lend("cuda", cancelled):
+            pass
+    with gpus.lend("cuda:1", threading.Event()) as again:
+        assert again.uuid == "GPU-b"
 
 
-def test_memory_that_the_driver_does_not_tell_is_unknown_and_not_nothing(nvml: StandInNvml) -> None:
-    nvml.processes = [(10, None), (99, 7 * GIB)]
-    reading = Gpus(nvml).read("GPU-a", {10})
-    assert reading is not None
-    assert reading.sandbox_bytes is None
-    assert Gpus(nvml).read("GPU-gone", {10}) is None
+def test_a_gpu_with_a_hung_kernel_is_set_aside_until_it_is_idle(gpus: Gpus, nvml: StandInNvml) -> None:
+    nvml.processes["GPU-a"] = [4711]
+    with gpus.lend("cuda", threading.Event()) as gpu:
+        assert gpu.uuid == "GPU-b"
+    threading.Timer(0.1, nvml.processes.clear).start()
+    begun = time.monotonic()
+    with gpus.lend("cuda:0", threading.Event()) as gpu:
+        assert gpu.uuid == "GPU-a"
+        assert time.monotonic() - begun > 0.05
 
 
-def test_the_peak_is_the_highest_reading_and_unknown_without_one() -> None:
-    meter = GpuMeter()
-    meter.read(GpuReading(None, GIB, 80 * GIB))
-    assert meter.peak_gpu_memory_bytes is None
-    for held in (GIB, 5 * GIB, 2 * GIB):
-        meter.read(GpuReading(held, held, 80 * GIB))
-    assert (meter.peak_gpu_memory_bytes, meter.exhausted) == (5 * GIB, False)
-
-
-def test_a_gpu_that_was_once_nearly_full_is_evidence_of_want() -> None:
-    meter = GpuMeter()
-    meter.read(GpuReading(70 * GIB, 79 * GIB, 80 * GIB))
-    meter.read(GpuReading(GIB, GIB, 80 * GIB))
-    assert meter.exhausted
-
-
-def test_a_gpu_answers_when_nothing_of_the_ended_sandbox_is_left_on_it(nvml: StandInNvml) -> None:
-    nvml.processes = [(10, GIB)]
-    assert not Gpus(nvml).answers("GPU-a", {10})
-    assert Gpus(nvml).answers("GPU-a", {11})
-    nvml.lost.add("GPU-a")
-    assert not Gpus(nvml).answers("GPU-a", set())
-
-
-def test_a_driver_that_does_not_come_back_is_not_waited_for(nvml: StandInNvml) -> None:
+def test_a_lost_gpu_and_a_driver_that_does_not_come_back_are_not_idle(nvml: StandInNvml) -> None:
+    gpu = Gpu("GPU-a", nvml)
+    assert gpu.is_idle()
     nvml.stuck = threading.Event()
-    assert not Gpus(nvml).answers("GPU-a", set(), seconds=0.05)
+    assert not gpu.is_idle(seconds=0.05)
     nvml.stuck.set()
+    nvml.lost.add("GPU-a")
+    assert not gpu.is_idle()
+    assert gpu.used_bytes() is None
 
 
 def test_without_a_library_or_a_driver_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)  # importing it raises ImportError
-    nothing = open_gpus()
-    assert nothing.all() == ()
-    assert nothing.read("GPU-a", {1}) is None
-    assert not nothing.answers("GPU-a", set())
+    assert find_gpus().devices == ()
     monkeypatch.setattr(importlib, "import_module", lambda _: StandInNvml())
-    assert open_gpus().all() == ()
+    assert find_gpus().devices == ()
 
 
-def test_with_both_they_are_found(monkeypatch: pytest.MonkeyPatch, nvml: StandInNvml) -> None:
+def test_with_both_a_request_may_name_any_or_a_certain_one(
+    monkeypatch: pytest.MonkeyPatch, nvml: StandInNvml
+) -> None:
     monkeypatch.setattr(importlib, "import_module", lambda _: nvml)
-    assert len(open_gpus().all()) == 2
-    assert nvml.initialised
+    assert find_gpus().devices == ("cuda", "cuda:0", "cuda:1")

@@ -131,3 +131,15 @@ def test_the_meter_tells_startup_wall_and_phases_apart(clock: Clock) -> None:
     assert meter.cpu_seconds_in(Phase.TRAINING) == 6.0
     assert meter.cpu_seconds_in(Phase.PREDICTING) == 0.5
     assert meter.cpu_seconds_in(Phase.FINISHING) == 0.0
+
+
+def test_gpu_memory_is_counted_above_what_the_gpu_held_before(clock: Clock) -> None:
+    held = [300, 350, 900, 400, None]
+    meter = Meter(clock)
+    assert meter.peak_gpu_memory_bytes is None
+    meter.look_at_gpu(lambda: held.pop(0))
+    meter.guest_waits(IDLE)
+    for _ in range(4):
+        meter.read(IDLE)
+
+    assert meter.peak_gpu_memory_bytes == 600
