@@ -14,6 +14,7 @@ from contracts.names import (
     MAX_SYNTAX_DEPTH,
     SourceContract,
 )
+from contracts.syntax import parse
 
 
 class SourceRejected(Exception):
@@ -83,7 +84,7 @@ def _check_information(encoded: bytes) -> None:
 
 def _parse(source: str) -> ast.Module:
     try:
-        return ast.parse(source)
+        return parse(source)
     except SyntaxError as error:
         # A NUL byte is refused before there are lines.
         where = "" if error.lineno is None else f"line {error.lineno}: "

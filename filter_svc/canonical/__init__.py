@@ -11,6 +11,7 @@ as it is: then two wordings of one network may stay different, but two networks 
 import ast
 
 from contracts.source_rules import SourceRejected, check_source
+from contracts.syntax import parse
 from filter_svc.canonical.attributes import rename_attributes
 from filter_svc.canonical.imports import resolve_imports, restore_imports
 from filter_svc.canonical.names import rename_names
@@ -44,7 +45,7 @@ def canonical_source(source: str) -> str:
 
 
 def _canonical(source: str) -> str:
-    tree = strip_wording(ast.parse(source))
+    tree = strip_wording(parse(source))
     occurrences = occurrences_of(tree)
     resolve_imports(tree, occurrences)
     nodes = list(ast.walk(tree))

@@ -5,6 +5,7 @@ import ast
 from contracts.failures import FailureReason
 from contracts.names import MAX_SOURCE_BYTES
 from contracts.source_rules import CheckedSource, SourceRejected, check_source
+from contracts.syntax import parse
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
 
 REASONS = {
@@ -28,7 +29,7 @@ def check_result(baseline: CheckedSource, source: str) -> None:
             f"the delta turns a {baseline.contract} network into a {result.contract} one by adding or "
             "removing `Net.learn`; leave `learn` as it is",
         )
-    if ast.dump(ast.parse(baseline.source)) == ast.dump(ast.parse(source)):
+    if ast.dump(parse(baseline.source)) == ast.dump(parse(source)):
         raise DeltaRefused(
             RefusalReason.NO_OP,
             "the delta changes no code, only comments or layout at most; change the network",

@@ -8,6 +8,7 @@ import yaml
 
 from contracts.jobs import BaselineNetwork
 from contracts.source_rules import check_source
+from contracts.syntax import parse
 
 
 @lru_cache(maxsize=1)
@@ -38,4 +39,4 @@ def baseline_networks() -> dict[str, BaselineNetwork]:
 
 
 def _first_docstring_line(source: str) -> str:
-    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+    return (ast.get_docstring(parse(source)) or "").partition("\n")[0]

@@ -16,6 +16,7 @@ from libcst.metadata import MetadataWrapper, PositionProvider
 from contracts.failures import FailureReason
 from contracts.names import SourceContract
 from contracts.source_rules import SourceRejected, check_source
+from contracts.syntax import parse
 from generator_svc.proposers.shapes import Span, Trace, Verdict, trace_source
 from generator_svc.proposers.shapes.journal import Journal
 
@@ -151,7 +152,7 @@ class Subject:
     def library_path(self, module: str) -> str | None:
         """How this source can write a module such as `torch.nn`; None if no import leads there."""
         found: dict[str, str] = {}
-        for node in ast.parse(self.source).body:
+        for node in parse(self.source).body:
             origin = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
             if isinstance(node, ast.Import | ast.ImportFrom):
                 found.update({origin + alias.name: alias.asname or alias.name for alias in node.names})

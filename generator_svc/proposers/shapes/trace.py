@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from contracts.syntax import parse
 from generator_svc.proposers.shapes.journal import Journal
 from generator_svc.proposers.shapes.machine import Machine
 from generator_svc.proposers.shapes.values import (
@@ -62,7 +63,7 @@ def trace_source(
     journal = Journal(overrides or {})
     machine = Machine(journal)
     try:
-        result = _output(machine, ast.parse(source), in_shape, classes)
+        result = _output(machine, parse(source), in_shape, classes)
     except Inconsistent as error:
         return Trace(Verdict.INCONSISTENT, str(error), journal, machine.steps, error.expected, error.actual)
     except Undecided as error:

@@ -1,0 +1,14 @@
+"""Syntax trees of sources, one at a time."""
+
+import ast
+import threading
+
+_ONE_AT_A_TIME = threading.Lock()
+"""CPython counts the nesting of syntax trees for all threads together: two that parse at once can fail each
+other with a SystemError (python/cpython issue 106905)."""
+
+
+def parse(source: str) -> ast.Module:
+    """The syntax tree. Raises what ast.parse raises: SyntaxError, ValueError, RecursionError, MemoryError."""
+    with _ONE_AT_A_TIME:
+        return ast.parse(source)
