@@ -238,7 +238,9 @@ def test_files_of_the_host_are_unreadable(backend, tmp_path):
         import json, os
         def content(path):
             try:
-                return os.listdir(path) if os.path.isdir(path) else open(path, "rb").read(64).decode("latin-1")
+                if os.path.isdir(path):
+                    return os.listdir(path)
+                return open(path, "rb").read(64).decode("latin-1")
             except OSError:
                 return None
         print(json.dumps({{path: content(path) for path in {places!r} if content(path)}}))

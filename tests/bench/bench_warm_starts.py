@@ -1,7 +1,7 @@
 """From an attempt's arrival to the candidate's first line: cold and out of the pool, on every backend here.
 
-An honest little network is evaluated again and again; what counts is the `startup_seconds` that the runner itself
-measures, checks and hand-over of the data included. What a waiting sandbox costs is what it holds.
+An honest little network is evaluated again and again; what counts is the `startup_seconds` that the runner
+itself measures, checks and hand-over of the data included. What a waiting sandbox costs is what it holds.
 """
 
 import statistics
@@ -62,7 +62,8 @@ def measure(backend: SandboxBackend) -> None:
     for way, rounds in ROUNDS.items():
         starts = Starts(backend, most_waiting=0 if way == "cold" else 1)
         taken = []
-        with tempfile.TemporaryDirectory(prefix="bench-warm-") as folder, Arena(Path(folder), starts) as arena:
+        folder = tempfile.TemporaryDirectory(prefix="bench-warm-")
+        with folder, Arena(Path(folder.name), starts) as arena:
             for _ in range(rounds):
                 if way == "warm":
                     wait_until_warm(starts)
