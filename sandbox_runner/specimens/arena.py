@@ -32,7 +32,7 @@ from sandbox_runner.starts import Starts
 
 AT_A_TIME = 2
 SECRET_VARIABLE = "DELTANAS_SPECIMEN_SECRET"  # noqa: S105  the name of one
-REFILL_SECONDS = 120.0
+REFILL_SECONDS = 240.0
 """Until the sandboxes that wait for work have all imported what they need; some 5 s on an idle machine."""
 HOME_MODE = 0o755
 """The sandbox's own user may read the canary, so that nothing but the sandbox keeps it away."""
@@ -160,9 +160,7 @@ class Arena:
         self._watch = Watch(
             self._homes, [self._canary, self._home / "datasets"], self.mark, self._doors, self._outpost
         )
-        deadline = time.monotonic() + REFILL_SECONDS
-        while self._starts.waiting() < self._waiting and time.monotonic() < deadline:
-            time.sleep(0.1)
+        self._refill()
         self.before: Surroundings = self.look()
         self.now: Surroundings = self.before
 
@@ -181,12 +179,19 @@ class Arena:
             return []
         return [f"the control came to {_told(outcome)}, not to {100 * self.scores.honest:.2f} %"]
 
+    def _refill(self) -> None:
+        """Let as many sandboxes wait again as did at the start; they are counted like everything else."""
+        deadline = time.monotonic() + REFILL_SECONDS
+        while self._starts.waiting() < self._waiting and time.monotonic() < deadline:
+            time.sleep(0.1)
+
     def look(self) -> Surroundings:
         """Count everything now, without waiting for anything to settle."""
         return self._watch.look()
 
     def _changes(self) -> tuple[str, ...]:
         """What has changed since the last time: each thing is told once."""
+        self._refill()
         wanted, self.now = self.now, self._watch.settle(self.now)
         return differences(wanted, self.now)
 

@@ -46,9 +46,9 @@ for name, (number, *arguments) in CALLS.items():
 lines = open("/proc/self/status").read().splitlines()
 status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 for field in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
-    if int(status[field], 16):
+    if int(status.get(field, "0"), 16):
         print("BREACH", field, status[field])
-if status["NoNewPrivs"] != "1" or status["Seccomp"] != "2" or os.getuid() == 0:
+if status.get("NoNewPrivs", "1") != "1" or status["Seccomp"] != "2" or os.getuid() == 0:
     print("BREACH privileges", status["NoNewPrivs"], status["Seccomp"], os.getuid())
 
 

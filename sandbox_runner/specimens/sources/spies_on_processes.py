@@ -16,12 +16,13 @@ for pid in pids:
         continue
     if any(word in text for word in SECRETS):
         print("BREACH environment of", pid)
-for path in ("/proc/1/mem", "/proc/1/root/root", "/proc/1/fd/0"):
-    try:
-        open(path, "rb").read(1)
-        print("BREACH", path)
-    except OSError:
-        pass
+for path in ("/proc/1/mem", "/proc/1/root/root", *(f"/proc/1/fd/{number}" for number in range(16))):
+    for mode in (os.O_RDONLY, os.O_WRONLY):
+        try:
+            os.close(os.open(path, mode | os.O_NONBLOCK))
+            print("BREACH", path, mode)
+        except OSError:
+            pass
 if any(word in name for name in os.environ for word in SECRETS):
     print("BREACH own environment")
 
