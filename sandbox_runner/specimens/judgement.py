@@ -42,7 +42,12 @@ def shortcomings(
             found = _of_score(outcome, scores.honest, scores.images)
         case EarnsConstantScore():
             found = _of_score(outcome, scores.constant, scores.images)
-    found += [f"the sandbox let it through: {line}" for line in breaches(outcome.log)]
+    admitted = specimen.admitted.get(tier, ())
+    found += [
+        f"the sandbox let it through: {line}"
+        for line in breaches(outcome.log)
+        if not line.startswith(admitted)
+    ]
     if specimen.log_holds not in outcome.log:
         found.append(f"its log does not hold {specimen.log_holds!r}: the attack was not tried")
     if UNSAFE.search(outcome.log):

@@ -62,6 +62,7 @@ def _must_come_to(specimen: Specimen) -> str:
     for tier in IsolationTier:
         if specimen.expected_on(tier) != specimen.expected:
             words += f"; on `{tier.value}` {_emphasised(specimen.expected_on(tier))}"
+    words += "".join(f"; `{tier.value}` is known to let something through" for tier in specimen.admitted)
     narrowed = [
         f"{name} = {value:g}"
         for name, value in vars(specimen.limits).items()

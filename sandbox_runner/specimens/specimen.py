@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from contracts.failures import FailureReason, MemoryResource, TimeoutPhase
 from contracts.measurements import MIB, Limits
@@ -64,6 +65,8 @@ class Specimen:
     """The specimen that must have run on the same worker before this one."""
     differs: Mapping[IsolationTier, Expectation] = field(default_factory=dict)
     """What it comes to where a tier's kernel answers in another way."""
+    admitted: Mapping[IsolationTier, tuple[str, ...]] = field(default_factory=dict)
+    """How the lines begin that tell what a tier is known to let through, as docs/threat-model.md says."""
 
     def expected_on(self, tier: IsolationTier) -> Expectation:
         """What it must come to in a sandbox of this tier."""
@@ -86,7 +89,15 @@ class Section:
 CONTROL = Specimen("honest", "Behaves: the network whose score must never change.", EarnsTrueScore())
 
 
-def denied(name: str, attack: str, *, essential: bool = False, after: str = "", **limits: float) -> Specimen:
+def denied(
+    name: str,
+    attack: str,
+    *,
+    essential: bool = False,
+    after: str = "",
+    admitted: Mapping[IsolationTier, tuple[str, ...]] = MappingProxyType({}),
+    **limits: float,
+) -> Specimen:
     """The attack is tried (its log says TRIED), is refused, and the rest of the candidate earns its score."""
     return Specimen(
         name,
@@ -96,6 +107,7 @@ def denied(name: str, attack: str, *, essential: bool = False, after: str = "", 
         log_holds="TRIED",
         essential=essential,
         after=after,
+        admitted=admitted,
     )
 
 

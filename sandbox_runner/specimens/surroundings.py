@@ -217,7 +217,7 @@ def processes_marked(mark: str) -> set[str]:
     found = set()
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            name = (folder / "comm").read_text().strip()
+            name = (folder / "comm").read_text(errors="replace").strip()
             bears = mark in name
             with suppress(PermissionError):
                 bears = bears or mark.encode() in (folder / "environ").read_bytes()
@@ -256,7 +256,7 @@ def _descendants(ancestor: int) -> set[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             # The name, in parentheses, may hold anything.
-            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            parent = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1]
             children.setdefault(int(parent), []).append(int(folder.name))
     found: set[int] = set()
     pending = list(children.get(ancestor, ()))

@@ -2,6 +2,7 @@
 
 from contracts.failures import FailureReason as Reason
 from contracts.failures import TimeoutPhase
+from contracts.names import IsolationTier
 from sandbox_runner.specimens.specimen import Section, denied, fails, times_out
 
 SECTION = Section(
@@ -81,6 +82,14 @@ SECTION = Section(
         denied(
             "spies_on_the_first_process",
             "Reads, writes and takes apart process 1, by files and by system calls.",
+            admitted={
+                IsolationTier.DOCKER_RUNSC: (
+                    "BREACH fd",
+                    "BREACH environ",
+                    "BREACH task/1/environ",
+                    "BREACH ns/mnt 0",
+                )
+            },
         ),
         denied(
             "clones_into_namespaces", "Starts children in namespaces of their own, by clone and by clone3."

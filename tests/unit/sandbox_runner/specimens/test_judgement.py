@@ -78,6 +78,17 @@ def test_what_is_not_as_expected_is_told(outcome, expected, told):
     assert told in found[0]
 
 
+def test_what_a_tier_is_known_to_let_through_is_admitted_of_that_tier_alone():
+    known = Specimen("x", "X.", EarnsTrueScore(), admitted={TIER: ("BREACH fd ",)})
+    let_through = replace(SCORED, log="BREACH fd 3\n")
+    assert shortcomings(known, let_through, TIER, SCORES) == ()
+    assert len(shortcomings(known, replace(SCORED, log="BREACH mem\n"), TIER, SCORES)) == 1
+    other = IsolationTier.DOCKER_RUNC
+    assert (
+        len(shortcomings(replace(known, admitted={other: ("BREACH fd ",)}), let_through, TIER, SCORES)) == 1
+    )
+
+
 def test_another_tier_than_the_one_attacked_is_told():
     other = replace(SCORED, isolation=Isolation(IsolationTier.DOCKER_RUNC, "docker+runc", Limits()))
     assert len(judged(other, EarnsTrueScore())) == 1
