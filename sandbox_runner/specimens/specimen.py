@@ -118,10 +118,12 @@ def fails(
     says: str = "",
     *,
     essential: bool = False,
+    differs: Mapping[IsolationTier, Expectation] = MappingProxyType({}),
     **limits: float,
 ) -> Specimen:
     """The attempt fails for `reason`; `limits` names those that are other than `LIMITS`."""
-    return Specimen(name, attack, Fails(reason, says=says), _narrowed(limits), essential=essential)
+    expected = Fails(reason, says=says)
+    return Specimen(name, attack, expected, _narrowed(limits), essential=essential, differs=differs)
 
 
 def times_out(

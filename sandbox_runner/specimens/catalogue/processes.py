@@ -1,14 +1,23 @@
 """Attacks with processes, signals and exits."""
 
 from contracts.failures import FailureReason as Reason
-from contracts.failures import TimeoutPhase
+from contracts.failures import MemoryResource, TimeoutPhase
 from contracts.names import IsolationTier
-from sandbox_runner.specimens.specimen import Section, denied, fails, times_out
+from sandbox_runner.specimens.specimen import Fails, Section, denied, fails, times_out
 
 SECTION = Section(
     "Processes",
     (
-        fails("fork_bomb", "Forks as long as it can, in every child.", Reason.PIDS_LIMIT, essential=True),
+        fails(
+            "fork_bomb",
+            "Forks as long as it can, in every child.",
+            Reason.PIDS_LIMIT,
+            essential=True,
+            # gVisor's processes cost so much memory that this limit is reached before the other.
+            differs={
+                IsolationTier.DOCKER_RUNSC: Fails(Reason.OUT_OF_MEMORY, resource=MemoryResource.HOST),
+            },
+        ),
         fails("thread_bomb", "Starts threads until it may not.", Reason.PIDS_LIMIT),
         denied(
             "leaves_a_daemon",
