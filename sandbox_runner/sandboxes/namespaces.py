@@ -124,7 +124,18 @@ class NamespacesBackend:
         if not NAME.fullmatch(spec.name):
             raise ValueError(f"sandbox name {spec.name!r} is not of [a-z0-9-]")
         limits = GroupLimits(spec.limits.memory_bytes, spec.limits.pids + platform_processes, spec.threads)
-        return self.hierarchy().create(spec.name, limits)
+        try:
+            return self.hierarchy().create(spec.name, limits)
+        except FileNotFoundError:
+            # Somebody has removed the runner's own group, which is empty while nothing runs.
+            self._forget_hierarchy()
+            return self.hierarchy().create(spec.name, limits)
+
+    def _forget_hierarchy(self) -> None:
+        with self._lock:
+            if self._hierarchy is not None:
+                self._hierarchy.close()
+                self._hierarchy = None
 
     def _start(self, spec: SandboxSpec, group: Group, data: Path, user: int | None) -> NamespacesSandbox:
         """Fork the outermost process, with nothing in its environment and no descriptor but the sandbox's."""

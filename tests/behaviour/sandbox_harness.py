@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
 from docker_engine import container_ids, docker_backend
 
 from contracts.measurements import MIB, Limits
@@ -26,6 +27,8 @@ BACKENDS = {
     "docker+runc": lambda: docker_backend(Runtime.RUNC),
     "docker+runsc": lambda: docker_backend(Runtime.RUNSC),
 }
+PARAMETERS = ["namespaces", "docker+runc", pytest.param("docker+runsc", marks=pytest.mark.full)]
+"""gVisor starts slowly: in `make test` the specimens alone hold that tier to its walls."""
 
 OWN_NAMES = f"test-{os.getpid()}-"
 """How the sandboxes of this process are called; others may run the same tests beside it."""

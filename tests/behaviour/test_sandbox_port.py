@@ -17,6 +17,7 @@ from docker_engine import container_ids, host_mounts
 from sandbox_harness import (
     BACKENDS,
     OWN_NAMES,
+    PARAMETERS,
     SMALL,
     control_groups,
     has_own_kernel,
@@ -36,7 +37,7 @@ from sandbox_runner.sandboxes.port import Exit, SandboxUnavailable
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(60)]
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=PARAMETERS)
 def backend(request):
     made = BACKENDS[request.param]()
     yield made

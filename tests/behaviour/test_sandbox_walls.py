@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from docker_engine import composing_here
-from sandbox_harness import BACKENDS, SMALL, has_own_kernel, read_until, run, running, spec
+from sandbox_harness import BACKENDS, PARAMETERS, SMALL, has_own_kernel, read_until, run, running, spec
 
 from contracts.measurements import MIB
 from sandbox_runner import python_environment
@@ -77,7 +77,7 @@ FORBIDDEN = {
 }
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=PARAMETERS)
 def backend(request):
     made = BACKENDS[request.param]()
     yield made

@@ -41,7 +41,7 @@ from sandbox_runner.python_environment import environment_digest
 from sandbox_runner.sandboxes.choice import built_in, probe_all, strongest
 from sandbox_runner.starts import Starts
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.full]
 
 TRAIN_IMAGES = 2000
 LABEL_BITS = 4

@@ -18,7 +18,7 @@ from sandbox_runner.specimens import arena
 from sandbox_runner.specimens.catalogue import SPECIMENS
 from sandbox_runner.specimens.specimen import Fails
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.full]
 
 QUICK = next(one for one in SPECIMENS if one.name == "answers_with_a_list")
 WORDS = ["--backend", "namespaces", "--cold", "--only", QUICK.name]

@@ -159,6 +159,9 @@ class DockerSandbox:
                 self._connection.send(_encode({"request": request}))
                 return _receive(self._connection)[0]
             except OSError as error:
+                # A late answer would be taken for that to the next question: nothing more is asked here.
+                with suppress(OSError):
+                    self._connection.shutdown(socket.SHUT_RDWR)
                 raise SandboxUnavailable(f"the sandbox launcher has gone: {error}") from error
 
 

@@ -114,7 +114,7 @@ def hostile_sources():
     plain = NET.format("        pass\n")
     yield "uses of a long path", "import " + ".".join(["a" * 9] * 9) + " as x\n" + plain + "x\n" * 30_000
     yield "statements", plain + "x\n" * 30_000
-    yield "classes", plain + "".join(f"class C{i}(C{i - 1}):\n a=1\n" for i in range(1, 2400))
+    yield "classes", plain + "".join(f"class C{i}(C{i - 1}):\n a=1\n" for i in range(1, 1500))
     yield "attributes", NET.format("".join(f"        self.a{i}=x\n" for i in range(3000)))
     yield "scopes", plain + "".join(f"def g{i}():\n global a\n a=1\n" for i in range(1800))
     yield "nesting", plain + "lambda x: " * 90 + "x"

@@ -99,8 +99,9 @@ def test_the_job_holds_nothing_about_the_evaluation(run) -> None:
 
     def script(guest: ScriptedSandbox) -> None:
         jobs.append(json.loads(guest.hear()[1]))
+        guest.leave(1)
 
-    run(script, limits=Limits(startup_seconds=1))
+    run(script)
 
     assert jobs[0]["seed"] == 5
     assert jobs[0]["contract"] == "plain"
@@ -399,6 +400,7 @@ def test_the_data_is_the_training_files_alone(library: Library, tmp_path: Path) 
     def script(guest: ScriptedSandbox) -> None:
         kind, job = guest.hear()
         seen.append((kind, json.loads(job)["data"], sorted(path.name for path in guest.data.iterdir())))
+        guest.leave(1)
 
     backend = ScriptedBackend(script)
     run_attempt(make_spec(), Bench(Starts(backend, 0), library, "digest"), Event(), lambda _: None)
