@@ -4,7 +4,7 @@
 #     DELTANAS_GUEST_IMAGE=sha256:…
 #
 #   --base IMAGE     Debian 12 or newer with /usr/bin/python3; else debootstrap makes one (as root, from --mirror)
-#   --mirror URL     Debian's packages for debootstrap
+#   --mirror URL     Debian's packages for debootstrap; else where this machine gets its own
 #   --wheels FOLDER  pip and the packages of pyproject.toml's `runner`, for the base's Python; else pip downloads
 #                    them with its own configuration
 #   --tag NAME       a name beside the id (deltanas-guest)
@@ -14,7 +14,8 @@
 set -euo pipefail
 umask 022
 
-base='' wheels='' mirror=http://deb.debian.org/debian tag=deltanas-guest
+apt_mirror() { apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' | sed -n 's/^bookworm //p' | head -1; }
+base='' wheels='' mirror='' tag=deltanas-guest
 while [ $# -gt 0 ]; do
     case "$1" in
         --base) base=$2 ;;
@@ -36,7 +37,7 @@ say() { echo "$@" >&2; }
 
 if [ -z "$base" ]; then
     say "debootstrap: a base of Debian 12 with Python"
-    debootstrap --variant=minbase --include=python3 bookworm "$work/base" "$mirror" >"$work/debootstrap.log" 2>&1 \
+    debootstrap --variant=minbase --include=python3 bookworm "$work/base" "${mirror:-$(apt_mirror)}" >"$work/debootstrap.log" 2>&1 \
         || { tail -n 5 "$work/debootstrap.log" >&2; exit 3; }
     base=$(tar -C "$work/base" --one-file-system -c . | docker import - "$tag-base")
     rm -rf --one-file-system "$work/base"

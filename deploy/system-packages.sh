@@ -17,6 +17,8 @@ bookworm_backports=/etc/apt/sources.list.d/deltanas-bookworm-backports.sources
 
 is_installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
 is_fit_runsc() { [ -n "$1" ] && dpkg --compare-versions "$1" ge "$oldest_runsc"; }
+# Where this machine gets its release from: the backports lie beside it.
+apt_mirror() { apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' | sed -n 's/^bookworm //p' | head -1; }
 offered_runsc() { apt-cache policy runsc | sed -n 's/^  Candidate: //p' | grep -v none; }
 
 wanted=(bubblewrap libseccomp2 dataset-fashion-mnist)
@@ -58,7 +60,7 @@ install() { "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$@" 
 
 if ! is_fit_runsc "$(offered_runsc)" && grep -q '^VERSION_CODENAME=bookworm$' /etc/os-release; then
     if ! grep -rqs bookworm-backports /etc/apt/sources.list /etc/apt/sources.list.d; then
-        printf '%s\n' 'Types: deb' 'URIs: http://deb.debian.org/debian' 'Suites: bookworm-backports' 'Components: main' \
+        printf '%s\n' 'Types: deb' "URIs: $(apt_mirror)" 'Suites: bookworm-backports' 'Components: main' \
             'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg' \
             | "${as_root[@]}" tee "$bookworm_backports" >/dev/null
         "${as_root[@]}" apt-get update -qq

