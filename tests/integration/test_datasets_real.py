@@ -48,8 +48,7 @@ def pack(tmp_path_factory):
 
 
 def accuracy(split):
-    data = split.guest_description()
-    data |= {"train_images": str(split.train_images_path), "train_labels": str(split.train_labels_path)}
+    data = split.guest_description(str(split.train_images_path.parent))
     torch.manual_seed(0)
     job = {"data": data, "epochs": 1, "seed": 0, "hyperparameters": {}}
     session = plain.build(SimpleNamespace(Net=Net), job)

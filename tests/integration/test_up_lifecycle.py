@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from up_process import MODULES, Home, Up, is_running, until
+from up_process import LAUNCHER, MODULES, Home, Up, is_running, until
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
@@ -53,7 +53,10 @@ def test_no_service_inherits_anything_and_the_token_stays_with_the_callers(up):
     assert all(token not in value for value in runner.values())
     assert set(runner) - {"PATH", "HOME", "LANG"} == {
         "DELTANAS_HOME", "DELTANAS_GATEWAY_ADDRESS", "DELTANAS_GENERATOR_ADDRESS", "DELTANAS_FILTER_ADDRESS",
-        "DELTANAS_RUNNER_ADDRESS", "DELTANAS_SERVICE_TOKEN_SHA256",
+        "DELTANAS_RUNNER_ADDRESS", "DELTANAS_SERVICE_TOKEN_SHA256", "DELTANAS_LAUNCHER_SOCKET",
+    }  # fmt: skip
+    assert set(environments[LAUNCHER]) - {"PATH", "HOME", "LANG"} == {
+        "DELTANAS_HOME", "DELTANAS_LAUNCHER_SOCKET",
     }  # fmt: skip
 
 

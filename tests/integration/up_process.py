@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DELTANAS = str(Path(sys.executable).with_name("deltanas"))
-MODULES = ("sandbox_runner", "generator_svc", "filter_svc", "gateway", "sandbox_runner.agent")
+LAUNCHER = "sandbox_runner.sandboxes.docker.launcher"
+MODULES = ("sandbox_runner", "generator_svc", "filter_svc", "gateway", "sandbox_runner.agent", LAUNCHER)
 
 
 def until(condition, seconds, what):
