@@ -35,7 +35,7 @@ BOOT = (
 IMAGE_INTERPRETER = "/usr/bin/python3"
 """Where a complete guest image has its Python."""
 
-PLATFORM_MEMORY_BYTES = {Runtime.RUNC: 24 * MIB, Runtime.RUNSC: 256 * MIB}
+PLATFORM_MEMORY_BYTES = {Runtime.RUNC: 24 * MIB, Runtime.RUNSC: 96 * MIB}
 """What process 1 (10 MiB) and, under runsc, the user-space kernel may hold beside the guest: 20 MiB idle, and
 some megabytes on the host for each process of the guest."""
 CPU_PERIOD_MICROSECONDS = 100_000
