@@ -63,6 +63,10 @@ class AttemptStatus:
     outcome: AttemptOutcome | None = None
 
 
+BEING_PROVEN = "being proven"
+"""Stands in the problems of a backend that is neither found fit nor unfit yet."""
+
+
 @dataclass(frozen=True)
 class BackendReport:
     """One sandbox backend and whether its probe passed at start; `problems` say what to mend, and how."""

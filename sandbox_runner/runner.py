@@ -50,10 +50,6 @@ class Runner:
         self.attempts.close()
         self._tiers.stop()
 
-    def wait_until_probed(self, seconds: float) -> bool:
-        """Whether all backends have been probed within that time."""
-        return self._tiers.wait_until_probed(seconds)
-
     def reasons_not_ready(self) -> list[str]:
         """Why nothing can run here; empty when something can."""
         return self._tiers.reasons_not_ready()

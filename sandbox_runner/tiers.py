@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from threading import Condition, Event, Thread
 
-from contracts.jobs import BackendReport
+from contracts.jobs import BEING_PROVEN, BackendReport
 from contracts.names import IsolationTier
 from sandbox_runner.sandboxes.choice import ProbedBackend, probe_all, reports, strongest
 from sandbox_runner.sandboxes.port import SandboxBackend, SandboxSpec, SandboxUnavailable
@@ -20,7 +20,7 @@ from sandbox_runner.starts import Starts
 logger = logging.getLogger(__name__)
 
 PROBE_AGAIN_SECONDS = 60.0
-DOUBTED = "it failed in an attempt and is being proven again"
+DOUBTED = f"it failed in an attempt and is {BEING_PROVEN} again"
 
 
 class Tiers:
@@ -61,13 +61,14 @@ class Tiers:
         for backend in self._backends:
             backend.close()
 
-    def wait_until_probed(self, seconds: float) -> bool:
-        """Whether all backends have been probed within that time."""
-        return self._probed.wait(seconds)
-
     def reports(self) -> tuple[BackendReport, ...]:
         """What every tier has to say now."""
-        return reports(self._known)
+        if self._probed.is_set():
+            return reports(self._known)
+        return tuple(
+            BackendReport(backend.name, backend.tier, False, (f"it is {BEING_PROVEN}",))
+            for backend in self._backends
+        )
 
     def reasons_not_ready(self) -> list[str]:
         """Why nothing can run here; empty when something can."""

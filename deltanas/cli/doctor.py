@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from rich.text import Text
 
+from contracts.jobs import BEING_PROVEN
 from contracts.names import IsolationTier
 from deltanas.cli.checks import Check, split_problem
 from deltanas.cli.connection import connected
@@ -56,13 +57,18 @@ def _service_checks(quiet: bool) -> list[Check]:
 
 
 def _reported(client: Client) -> dict[str, Any]:
-    """The capabilities, as soon as an agent has reported: its runner proves its sandboxes first."""
+    """The capabilities, as soon as an agent has reported and its runner has proven every sandbox."""
     give_up = time.monotonic() + _REPORT_SECONDS
     capabilities = client.capabilities()
-    while not capabilities["agents"] and time.monotonic() < give_up:
+    while not _is_proven(capabilities) and time.monotonic() < give_up:
         time.sleep(0.3)
         capabilities = client.capabilities()
     return capabilities
+
+
+def _is_proven(capabilities: dict[str, Any]) -> bool:
+    backends = _backends(capabilities)
+    return bool(backends) and not any(BEING_PROVEN in str(one.get("problems")) for one in backends)
 
 
 def _sandbox_checks(capabilities: dict[str, Any]) -> Iterator[Check]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from fakes import ScriptedBackend
 
+from contracts.jobs import BEING_PROVEN
 from contracts.measurements import Limits
 from contracts.names import IsolationTier
 from sandbox_runner import tiers as tiers_module
@@ -61,8 +62,9 @@ def make(weak: Backend, strong: Backend) -> Iterator[Callable[..., Tiers]]:
     def make_tiers(minimum: IsolationTier = IsolationTier.NAMESPACES) -> Tiers:
         tiers = Tiers([weak, strong], 0, minimum, lambda: USUAL)
         made.append(tiers)
+        assert BEING_PROVEN in str(tiers.reports())
         tiers.start()
-        assert tiers.wait_until_probed(5)
+        eventually(lambda: "being probed" not in str(tiers.reasons_not_ready()))
         return tiers
 
     yield make_tiers
