@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 from timing import compare
 
@@ -29,14 +31,13 @@ def sandboxed(backend: NamespacesBackend, spec: SandboxSpec) -> None:
 
 def main() -> None:
     """Print both comparisons."""
-    backend = NamespacesBackend()
+    folder = tempfile.TemporaryDirectory(prefix="bench-start-")
+    backend = NamespacesBackend(Path(folder.name))
     bare = SandboxSpec("bench-bare", python_command("pass"), Limits())
     guest = guest_spec("bench-torch", Limits(), 1)
     packages = package_folders(PACKAGES_INSIDE)
     inside = f"import sys; sys.path += {list(packages)!r}; {CONVOLUTION}"
-    torch = SandboxSpec(
-        "bench-torch", python_command(inside), Limits(), mounts=guest.mounts, environment=guest.environment
-    )
+    torch = SandboxSpec("bench-torch", python_command(inside), Limits(), environment=guest.environment)
     compare(
         "python -c pass",
         {
@@ -54,6 +55,7 @@ def main() -> None:
         rounds=5,
     )
     backend.close()
+    folder.cleanup()
 
 
 if __name__ == "__main__":

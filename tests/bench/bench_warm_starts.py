@@ -1,13 +1,16 @@
-"""From an attempt's arrival to the candidate's first line: cold and out of the pool, on every backend here.
+"""From an attempt's arrival to the candidate's first line: cold, out of the pool, forked; on every tier.
 
 An honest little network is evaluated again and again; what counts is the `startup_seconds` that the runner
-itself measures, checks and hand-over of the data included. What a waiting sandbox costs is what it holds.
+itself measures, checks and hand-over of the data included. The last column is what a waiting guest holds.
 """
 
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from threading import Event
 
@@ -15,80 +18,129 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "behaviour"))
 
 from sandbox_harness import BACKENDS
 
+from contracts.jobs import AttemptSpec
 from contracts.measurements import MIB, Limits
-from sandbox_runner.python_environment import guest_spec
+from contracts.names import AttemptKind, Integrity, IsolationTier, ScoredOn
+from sandbox_runner.attempt import Bench, run_attempt
+from sandbox_runner.datasets.library import Library
+from sandbox_runner.python_environment import environment_digest, guest_spec
+from sandbox_runner.sandboxes.fork_server.backend import ForkingBackend
 from sandbox_runner.sandboxes.port import SandboxBackend
-from sandbox_runner.specimens.arena import Arena
+from sandbox_runner.specimens import quadrants
 from sandbox_runner.specimens.specimen import CONTROL
 from sandbox_runner.starts import Starts
 
-ROUNDS = {"cold": 7, "warm": 15}
+COLD_ROUNDS, WARM_ROUNDS = 5, 15
 WARM_SECONDS = 120.0
+NUMBERS = count()
 
 
-def startup_seconds(arena: Arena) -> float:
+def startup_milliseconds(starts: Starts, home: Path) -> float:
     """One honest evaluation; returns what it measured of its start."""
-    outcome = arena.run(CONTROL, Event())
+    spec = AttemptSpec(
+        attempt_id=f"at_bench_{next(NUMBERS)}",
+        evaluation_id="ev_bench",
+        fence=1,
+        kind=AttemptKind.EVALUATE,
+        source=CONTROL.source,
+        dataset=quadrants.NAME,
+        epochs=1,
+        seed=0,
+        train_images=None,
+        hyperparameters={"batch": 32},
+        limits=Limits(),
+        threads=1,
+        device="cpu",
+        integrity=Integrity.STANDARD,
+        minimum_tier=IsolationTier.NAMESPACES,
+        scored_on=ScoredOn.ALL,
+        split_key="split",
+        shuffle_key="shuffle",
+    )
+    bench = Bench(starts, Library(home), environment_digest())
+    outcome = run_attempt(spec, bench, Event(), lambda _: None)
     assert outcome.measurement is not None, outcome.failure
-    return outcome.measurement.startup_seconds
+    return 1000 * outcome.measurement.startup_seconds
 
 
-def wait_until_warm(starts: Starts) -> None:
-    """Until a sandbox waits, fully imported."""
+def until(condition: Callable[[], object]) -> None:
+    """Wait for it. Raises AssertionError when it takes too long."""
     deadline = time.monotonic() + WARM_SECONDS
-    while not starts.waiting():
+    while not condition():
         assert time.monotonic() < deadline, "nothing became warm"
         time.sleep(0.02)
 
 
-def waiting_bytes(backend: SandboxBackend) -> int:
-    """What a sandbox holds whose guest waits for its job."""
+def waiting_mebibytes(backend: SandboxBackend) -> float:
+    """What the kernel charges to a sandbox whose guest waits for its job."""
     sandbox = backend.launch(guest_spec("bench-idle", Limits(), 1))
     try:
-        deadline = time.monotonic() + WARM_SECONDS
-        while sandbox.usage().cpu_seconds and time.monotonic() < deadline:
+        until(lambda: sandbox.usage().cpu_seconds > 0)
+        before = -1.0
+        while sandbox.usage().cpu_seconds - before > 0.01:
             before = sandbox.usage().cpu_seconds
-            time.sleep(1.0)
-            if sandbox.usage().cpu_seconds - before < 0.01:
-                break
-        return sandbox.usage().memory_bytes
+            time.sleep(0.7)
+        return sandbox.usage().memory_bytes / MIB
     finally:
         sandbox.close()
 
 
-def measure(backend: SandboxBackend) -> None:
+@contextmanager
+def forking(folder: Path) -> Iterator[ForkingBackend]:
+    """The backend of a runner that is root, once its fork server is proved."""
+    backend = ForkingBackend(folder)
+    try:
+        assert backend.wait_until_forking(WARM_SECONDS), backend.why_cold()
+        yield backend
+    finally:
+        backend.close()
+
+
+def row(name: str, way: str, taken: list[float], cold: float | None, held: float) -> float:
+    """Print one line; returns its median."""
+    median = statistics.median(taken)
+    ratio = f"cold × {median / cold:.3f}" if cold else ""
+    print(
+        f"  {name:<14}{way:<8}p50 {median:8.1f} ms   max {max(taken):8.1f}   {ratio:<14} {held:5.0f} MiB"
+        f"   ({len(taken)} starts)",
+        flush=True,
+    )
+    return median
+
+
+def measure(name: str, backend: SandboxBackend, home: Path) -> None:
     """Print one backend's rows."""
-    medians = {}
-    for way, rounds in ROUNDS.items():
-        starts = Starts(backend, most_waiting=0 if way == "cold" else 1)
-        taken = []
-        folder = tempfile.TemporaryDirectory(prefix="bench-warm-")
-        with folder, Arena(Path(folder.name), starts) as arena:
-            for _ in range(rounds):
-                if way == "warm":
-                    wait_until_warm(starts)
-                taken.append(1000 * startup_seconds(arena))
-        starts.close()
-        medians[way] = statistics.median(taken)
-        print(
-            f"  {backend.name:<14}{way:<6}p50 {medians[way]:9.1f} ms   max {max(taken):9.1f}"
-            f"   cold × {medians[way] / medians['cold']:.3f}   ({rounds} starts)",
-            flush=True,
-        )
-    print(f"  {backend.name:<14}waits with {waiting_bytes(backend) / MIB:.0f} MiB and no CPU")
+    held = waiting_mebibytes(backend)
+    starts = Starts(backend, most_waiting=0)
+    cold = row(name, "cold", [startup_milliseconds(starts, home) for _ in range(COLD_ROUNDS)], None, held)
+    starts = Starts(backend, most_waiting=1)
+    taken = []
+    for _ in range(WARM_ROUNDS):
+        starts.expect(guest_spec("bench", Limits(), 1))
+        until(starts.waiting)
+        taken.append(startup_milliseconds(starts, home))
+    starts.close()
+    row(name, "waited", taken, cold, held)
+    if name == "namespaces":
+        with forking(home / "forks") as forks:
+            starts = Starts(forks, most_waiting=0)
+            taken = [startup_milliseconds(starts, home) for _ in range(2 * WARM_ROUNDS)]
+            row(name, "forked", taken, cold, waiting_mebibytes(forks))
 
 
 def main() -> None:
     """All backends that hold on this machine; the others by name, with the reason."""
-    print("\nfrom the attempt's arrival to the candidate's first line")
-    for name, make in BACKENDS.items():
-        backend = make()
-        report = backend.probe()
-        if report.available:
-            measure(backend)
-        else:
-            print(f"  {name:<14}not measured: {'; '.join(report.problems)}")
-        backend.close()
+    print("\nfrom the attempt's arrival to the candidate's first line; what a waiting guest holds")
+    with tempfile.TemporaryDirectory(prefix="bench-warm-") as folder:
+        quadrants.write_quadrants(Path(folder))
+        for name, make in BACKENDS.items():
+            backend = make()
+            report = backend.probe()
+            if report.available:
+                measure(name, backend, Path(folder))
+            else:
+                print(f"  {name:<14}not measured: {'; '.join(report.problems)}")
+            backend.close()
 
 
 if __name__ == "__main__":

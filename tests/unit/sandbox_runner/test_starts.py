@@ -230,8 +230,7 @@ def test_fewer_wait_once_a_burst_is_long_past(make_pool) -> None:
         pool.clock.now += FORGET_SECONDS - 1
         pool.use()
 
-    pool.settle(1)
-    assert for_a_while(lambda: len(pool.open()) == 1)
+    eventually(lambda: for_a_while(lambda: len(pool.open()) == 1 == pool.starts.waiting()))
 
 
 def test_those_that_run_for_long_count_as_in_use(make_pool) -> None:
