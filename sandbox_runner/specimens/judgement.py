@@ -16,7 +16,8 @@ from sandbox_runner.specimens.specimen import (
 
 MAX_MESSAGE = 2000
 SHORTEST_SECONDS = 0.05
-"""No candidate trains three epochs in less, whatever it does to the clocks that it can reach."""
+"""Nobody earns the true score without training three epochs, and they take longer, whatever a candidate does
+to the clocks that it can reach. Who answers without training may be quicker."""
 UNSAFE = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]")
 """What must be escaped in every text that comes from a guest."""
 
@@ -39,7 +40,7 @@ def shortcomings(
         case Fails():
             found = _of_failure(outcome, expected)
         case EarnsTrueScore():
-            found = _of_score(outcome, scores.honest, scores.images)
+            found = _of_score(outcome, scores.honest, scores.images) + _of_time(outcome)
         case EarnsConstantScore():
             found = _of_score(outcome, scores.constant, scores.images)
     admitted = specimen.admitted.get(tier, ())
@@ -109,9 +110,14 @@ def _of_score(outcome: AttemptOutcome, accuracy: float, images: int) -> list[str
         found.append(f"it scored {100 * measured.accuracy:.2f} %, not {100 * accuracy:.2f} %")
     if measured.evaluated_images != images:
         found.append(f"it was scored on {measured.evaluated_images} images, not on {images}")
-    if measured.wall_seconds < SHORTEST_SECONDS:
-        found.append(f"its time was measured as {measured.wall_seconds:.3f} s")
     return found
+
+
+def _of_time(outcome: AttemptOutcome) -> list[str]:
+    measured = outcome.measurement
+    if measured is None or measured.wall_seconds >= SHORTEST_SECONDS:
+        return []
+    return [f"its time was measured as {measured.wall_seconds:.3f} s"]
 
 
 def _excerpt(failure: Failure) -> str:
