@@ -140,6 +140,16 @@ class ProposalSlot:
 
 
 @dataclass(frozen=True)
+class EditPermissions:
+    """Where a delta may change its baseline. Regions: `imports`; `NAME`, a method of `Net` or a top-level
+    definition; `CLASS.METHOD`. What is in `never` stays as it is even where `only` names it."""
+
+    only: tuple[str, ...] = ()
+    """Empty: everywhere that `never` does not name."""
+    never: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ProposalRequest:
     """Up to 8 slots of one cycle, for one proposer."""
 
@@ -149,6 +159,7 @@ class ProposalRequest:
     dataset: str
     slots: tuple[ProposalSlot, ...]
     options: dict[str, Any] = field(default_factory=dict)
+    edits: EditPermissions = field(default_factory=EditPermissions)
 
 
 @dataclass(frozen=True)
@@ -172,9 +183,13 @@ class HunkReport:
 
     number: int
     status: str
-    """`exact`, `moved`, or `refused`."""
+    """`exact`, `moved`, `repaired`, or `refused`."""
     line: int | None
     message: str = ""
+    reason: str = ""
+    """Of a refused hunk: the code that `AppliedDelta.reason` would have."""
+    repairs: tuple[str, ...] = ()
+    """What was understood although it was not written so, one short sentence each."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +200,7 @@ class AppliedDelta:
     """`applied` or `refused`."""
     reason: str
     """Empty when applied; else a code: no_diff_found, hunk_unplaceable, ambiguous, syntax_error, no_op,
-    contract_lost, policy_violation, too_large."""
+    contract_lost, policy_violation, forbidden_region, too_large."""
     message: str
     """Empty when applied; else a sentence that names lines and the remedy."""
     confidence: float
@@ -193,11 +208,25 @@ class AppliedDelta:
     canonical_delta: str | None
     """Re-derived with difflib (3 lines of context) from baseline and result."""
     hunks: tuple[HunkReport, ...] = ()
+    repair_prompt: str | None = None
+    """Of a refused delta: what to say to the LLM that wrote it; bounded, untrusted text in fences."""
+
+
+@dataclass(frozen=True)
+class ReferenceResult:
+    """What others measured of a network on one dataset. Accuracies are fractions in [0, 1]."""
+
+    dataset: str
+    first_epoch_accuracy: float | None
+    best_accuracy: float
+    best_epoch: int
+    hyperparameters: dict[str, float | int | str | bool]
+    """Of the best run of one epoch where there is one, else of the best run; `transform` is among them."""
 
 
 @dataclass(frozen=True)
 class BaselineNetwork:
-    """A reference architecture shipped with the generator."""
+    """A reference architecture: shipped with the generator, or imported."""
 
     name: str
     family: str
@@ -205,6 +234,11 @@ class BaselineNetwork:
     description: str
     source: str
     hyperparameters: dict[str, float | int | str | bool] = field(default_factory=dict)
+    origin: str = "deltanas"
+    """Who wrote it: `deltanas`, `lemur`."""
+    licence: str = ""
+    """The SPDX identifier and the copyright line that came with it."""
+    results: tuple[ReferenceResult, ...] = ()
 
 
 # --- gateway → filter --------------------------------------------------------------------------
