@@ -1,0 +1,68 @@
+"""Which regions a source has, and which places a permission covers."""
+
+import pytest
+
+from contracts.edit_regions import permits, places, regions_of
+from contracts.jobs import EditPermissions
+from contracts.syntax import parse
+
+SOURCE = """import torch
+from torch import nn
+
+WIDTH = 8
+
+def unit(width):
+    import math
+    return nn.Conv2d(width, width, 3)
+
+class Block(nn.Module):
+    size = 3
+    def forward(self, x):
+        return x
+
+class Net(nn.Module):
+    def __init__(self, in_shape, out_shape):
+        super().__init__()
+    async def learn(self, data):
+        pass
+    def forward(self, x):
+        return x
+"""
+
+
+def test_a_source_has_a_region_for_every_way_to_name_a_part_of_it():
+    assert regions_of(SOURCE) == (
+        "imports", "module", "unit", "Block", "Block.forward", "Net", "Net.__init__", "__init__",
+        "Net.learn", "learn", "Net.forward", "forward",
+    )  # fmt: skip
+
+
+def test_every_top_level_statement_stands_in_one_place():
+    found = [place for place, _ in places(parse(SOURCE)) if "." not in place]
+    assert found == ["imports", "imports", "module", "unit", "Block", "Net"]
+
+
+def test_a_definition_cannot_take_the_name_of_a_region():
+    found = [place for place, _ in places(parse("def imports():\n    pass\nclass module:\n    pass\n"))]
+    assert found == ["module", "module"]
+
+
+@pytest.mark.parametrize(
+    ("only", "never", "place", "allowed"),
+    [
+        ((), (), "Net.forward", True),
+        (("forward",), (), "Net.forward", True),
+        (("forward",), (), "Block.forward", False),
+        (("Net.forward",), (), "Net.forward", True),
+        (("Net",), (), "Net.forward", True),
+        (("Net.forward",), (), "Net", False),
+        (("forward",), (), "imports", False),
+        ((), ("imports",), "imports", False),
+        ((), ("imports",), "module", True),
+        ((), ("Block",), "Block.forward", False),
+        (("Block",), ("Block.forward",), "Block.forward", False),
+        (("Block",), ("Block.forward",), "Block", True),
+    ],
+)
+def test_a_place_may_be_changed_where_only_names_it_and_never_does_not(only, never, place, allowed):
+    assert permits(EditPermissions(only, never), place) is allowed
