@@ -253,7 +253,7 @@ class Starts:
         """Whether it lives, and has not waited for too long."""
         try:
             ended = waiting.sandbox.exit() is not None
-        except SandboxUnavailable:
+        except (SandboxUnavailable, OSError):  # or the host cannot look: it is not handed out like that
             ended = True
         if ended:
             logger.warning("a waiting sandbox of %s has ended by itself", self.backend.name)

@@ -161,22 +161,36 @@ class NamespacesSandbox:
         with self._lock:
             if self._closed:
                 return
-            with suppress(SandboxUnavailable):
+            with suppress(SandboxUnavailable, OSError):
                 self.exit()
-            self.kill()
             self._closed = True
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(REAP_SECONDS)
+            # First: where the host has no descriptor left, what follows needs these.
             self._pipes.close()
-            if self._group.remove():
-                self._on_close()
-            else:
-                threading.Thread(target=self._bury, name="sandbox-burial", daemon=True).start()
+            if self._process.poll() is None:
+                self._process.kill()
+            if self._is_taken_down():
+                self._bury()
+                return
+        try:
+            threading.Thread(target=self._wait_and_bury, name="sandbox-burial", daemon=True).start()
+        except RuntimeError:  # no thread to be had; without this nobody would ever end it
+            self._wait_and_bury()
+
+    def _is_taken_down(self) -> bool:
+        """End what is left in the group, and the group. False when that has to be tried again."""
+        try:
+            return self._group.kill() and self._group.remove()
+        except OSError as error:
+            logger.warning("a sandbox cannot be taken down yet: %s", error)
+            return False
+
+    def _wait_and_bury(self) -> None:
+        """Wait for the kernel to take down what was killed: memory shared by many can cost it seconds."""
+        while not self._is_taken_down():
+            time.sleep(BURIAL_PAUSE_SECONDS)
+        self._bury()
 
     def _bury(self) -> None:
-        """Wait for the kernel to take down what was killed: memory shared by many can cost it seconds."""
-        while not (self._group.kill() and self._group.remove()):
-            time.sleep(BURIAL_PAUSE_SECONDS)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(REAP_SECONDS)
         self._on_close()

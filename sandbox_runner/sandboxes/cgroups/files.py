@@ -1,5 +1,6 @@
 """What both cgroup versions share: their words, how files are written, members killed, leftovers removed."""
 
+import errno
 import fcntl
 import logging
 import os
@@ -109,11 +110,16 @@ def own_kills(kills: int, limit_reached: bool) -> int:
 
 
 def read_members(procs_file: Path) -> set[int]:
-    """Process ids in a group; none when the group is gone."""
+    """Process ids in a group; none when the group is gone.
+
+    Raises OSError when it cannot be read, for want of a descriptor, say: that is not an empty group.
+    """
     try:
         return {int(pid) for pid in procs_file.read_text().split()}
-    except OSError:
-        return set()
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ENODEV}:
+            return set()
+        raise
 
 
 def kill_members(members: Callable[[], set[int]], strike: Callable[[], None]) -> bool:

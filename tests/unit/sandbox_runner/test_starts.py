@@ -1,5 +1,6 @@
 """The pool of waiting sandboxes: warm where the kind is the same, cold otherwise, and never twice."""
 
+import errno
 import os
 import threading
 import time
@@ -314,6 +315,21 @@ def test_a_sandbox_that_the_platform_has_lost_is_never_handed_out(make_pool) -> 
     sandbox, _ = pool.use()
     assert sandbox is not gone
     eventually(lambda: gone.closed)
+
+
+def test_a_host_that_cannot_look_at_a_waiting_sandbox_gets_another_and_keeps_its_pool(make_pool) -> None:
+    def cannot_look():
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    pool = make_pool(1)
+    pool.expect()
+    unseen = pool.open()[0]
+    unseen.exit = cannot_look
+
+    with pool.starts.sandbox(ONE) as sandbox:
+        assert sandbox is not unseen
+    assert unseen.closed
+    pool.settle(1)
 
 
 def test_nobody_gets_a_sandbox_that_has_waited_for_too_long(make_pool) -> None:
