@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.failures import Failure
-from contracts.measurements import Isolation, Limits, Measurement, Provenance
+from contracts.measurements import Isolation, Limits, Measurement, Provenance, SmokeResult
 from contracts.names import AttemptKind, Integrity, IsolationTier, NoveltyLayer, ScoredOn
 
 # --- gateway → runner, through the agent -------------------------------------------------------
@@ -40,7 +40,7 @@ class AttemptSpec:
 
 @dataclass(frozen=True)
 class AttemptOutcome:
-    """What the runner says of a finished attempt: a measurement or a failure, never both."""
+    """What the runner says of a finished attempt: a measurement, a smoke result or a failure, exactly one."""
 
     attempt_id: str
     fence: int
@@ -51,6 +51,8 @@ class AttemptOutcome:
     flags: tuple[str, ...] = ()
     log: str = ""
     """stdout and stderr, bounded, control characters escaped. Untrusted."""
+    smoke: SmokeResult | None = None
+    """Of an attempt of the kind `smoke`, and of no other."""
 
 
 @dataclass(frozen=True)
@@ -239,6 +241,57 @@ class BaselineNetwork:
     licence: str = ""
     """The SPDX identifier and the copyright line that came with it."""
     results: tuple[ReferenceResult, ...] = ()
+
+    def hyperparameters_on(self, dataset: str) -> dict[str, float | int | str | bool]:
+        """What to evaluate it with: the values recorded on that data set, else the network's own."""
+        recorded = (result.hyperparameters for result in self.results if result.dataset == dataset)
+        return next(recorded, self.hyperparameters)
+
+
+@dataclass(frozen=True)
+class RefusedNetwork:
+    """A network of an import that is not taken in, with the reason as a code and as a sentence."""
+
+    name: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class NetworkWheel:
+    """The package that an import reads. `licence` is an SPDX identifier, `licence_text` its files."""
+
+    package: str
+    version: str
+    sha256: str
+    verified: bool
+    """Whether it is, byte by byte, the release that this version of ours knows."""
+    licence: str
+    licence_text: str
+
+
+@dataclass(frozen=True)
+class NetworkImportSummary:
+    """What an import read, and what it left out by reason."""
+
+    wheel: NetworkWheel
+    networks: int
+    refused: dict[str, int]
+    ignored_results: dict[str, int]
+    """Files of results, or rows of them, that could not be used."""
+
+
+@dataclass(frozen=True)
+class NetworkImportLine:
+    """One line of an import: exactly one field is set. The last line has `summary`, or `failed`."""
+
+    total: int | None = None
+    """First of all: how many sources there are."""
+    network: BaselineNetwork | None = None
+    refused: RefusedNetwork | None = None
+    summary: NetworkImportSummary | None = None
+    failed: dict[str, Any] | None = None
+    """A problem document: what came before is not all."""
 
 
 # --- gateway → filter --------------------------------------------------------------------------

@@ -67,6 +67,24 @@ class Measurement:
     claimed_train_loss: float | None = None
 
 
+@dataclass(frozen=True)
+class SmokeResult:
+    """A smoke run that came through: `Net` builds, learns two batches and answers one. It has no score."""
+
+    answered_images: int
+    """How many images got finite logits of the right shape."""
+    startup_seconds: float
+    wall_seconds: float
+    cpu_seconds: float
+    peak_memory_bytes: int
+    """As in `Measurement`; a smoke run's batches are small, so a whole evaluation may need more."""
+    peak_gpu_memory_bytes: int | None = None
+    claimed_train_seconds: float | None = None
+    claimed_predict_seconds: float | None = None
+    claimed_parameters: int | None = None
+    claimed_train_loss: float | None = None
+
+
 SEALED_HALF_DISAGREES = "sealed_half_disagrees"
 """The one flag that tells of the sealed half: within a search nobody sees it before the end."""
 

@@ -1,13 +1,17 @@
 """An evaluation: one request to measure one candidate, its attempts, and what is known of it. Pure data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from contracts.failures import Failure
-from contracts.measurements import Isolation, Limits, Measurement, Provenance
-from contracts.names import AttemptState, EvaluationState, Integrity, IsolationTier
+from contracts.measurements import Isolation, Limits, Measurement, Provenance, SmokeResult
+from contracts.names import AttemptKind, AttemptState, EvaluationState, Integrity, IsolationTier
 
 Hyperparameter = float | int | str | bool
+
+SMOKE_LIMITS = Limits(wall_seconds=180.0, cpu_seconds=60.0, startup_seconds=60.0)
+"""Two small batches and one answer: what needs more than this is no baseline for a machine of this size."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,28 @@ class EvaluationRequest:
     tags: tuple[str, ...] = ()
     reuse: bool = True
     """Whether the record of an identical earlier request may answer this one."""
+    kind: AttemptKind = AttemptKind.EVALUATE
+    """`smoke`: build, learn two small batches, answer one; nothing is scored."""
+
+
+def smoke_request(
+    source: str,
+    dataset: str,
+    hyperparameters: Mapping[str, Hyperparameter],
+    *,
+    priority: int = 0,
+    tags: tuple[str, ...] = (),
+) -> EvaluationRequest:
+    """A request that only asks whether the network works on that data set."""
+    return EvaluationRequest(
+        source=source,
+        dataset=dataset,
+        hyperparameters=dict(hyperparameters),
+        limits=SMOKE_LIMITS,
+        priority=priority,
+        tags=tags,
+        kind=AttemptKind.SMOKE,
+    )
 
 
 @dataclass(frozen=True)
@@ -44,6 +70,7 @@ class AttemptRecord:
     agent_id: str | None
     phase: str | None
     measurement: Measurement | None
+    smoke: SmokeResult | None
     failure: Failure | None
     created_at: datetime
     started_at: datetime | None
@@ -64,7 +91,9 @@ class EvaluationRecord:
     request: EvaluationRequest
     failure: Failure | None
     measurement: Measurement | None
-    """The mean over seeds."""
+    """The mean over seeds. None of a smoke evaluation, whatever became of it."""
+    smoke: SmokeResult | None
+    """Of a smoke evaluation that succeeded: its costliest attempt."""
     isolation: Isolation | None
     provenance: Provenance | None
     flags: tuple[str, ...]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts.failures import Failure, FailureReason
-from contracts.measurements import Measurement
+from contracts.measurements import Measurement, SmokeResult
 from contracts.names import AttemptState, EvaluationState
 from gateway.domain.aggregation import mean_over_seeds
 
@@ -23,6 +23,12 @@ class AttemptFacts:
     state: AttemptState
     measurement: Measurement | None = None
     failure: Failure | None = None
+    smoke: SmokeResult | None = None
+
+    @property
+    def has_result(self) -> bool:
+        """Whether its seed is done."""
+        return self.measurement is not None or self.smoke is not None
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class Standing:
     measurement: Measurement | None = None
     failure: Failure | None = None
     retries: tuple[tuple[int, float], ...] = ()
+    smoke: SmokeResult | None = None
 
 
 def standing(seeds: Sequence[int], attempts: Sequence[AttemptFacts]) -> Standing:
@@ -46,19 +53,27 @@ def standing(seeds: Sequence[int], attempts: Sequence[AttemptFacts]) -> Standing
     of_seed = {seed: [a for a in attempts if a.seed == seed] for seed in seeds}
     losses = {seed: [a for a in tries if _is_loss(a)] for seed, tries in of_seed.items()}
     open_seeds = [
-        seed for seed, tries in of_seed.items() if not any(_is_pending(a) or a.measurement for a in tries)
+        seed for seed, tries in of_seed.items() if not any(_is_pending(a) or a.has_result for a in tries)
     ]
     for seed in open_seeds:
         if len(losses[seed]) >= MAX_TRIES:
             return Standing(EvaluationState.FAILED, failure=_infrastructure(losses[seed]))
-    measured = [a.measurement for a in attempts if a.measurement is not None]
-    if len(measured) == len(seeds):
-        return Standing(EvaluationState.SUCCEEDED, measurement=mean_over_seeds(measured))
-    runs = measured or any(a.state is AttemptState.LEASED for a in attempts)
+    done = [a for a in attempts if a.has_result]
+    if len(done) == len(seeds):
+        return _succeeded(done)
+    runs = done or any(a.state is AttemptState.LEASED for a in attempts)
     return Standing(
         EvaluationState.RUNNING if runs else EvaluationState.QUEUED,
         retries=tuple((seed, retry_delay(len(losses[seed]))) for seed in open_seeds),
     )
+
+
+def _succeeded(done: Sequence[AttemptFacts]) -> Standing:
+    smokes = [a.smoke for a in done if a.smoke is not None]
+    if smokes:
+        return Standing(EvaluationState.SUCCEEDED, smoke=max(smokes, key=lambda smoke: smoke.cpu_seconds))
+    measured = [a.measurement for a in done if a.measurement is not None]
+    return Standing(EvaluationState.SUCCEEDED, measurement=mean_over_seeds(measured))
 
 
 def retry_delay(losses: int) -> float:

@@ -5,11 +5,12 @@ Pure. An outcome that cannot be true becomes an infrastructure failure: the plat
 
 import math
 from dataclasses import replace
+from typing import TypeVar
 
 from contracts.failures import Failure, FailureReason
 from contracts.jobs import AttemptOutcome
-from contracts.measurements import Isolation, Measurement, Provenance
-from contracts.names import IsolationTier, ScoredOn
+from contracts.measurements import Isolation, Measurement, Provenance, SmokeResult
+from contracts.names import AttemptKind, IsolationTier, ScoredOn
 
 MAX_LOG_CHARACTERS = 512 * 1024
 MAX_MESSAGE_CHARACTERS = 4000
@@ -18,61 +19,78 @@ MAX_FLAGS = 32
 MAX_COUNT = 2**53
 MAX_SECONDS = 1e9
 
+_Result = TypeVar("_Result", Measurement, SmokeResult)
+
 
 class OutcomeImpossible(ValueError):
     """A report contradicts itself or the attempt it is about."""
 
 
 def checked_outcome(
-    outcome: AttemptOutcome, *, scored_on: ScoredOn, minimum_tier: IsolationTier
+    outcome: AttemptOutcome,
+    *,
+    scored_on: ScoredOn,
+    minimum_tier: IsolationTier,
+    kind: AttemptKind = AttemptKind.EVALUATE,
 ) -> AttemptOutcome:
     """The outcome, texts bounded and claims plain; or an infrastructure failure in its place."""
     try:
-        _check(outcome, scored_on, minimum_tier)
+        _check(outcome, kind, scored_on, minimum_tier)
     except OutcomeImpossible as error:
         failure = Failure(FailureReason.INFRASTRUCTURE, f"the runner reported the impossible: {error}")
-        return replace(_bounded(outcome), measurement=None, failure=failure)
+        return replace(_bounded(outcome), measurement=None, smoke=None, failure=failure)
     return _bounded(outcome)
 
 
-def _check(outcome: AttemptOutcome, scored_on: ScoredOn, minimum_tier: IsolationTier) -> None:
-    measurement = outcome.measurement
-    if (measurement is None) == (outcome.failure is None):
-        raise OutcomeImpossible("exactly one of measurement and failure must be set")
-    if measurement is None:
+def _check(
+    outcome: AttemptOutcome, kind: AttemptKind, scored_on: ScoredOn, minimum_tier: IsolationTier
+) -> None:
+    result = outcome.measurement or outcome.smoke
+    if sum(part is not None for part in (outcome.measurement, outcome.smoke, outcome.failure)) != 1:
+        raise OutcomeImpossible("exactly one of measurement, smoke and failure must be set")
+    if result is None:
         return
+    if isinstance(result, SmokeResult) is not (kind is AttemptKind.SMOKE):
+        raise OutcomeImpossible(f"a {type(result).__name__} of an attempt of the kind {kind}")
     if outcome.isolation is None or outcome.provenance is None:
-        raise OutcomeImpossible("a measurement without isolation or provenance")
+        raise OutcomeImpossible("a result without isolation or provenance")
     if outcome.isolation.tier.strength < minimum_tier.strength:
         raise OutcomeImpossible(f"it ran on {outcome.isolation.tier}, below {minimum_tier}")
+    _check_costs(result)
+    if isinstance(result, Measurement):
+        _check_scores(result, scored_on)
+
+
+def _check_scores(measurement: Measurement, scored_on: ScoredOn) -> None:
     if measurement.scored_on is not scored_on:
         raise OutcomeImpossible(f"scored on {measurement.scored_on} instead of {scored_on}")
     if (measurement.audit_accuracy is None) != (scored_on is ScoredOn.ALL):
         raise OutcomeImpossible("audit_accuracy belongs to searches, and to them alone")
-    _check_numbers(measurement)
-
-
-def _check_numbers(measurement: Measurement) -> None:
     for name in ("accuracy", "accuracy_standard_error", "audit_accuracy"):
         value = getattr(measurement, name)
         if value is not None and not 0.0 <= value <= 1.0:
             raise OutcomeImpossible(f"{name} is outside [0, 1]")
-    for name in ("startup_seconds", "wall_seconds", "cpu_seconds"):
-        if not 0.0 <= getattr(measurement, name) <= MAX_SECONDS:
-            raise OutcomeImpossible(f"{name} is outside [0, {MAX_SECONDS:g}]")
-    for name in ("evaluated_images", "audit_images", "peak_memory_bytes", "peak_gpu_memory_bytes"):
-        value = getattr(measurement, name)
-        if value is not None and not 0 <= value <= MAX_COUNT:
-            raise OutcomeImpossible(f"{name} is outside [0, 2^53]")
     if measurement.evaluated_images == 0:
         raise OutcomeImpossible("no image was evaluated")
 
 
+def _check_costs(result: Measurement | SmokeResult) -> None:
+    for name in ("startup_seconds", "wall_seconds", "cpu_seconds"):
+        if not 0.0 <= getattr(result, name) <= MAX_SECONDS:
+            raise OutcomeImpossible(f"{name} is outside [0, {MAX_SECONDS:g}]")
+    counts = ("evaluated_images", "answered_images", "audit_images")
+    for name in (*counts, "peak_memory_bytes", "peak_gpu_memory_bytes"):
+        value = getattr(result, name, None)
+        if value is not None and not 0 <= value <= MAX_COUNT:
+            raise OutcomeImpossible(f"{name} is outside [0, 2^53]")
+
+
 def _bounded(outcome: AttemptOutcome) -> AttemptOutcome:
-    measurement, failure = outcome.measurement, outcome.failure
+    measurement, smoke, failure = outcome.measurement, outcome.smoke, outcome.failure
     return replace(
         outcome,
         measurement=None if measurement is None else _plain_claims(measurement),
+        smoke=None if smoke is None else _plain_claims(smoke),
         failure=None if failure is None else _bounded_failure(failure),
         isolation=None if outcome.isolation is None else _bounded_isolation(outcome.isolation),
         provenance=None if outcome.provenance is None else _bounded_provenance(outcome.provenance),
@@ -81,14 +99,14 @@ def _bounded(outcome: AttemptOutcome) -> AttemptOutcome:
     )
 
 
-def _plain_claims(measurement: Measurement) -> Measurement:
-    """Claims are the guest's word: a senseless one is dropped, the measurement stands."""
-    parameters = measurement.claimed_parameters
+def _plain_claims(result: _Result) -> _Result:
+    """Claims are the guest's word: a senseless one is dropped, the result stands."""
+    parameters = result.claimed_parameters
     return replace(
-        measurement,
-        claimed_train_seconds=_plain(measurement.claimed_train_seconds),
-        claimed_predict_seconds=_plain(measurement.claimed_predict_seconds),
-        claimed_train_loss=_plain(measurement.claimed_train_loss),
+        result,
+        claimed_train_seconds=_plain(result.claimed_train_seconds),
+        claimed_predict_seconds=_plain(result.claimed_predict_seconds),
+        claimed_train_loss=_plain(result.claimed_train_loss),
         claimed_parameters=parameters if parameters is not None and 0 <= parameters <= MAX_COUNT else None,
     )
 

@@ -89,6 +89,7 @@ class AttemptQueue:
                 raise LeaseLost(attempt_id)
             checked = checked_outcome(
                 outcome,
+                kind=AttemptKind(evaluation.kind),
                 scored_on=ScoredOn(evaluation.scored_on),
                 minimum_tier=IsolationTier(evaluation.request["minimum_tier"]),
             )
@@ -166,7 +167,7 @@ def _spec(attempt: AttemptRow, evaluation: EvaluationRow) -> AttemptSpec:
         attempt_id=attempt.id,
         evaluation_id=evaluation.id,
         fence=attempt.fence,
-        kind=AttemptKind.EVALUATE,
+        kind=request.kind,
         source=request.source,
         dataset=request.dataset,
         epochs=request.epochs,
@@ -187,6 +188,7 @@ def _spec(attempt: AttemptRow, evaluation: EvaluationRow) -> AttemptSpec:
 def _store_outcome(attempt: AttemptRow, outcome: AttemptOutcome) -> None:
     attempt.state = AttemptState.REPORTED
     attempt.measurement = document_of(outcome.measurement)
+    attempt.smoke = document_of(outcome.smoke)
     attempt.failure = document_of(outcome.failure)
     attempt.isolation = document_of(outcome.isolation)
     attempt.provenance = document_of(outcome.provenance)

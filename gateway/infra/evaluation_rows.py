@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from contracts.failures import Failure
-from contracts.measurements import Isolation, Limits, Measurement, Provenance
-from contracts.names import AttemptState, EvaluationState, Integrity, IsolationTier, ScoredOn
+from contracts.measurements import Isolation, Limits, Measurement, Provenance, SmokeResult
+from contracts.names import AttemptKind, AttemptState, EvaluationState, Integrity, IsolationTier, ScoredOn
 from gateway.domain.evaluation import AttemptRecord, EvaluationRecord, EvaluationRequest
 from gateway.domain.lifecycle import AttemptFacts
 from gateway.infra.tables import AttemptRow, Document, EvaluationRow
@@ -17,6 +17,7 @@ from gateway.infra.tables import AttemptRow, Document, EvaluationRow
 T = TypeVar("T")
 
 _MEASUREMENT = TypeAdapter(Measurement)
+_SMOKE = TypeAdapter(SmokeResult)
 _FAILURE = TypeAdapter(Failure)
 _ISOLATION = TypeAdapter(Isolation)
 _PROVENANCE = TypeAdapter(Provenance)
@@ -39,6 +40,8 @@ def stored_request(document: Document, source: str) -> EvaluationRequest:
         limits=Limits(**fields.pop("limits")),
         integrity=Integrity(fields.pop("integrity")),
         minimum_tier=IsolationTier(fields.pop("minimum_tier")),
+        # Requests stored before there were kinds name none.
+        kind=AttemptKind(fields.pop("kind", AttemptKind.EVALUATE)),
         **fields,
     )
 
@@ -48,6 +51,9 @@ def reuse_key(request: EvaluationRequest, candidate_id: str, split_key: str, sco
     fields = request_document(request)
     for irrelevant in ("priority", "tags", "reuse", "minimum_tier"):
         del fields[irrelevant]
+    if request.kind is AttemptKind.EVALUATE:
+        # So that these keys stay what they were before there were kinds.
+        del fields["kind"]
     fields |= {"candidate_id": candidate_id, "split_key": split_key, "scored_on": scored_on}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
@@ -59,6 +65,7 @@ def attempt_facts(row: AttemptRow) -> AttemptFacts:
         AttemptState(row.state),
         _read(_MEASUREMENT, row.measurement),
         _read(_FAILURE, row.failure),
+        _read(_SMOKE, row.smoke),
     )
 
 
@@ -72,6 +79,7 @@ def attempt_record(row: AttemptRow) -> AttemptRecord:
         agent_id=row.agent_id,
         phase=row.phase,
         measurement=_read(_MEASUREMENT, row.measurement),
+        smoke=_read(_SMOKE, row.smoke),
         failure=_read(_FAILURE, row.failure),
         created_at=row.created_at,
         started_at=row.started_at,
@@ -91,6 +99,7 @@ def evaluation_record(row: EvaluationRow, queue_position: int | None, sealed: bo
         request=stored_request(row.request, row.source),
         failure=_read(_FAILURE, row.failure),
         measurement=_read(_MEASUREMENT, row.measurement),
+        smoke=_read(_SMOKE, row.smoke),
         isolation=_read(_ISOLATION, row.isolation),
         provenance=_read(_PROVENANCE, row.provenance),
         flags=tuple(row.flags),

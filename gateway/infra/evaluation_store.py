@@ -6,7 +6,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload, undefer
 
-from contracts.names import EvaluationState, IsolationTier, ScoredOn, SearchState
+from contracts.names import AttemptKind, EvaluationState, IsolationTier, ScoredOn, SearchState
 from contracts.source_rules import candidate_id
 from gateway.domain.evaluation import EvaluationRecord, EvaluationRequest
 from gateway.infra.agent_directory import live_agents
@@ -100,6 +100,7 @@ class EvaluationStore:
         cursor: str | None = None,
         state: EvaluationState | None = None,
         tag: str | None = None,
+        kind: AttemptKind | None = None,
     ) -> Page:
         """A tenant's evaluations, newest first. `cursor` is the `next_cursor` of the page before."""
         query = _whole().where(EvaluationRow.tenant == tenant)
@@ -107,6 +108,8 @@ class EvaluationStore:
             query = query.where(EvaluationRow.id < cursor)
         if state is not None:
             query = query.where(EvaluationRow.state == state)
+        if kind is not None:
+            query = query.where(EvaluationRow.kind == kind)
         if tag is not None:
             query = query.where(EvaluationRow.tags.any(EvaluationTagRow.tag == tag))
         with self._database.read() as session:
@@ -165,7 +168,7 @@ class EvaluationStore:
                 enqueue_attempt(session, row, seed)
             return
         row.reused_from = earlier.reused_from or earlier.id
-        row.measurement, row.isolation = earlier.measurement, earlier.isolation
+        row.measurement, row.smoke, row.isolation = earlier.measurement, earlier.smoke, earlier.isolation
         row.provenance, row.flags = earlier.provenance, list(earlier.flags)
         row.started_at = utc_now()
         finish(session, row, EvaluationState.SUCCEEDED)
@@ -180,6 +183,7 @@ def _new_row(
     return EvaluationRow(
         id=new_id("ev"),
         tenant=tenant,
+        kind=request.kind,
         state=EvaluationState.QUEUED,
         candidate_id=candidate,
         source=request.source,

@@ -96,6 +96,7 @@ def finish(session: Session, evaluation: EvaluationRow, state: EvaluationState) 
 
 def _record_result(evaluation: EvaluationRow, result: Standing) -> None:
     evaluation.measurement = document_of(result.measurement)
+    evaluation.smoke = document_of(result.smoke)
     evaluation.failure = document_of(result.failure)
     deciding = [attempt for attempt in evaluation.attempts if attempt.isolation is not None]
     if deciding:

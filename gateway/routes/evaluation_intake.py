@@ -3,7 +3,8 @@
 from typing import Any
 
 from contracts.measurements import Limits
-from gateway.domain.evaluation import EvaluationRecord, EvaluationRequest
+from contracts.names import AttemptKind
+from gateway.domain.evaluation import SMOKE_LIMITS, EvaluationRecord, EvaluationRequest
 from gateway.infra.agent_directory import live_agents
 from gateway.routes.problems import RequestProblem
 from gateway.routes.source_resolution import resolve_source
@@ -26,7 +27,7 @@ def prepared(body: EvaluationBody, services: Services) -> EvaluationRequest:
         seeds=seeds,
         train_images=body.train_images,
         hyperparameters=resolved.hyperparameters | body.hyperparameters,
-        limits=Limits(**body.limits.model_dump()),
+        limits=_limits(body),
         threads=body.threads,
         device=body.device,
         integrity=body.integrity,
@@ -34,6 +35,7 @@ def prepared(body: EvaluationBody, services: Services) -> EvaluationRequest:
         priority=body.priority,
         tags=tuple(sorted(set(body.tags))),
         reuse=body.reuse,
+        kind=body.kind,
     )
 
 
@@ -55,6 +57,12 @@ def require_room(services: Services, tenant: str, wanted: int) -> None:
             remedy="Wait for some to end, or cancel some.",
             headers={"retry-after": str(FULL_QUEUE_RETRY_SECONDS)},
         )
+
+
+def _limits(body: EvaluationBody) -> Limits:
+    if body.kind is AttemptKind.SMOKE and "limits" not in body.model_fields_set:
+        return SMOKE_LIMITS
+    return Limits(**body.limits.model_dump())
 
 
 def _seeds(body: EvaluationBody) -> tuple[int, ...]:

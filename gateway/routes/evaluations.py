@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
-from contracts.names import EvaluationState
+from contracts.names import AttemptKind, EvaluationState
 from contracts.problems import validation_problem
 from gateway.domain.evaluation import EvaluationRecord
 from gateway.infra.evaluation_transitions import evaluation_topic
@@ -89,9 +89,10 @@ def list_evaluations(
     cursor: Cursor = None,
     state: EvaluationState | None = None,
     tag: Annotated[str | None, Query(max_length=64)] = None,
+    kind: AttemptKind | None = None,
 ) -> EvaluationList:
     """A tenant's evaluations, newest first."""
-    page = services.evaluations.page(tenant, limit=limit, cursor=cursor, state=state, tag=tag)
+    page = services.evaluations.page(tenant, limit=limit, cursor=cursor, state=state, tag=tag, kind=kind)
     return EvaluationList(tuple(evaluation_document(record) for record in page.items), page.next_cursor)
 
 

@@ -19,6 +19,7 @@ from contracts.names import (
     MAX_DELTA_BYTES,
     MAX_HYPERPARAMETERS_BYTES,
     MAX_SOURCE_BYTES,
+    AttemptKind,
     Integrity,
     IsolationTier,
 )
@@ -72,6 +73,8 @@ class EvaluationBody(ArchitectureBody):
     """One evaluation to make."""
 
     dataset: Name
+    kind: AttemptKind = AttemptKind.EVALUATE
+    """`smoke` only asks whether the network works: two small batches, whatever `epochs` says; no score."""
     epochs: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
     seed: Seed | None = None
     """One attempt; 0 when neither this nor `seeds` is given."""

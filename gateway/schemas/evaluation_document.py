@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from contracts.failures import Failure
-from contracts.measurements import SEALED_HALF_DISAGREES, Isolation, Limits, Measurement
-from contracts.names import AttemptState, EvaluationState, Integrity, IsolationTier
+from contracts.measurements import SEALED_HALF_DISAGREES, Isolation, Limits, Measurement, SmokeResult
+from contracts.names import AttemptKind, AttemptState, EvaluationState, Integrity, IsolationTier
 from gateway.domain.evaluation import AttemptRecord, EvaluationRecord, Hyperparameter
 
 
@@ -42,6 +42,7 @@ class AttemptDocument:
     agent: str | None
     phase: str | None
     measurement: Measurement | None
+    smoke: SmokeResult | None
     failure: Failure | None
     created_at: datetime
     started_at: datetime | None
@@ -50,14 +51,16 @@ class AttemptDocument:
 
 @dataclass(frozen=True)
 class EvaluationDocument:
-    """One evaluation. `measurement` is the mean over seeds."""
+    """One evaluation. `measurement` is the mean over seeds; a smoke evaluation has `smoke` in its place."""
 
     id: str
+    kind: AttemptKind
     state: EvaluationState
     queue_position: int | None
     failure: Failure | None
     request: RequestDocument
     measurement: Measurement | None
+    smoke: SmokeResult | None
     isolation: Isolation | None
     provenance: dict[str, Any]
     flags: tuple[str, ...]
@@ -81,6 +84,7 @@ def evaluation_document(record: EvaluationRecord) -> EvaluationDocument:
     request = record.request
     return EvaluationDocument(
         id=record.id,
+        kind=request.kind,
         state=record.state,
         queue_position=record.queue_position,
         failure=record.failure,
@@ -99,6 +103,7 @@ def evaluation_document(record: EvaluationRecord) -> EvaluationDocument:
             tags=request.tags,
         ),
         measurement=_shown(record.measurement, hidden),
+        smoke=record.smoke,
         isolation=record.isolation,
         provenance=_provenance(record),
         flags=tuple(flag for flag in record.flags if flag != SEALED_HALF_DISAGREES or not record.sealed),
@@ -118,6 +123,7 @@ def _attempt(record: AttemptRecord, hidden: bool) -> AttemptDocument:
         agent=record.agent_id,
         phase=record.phase,
         measurement=_shown(record.measurement, hidden),
+        smoke=record.smoke,
         failure=record.failure,
         created_at=record.created_at,
         started_at=record.started_at,
