@@ -106,13 +106,14 @@ class _Attempt:
 
     def run(self, checked: CheckedSource) -> None:
         """Draw the split, take a sandbox, converse; the sandbox is closed whatever happened."""
-        spec, meter = self._spec, Meter()
+        spec = self._spec
         self._on_phase(Phase.PREPARING)
-        pack = self._bench.library.open(spec.dataset)
-        split = open_split(pack, spec.integrity, spec.split_key, spec.train_images, spec.scored_on)
-        self._dataset_hash = split.content_hash
-        name = f"{spec.attempt_id}-{spec.fence}".replace("_", "-")
         with self._gpu() as gpu:
+            meter = Meter()  # not before: to wait for a GPU is no part of the start
+            pack = self._bench.library.open(spec.dataset)
+            split = open_split(pack, spec.integrity, spec.split_key, spec.train_images, spec.scored_on)
+            self._dataset_hash = split.content_hash
+            name = f"{spec.attempt_id}-{spec.fence}".replace("_", "-")
             guest = guest_spec(name, spec.limits, spec.threads, None if gpu is None else gpu.uuid)
             if gpu is not None:
                 meter.look_at_gpu(gpu.used_bytes)
@@ -120,6 +121,8 @@ class _Attempt:
                 self._environment_digest = sandbox.environment_digest
                 split.deliver(sandbox.data)
                 self._supervise(sandbox, LimitWatch(spec.limits, meter), checked, split)
+            if gpu is not None and self.failure is not None and not gpu.answers():
+                self.failure = infrastructure(f"{gpu.uuid} does not answer any more: {self.failure.message}")
 
     def _gpu(self) -> AbstractContextManager[Gpu | None]:
         """The GPU of this attempt, lent to it alone, where it asks for one."""

@@ -142,11 +142,16 @@ class Conversation:
             key.data()
         now = time.monotonic()
         if now - self._looked_at > STALL_SECONDS:
-            self.watch.pardon(now - self._looked_at)
+            self._pardon(now - self._looked_at)
         self._looked_at = now
         if now >= self._next_poll:
             self._next_poll = now + POLL_SECONDS
             self._check()
+
+    def _pardon(self, seconds: float) -> None:
+        self.watch.pardon(seconds)
+        if self._hung_up_at is not None:
+            self._hung_up_at += seconds
 
     def _check(self) -> None:
         if self._cancelled.is_set():
@@ -157,11 +162,12 @@ class Conversation:
         exceeded = self.watch.exceeded(self.phase, self._sandbox.usage())
         if exceeded is not None:
             raise GuestStopped(exceeded)
-        if self._hung_up_at is not None and time.monotonic() - self._hung_up_at > HANG_UP_GRACE_SECONDS:
+        if self._hung_up_at is not None and self._looked_at - self._hung_up_at > HANG_UP_GRACE_SECONDS:
             raise _malformed("the result channel was closed")
 
     def _settle(self) -> None:
         """The first process has ended: end the others, then take in what is still in the pipes."""
+        self.watch.meter.guest_ended()
         self._sandbox.kill()
         self._drain(self._sandbox.output, self._capture)
         self._drain(self._sandbox.from_guest, self._receive)

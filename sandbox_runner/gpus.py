@@ -9,60 +9,79 @@ import importlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 from sandbox_runner.sandboxes.port import SandboxUnavailable
 
 logger = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
 
+FIND_SECONDS = 30.0
+"""For so long the driver may take to start; it does so when nobody has used it before."""
 PROBE_SECONDS = 5.0
 """A driver that does not answer within this time does not answer."""
+READING_SECONDS = 0.2
+"""The same for a reading in the middle of an attempt, whose limits wait meanwhile."""
 LOOK_AGAIN_SECONDS = 0.5
 """So often an attempt that waits for a GPU looks whether one is free."""
 
 
-@dataclass(frozen=True)
 class Gpu:
-    """One GPU. `uuid` is how the driver and a container engine name it."""
+    """One GPU, asked by whoever it is lent to. `uuid` is how the driver and a container engine name it.
 
-    uuid: str
-    nvml: Any
+    A driver may fail to come back from any question. So each is put in a thread of its own, and none while
+    an earlier one is open.
+    """
+
+    def __init__(self, uuid: str, nvml: Any) -> None:
+        self.uuid = uuid
+        self._nvml = nvml
+        self._asking: threading.Thread | None = None
 
     def used_bytes(self) -> int | None:
         """What it holds now, whoever holds it; None when it does not tell."""
-        try:
-            used: int = self.nvml.nvmlDeviceGetMemoryInfo(self._handle()).used
-        except self.nvml.NVMLError:
-            return None
-        return used
+        return self._ask(
+            lambda: int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle()).used), READING_SECONDS
+        )
 
     def is_idle(self, seconds: float = PROBE_SECONDS) -> bool:
-        """Whether it answers and nobody computes on it.
+        """Whether it answers and nobody computes on it: a kernel that hangs keeps its dead process there."""
 
-        A kernel that hangs keeps its dead process on the list, a GPU that fell off the bus is an error, and a
-        driver that does not come back is given `seconds`.
-        """
-        idle = threading.Event()
+        def is_unused() -> bool:
+            return not self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle())
 
-        def ask() -> None:
-            try:
-                running = self.nvml.nvmlDeviceGetComputeRunningProcesses(self._handle())
-            except self.nvml.NVMLError:
-                return
-            if not running:
-                idle.set()
+        return self._ask(is_unused, seconds) is True
 
-        asking = threading.Thread(target=ask, name="gpu-probe", daemon=True)
-        asking.start()
-        asking.join(seconds)
-        return idle.is_set()
+    def answers(self, seconds: float = PROBE_SECONDS) -> bool:
+        """Whether the driver still tells of it; not so when it fell off the bus."""
+        return self._ask(self._handle, seconds) is not None and self.used_bytes() is not None
 
     def _handle(self) -> Any:
-        return self.nvml.nvmlDeviceGetHandleByUUID(self.uuid)
+        return self._nvml.nvmlDeviceGetHandleByUUID(self.uuid)
+
+    def _ask(self, question: Callable[[], _Answer], seconds: float) -> _Answer | None:
+        """The driver's answer; None when it is an error, or does not come within `seconds`."""
+        if self._asking is not None:
+            self._asking.join(seconds)
+            if self._asking.is_alive():
+                return None
+        answers: list[_Answer] = []
+
+        def ask() -> None:
+            with suppress(self._nvml.NVMLError):
+                answers.append(question())
+
+        self._asking = threading.Thread(target=ask, name="gpu-question", daemon=True)
+        try:
+            self._asking.start()
+        except RuntimeError:  # the host has no thread left
+            self._asking = None
+            return None
+        self._asking.join(seconds)
+        return answers[0] if answers else None
 
 
 class Gpus:
@@ -103,12 +122,12 @@ class Gpus:
             if gpu.uuid in self._lent:
                 return False
             self._lent.add(gpu.uuid)
-        if gpu.is_idle():
-            return True
-        logger.warning("GPU %s does not answer, or somebody computes on it: it is set aside", gpu.uuid)
-        with self._lock:
-            self._lent.discard(gpu.uuid)
-        return False
+        is_idle = gpu.is_idle()
+        if not is_idle:
+            logger.warning("GPU %s does not answer, or somebody computes on it: it is set aside", gpu.uuid)
+            with self._lock:
+                self._lent.discard(gpu.uuid)
+        return is_idle
 
     def _named(self, device: str) -> tuple[Gpu, ...]:
         _, _, number = device.partition(":")
@@ -121,10 +140,26 @@ def find_gpus() -> Gpus:
         nvml: Any = importlib.import_module("pynvml")
     except ImportError:
         return Gpus(())
+    found: list[Gpu] = []
+    looking = threading.Thread(target=_look_for_gpus, args=(nvml, found), name="gpu-search", daemon=True)
+    looking.start()
+    looking.join(FIND_SECONDS)
+    if looking.is_alive():
+        logger.warning("no GPUs: the driver does not answer")
+        return Gpus(())
+    return Gpus(tuple(found))
+
+
+def _look_for_gpus(nvml: Any, found: list[Gpu]) -> None:
+    """Add those that answer: one that fell off the bus does not take the others along."""
     try:
         nvml.nvmlInit()
-        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-        return Gpus(tuple(Gpu(nvml.nvmlDeviceGetUUID(handle), nvml) for handle in handles))
+        count = nvml.nvmlDeviceGetCount()
     except nvml.NVMLError as error:
         logger.info("no GPUs: %s", error)
-        return Gpus(())
+        return
+    for number in range(count):
+        try:
+            found.append(Gpu(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetHandleByIndex(number)), nvml))
+        except nvml.NVMLError as error:
+            logger.warning("GPU %d is left out: %s", number, error)

@@ -28,6 +28,7 @@ class Meter:
         self._gpu_waiting: int | None = None
         self._requested = clock()
         self._began: float | None = None
+        self._ended: float | None = None
         self._waiting = NOTHING_USED
         self._phase = Phase.STARTING
         self._cpu_at_entry: dict[Phase, float] = {}
@@ -39,12 +40,18 @@ class Meter:
 
     @property
     def wall_seconds(self) -> float:
-        """Since the candidate's first line; 0 before."""
-        return 0.0 if self._began is None else self._clock() - self._began
+        """From the candidate's first line until its end, or until now; 0 before."""
+        if self._began is None:
+            return 0.0
+        return (self._clock() if self._ended is None else self._ended) - self._began
 
     def look_at_gpu(self, used_bytes: Callable[[], int | None]) -> None:
         """From now on, read what the sandbox's GPU holds, too; None: it does not tell."""
         self._gpu_bytes = used_bytes
+
+    def guest_ended(self) -> None:
+        """Nothing more is heard of it: the time that the host needs to clear up is not the candidate's."""
+        self._ended = self._clock()
 
     def pardon(self, seconds: float) -> None:
         """The host did not run for so long: nobody could see what the candidate did meanwhile."""

@@ -1,9 +1,13 @@
 import json
 import os
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event, Timer
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,13 +28,30 @@ from contracts.guest_wire import FrameKind
 from contracts.jobs import AttemptOutcome
 from contracts.measurements import Limits
 from contracts.names import AttemptKind, Integrity, ScoredOn
-from sandbox_runner import conversation
+from sandbox_runner import attempt, conversation
 from sandbox_runner.attempt import Bench, run_attempt
 from sandbox_runner.datasets.library import Library
+from sandbox_runner.gpus import Gpus
+from sandbox_runner.metering import Meter
 from sandbox_runner.sandboxes.port import Usage
 from sandbox_runner.starts import Starts
 
 pytestmark = pytest.mark.slow
+
+NO_GPUS = Gpus(())
+
+
+class OneGpu(Gpus):
+    """Lends a GPU that answers, or does not answer any more, once `wait` has been called."""
+
+    def __init__(self, answers: bool = True, wait: Callable[[], None] = lambda: None) -> None:
+        self._answers = answers
+        self._wait = wait
+
+    @contextmanager
+    def lend(self, device: str, cancelled: Event) -> Iterator[SimpleNamespace]:
+        self._wait()
+        yield SimpleNamespace(uuid="GPU-a", used_bytes=lambda: 0, answers=lambda: self._answers)
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +70,12 @@ def open_pipes() -> int:
 def run(library: Library):
     backends: list[ScriptedBackend] = []
 
-    def run_script(script, cancelled: Event | None = None, broken: str = "", **changes) -> AttemptOutcome:
+    def run_script(
+        script, cancelled: Event | None = None, broken: str = "", gpus: Gpus = NO_GPUS, **changes
+    ) -> AttemptOutcome:
         backend = ScriptedBackend(script, broken)
         backends.append(backend)
-        bench = Bench(Starts(backend, 0), library, "digest")
+        bench = Bench(Starts(backend, 0), library, "digest", gpus)
         return run_attempt(make_spec(**changes), bench, cancelled or Event(), lambda _: None)
 
     before = open_pipes()
@@ -411,3 +434,31 @@ def test_the_data_is_the_training_files_alone(library: Library, tmp_path: Path) 
     assert [data["train_images"], data["train_labels"]] == [f"/data/{name}" for name in files]
     assert not backend.sandboxes[0].data.exists()
     assert backend.specs[0].name == "at-1-1"
+
+
+def test_to_wait_for_a_gpu_is_no_part_of_the_start(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+
+    def wait_for_others() -> None:
+        now[0] += 500
+
+    monkeypatch.setattr(attempt, "Meter", partial(Meter, clock=lambda: now[0]))
+    outcome = run(honest, device="cuda", gpus=OneGpu(wait=wait_for_others))
+
+    assert outcome.measurement is not None
+    assert outcome.measurement.startup_seconds < 500
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"), [(True, FailureReason.TRAIN_ERROR), (False, FailureReason.INFRASTRUCTURE)]
+)
+def test_a_failure_on_a_gpu_that_does_not_answer_any_more_is_the_platforms(
+    run, answers: bool, reason: FailureReason
+) -> None:
+    def script(guest: ScriptedSandbox) -> None:
+        guest.hear()
+        guest.say(FrameKind.READY)
+        guest.say(FrameKind.BUILT)
+        guest.say(FrameKind.FAILED, b'{"reason": "train_error", "message": "CUDA error: unknown"}')
+
+    assert reason_of(run(script, device="cuda", gpus=OneGpu(answers))) is reason

@@ -32,6 +32,7 @@ class StandInNvml:
         self.stuck: threading.Event | None = None
 
     def nvmlInit(self) -> None:
+        self._answer_in_time()
         if not self.uuids:
             raise NvmlError("Driver Not Loaded")
 
@@ -39,7 +40,7 @@ class StandInNvml:
         return len(self.uuids)
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
-        return self.uuids[index]
+        return self.nvmlDeviceGetHandleByUUID(self.uuids[index])
 
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
         if uuid in self.lost:
@@ -50,12 +51,16 @@ class StandInNvml:
         return handle
 
     def nvmlDeviceGetMemoryInfo(self, handle: str) -> SimpleNamespace:
+        self._answer_in_time()
         return SimpleNamespace(total=80 * GIB, used=self.used)
 
     def nvmlDeviceGetComputeRunningProcesses(self, handle: str) -> list[SimpleNamespace]:
+        self._answer_in_time()
+        return [SimpleNamespace(pid=pid) for pid in self.processes.get(handle, [])]
+
+    def _answer_in_time(self) -> None:
         if self.stuck is not None:
             self.stuck.wait(10)
-        return [SimpleNamespace(pid=pid) for pid in self.processes.get(handle, [])]
 
 
 @pytest.fixture
@@ -114,3 +119,52 @@ def test_with_both_a_request_may_name_any_or_a_certain_one(
 ) -> None:
     monkeypatch.setattr(importlib, "import_module", lambda _: nvml)
     assert find_gpus().devices == ("cuda", "cuda:0", "cuda:1")
+
+
+def test_a_lost_gpu_is_left_out_and_the_others_serve(
+    monkeypatch: pytest.MonkeyPatch, nvml: StandInNvml
+) -> None:
+    nvml.lost.add("GPU-a")
+    monkeypatch.setattr(importlib, "import_module", lambda _: nvml)
+    gpus = find_gpus()
+    assert gpus.devices == ("cuda", "cuda:0")
+    with gpus.lend("cuda", threading.Event()) as gpu:
+        assert gpu.uuid == "GPU-b"
+
+
+def test_a_driver_that_does_not_start_keeps_no_runner_from_starting(
+    monkeypatch: pytest.MonkeyPatch, nvml: StandInNvml
+) -> None:
+    monkeypatch.setattr(gpus_module, "FIND_SECONDS", 0.05)
+    monkeypatch.setattr(importlib, "import_module", lambda _: nvml)
+    nvml.stuck = threading.Event()
+    assert find_gpus().devices == ()
+    nvml.stuck.set()
+
+
+def test_a_driver_that_hangs_holds_up_neither_the_reader_nor_more_than_one_thread(
+    monkeypatch: pytest.MonkeyPatch, nvml: StandInNvml
+) -> None:
+    monkeypatch.setattr(gpus_module, "READING_SECONDS", 0.01)
+    gpu = Gpu("GPU-a", nvml)
+    assert gpu.used_bytes() == 2 * GIB
+    nvml.stuck = threading.Event()
+    before = threading.active_count()
+    assert [gpu.used_bytes() for _ in range(5)] == [None] * 5
+    assert not gpu.is_idle(seconds=0.01)
+    assert threading.active_count() == before + 1
+    nvml.stuck.set()
+    assert gpu.is_idle()
+
+
+def test_a_host_without_a_thread_left_lends_its_gpu_later(
+    monkeypatch: pytest.MonkeyPatch, gpus: Gpus, nvml: StandInNvml
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        monkeypatch.undo()
+        raise RuntimeError("can't start new thread")
+
+    nvml.lost.add("GPU-b")
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with gpus.lend("cuda", threading.Event()) as gpu:
+        assert gpu.uuid == "GPU-a"
