@@ -191,7 +191,8 @@ class HunkReport:
     reason: str = ""
     """Of a refused hunk: the code that `AppliedDelta.reason` would have."""
     repairs: tuple[str, ...] = ()
-    """What was understood although it was not written so, one short sentence each."""
+    """What was understood although it was not written so: one short sentence each, such as
+    `indentation: shifted by 4 columns`. The words before the colon are the kind, which is counted."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +202,8 @@ class AppliedDelta:
     status: str
     """`applied` or `refused`."""
     reason: str
-    """Empty when applied; else a code: no_diff_found, hunk_unplaceable, ambiguous, syntax_error, no_op,
-    contract_lost, policy_violation, forbidden_region, too_large."""
+    """Empty when applied; else a code: no_diff_found, truncated, hunk_unplaceable, ambiguous, syntax_error,
+    no_op, contract_lost, policy_violation, forbidden_region, too_large."""
     message: str
     """Empty when applied; else a sentence that names lines and the remedy."""
     confidence: float

@@ -55,8 +55,14 @@ class Slot:
     parent_id: str | None = None
     parent_name: str | None = None
     hyperparameters: dict[str, float | int | str | bool] = field(default_factory=dict)
+    proposer: str | None = None
+    """Who answered for the slot, by the name in the proposal."""
     summary: str = ""
     delta: str | None = None
+    delta_code: str | None = None
+    """`applied`, or the code of why no source came of the proposal; None while that is open."""
+    delta_confidence: float | None = None
+    """In [0, 1], of an applied delta."""
     candidate_id: str | None = None
     failure: SlotFailure | None = None
     duplicate_of: str | None = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from contracts.jobs import EditPermissions
 from contracts.measurements import Limits
 from contracts.names import Integrity, IsolationTier, SearchState, SlotState
 
@@ -39,6 +40,7 @@ class SearchRequest:
     candidates_per_cycle: int = 8
     seed: int = 0
     proposer: ProposerChoice = field(default_factory=ProposerChoice)
+    edits: EditPermissions = field(default_factory=EditPermissions)
     epochs: int = 1
     train_images: int | None = None
     limits: Limits = field(default_factory=Limits)

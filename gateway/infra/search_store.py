@@ -25,6 +25,7 @@ from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import append_event, signal_after_commit
 from gateway.infra.identifiers import new_id
 from gateway.infra.journalled_keys import search_split_key
+from gateway.infra.search_diagnostics import delta_failures, diagnostics_in
 from gateway.infra.search_tables import CycleRow, FinalRow, SearchRow, SlotRow
 from gateway.infra.slot_rows import search_record, slot_record, stored_request
 from gateway.schemas.search_document import Document, candidate_document, cycle_document, search_document
@@ -191,7 +192,17 @@ class SearchStore:
             if row is None or row.search_id != search_id:
                 return None
             document = candidate_document(slot_record(row), revealed=record.reveals(wanted))
-            return document | {"source": row.source, "raw_proposal": row.raw_proposal}
+            return document | {
+                "delta_report": row.delta_report,
+                "source": row.source,
+                "raw_proposal": row.raw_proposal,
+            }
+
+    def diagnostics(self, search_id: str, tenant: str | None = None) -> Document:
+        """What became of a search's deltas, as JSON. Raises SearchNotFound."""
+        with self._database.read() as session:
+            _found(session, search_id, tenant)
+            return diagnostics_in(session, search_id)
 
     def pause(self, search_id: str, tenant: str | None = None) -> None:
         """Stop taking steps; evaluations already submitted run on. Raises SearchStateConflict once ended."""
@@ -232,6 +243,7 @@ def cycle_documents(session: Session, search: SearchRow) -> list[Document]:
         )
     }
     failures = _failures(session, search.id)
+    of_deltas = delta_failures(session, search.id)
     opened = session.scalars(select(CycleRow).where(CycleRow.search_id == search.id).order_by(CycleRow.cycle))
     return [
         cycle_document(
@@ -240,6 +252,7 @@ def cycle_documents(session: Session, search: SearchRow) -> list[Document]:
             count_funnel({key[1:]: count for key, count in tallied.items() if key[0] == row.cycle}),
             *scores.get(row.cycle, (None, None)),
             failures.get(row.cycle, {}),
+            of_deltas.get(row.cycle, {}),
         )
         for row in opened
     ]

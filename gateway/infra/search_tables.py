@@ -60,7 +60,14 @@ class SlotRow(Base):
     parent_name: Mapped[str | None] = mapped_column(String(120))
     hyperparameters: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     summary: Mapped[str] = mapped_column(Text, default="")
+    proposer: Mapped[str | None] = mapped_column(String(80))
     raw_proposal: Mapped[str | None] = mapped_column(Text, deferred=True)
+    delta_code: Mapped[str | None] = mapped_column(String(40))
+    """`applied`, or why there is no source."""
+    delta_confidence: Mapped[float | None]
+    delta_counts: Mapped[dict[str, dict[str, int]] | None] = mapped_column(JSON)
+    """Of hunks by status and reason, and of repairs by kind."""
+    delta_report: Mapped[dict[str, Any] | None] = mapped_column(JSON, deferred=True)
     delta: Mapped[str | None] = mapped_column(Text)
     source: Mapped[str | None] = mapped_column(Text, deferred=True)
     candidate_id: Mapped[str | None] = mapped_column(String(64))

@@ -20,6 +20,7 @@ from contracts.jobs import (
     AppliedDelta,
     BaselineNetwork,
     DatasetReport,
+    EditPermissions,
     Proposal,
     ProposalRequest,
     RunnerCapabilities,
@@ -157,9 +158,12 @@ class GeneratorClient(_ServiceClient):
             return replace(proposal, delta="", failure=f"the answer is larger than {MAX_DELTA_BYTES} bytes")
         return proposal
 
-    def apply_delta(self, baseline_source: str, delta: str) -> AppliedDelta:
+    def apply_delta(
+        self, baseline_source: str, delta: str, edits: EditPermissions | None = None
+    ) -> AppliedDelta:
         """Apply a delta to a baseline: a candidate's source or a precise refusal."""
-        body = {"baseline_source": baseline_source, "delta": delta}
+        allowed = asdict(edits or EditPermissions())
+        body = {"baseline_source": baseline_source, "delta": delta, "edits": allowed}
         return self._parse(AppliedDelta, self._call("POST", "/v1/deltas:apply", json=body))
 
     def baselines(self) -> list[BaselineNetwork]:

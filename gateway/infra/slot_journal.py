@@ -16,6 +16,7 @@ from contracts.jobs import Proposal
 from contracts.names import EvaluationState, SearchState, SlotState
 from contracts.source_rules import candidate_id
 from gateway.domain.candidate import Slot, SlotFailure
+from gateway.domain.delta_reports import APPLIED, NO_PROPOSAL, DeltaReport
 from gateway.domain.evaluation import EvaluationRecord, EvaluationRequest
 from gateway.domain.judging import Verdict
 from gateway.domain.search import SearchRecord, proposal_id
@@ -24,7 +25,14 @@ from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import append_event
 from gateway.infra.search_store import cycle_documents, end_search, search_topic
 from gateway.infra.search_tables import CycleRow, FinalRow, SearchRow, SlotRow
-from gateway.infra.slot_rows import search_record, slot_record, storable, write_end, write_verdict
+from gateway.infra.slot_rows import (
+    search_record,
+    slot_record,
+    storable,
+    write_end,
+    write_report,
+    write_verdict,
+)
 from gateway.infra.tables import EvaluationRow
 from gateway.schemas.search_document import Document, candidate_document
 
@@ -197,18 +205,23 @@ class SlotJournal:
         """Pending becomes proposed, or refused at once with the failure of a proposer that found nothing."""
 
         def change(_session: Session, row: SlotRow) -> None:
+            row.proposer = storable(proposal.proposer, 80)
             row.raw_proposal = storable(proposal.delta)
             row.summary = storable(proposal.summary, 500)
             row.state = SlotState.PROPOSED
             if failure is not None:
                 write_end(row, SlotState.REFUSED, failure)
+                write_report(row, DeltaReport(NO_PROPOSAL, failure.message))
 
         return self._take(slot, SlotState.PENDING, change)
 
-    def record_applied(self, slot: Slot, source: str, canonical_delta: str) -> Slot:
-        """Proposed becomes applied."""
+    def record_applied(
+        self, slot: Slot, source: str, canonical_delta: str, report: DeltaReport | None = None
+    ) -> Slot:
+        """Proposed becomes applied; without a `report` nothing is known but that the delta fits."""
 
         def change(_session: Session, row: SlotRow) -> None:
+            write_report(row, report or DeltaReport(APPLIED, confidence=1.0))
             row.source = source
             row.delta = storable(canonical_delta)
             row.candidate_id = candidate_id(source)
@@ -225,10 +238,19 @@ class SlotJournal:
 
         return self._take(slot, SlotState.APPLIED, change)
 
+    def record_refused(self, slot: Slot, failure: SlotFailure, report: DeltaReport) -> Slot:
+        """Proposed ends here: no source came of its delta."""
+
+        def change(_session: Session, row: SlotRow) -> None:
+            write_end(row, SlotState.REFUSED, failure)
+            write_report(row, report)
+
+        return self._take(slot, SlotState.PROPOSED, change)
+
     def record_end(
         self, slot: Slot, state: SlotState, failure: SlotFailure | None, duplicate_of: str | None = None
     ) -> Slot:
-        """The slot ends here, before it is evaluated: refused, duplicate or lost."""
+        """The slot ends here, before it is evaluated: duplicate or lost."""
 
         def change(_session: Session, row: SlotRow) -> None:
             write_end(row, state, failure)

@@ -3,9 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
+from contracts.jobs import EditPermissions, HunkReport
 from contracts.measurements import Limits
 from contracts.names import Integrity, IsolationTier, SearchState, SlotState
 from gateway.domain.candidate import Score, Slot, SlotFailure
+from gateway.domain.delta_reports import APPLIED, DeltaReport
 from gateway.domain.judging import Verdict
 from gateway.domain.search import ProposerChoice, SearchRecord, SearchRequest
 from gateway.infra.search_tables import SearchRow, SlotRow
@@ -25,6 +27,7 @@ def search_record(row: SearchRow) -> SearchRecord:
         limits=Limits(**fields.pop("limits")),
         minimum_tier=IsolationTier(fields.pop("minimum_tier")),
         integrity=Integrity(fields.pop("integrity")),
+        edits=_edit_permissions(fields.pop("edits", {})),
         **fields,
     )
     return SearchRecord(
@@ -43,6 +46,11 @@ def search_record(row: SearchRow) -> SearchRecord:
     )
 
 
+def _edit_permissions(stored: dict[str, list[str]]) -> EditPermissions:
+    """Empty of a search that was accepted before there were any."""
+    return EditPermissions(tuple(stored.get("only", ())), tuple(stored.get("never", ())))
+
+
 def slot_record(row: SlotRow) -> Slot:
     """A slot as the domain knows it, without its long texts."""
     return Slot(
@@ -57,8 +65,11 @@ def slot_record(row: SlotRow) -> Slot:
         parent_id=row.parent_id,
         parent_name=row.parent_name,
         hyperparameters=row.hyperparameters,
+        proposer=row.proposer,
         summary=row.summary,
         delta=row.delta,
+        delta_code=row.delta_code,
+        delta_confidence=row.delta_confidence,
         candidate_id=row.candidate_id,
         failure=None if row.failure is None else SlotFailure(**row.failure),
         duplicate_of=row.duplicate_of,
@@ -98,6 +109,25 @@ def write_end(row: SlotRow, state: SlotState, failure: SlotFailure | None) -> No
     if failure is not None:
         row.failure = asdict(failure) | {"message": storable(failure.message, 4000)}
         row.failure_reason = failure.reason
+
+
+def write_report(row: SlotRow, report: DeltaReport) -> None:
+    """What became of the slot's delta."""
+    row.delta_code = report.code
+    row.delta_confidence = report.confidence if report.code == APPLIED else None
+    row.delta_counts = {"hunks": dict(report.hunk_counts), "repairs": dict(report.repair_counts)}
+    row.delta_report = {
+        "message": storable(report.message),
+        "hunks": [_stored_hunk(hunk) for hunk in report.hunks],
+        "hunks_left_out": report.hunks_left_out,
+    }
+
+
+def _stored_hunk(hunk: HunkReport) -> dict[str, Any]:
+    return asdict(hunk) | {
+        "message": storable(hunk.message),
+        "repairs": [storable(repair) for repair in hunk.repairs],
+    }
 
 
 def storable(text: str, limit: int | None = None) -> str:

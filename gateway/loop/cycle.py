@@ -8,12 +8,14 @@ slots admitted, and equal seeds tell equal stories. Who is elite and what comes 
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from contracts.failures import FailureReason
-from contracts.jobs import AppliedDelta, Proposal, ProposalRequest, ProposalSlot
+from contracts.jobs import Proposal, ProposalRequest, ProposalSlot
 from contracts.names import SlotState
 from contracts.source_rules import SourceRejected, candidate_id, check_source
 from gateway.domain.candidate import Slot, SlotFailure
+from gateway.domain.delta_reports import APPLIED, NO_PROPOSAL, UNACCEPTABLE, DeltaReport, delta_report
 from gateway.domain.judging import judge
 from gateway.domain.search import SearchRecord, slot_seed, training_seed
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
@@ -32,8 +34,15 @@ TRUSTED_ERRORS = 1
 _REFUSAL_REASONS = {
     "syntax_error": FailureReason.SYNTAX_ERROR,
     "policy_violation": FailureReason.POLICY_VIOLATION,
+    "forbidden_region": FailureReason.POLICY_VIOLATION,
     "contract_lost": FailureReason.CONTRACT_VIOLATION,
 }
+_RULE_CODES = {
+    FailureReason.SYNTAX_ERROR: "syntax_error",
+    FailureReason.POLICY_VIOLATION: "policy_violation",
+    FailureReason.CONTRACT_VIOLATION: "contract_lost",
+}
+"""What the applier calls a source that breaks a rule."""
 
 
 class Cycle:
@@ -90,6 +99,7 @@ class Cycle:
             dataset=request.dataset,
             slots=tuple(self._proposal_slot(slot) for slot in batch),
             options=request.proposer.options,
+            edits=request.edits,
         )
         with self._blaming(waiting.values()):
             for proposal in self._generator.propose(asked):
@@ -139,25 +149,24 @@ class Cycle:
     def _apply(self, slot: Slot) -> Slot:
         assert slot.parent_id is not None
         baseline = self._journal.source(slot.parent_id)
+        delta = self._journal.raw_proposal(slot.proposal_id)
         try:
-            applied = self._generator.apply_delta(baseline, self._journal.raw_proposal(slot.proposal_id))
+            applied = self._generator.apply_delta(baseline, delta, self._search.request.edits)
         except ServiceRefused as error:
-            return self._refuse(slot, "unacceptable", str(error))
-        if applied.source is None or applied.status != "applied":
-            return self._refuse(slot, applied.reason, applied.message)
-        return self._accept(slot, applied, applied.source)
-
-    def _accept(self, slot: Slot, applied: AppliedDelta, source: str) -> Slot:
+            return self._refuse(slot, DeltaReport(UNACCEPTABLE), str(error))
+        report = delta_report(applied)
+        if applied.source is None or report.code != APPLIED:
+            return self._refuse(slot, report, applied.message)
         try:
-            check_source(source)
+            check_source(applied.source)
         except SourceRejected as error:
-            failure = SlotFailure(error.reason.value, error.message)
-            return self._journal.record_end(slot, SlotState.REFUSED, failure)
-        return self._journal.record_applied(slot, source, applied.canonical_delta or "")
+            return self._refuse(slot, replace(report, code=_RULE_CODES[error.reason]), error.message)
+        return self._journal.record_applied(slot, applied.source, applied.canonical_delta or "", report)
 
-    def _refuse(self, slot: Slot, code: str, message: str) -> Slot:
-        reason = _REFUSAL_REASONS.get(code, FailureReason.DELTA_REJECTED)
-        return self._journal.record_end(slot, SlotState.REFUSED, SlotFailure(reason.value, message, code))
+    def _refuse(self, slot: Slot, report: DeltaReport, message: str) -> Slot:
+        reason = _REFUSAL_REASONS.get(report.code, FailureReason.DELTA_REJECTED)
+        failure = SlotFailure(reason.value, message, report.code)
+        return self._journal.record_refused(slot, failure, report)
 
     def _screen(self, slot: Slot) -> Slot:
         source = self._journal.source(slot.proposal_id)
@@ -205,4 +214,4 @@ def _nothing_proposed(proposal: Proposal) -> SlotFailure | None:
     if proposal.delta.strip():
         return None
     message = proposal.failure or "the proposer answered with nothing"
-    return SlotFailure(FailureReason.DELTA_REJECTED.value, message, "no_proposal")
+    return SlotFailure(FailureReason.DELTA_REJECTED.value, message, NO_PROPOSAL)

@@ -6,7 +6,15 @@ Every call may raise ServiceUnavailable (come again later) or ServiceRefused (th
 from collections.abc import Iterator
 from typing import Protocol
 
-from contracts.jobs import Admission, AppliedDelta, Proposal, ProposalRequest, Screening, ScreeningRequest
+from contracts.jobs import (
+    Admission,
+    AppliedDelta,
+    EditPermissions,
+    Proposal,
+    ProposalRequest,
+    Screening,
+    ScreeningRequest,
+)
 
 
 class GeneratorService(Protocol):
@@ -16,7 +24,7 @@ class GeneratorService(Protocol):
         """One proposal for each slot of the request, as they arrive, in any order."""
         ...
 
-    def apply_delta(self, baseline_source: str, delta: str) -> AppliedDelta:
+    def apply_delta(self, baseline_source: str, delta: str, edits: EditPermissions) -> AppliedDelta:
         """A candidate's source, or a precise refusal."""
         ...
 

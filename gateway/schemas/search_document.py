@@ -29,8 +29,11 @@ def candidate_document(slot: Slot, *, revealed: bool = False) -> Document:
         else {"proposal_id": slot.parent_id, "name": slot.parent_name},
         "name": slot.name,
         "family": slot.family,
+        "proposer": slot.proposer,
         "summary": slot.summary,
         "delta": slot.delta,
+        "delta_code": slot.delta_code,
+        "delta_confidence": slot.delta_confidence,
         "accuracy": score and score.accuracy,
         "accuracy_standard_error": score and score.accuracy_standard_error,
         "audit_accuracy": score.audit_accuracy if score and revealed else None,
@@ -93,8 +96,12 @@ def cycle_document(
     best_accuracy: float | None,
     mean_accuracy: float | None,
     failures: Mapping[str, int],
+    delta_failures: Mapping[str, int],
 ) -> Document:
-    """One cycle. Cycle 0 counts the baselines themselves, as if they had been proposed."""
+    """One cycle. Cycle 0 counts the baselines themselves, as if they had been proposed.
+
+    `failures` counts every failure by its reason, `delta_failures` those of deltas by the applier's code.
+    """
     return {
         "cycle": cycle,
         "state": state,
@@ -102,6 +109,7 @@ def cycle_document(
         "best_accuracy": best_accuracy,
         "mean_accuracy": mean_accuracy,
         "failures": dict(failures),
+        "delta_failures": dict(delta_failures),
     }
 
 

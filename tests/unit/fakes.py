@@ -28,6 +28,7 @@ from contracts.jobs import (
     BaselineNetwork,
     ClaimedAttempt,
     DatasetReport,
+    EditPermissions,
     Neighbour,
     Proposal,
     ProposalRequest,
@@ -57,9 +58,12 @@ class FakeGenerator:
         self.trouble: dict[int, list[Exception]] = {}
         """By slot number, what the next calls that contain this slot raise."""
         self.backwards = False
+        self.permissions: set[EditPermissions] = set()
+        """All that were sent along, with requests for proposals and with deltas to apply."""
 
     def propose(self, request: ProposalRequest) -> Iterator[Proposal]:
         self.batches.append([slot.slot for slot in request.slots])
+        self.permissions.add(request.edits)
         for slot in reversed(request.slots) if self.backwards else request.slots:
             if self.trouble.get(slot.slot):
                 raise self.trouble[slot.slot].pop(0)
@@ -70,7 +74,10 @@ class FakeGenerator:
                 delta = {1: "unplaceable", 2: "nothing new"}.get(kind, f"grow {slot.seed % 1000}")
                 yield Proposal(slot.slot, request.proposer, delta, f"summary of {delta}")
 
-    def apply_delta(self, baseline_source: str, delta: str) -> AppliedDelta:
+    def apply_delta(
+        self, baseline_source: str, delta: str, edits: EditPermissions = EditPermissions()
+    ) -> AppliedDelta:
+        self.permissions.add(edits)
         if delta == "unplaceable":
             return AppliedDelta("refused", "hunk_unplaceable", "hunk 1 fits nowhere", 0.0, None, None)
         # "nothing new" adds a comment, which the filter sees through.
