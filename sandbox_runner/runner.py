@@ -74,7 +74,7 @@ class Runner:
             threads_per_slot=self._settings.runner_threads_per_slot,
             devices=("cpu", *gpus),
             datasets=tuple(self.datasets.reports()),
-            environment_digest=environment_digest(),
+            environment_digest=self._tiers.environment_digest() or environment_digest(),
         )
 
     def _work(self, spec: AttemptSpec, cancelled: Event, on_phase: Callable[[Phase], None]) -> AttemptOutcome:

@@ -81,6 +81,8 @@ class Starts:
     ) -> None:
         """`on_trouble` is called, from any thread, when the platform fails to start or to keep a sandbox."""
         self.backend = backend
+        self.environment_digest = ""
+        """Of the sandbox that was launched last, or as the probe found it: what guests run on there."""
         self._on_trouble = on_trouble
         self._most_waiting = most_waiting
         self._clock = clock
@@ -107,7 +109,7 @@ class Starts:
     @contextmanager
     def _sandbox(self, spec: SandboxSpec) -> Iterator[Sandbox]:
         if not self._most_waiting:
-            with closing(self.backend.launch(spec)) as sandbox:
+            with closing(self._launch(spec)) as sandbox:
                 yield sandbox
             return
         with self._changed:
@@ -115,11 +117,16 @@ class Starts:
             kind.in_use += 1
             kind.count(self._clock())
         try:
-            with closing(self._take_waiting(kind) or self.backend.launch(spec)) as sandbox:
+            with closing(self._take_waiting(kind) or self._launch(spec)) as sandbox:
                 yield sandbox
         finally:
             with self._changed:
                 kind.in_use -= 1
+
+    def _launch(self, spec: SandboxSpec) -> Sandbox:
+        sandbox = self.backend.launch(spec)
+        self.environment_digest = sandbox.environment_digest
+        return sandbox
 
     def expect(self, spec: SandboxSpec) -> None:
         """Let a sandbox wait for such a spec before anybody asks."""
@@ -174,7 +181,7 @@ class Starts:
                 self._wait_for_demand()
                 trouble = self._replace_unfit()
             else:
-                trouble = not self._launch(lacking)
+                trouble = not self._warm(lacking)
             if trouble:
                 with self._changed:
                     self._changed.wait_for(lambda: self._closed, RETRY_SECONDS)
@@ -184,10 +191,11 @@ class Starts:
             seconds = IMPORT_LOOK_SECONDS if self._importing() else RETRY_SECONDS
             self._changed.wait_for(lambda: self._closed or self._lacking() is not None, seconds)
 
-    def _launch(self, kind: _Kind) -> bool:
+    def _warm(self, kind: _Kind) -> bool:
+        """Let another one wait. Says whether it could be launched."""
         since = self._clock()
         try:
-            sandbox = self.backend.launch(replace(kind.spec, name=f"warm-{secrets.token_hex(6)}"))
+            sandbox = self._launch(replace(kind.spec, name=f"warm-{secrets.token_hex(6)}"))
         except SandboxUnavailable as error:
             logger.warning("no sandbox of %s could be warmed: %s", self.backend.name, error)
             self._on_trouble()

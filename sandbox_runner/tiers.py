@@ -15,6 +15,7 @@ from contracts.jobs import BEING_PROVEN, BackendReport
 from contracts.names import IsolationTier
 from sandbox_runner.sandboxes.choice import ProbedBackend, probe_all, reports, strongest
 from sandbox_runner.sandboxes.port import SandboxBackend, SandboxSpec, SandboxUnavailable
+from sandbox_runner.sandboxes.probe import ENVIRONMENT
 from sandbox_runner.starts import Starts
 
 logger = logging.getLogger(__name__)
@@ -87,6 +88,13 @@ class Tiers:
         except SandboxUnavailable:
             return None
 
+    def environment_digest(self) -> str | None:
+        """What guests run on in the strongest backend that holds now; None when nobody can tell."""
+        try:
+            return self.starts(self._minimum).environment_digest or None
+        except SandboxUnavailable:
+            return None
+
     def starts(self, minimum: IsolationTier) -> Starts:
         """How to start on the strongest backend that holds. Raises SandboxUnavailable."""
         least = max(minimum, self._minimum, key=lambda tier: tier.strength)
@@ -124,6 +132,7 @@ class Tiers:
                 before = {one.report.name: one.report for one in self._known}
                 self._known = (*others, *found)
             for one in found:
+                self._starts[one.backend.name].environment_digest = one.report.details.get(ENVIRONMENT, "")
                 _tell(one.report, before.get(one.report.name))
             if found:
                 self.starts(self._minimum).expect(self._usual())

@@ -98,6 +98,8 @@ class Scene:
     lent_file_is_whole: bool = True
     cores: float = 0.0
     """CPU seconds per second while as many processes computed as could."""
+    environment_digest: str = ""
+    """What the sandbox says that a guest runs on."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,8 @@ class Check:
         return f"{self.problem}; {self.remedy}"
 
 
+ENVIRONMENT = "environment_digest"
+"""The detail of a report that names what guests run on in that backend."""
 CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
 CHECKS: tuple[Check, ...] = (
@@ -246,6 +250,7 @@ def _details(evidence: Evidence) -> dict[str, str]:
     details |= {name: ", ".join(said[name]) for name in ("calls", "devices", "switches")}
     slowest = max(evidence.stop.kill_seconds, evidence.forks.kill_seconds)
     details["cores"] = f"{evidence.walls.cores:.2f}"
+    details[ENVIRONMENT] = evidence.walls.environment_digest
     return {**details, "landlock": in_force, "kill_seconds": f"{slowest:.3f}"}
 
 
@@ -319,7 +324,13 @@ def _watch_walls(
         blocks = any(os.get_blocking(fd) for fd in (sandbox.to_guest, sandbox.from_guest, sandbox.output))
         is_whole = lent.read_text() == LENT
         return Scene(
-            said, held, sandbox.usage(), pipes_block=blocks, lent_file_is_whole=is_whole, cores=cores
+            said,
+            held,
+            sandbox.usage(),
+            pipes_block=blocks,
+            lent_file_is_whole=is_whole,
+            cores=cores,
+            environment_digest=sandbox.environment_digest,
         )
     finally:
         sandbox.close()

@@ -31,12 +31,18 @@ class Backend(ScriptedBackend):
         super().__init__(lambda guest: guest.hear())
         self.name, self.tier, self.trouble = name, tier, trouble
         self.probes = 0
+        self.details: dict[str, str] = {}
 
     def probe(self):
         self.probes += 1
         problems = (self.trouble,) if self.trouble else ()
         return replace(
-            super().probe(), name=self.name, tier=self.tier, available=not problems, problems=problems
+            super().probe(),
+            name=self.name,
+            tier=self.tier,
+            available=not problems,
+            problems=problems,
+            details=self.details,
         )
 
     def launch(self, spec):
@@ -70,6 +76,20 @@ def make(weak: Backend, strong: Backend) -> Iterator[Callable[..., Tiers]]:
     yield make_tiers
     for tiers in made:
         tiers.stop()
+
+
+def test_what_guests_run_on_is_told_of_the_backend_that_is_used(make, strong: Backend) -> None:
+    strong.details = {"environment_digest": "of the pinned image"}
+    tiers = make()
+    assert tiers.environment_digest() == "of the pinned image"
+
+    with tiers.starts(IsolationTier.NAMESPACES).sandbox(USUAL) as sandbox:  # of another image meanwhile
+        assert tiers.environment_digest() == sandbox.environment_digest == "digest"
+
+
+def test_without_a_backend_nobody_says_what_guests_run_on(make, weak: Backend, strong: Backend) -> None:
+    weak.trouble = strong.trouble = "no cgroups here"
+    assert make().environment_digest() is None
 
 
 def test_the_strongest_that_holds_is_used(make) -> None:
