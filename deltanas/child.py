@@ -22,6 +22,8 @@ MAX_LOG_BYTES = 4 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
 _FIRST_DELAY_SECONDS = 0.2
 _LONGEST_DELAY_SECONDS = 15.0
+_DELAYS_GROW = 10
+"""So often at the most: a service may die thousands of times before somebody mends it."""
 _STEADY_SECONDS = 30.0
 """A child that ran this long has recovered: its next restart is quick again."""
 
@@ -62,12 +64,10 @@ class Child:
         self._started_at = time.monotonic()
 
     def tend(self) -> str | None:
-        """Restart the process when it is due. Gives a sentence when it has just died."""
+        """Restart the process when it is due. Gives a sentence when it has just died, or does not start."""
         self._bound_log()
         if self._process is None:
-            if time.monotonic() >= self._start_after:
-                self.start()
-            return None
+            return self._start_again() if time.monotonic() >= self._start_after else None
         ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if ended is None:
             return None
@@ -95,23 +95,39 @@ class Child:
             log.seek(max(0, log.seek(0, os.SEEK_END) - 16_384))
             return "\n".join(log.read().decode("utf-8", "replace").splitlines()[-lines:])
 
+    def _start_again(self) -> str | None:
+        try:
+            self.start()
+        except OSError as error:  # the machine has no process, memory or descriptor left just now
+            return self._put_off(f"could not be started ({error.strerror or error})", lived=0.0)
+        return None
+
     def _bury(self, process: subprocess.Popen[bytes]) -> str:
         # Not reaped yet, so the group's number cannot belong to anybody else.
         _kill_group(process.pid)
         code = process.wait()
         self._process = None
-        lived = time.monotonic() - self._started_at
+        how = f"was ended by {_signal_name(-code)}" if code < 0 else f"exited with code {code}"
+        return self._put_off(how, lived=time.monotonic() - self._started_at)
+
+    def _put_off(self, how: str, lived: float) -> str:
+        """Set the next start; what has happened, as a sentence."""
         self.quick_deaths = 1 if lived > _STEADY_SECONDS else self.quick_deaths + 1
-        delay = min(_FIRST_DELAY_SECONDS * 3 ** (self.quick_deaths - 1), _LONGEST_DELAY_SECONDS)
+        grown = 3 ** min(self.quick_deaths - 1, _DELAYS_GROW)
+        delay = min(_FIRST_DELAY_SECONDS * grown, _LONGEST_DELAY_SECONDS)
         self._start_after = time.monotonic() + delay
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
         return f"{self.service.name} {how}; starting it again in {delay:.1f} s"
 
     def _bound_log(self) -> None:
         # The child appends to the file it was given, so the content moves and the file stays.
-        if self.log_path.exists() and self.log_path.stat().st_size > MAX_LOG_BYTES:
-            shutil.copyfile(self.log_path, self.log_path.with_suffix(".log.1"))
-            os.truncate(self.log_path, 0)
+        if not (self.log_path.exists() and self.log_path.stat().st_size > MAX_LOG_BYTES):
+            return
+        older = self.log_path.with_suffix(".log.1")
+        try:
+            shutil.copyfile(self.log_path, older)
+        except OSError:  # the disk is full: the newest lines are worth more than a copy of the older ones
+            older.unlink(missing_ok=True)
+        os.truncate(self.log_path, 0)
 
 
 def _dies_with(supervisor: int) -> Callable[[], None]:
@@ -122,6 +138,13 @@ def _dies_with(supervisor: int) -> Callable[[], None]:
             os._exit(1)
 
     return prepare
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the real-time signals, which have none
+        return f"signal {number}"
 
 
 def _kill_group(leader: int) -> None:

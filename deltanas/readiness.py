@@ -1,6 +1,7 @@
 """Asks services how they are, over unix sockets and TCP alike, without ever waiting long."""
 
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from socket import AF_UNIX, SOCK_STREAM, socket
@@ -35,15 +36,14 @@ def readiness(address: str) -> Readiness:
 
 def _get(address: str, path: str) -> tuple[int, Any]:
     """Status and JSON of an answer; (0, None) when there is none."""
-    connection = _connection(parse_address(address))
+    where = parse_address(address)
     try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, json.loads(answer.read(65_536) or b"null")
+        with closing(_connection(where)) as connection:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read(65_536) or b"null")
     except (OSError, HTTPException, ValueError):
         return 0, None
-    finally:
-        connection.close()
 
 
 def _connection(address: Address) -> HTTPConnection:

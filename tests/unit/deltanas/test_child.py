@@ -1,5 +1,6 @@
 """One supervised process, with small programs in the place of services."""
 
+import errno
 import os
 import signal
 import sys
@@ -132,3 +133,39 @@ def test_a_log_is_bounded_and_one_older_copy_is_kept(started, monkeypatch, tmp_p
     time.sleep(0.2)
     made.tend()
     assert (tmp_path / "program.log").stat().st_size <= 4000
+
+
+def test_on_a_full_disk_a_log_is_bounded_without_a_copy(started, monkeypatch, tmp_path):
+    def refuse(source, target):
+        target.write_text("half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(child_module, "MAX_LOG_BYTES", 10)
+    monkeypatch.setattr(child_module.shutil, "copyfile", refuse)
+    made = started("import time; time.sleep(60)")
+    made.log_path.write_text("a line that is long enough")
+    made.tend()
+    assert made.log_path.stat().st_size == 0
+    assert not (tmp_path / "program.log.1").exists()
+
+
+def test_a_child_that_cannot_be_started_just_now_is_started_later(started, monkeypatch):
+    made = started("import time; time.sleep(60)")
+    os.kill(made.pid, signal.SIGKILL)
+    tend_until(made, lambda said: said)
+    with monkeypatch.context() as exhausted:
+
+        def refuse(*_, **__):
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+        exhausted.setattr(child_module.subprocess, "Popen", refuse)
+        (news,) = tend_until(made, lambda said: said)
+    assert "could not be started (Resource temporarily unavailable)" in news
+    tend_until(made, lambda _: made.pid)
+
+
+def test_a_real_time_signal_and_a_thousand_deaths_are_survived(started):
+    made = started("import os; os.kill(os.getpid(), 40)")
+    made.quick_deaths = 1000
+    (news,) = tend_until(made, lambda said: said)
+    assert "was ended by signal 40; starting it again in 15.0 s" in news
