@@ -49,7 +49,11 @@ ALLOWED = {
 ALLOWED_ON_GPU = {"memory beside a GPU": "get_mempolicy mbind set_mempolicy"}
 """CUDA places memory near its device."""
 
-ALLOWED_AT_START = {"giving up rights": "landlock_add_rule landlock_create_ruleset landlock_restrict_self"}
+ALLOWED_AT_START = {
+    "giving up rights": """
+        capset landlock_add_rule landlock_create_ruleset landlock_restrict_self setgroups setresgid
+        setresuid"""
+}
 """What a container's process 1 needs beyond the guest's policy, with `RESTRICTED_AT_START`."""
 
 HIDDEN_FLAGS = ("clone3", "openat2")
@@ -82,7 +86,8 @@ MAP_HUGETLB, MFD_HUGETLB = 0x40000, 0x4
 
 PRIO_PROCESS, ITSELF = 0, 0
 
-PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
+PR_SET_KEEPCAPS, PR_SET_SECCOMP, PR_CAPBSET_DROP = 8, 22, 24
+SECCOMP_MODE_FILTER = 2
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ RESTRICTED = (
     *(Rule("setsockopt", (_number(1, socket.SOL_SOCKET), _number(2, option))) for option in SOCKET_OPTIONS),
     Rule("mmap", (Condition(3, MAP_HUGETLB, 0),)),
     Rule("memfd_create", (Condition(1, MFD_HUGETLB, 0),)),
-    # Of itself alone: a container's process 1 has the guest's own user, and could be starved.
+    # Of itself alone: process 1 of a user namespace has the guest's own user, and could be starved.
     Rule("setpriority", (_number(0, PRIO_PROCESS), _number(1, ITSELF))),
     Rule("sched_setaffinity", (_number(0, ITSELF),)),
     # Limits can be read only: RLIMIT_CORE must stay what it is (see `namespaces`).
@@ -142,9 +147,14 @@ RESTRICTED_ON_GPU = (
 """A filter sees numbers, never which device a descriptor stands for: these requests pass on every file that
 the guest can open, and what they do on the NVIDIA devices is for the driver alone to check."""
 
-RESTRICTED_AT_START = (Rule("prctl", (_number(0, PR_SET_SECCOMP), _number(1, SECCOMP_MODE_FILTER))),)
-"""To load the guest's own filter, which forbids all of this. Whatever else process 1 does (no_new_privs,
-dumpable, setsid, reading limits) a guest may do, too."""
+RESTRICTED_AT_START = (
+    Rule("prctl", (_number(0, PR_SET_SECCOMP), _number(1, SECCOMP_MODE_FILTER))),
+    Rule("prctl", (_number(0, PR_CAPBSET_DROP),)),
+    Rule("prctl", (_number(0, PR_SET_KEEPCAPS),)),
+)
+"""To load the guest's own filter, which forbids all of this, and to become another user with fewer
+capabilities. Whatever else process 1 does (no_new_privs, dumpable, setsid, reading limits) a guest may do,
+too."""
 
 
 def guest_policy(gpu: bool = False) -> Policy:

@@ -176,23 +176,6 @@ def use_as(user, backend):
         return 0 if heard and not os.access(sandbox.data.parent, os.W_OK | os.R_OK) else 1
 
 
-@pytest.mark.skipif(bool(missing(Runtime.RUNSC)), reason=f"docker+runsc: {missing(Runtime.RUNSC)}")
-@pytest.mark.parametrize(
-    ("report", "expected"),
-    [("failed the platform", Exit(None, 9)), ("started", Exit(None, 9)), ("exited 0", Exit(0, None))],
-)
-def test_guest_that_speaks_as_process_one_harms_itself_alone(launcher, report, expected):
-    """Under gVisor it can reach that stream; under runc the kernel keeps it away."""
-    code = f"""
-import os, struct, time
-stream = os.open("/proc/1/fd/1", os.O_WRONLY)
-os.write(stream, struct.pack(">cI", b"R", {len(report)}) + {report.encode()!r})
-time.sleep(60)
-"""
-    with running(DockerBackend(Runtime.RUNSC, launcher.socket), code) as sandbox:
-        assert wait_for(lambda: sandbox.exit() == expected, 20)
-
-
 # --- what a kill leaves behind
 
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from contracts.measurements import MIB
@@ -19,9 +20,10 @@ from sandbox_runner.sandboxes.bubblewrap import (
     HIDDEN_PROC_FOLDERS,
     SMALL_TMPFS_BYTES,
     SYSTEM_LINKS,
+    reach,
 )
-from sandbox_runner.sandboxes.docker import process_one
-from sandbox_runner.sandboxes.docker.guest_image import GuestImage
+from sandbox_runner.sandboxes.docker import privileges, process_one
+from sandbox_runner.sandboxes.docker.guest_image import KEEPER_USER, GuestImage
 from sandbox_runner.sandboxes.docker.wire import Runtime, Start
 from sandbox_runner.sandboxes.port import DATA_INSIDE, ReadOnlyMount
 
@@ -56,6 +58,7 @@ class Identity:
     owner: str
     """Who may sweep it away."""
     user: int
+    """Whom the guest runs as."""
     data: Path
     cover: Path
     """An empty file that nobody may open."""
@@ -65,7 +68,8 @@ def create_request(start: Start, image: GuestImage, identity: Identity, profile:
     """The body of `POST /containers/create`. `profile` is the system-call filter as JSON."""
     return {
         "Image": image.identifier,
-        "User": f"{identity.user}:{identity.user}",
+        # Process 1 alone, until it has made itself and the guest two other users: see `privileges`.
+        "User": "0:0",
         "Hostname": "sandbox",
         "WorkingDir": "/",
         "Env": [],
@@ -94,7 +98,7 @@ def create_request(start: Start, image: GuestImage, identity: Identity, profile:
     }
 
 
-def setup(start: Start, image: GuestImage, filters: tuple[bytes, ...]) -> dict[str, Any]:
+def setup(start: Start, image: GuestImage, identity: Identity, program: bytes) -> dict[str, Any]:
     """What process 1 is told. The guest may learn it: nothing in it is secret."""
     argv = list(start.argv)
     if argv[0] == python_environment.interpreter():
@@ -102,11 +106,24 @@ def setup(start: Start, image: GuestImage, filters: tuple[bytes, ...]) -> dict[s
     return {
         "argv": argv,
         "environment": dict(start.environment),
-        "filters": [program.hex() for program in filters],
+        "guest_user": identity.user,
+        "keeper": KEEPER_USER,
+        "reach": _reach(start, image),
+        "filter": program.hex(),
         "lifetime_seconds": start.wall_seconds + LIFETIME_MARGIN_SECONDS,
         # Under runsc nothing on the host counts forks that were refused.
         "task_limit": start.pids + PLATFORM_PIDS if start.runtime is Runtime.RUNSC else None,
     }
+
+
+def _reach(start: Start, image: GuestImage) -> dict[str, list[str]]:
+    """What the guest may use of what it sees, as `landlock.restrict` wants it: as on `namespaces`."""
+    granted = reach()
+    if image.is_complete:
+        granted["execute"] = ["/usr", *(f"/{name}" for name in SYSTEM_LINKS)]
+    if start.device is not None:
+        granted["controlled_devices"] = ["/dev"]  # how many a GPU has, and their names, the driver knows
+    return granted
 
 
 def interpreter(image: GuestImage) -> str:
@@ -129,6 +146,7 @@ def _walls(start: Start, profile: str) -> dict[str, Any]:
         "CgroupnsMode": "private",
         "Privileged": False,
         "CapDrop": ["ALL"],
+        "CapAdd": list(privileges.STARTING_CAPABILITIES),
         "SecurityOpt": ["no-new-privileges", f"seccomp={profile}"],
         "ReadonlyRootfs": True,
         "MaskedPaths": [f"/proc/{name}" for name in (*HIDDEN_PROC_FILES, *HIDDEN_PROC_FOLDERS)],
@@ -156,8 +174,9 @@ def _limits(start: Start) -> dict[str, Any]:
             _ulimit("msgqueue", 0),
             _ulimit("memlock", 8 * MIB),
             _ulimit("sigpending", 1024),
-            # On the host the limit would count the user's tasks, which `PidsLimit` does better.
-            *([_ulimit("nproc", tasks)] if is_runsc else []),
+            # On the host the limit would count the user's tasks, which `PidsLimit` does better. gVisor counts
+            # the guest's own first task to root, who it was when it was made.
+            *([_ulimit("nproc", start.pids - 1)] if is_runsc else []),
         ],
     }
 
@@ -219,14 +238,18 @@ def _code(image: GuestImage) -> tuple[ReadOnlyMount, ...]:
 
 def _platform_files() -> tuple[ReadOnlyMount, ...]:
     """Process 1, and what of sysfs a guest may know: how many processors there are."""
-    own = Path(process_one.__file__)
-    inside = f"{platform_code.SOURCE_INSIDE}/{process_one.__name__.replace('.', '/')}.py"
     lists = (CPU_FOLDER / name for name in CPU_LISTS)
     return (
         *platform_code.mounts(),
-        ReadOnlyMount(own, inside),
+        *map(_module, (privileges, process_one)),
         *(ReadOnlyMount(path, str(path)) for path in lists if path.is_file()),
     )
+
+
+def _module(module: ModuleType) -> ReadOnlyMount:
+    """Where a module's source lies on the host and inside."""
+    inside = f"{platform_code.SOURCE_INSIDE}/{module.__name__.replace('.', '/')}.py"
+    return ReadOnlyMount(Path(str(module.__file__)), inside)
 
 
 def _covered_devices(runtime: Runtime, cover: Path) -> tuple[ReadOnlyMount, ...]:

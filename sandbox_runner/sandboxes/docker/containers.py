@@ -20,7 +20,6 @@ from sandbox_runner.sandboxes.docker.accounts import Account, find_account
 from sandbox_runner.sandboxes.docker.engine import ContainerState, Engine, EngineUnavailable
 from sandbox_runner.sandboxes.docker.guest_image import SANDBOX_USERS, GuestImage
 from sandbox_runner.sandboxes.docker.relay import Relay
-from sandbox_runner.sandboxes.docker.signal_guard import compile_signal_guard
 from sandbox_runner.sandboxes.docker.wire import Runtime, Start
 from sandbox_runner.sandboxes.port import Exit, SandboxUnavailable, Usage
 
@@ -231,9 +230,8 @@ class Containers:
     def _run(self, start: Start, slot: Slot, undo: ExitStack) -> RunningContainer:
         gpu = start.device is not None
         profile = container.as_profile(seccomp.docker_profile(gpu))
-        guard = (compile_signal_guard(),) if start.runtime is Runtime.RUNSC else ()
-        setup = container.setup(start, self._image, (*guard, seccomp.compile_filter(gpu)))
         identity = container.Identity(self._owner, slot.user, slot.data, self._cover)
+        setup = container.setup(start, self._image, identity, seccomp.compile_filter(gpu))
         request = container.create_request(start, self._image, identity, profile)
         identifier = self._engine.create(f"deltanas-{self._owner}-{start.name}", request)
         undo.callback(self._remove, identifier)

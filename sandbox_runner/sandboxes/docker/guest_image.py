@@ -20,6 +20,8 @@ from sandbox_runner.sandboxes.bubblewrap import SYSTEM_LINKS
 REFERENCE = re.compile(r"sha256:[0-9a-f]{64}")
 SANDBOX_USERS = range(60_800, 60_984)
 """User ids that no distribution gives to anyone, one for each running container of an engine."""
+KEEPER_USER = 60_999
+"""Process 1 of every container: nobody's either, and no guest's."""
 CREATED = "2026-01-01T00:00:00Z"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 

@@ -1,9 +1,10 @@
 """Process 1 of a container: starts the guest, carries its pipes over the attached streams, reports its end.
 
-Runs inside on the bare standard library, as the guest's own user and without any privilege. It reads its
-setup and then the guest's input from stdin, and writes frames to stdout: what the guest writes is payload and
-cannot be taken for a report. It leaves, and the kernel ends everything with it, when stdin hangs up or its
-lifetime is over; until then it stays, also after the guest's end, so that the accounts can be read.
+Runs inside on the bare standard library. Before the guest's program is loaded it becomes a user of its own,
+who may end the guest and has no other privilege. It reads its setup and then the guest's input from stdin,
+and writes frames to stdout: what the guest writes is payload and cannot be taken for a report. It leaves, and
+the kernel ends everything with it, when stdin hangs up or its lifetime is over; until then it stays, also
+after the guest's end, so that the accounts can be read.
 """
 
 import ctypes
@@ -15,7 +16,16 @@ import signal
 import struct
 import time
 
-from sandbox_runner.sandboxes.first_process import PR_SET_DUMPABLE, check, libc, load_filter
+from sandbox_runner.sandboxes import landlock
+from sandbox_runner.sandboxes.docker.privileges import become_guest_user, become_keeper
+from sandbox_runner.sandboxes.first_process import (
+    PR_SET_DUMPABLE,
+    PR_SET_NO_NEW_PRIVS,
+    check,
+    libc,
+    load_filter,
+    set_login,
+)
 
 HEADER = struct.Struct(">cI")
 """Kind and length of a frame. A frame of no length says that the guest has closed that pipe."""
@@ -198,57 +208,70 @@ def describe(status: int) -> str:
     return f"exited {os.WEXITSTATUS(status)}"
 
 
-def become_guest(setup: dict, relay: Relay, failure: int) -> None:
-    """Turn into the guest's program. On failure says why on `failure` and ends."""
+def become_guest(setup: dict, relay: Relay, permit: int, failure: int) -> None:
+    """Turn into the guest's program, once `permit` is closed. On failure says why on `failure` and ends."""
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        os.setsid()
-        os.umask(0o077)
-        check(libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), "dumpable")  # else its own files in /proc are root's
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("1000")
-        nothing = os.open("/dev/null", os.O_RDWR)
-        finals = (
-            nothing,
-            relay.guest_output,
-            relay.guest_output,
-            relay.guest_read,
-            relay.guest_write,
-            failure,
-        )
-        # They may sit on each other's final numbers: move them out of the way first.
-        for final, descriptor in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD, 16) for fd in finals]):
-            os.dup2(descriptor, final)
-        failure = len(finals) - 1
-        os.set_inheritable(failure, False)
-        os.closerange(len(finals), 65_536)
-        os.chdir("/tmp")  # noqa: S108  the sandbox's own
-        load_filters(setup)
+        os.read(permit, 1)
+        failure = arrange_descriptors(relay, failure)
+        enter_walls(setup)
         os.execve(setup["argv"][0], setup["argv"], setup["environment"])  # noqa: S606
     except BaseException as error:  # noqa: BLE001  whatever went wrong, no guest may run
         os.write(failure, f"{type(error).__name__}: {error}".encode()[:2000])
     os._exit(127)
 
 
+def arrange_descriptors(relay: Relay, failure: int) -> int:
+    """Leave the guest its pipes, and `failure`; returns where that is now. Raises OSError."""
+    nothing = os.open("/dev/null", os.O_RDWR)
+    finals = (nothing, relay.guest_output, relay.guest_output, relay.guest_read, relay.guest_write, failure)
+    # They may sit on each other's final numbers: move them out of the way first.
+    for final, descriptor in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD, 16) for fd in finals]):
+        os.dup2(descriptor, final)
+    failure = len(finals) - 1
+    os.set_inheritable(failure, False)
+    os.closerange(len(finals), 65_536)
+    return failure
+
+
+def enter_walls(setup: dict) -> None:
+    """Give up everything that a guest may not have. Raises OSError."""
+    os.setsid()
+    os.umask(0o077)
+    os.chdir("/tmp")  # noqa: S108  the sandbox's own
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
+    set_login(setup["guest_user"])
+    become_guest_user(setup["guest_user"])
+    check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+    landlock.restrict(**setup["reach"])
+    load_filter(bytes.fromhex(setup["filter"]))
+
+
 def start_guest(setup: dict, relay: Relay) -> tuple[int, str]:
     """Fork the guest: its process id, and what failed (empty when its program runs)."""
     failed, failure = os.pipe()
+    permit, permitted = os.pipe()
     guest = os.fork()
     if guest == 0:
-        become_guest(setup, relay, failure)
-    os.close(failure)
+        os.close(permitted)
+        become_guest(setup, relay, permit, failure)
+    for descriptor in (failure, permit):
+        os.close(descriptor)
     relay.close_guest_ends()
+    retire(setup)
+    os.close(permitted)
     problem = os.read(failed, 2000).decode(errors="replace")
     os.close(failed)
     return guest, problem
 
 
-def load_filters(setup: dict) -> None:
-    """Load the system-call filters, of which the last forbids to load another. Raises OSError."""
-    for program in setup["filters"]:
-        load_filter(bytes.fromhex(program))
+def retire(setup: dict) -> None:
+    """Keep no privilege but to end the guest, before there is one. Raises OSError."""
+    become_keeper(setup["keeper"])
+    load_filter(bytes.fromhex(setup["filter"]))
 
 
 def read_setup() -> dict:
@@ -276,7 +299,6 @@ def main() -> None:
     check(libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable")
     relay = Relay(setup["lifetime_seconds"], setup["task_limit"])
     guest, failed = start_guest(setup, relay)
-    load_filters(setup)
     relay.report(f"failed {failed}" if failed else "started")
     relay.run(0 if failed else guest)
     os._exit(0)

@@ -1,7 +1,6 @@
 """Attacks on the network, the host's kernel, and what privileges there are."""
 
 from contracts.failures import FailureReason as Reason
-from contracts.names import IsolationTier
 from sandbox_runner.specimens.specimen import Section, denied, fails
 
 SECTION = Section(
@@ -27,7 +26,6 @@ SECTION = Section(
             "spies_on_processes",
             "Reads memory, environments and descriptors of whatever else it can see.",
             essential=True,
-            admitted={IsolationTier.DOCKER_RUNSC: ("BREACH /proc/1/fd/",)},
         ),
         denied(
             "borrows_from_the_host",

@@ -91,6 +91,7 @@ SECTION = Section(
         denied(
             "spies_on_the_first_process",
             "Reads, writes and takes apart process 1, by files and by system calls.",
+            # That it has descriptors, not what they lead to: forges_the_relay is let through nowhere.
             admitted={
                 IsolationTier.DOCKER_RUNSC: (
                     "BREACH fd",

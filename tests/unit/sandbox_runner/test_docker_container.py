@@ -11,7 +11,7 @@ from sandbox_runner import python_environment
 from sandbox_runner.sandboxes import seccomp
 from sandbox_runner.sandboxes.docker import container
 from sandbox_runner.sandboxes.docker.container import Identity, as_profile, create_request, setup
-from sandbox_runner.sandboxes.docker.guest_image import GuestImage, compose_image
+from sandbox_runner.sandboxes.docker.guest_image import SANDBOX_USERS, GuestImage, compose_image
 from sandbox_runner.sandboxes.docker.wire import Runtime, Start
 
 IMAGE = compose_image({"bin": "usr/bin"})
@@ -46,10 +46,10 @@ def ulimits(host):
     return {one["Name"]: (one["Soft"], one["Hard"]) for one in host["Ulimits"]}
 
 
-def test_no_network_no_privilege_no_shared_namespace(host):
+def test_no_network_no_shared_namespace_and_only_the_capabilities_to_become_another_user(host):
     assert host["NetworkMode"] == "none"
     assert host["CapDrop"] == ["ALL"]
-    assert "CapAdd" not in host
+    assert host["CapAdd"] == ["KILL", "SETGID", "SETPCAP", "SETUID"]  # process 1 gives them up
     assert not host["Privileged"]
     assert host["ReadonlyRootfs"]
     assert (host["IpcMode"], host["PidMode"], host["UTSMode"]) == ("none", "", "")
@@ -77,7 +77,7 @@ def test_tasks_are_limited_on_the_host_under_runc_and_inside_under_runsc():
     assert request()["HostConfig"]["PidsLimit"] == START.pids + container.PLATFORM_PIDS
     assert "nproc" not in ulimits(request()["HostConfig"])
     inside = request(replace(START, runtime=Runtime.RUNSC))["HostConfig"]
-    assert ulimits(inside)["nproc"] == (START.pids + container.PLATFORM_PIDS,) * 2
+    assert ulimits(inside)["nproc"] == (START.pids - 1,) * 2
     assert inside["PidsLimit"] == container.RUNSC_PIDS
 
 
@@ -101,9 +101,14 @@ def test_installed_packages_of_the_host_are_emptied(host):
         assert host["Tmpfs"][str(folder)].startswith("nosuid,nodev,ro")
 
 
-def test_user_is_nobody_else_and_secrets_have_no_place():
+def test_guest_and_process_one_are_told_to_become_two_users_and_neither_is_root():
+    told = setup(START, IMAGE, IDENTITY, b"")
+    assert told["guest_user"] == 60_801
+    assert told["keeper"] not in {0, *SANDBOX_USERS}
+
+
+def test_secrets_have_no_place():
     made = request()
-    assert made["User"] == "60801:60801"
     assert made["Env"] == []
     assert made["Labels"] == {container.OWNER_LABEL: "owner", container.NAME_LABEL: "attempt-1"}
 
@@ -112,7 +117,7 @@ def test_words_of_a_request_reach_neither_command_nor_mounts_nor_options():
     word = "deltanas-marker"
     start = replace(START, argv=(word, f"--privileged={word}"), environment={"MARKER": word})
     assert word not in json.dumps(request(start))
-    told = setup(start, IMAGE, ())
+    told = setup(start, IMAGE, IDENTITY, b"")
     assert told["argv"] == [word, f"--privileged={word}"]
     assert told["environment"] == {"MARKER": word}
 
@@ -129,12 +134,25 @@ def test_complete_image_gets_data_and_process_one_alone_from_the_host():
     sources = {mount["Target"] for mount in made["HostConfig"]["Mounts"]}
     assert "/data" in sources
     assert not any(target.startswith(("/usr", "/opt/deltanas/packages")) for target in sources)
-    assert made["Entrypoint"][0] == setup(START, COMPLETE, ())["argv"][0] == "/usr/bin/python3"
+    assert made["Entrypoint"][0] == setup(START, COMPLETE, IDENTITY, b"")["argv"][0] == "/usr/bin/python3"
 
 
 def test_process_one_outlives_the_longest_wait_and_no_more():
-    told = setup(START, IMAGE, (b"\x01\x02",))
+    told = setup(START, IMAGE, IDENTITY, b"\x01\x02")
     assert told["lifetime_seconds"] == START.wall_seconds + 3600
-    assert told["filters"] == ["0102"]
+    assert told["filter"] == "0102"
     assert told["task_limit"] is None
-    assert setup(replace(START, runtime=Runtime.RUNSC), IMAGE, ())["task_limit"] == START.pids + 1
+    inside = setup(replace(START, runtime=Runtime.RUNSC), IMAGE, IDENTITY, b"")
+    assert inside["task_limit"] == START.pids + 1
+
+
+def test_guest_may_write_where_it_is_sized_and_control_devices_with_a_gpu_alone():
+    told = setup(START, IMAGE, IDENTITY, b"")["reach"]
+    assert told["write"] == ["/tmp", "/dev/shm"]
+    assert "controlled_devices" not in told
+    with_gpu = setup(replace(START, device="GPU-8a5f0c1e-0000"), IMAGE, IDENTITY, b"")["reach"]
+    assert with_gpu == {**told, "controlled_devices": ["/dev"]}
+
+
+def test_guest_of_a_complete_image_may_start_its_own_interpreter():
+    assert "/usr" in setup(START, COMPLETE, IDENTITY, b"")["reach"]["execute"]

@@ -22,9 +22,11 @@ NEVER_ALLOWED = set(
     ptrace bpf mount umount2 unshare setns clone3 io_uring_setup io_uring_enter io_uring_register userfaultfd
     keyctl add_key request_key perf_event_open process_vm_readv process_vm_writev kexec_load init_module
     finit_module reboot swapon pivot_root chroot mknod mknodat personality setuid setgid setgroups capset
-    seccomp open_by_handle_at pidfd_getfd splice vmsplice tee shmget msgget semget mq_open execveat syslog
-    iopl ioperm quotactl setrlimit fanotify_init inotify_init1 fsopen open_tree move_mount""".split()  # noqa: SIM905
+    setresuid setresgid seccomp open_by_handle_at pidfd_getfd splice vmsplice tee shmget msgget semget mq_open
+    execveat syslog iopl ioperm quotactl setrlimit fanotify_init inotify_init1 fsopen open_tree
+    move_mount""".split()  # noqa: SIM905
 )
+TO_BECOME_ANOTHER_USER = {"setgroups", "setresgid", "setresuid", "capset"}
 ALLOW, KILL_PROCESS, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 REFUSED, ABSENT = ERRNO | errno.EPERM, ERRNO | errno.ENOSYS
 CLONE_NEWUSER, CLONE_THREAD, TIOCSTI, TCGETS = 0x10000000, 0x00010000, 0x5412, 0x5401
@@ -82,10 +84,15 @@ def test_filter_is_whole_bpf_instructions_and_always_the_same():
 
 
 def test_no_dangerous_call_is_on_the_list():
-    for policy in (system_calls.guest_policy(gpu=True), system_calls.container_policy(gpu=True)):
+    policies = (
+        (system_calls.guest_policy(gpu=True), set()),
+        (system_calls.container_policy(gpu=True), TO_BECOME_ANOTHER_USER),
+    )
+    for policy, excepted in policies:
         allowed = [name for names in policy.allowed.values() for name in names]
         assert len(allowed) == len(set(allowed))
-        assert not NEVER_ALLOWED & (set(allowed) | {rule.call for rule in policy.restricted})
+        named = set(allowed) | {rule.call for rule in policy.restricted}
+        assert named & NEVER_ALLOWED == excepted & NEVER_ALLOWED
         assert not {rule.call for rule in policy.restricted} & set(allowed)
 
 
@@ -192,7 +199,7 @@ def test_profile_denies_by_default_and_names_nothing_dangerous(gpu):
         "action": "SCMP_ACT_ERRNO",
         "errnoRet": errno.ENOSYS,
     }
-    assert not NEVER_ALLOWED & names_in({"syscalls": allowed})
+    assert NEVER_ALLOWED & names_in({"syscalls": allowed}) == TO_BECOME_ANOTHER_USER
 
 
 def test_profile_knows_only_the_machines_own_instruction_set():
@@ -219,21 +226,26 @@ def test_profile_keeps_every_argument_condition():
         assert all(rules_of(profile, call)), f"{call} is allowed whatever its arguments"
 
 
-def test_container_may_restrict_itself_and_otherwise_only_what_the_guest_may():
+def test_container_may_give_up_rights_and_otherwise_only_what_the_guest_may():
     for gpu in (False, True):
         guest, container = system_calls.guest_policy(gpu), system_calls.container_policy(gpu)
         (purpose,) = container.allowed.keys() - guest.allowed.keys()
-        assert all(name.startswith("landlock_") for name in container.allowed[purpose])
+        more = {name for name in container.allowed[purpose] if not name.startswith("landlock_")}
+        assert more == TO_BECOME_ANOTHER_USER
         assert {**guest.allowed, purpose: container.allowed[purpose]} == container.allowed
-        (more,) = set(container.restricted) - set(guest.restricted)
-        assert more.call == "prctl"
-        assert [(one.argument, one.value) for one in more.conditions] == [(0, 22), (1, 2)]
+        rules = set(container.restricted) - set(guest.restricted)
+        assert {rule.call for rule in rules} == {"prctl"}
+        options = {tuple(one.value for one in rule.conditions) for rule in rules}
+        load_a_filter, keep_capabilities, drop_one_for_good = (22, 2), (8,), (24,)
+        assert options == {load_a_filter, keep_capabilities, drop_one_for_good}
 
 
 @on_x86_64
 def test_guest_may_restrict_itself_no_further(program):
     for call in system_calls.ALLOWED_AT_START["giving up rights"].split():
         assert ask(program, call) == REFUSED
+    for option in (system_calls.PR_SET_KEEPCAPS, system_calls.PR_CAPBSET_DROP):
+        assert ask(program, "prctl", option) == REFUSED
 
 
 @pytest.mark.parametrize(("name", "gpu"), seccomp.PROFILES.items())
