@@ -34,13 +34,18 @@ def places(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
                         yield f"{statement.name}.{member.name}", member
 
 
-def regions_of(source: str) -> tuple[str, ...]:
-    """Every region that exists in a source, in source order, each once.
+def place_names(source: str) -> tuple[str, ...]:
+    """The names of all places of a source, in source order, each once; `imports` and `module` always exist.
 
     Raises what `contracts.syntax.parse` raises; never for a source that passed `check_source`.
     """
-    found = {IMPORTS: None, MODULE: None}
-    for place, _ in places(parse(source)):
+    return tuple(dict.fromkeys((IMPORTS, MODULE, *(place for place, _ in places(parse(source))))))
+
+
+def regions_of(source: str) -> tuple[str, ...]:
+    """Every way to name a region of a source, in source order, each once. Raises as `place_names` does."""
+    found: dict[str, None] = {}
+    for place in place_names(source):
         found[place] = None
         if place.startswith(f"{NETWORK}."):
             found[place.removeprefix(f"{NETWORK}.")] = None

@@ -135,6 +135,10 @@ class Client:
         """One candidate with its source and raw proposal."""
         return self._transport.json("GET", f"/v1/searches/{_part(search_id)}/candidates/{_part(proposal_id)}")
 
+    def diagnostics(self, search_id: str) -> Json:
+        """What became of a search's deltas: {"proposals", "delta_failures", "hunks", "repairs"}."""
+        return self._transport.json("GET", f"/v1/searches/{_part(search_id)}/diagnostics")
+
     def search_events(self, search_id: str, after: str = "") -> Iterator[Event]:
         """Follow a search from its start, or `after` the id of an event.
 
@@ -162,10 +166,20 @@ class Client:
     # --- deltas and novelty --------------------------------------------------------------------
 
     def apply_delta(
-        self, delta: str, *, baseline: str | None = None, baseline_source: str | None = None
+        self,
+        delta: str,
+        *,
+        baseline: str | None = None,
+        baseline_source: str | None = None,
+        edits: Json | None = None,
     ) -> Json:
-        """Apply a delta to a baseline, by name or source: {"status", "reason", "source", …}."""
+        """Apply a delta to a baseline, by name or source: {"status", "reason", "source", …}.
+
+        `edits` is {"only": [...], "never": [...]}: the regions that it may or must not change.
+        """
         named: Json = {"baseline": baseline} if baseline is not None else {"baseline_source": baseline_source}
+        if edits is not None:
+            named["edits"] = edits
         return self._transport.json("POST", "/v1/deltas:apply", json={**named, "delta": delta})
 
     def novelty(self, source: str, **request: Any) -> Json:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway.dashboard.accuracy_figure import accuracy_figure
+from gateway.dashboard.delta_outcomes import delta_outcomes
 from gateway.dashboard.gain_figure import gain_figure
 from gateway.dashboard.lineage_figure import ancestors, lineage_figure
 from gateway.dashboard.losses import failure_groups, funnel_steps
@@ -30,13 +31,17 @@ class DiffLine:
 
 
 def render_report(
-    search: Json, cycles: list[Json], candidates: list[Json], evaluation: Json | None = None
+    search: Json,
+    cycles: list[Json],
+    candidates: list[Json],
+    evaluation: Json | None = None,
+    diagnostics: Json | None = None,
 ) -> str:
     """The whole page.
 
-    `search`, `cycles` and `candidates` are the JSON of `/v1/searches/{id}`, `…/cycles` (items) and
-    `…/candidates` (items); `evaluation` is one evaluation of the search, the winner's if there is one:
-    its provenance and isolation are those of all.
+    `search`, `cycles`, `candidates` and `diagnostics` are the JSON of `/v1/searches/{id}`, `…/cycles`
+    (items), `…/candidates` (items) and `…/diagnostics`; `evaluation` is one evaluation of the search, the
+    winner's if there is one: its provenance and isolation are those of all.
     """
     winner_id = _winner_id(search)
     line = ancestors(candidates, winner_id)
@@ -50,6 +55,7 @@ def render_report(
         accuracy=accuracy_figure(candidates, winner_id),
         lineage=lineage_figure(candidates, winner_id),
         steps=funnel_steps(search, candidates),
+        reading=delta_outcomes(diagnostics),
         failures=failure_groups(candidates),
         deltas=[(short_id(c), c, diff_lines(c.get("delta") or "")) for c in line if c.get("delta")][::-1],
         leaders=_leaders(candidates, winner_id),
@@ -130,6 +136,8 @@ def _provenance(search: Json, evaluation: Json) -> list[tuple[str, str]]:
         ("training seed", proven.get("seed")),
         ("seeds of the finals", ", ".join(final_seeds)),
         ("proposer", (request.get("proposer") or {}).get("kind")),
+        ("edits only in", ", ".join((request.get("edits") or {}).get("only") or ())),
+        ("edits never in", ", ".join((request.get("edits") or {}).get("never") or ())),
         ("threads", request.get("threads")),
         ("device", request.get("device")),
         ("novelty threshold", request.get("novelty_threshold")),

@@ -7,6 +7,7 @@ from contracts.jobs import BaselineNetwork, ProposalRequest
 from contracts.measurements import Limits
 from gateway.domain.search import MAX_BASELINES, ProposerChoice, SearchRequest
 from gateway.infra.service_clients import GeneratorClient, ServiceRefused
+from gateway.routes.edit_intake import edit_permissions
 from gateway.routes.evaluation_intake import require_device
 from gateway.routes.problems import RequestProblem
 from gateway.schemas.search_body import SearchBody
@@ -34,6 +35,7 @@ def prepared(body: SearchBody, services: Services) -> PreparedSearch:
     dataset = services.datasets.require_ready(body.dataset)
     require_device(body.device, services)
     baselines = _named_baselines(body.baselines, services.generator)
+    edits = edit_permissions(body.edits, (network.source for network in baselines))
     _check_proposer(body, services.generator)
     request = SearchRequest(
         name=body.name,
@@ -43,6 +45,7 @@ def prepared(body: SearchBody, services: Services) -> PreparedSearch:
         candidates_per_cycle=body.candidates_per_cycle,
         seed=body.seed,
         proposer=ProposerChoice(body.proposer.kind, dict(body.proposer.options)),
+        edits=edits,
         epochs=body.epochs,
         train_images=body.train_images,
         limits=Limits(**body.limits.model_dump()),

@@ -98,6 +98,16 @@ def list_cycles(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
     return {"items": services.searches.cycles(search_id, tenant), "next_cursor": None}
 
 
+@router.get("/searches/{search_id}/diagnostics")
+def diagnose_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
+    """What became of the deltas so far, as flat records by cycle and proposer.
+
+    `proposals` answered and applied, `delta_failures` by the applier's code, `hunks` by status and reason,
+    `repairs` by kind.
+    """
+    return services.searches.diagnostics(search_id, tenant)
+
+
 @router.get("/searches/{search_id}/candidates")
 def list_candidates(
     search_id: str,
@@ -154,6 +164,7 @@ def report_search(search_id: str, services: ServicesOf, tenant: Tenant) -> HTMLR
         services.searches.cycles(search_id, tenant),
         candidates,
         _measured_example(services, search, candidates),
+        services.searches.diagnostics(search_id, tenant),
     )
     # The page quotes untrusted text: even if its escaping failed, nothing in it could run or load.
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"

@@ -12,6 +12,7 @@ from gateway.domain.search import (
     MAX_CYCLES,
     MAX_FINAL_SEEDS,
 )
+from gateway.schemas.edits_body import EditsBody
 from gateway.schemas.evaluation_body import LimitsBody, Name, Seed
 
 MAX_OPTIONS_BYTES = 16 * 1024
@@ -51,6 +52,8 @@ class SearchBody(BaseModel):
     candidates_per_cycle: Annotated[int, Field(strict=True, ge=1, le=MAX_CANDIDATES_PER_CYCLE)] = 8
     seed: Seed = 0
     proposer: ProposerBody = Field(default_factory=ProposerBody)
+    edits: EditsBody = Field(default_factory=EditsBody)
+    """Where proposals may change their baseline; a delta that goes further is refused."""
     baselines: Annotated[list[Name], Field(min_length=1, max_length=MAX_BASELINES)] | None = None
     epochs: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
     train_images: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] | None = None

@@ -143,6 +143,49 @@ def test_hostile_text_stays_text_wherever_it_stands():
         assert "{{ 7*7 }}" in page  # and not 49
 
 
+PLACE = {"cycle": 1, "proposer": "mutation"}
+WRITER = {"cycle": 1, "proposer": HOSTILE}
+READING = {
+    "proposals": [
+        {**PLACE, "answered": 10, "applied": 9, "mean_confidence": 1.0},
+        {**PLACE, "cycle": 2, "answered": 10, "applied": 1, "mean_confidence": 0.5},
+        {**WRITER, "answered": 5, "applied": 0, "mean_confidence": None},
+    ],
+    "delta_failures": [
+        {**PLACE, "code": "no_proposal", "count": 1}, {**PLACE, "cycle": 2, "code": "ambiguous", "count": 9},
+        {**WRITER, "code": HOSTILE, "count": 5},
+    ],
+    "hunks": [
+        {**PLACE, "status": "refused", "reason": "ambiguous", "count": 9},
+        {**PLACE, "status": "exact", "reason": "", "count": 20},
+        {**WRITER, "status": HOSTILE, "reason": HOSTILE, "count": 1},
+    ],
+    "repairs": [{**PLACE, "kind": "indentation", "count": 3}, {**WRITER, "kind": HOSTILE, "count": 2}],
+}  # fmt: skip
+
+
+def test_what_became_of_the_deltas_is_shown_by_outcome_hunk_and_proposer():
+    candidates = sample_candidates()
+    page = checked(
+        render_report(sample_search(candidates), sample_cycles(candidates), candidates, None, READING)
+    )
+    shown = page[page.index("How the deltas were read") : page.index("<h2>Lineage")]
+    words = " ".join(re.sub(r"<[^>]+>", " ", shown).split())
+    assert "What became of 25 proposals" in words
+    assert "applied 10 the delta fits" in words
+    assert "ambiguous 9 its lines fit in several places, and nothing is guessed" in words
+    assert "nothing proposed 1" in words
+    assert words.index("exact 20") < words.index("refused 9 9 ambiguous")
+    assert "Repairs: 3 indentation" in words
+    assert "mutation 20 10 (50 %) 0.95 ambiguous (9)" in words
+    assert "<script>" not in shown
+    assert 'style="width:40.0%"' in shown
+
+
+def test_a_search_without_proposals_says_nothing_of_deltas(page):
+    assert "How the deltas were read" not in page
+
+
 @pytest.mark.parametrize("state", ["queued", "running", "paused", "failed", "cancelled", "succeeded"])
 @pytest.mark.parametrize("known", [0, 1, 12, 32])
 def test_a_search_can_be_shown_at_any_moment(state, known):

@@ -2,11 +2,13 @@
 
 import json
 import time
+from collections import Counter
 
 import pytest
 from fakes import FakeFarm
 from search_scene import Scene as LoopScene
 
+from contracts.jobs import EditPermissions
 from gateway.infra.service_clients import ServiceRefused
 
 GOOD = {"dataset": "digits", "cycles": 1, "candidates_per_cycle": 3, "final_seeds": 2, "seed": 3}
@@ -39,6 +41,22 @@ BAD = {
     "name too long": ({"name": "x" * 121}, "name", "invalid_request"),
     "limit out of range": ({"limits": {"pids": 1}}, "limits.pids", "invalid_request"),
     "unknown field": ({"cycle": 3}, "cycle", "invalid_request"),
+    "unknown region": ({"edits": {"only": ["Net", "forwrad"]}}, "edits.only.1", "unknown_region"),
+    "unknown forbidden region": ({"edits": {"never": ["Net.learn"]}}, "edits.never.0", "unknown_region"),
+    "region both ways": (
+        {"edits": {"only": ["Net"], "never": ["Net"]}},
+        "edits.only.0",
+        "contradictory_edits",
+    ),
+    "everything forbidden": (
+        {"edits": {"never": ["imports", "module", "Net"]}},
+        "edits.never",
+        "contradictory_edits",
+    ),
+    "region that is no name": ({"edits": {"only": ["a.b.c"]}}, "edits.only.0", "invalid_request"),
+    "region with a line break": ({"edits": {"never": ["Net\n"]}}, "edits.never.0", "invalid_request"),
+    "too many regions": ({"edits": {"only": ["Net"] * 33}}, "edits.only", "invalid_request"),
+    "unknown permission": ({"edits": {"except": []}}, "edits.except", "invalid_request"),
     "device that no host has": ({"device": "cuda:0"}, "device", "device_unavailable"),
 }
 
@@ -81,6 +99,38 @@ def test_a_bad_request_names_its_field_and_remedy_and_changes_nothing(scene, cas
 def test_an_unknown_baseline_is_answered_with_the_known_ones(scene):
     problem = scene.http.post("/v1/searches", json={**GOOD, "baselines": ["yew"]}).json()
     assert "oak, elm" in problem["remedy"]
+
+
+def test_an_unknown_region_is_answered_with_those_that_the_baselines_have(scene):
+    problem = scene.http.post("/v1/searches", json={**GOOD, "edits": {"never": ["train_setup"]}}).json()
+    assert "imports, module, Net" in problem["remedy"]
+    assert problem["value"] == "train_setup"
+
+
+def test_edit_permissions_are_stored_and_sent_with_every_proposal_and_delta(scene):
+    search = finish(scene, start(scene, edits={"only": ["Net", "module"], "never": ["imports"]}))
+    assert search["request"]["edits"] == {"only": ["Net", "module"], "never": ["imports"]}
+    assert get(scene, search)["request"]["edits"] == search["request"]["edits"]
+    assert EditPermissions(("Net", "module"), ("imports",)) in scene.generator.permissions
+
+
+def test_what_became_of_the_deltas_can_be_read(scene):
+    search = start(scene, candidates_per_cycle=12)
+    nothing = get(scene, search, "/diagnostics")
+    assert nothing == {
+        "search_id": search["id"], "proposals": [], "delta_failures": [], "hunks": [], "repairs": [],
+    }  # fmt: skip
+    finish(scene, search)
+    found = get(scene, search, "/diagnostics")
+    candidates = get(scene, search, "/candidates", cycle=1)["items"]
+    refused = Counter(c["failure"]["code"] for c in candidates if c["state"] == "refused")
+    assert refused
+    assert {record["code"]: record["count"] for record in found["delta_failures"]} == refused
+    (proposals,) = found["proposals"]
+    assert (proposals["cycle"], proposals["proposer"], proposals["answered"]) == (1, "mutation", 12)
+    assert proposals["applied"] == 12 - refused.total()
+    assert get(scene, search, "/cycles")["items"][1]["delta_failures"] == refused
+    assert "How the deltas were read" in scene.http.get(f"/v1/searches/{search['id']}/report").text
 
 
 def test_a_proposer_that_the_generator_refuses_is_refused_before_anything_is_spent(scene, monkeypatch):
@@ -176,7 +226,9 @@ def test_searches_are_listed_newest_first_in_pages(scene):
     assert second["next_cursor"] is None
 
 
-@pytest.mark.parametrize("path", ["", "/cycles", "/candidates", "/elites", "/events", "/report"])
+@pytest.mark.parametrize(
+    "path", ["", "/cycles", "/candidates", "/elites", "/events", "/report", "/diagnostics"]
+)
 def test_an_unknown_search_is_not_found(scene, path):
     answer = scene.http.get(f"/v1/searches/se_00{path}")
     assert (answer.status_code, answer.json()["code"]) == (404, "search_unknown")
