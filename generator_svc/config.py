@@ -1,5 +1,7 @@
 """Settings of the generator service: `DELTANAS_…` variables."""
 
+from pathlib import Path
+
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -13,3 +15,6 @@ class GeneratorSettings(BaseSettings):
 
     service_token_sha256: str
     """SHA-256 of the token that callers must bear, hex."""
+
+    home: Path | None = None
+    """Where large uploads wait while they are read; without one, where the system keeps temporary files."""
