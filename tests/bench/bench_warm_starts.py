@@ -15,19 +15,18 @@ from pathlib import Path
 from threading import Event
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "behaviour"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 
+from sample_attempts import make_attempt
 from sandbox_harness import BACKENDS
 
-from contracts.jobs import AttemptSpec
 from contracts.measurements import MIB, Limits
-from contracts.names import AttemptKind, Integrity, IsolationTier, ScoredOn
 from sandbox_runner.attempt import Bench, run_attempt
 from sandbox_runner.datasets.library import Library
 from sandbox_runner.python_environment import environment_digest, guest_spec
 from sandbox_runner.sandboxes.fork_server.backend import ForkingBackend
 from sandbox_runner.sandboxes.port import SandboxBackend
 from sandbox_runner.specimens import quadrants
-from sandbox_runner.specimens.specimen import CONTROL
 from sandbox_runner.starts import Starts
 
 COLD_ROUNDS, WARM_ROUNDS = 5, 15
@@ -37,26 +36,7 @@ NUMBERS = count()
 
 def startup_milliseconds(starts: Starts, home: Path) -> float:
     """One honest evaluation; returns what it measured of its start."""
-    spec = AttemptSpec(
-        attempt_id=f"at_bench_{next(NUMBERS)}",
-        evaluation_id="ev_bench",
-        fence=1,
-        kind=AttemptKind.EVALUATE,
-        source=CONTROL.source,
-        dataset=quadrants.NAME,
-        epochs=1,
-        seed=0,
-        train_images=None,
-        hyperparameters={"batch": 32},
-        limits=Limits(),
-        threads=1,
-        device="cpu",
-        integrity=Integrity.STANDARD,
-        minimum_tier=IsolationTier.NAMESPACES,
-        scored_on=ScoredOn.ALL,
-        split_key="split",
-        shuffle_key="shuffle",
-    )
+    spec = make_attempt(f"at_bench_{next(NUMBERS)}", epochs=1)
     bench = Bench(starts, Library(home), environment_digest())
     outcome = run_attempt(spec, bench, Event(), lambda _: None)
     assert outcome.measurement is not None, outcome.failure
