@@ -114,7 +114,8 @@ def print_times(trials: Mapping[str, Sequence[Trial]]) -> None:
     if taken:
         print(
             f"\ndeltanas, baselines of {LINES_TIMED.start}–{LINES_TIMED.stop - 1} lines: "
-            f"p50 {quantile(taken, 0.5):.2f} ms, p95 {quantile(taken, 0.95):.2f} ms of CPU ({len(taken)} calls)"
+            f"p50 {quantile(taken, 0.5):.2f} ms, p95 {quantile(taken, 0.95):.2f} ms of CPU "
+            f"({len(taken)} calls)"
         )
 
 

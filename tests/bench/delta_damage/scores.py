@@ -30,7 +30,7 @@ class Trial:
     instance: Instance
     source: str | None
     cpu_seconds: float
-    """Of this process, which other load does not disturb; what a process of another applier takes is not in it."""
+    """Of this process, which other load does not disturb; the processes of other appliers are not in it."""
 
     @property
     def outcome(self) -> Outcome:
