@@ -20,6 +20,7 @@ from deltanas.cli.output import (
     tell,
 )
 from deltanas.cli.search_config import read_search_config
+from deltanas.cli.search_diagnosis import show_diagnosis
 from deltanas.cli.search_progress import SearchProgress
 from deltanas.cli.sources import write_text
 from deltanas.client import Client
@@ -47,8 +48,8 @@ def run(
 
     CONFIG.yaml holds `name: value` lines. Only `dataset` is required. Besides:
     name, cycles, candidates_per_cycle, seed, baselines, epochs, train_images,
-    elites, final_seeds, novelty_threshold, threads, device, integrity, limits
-    and proposer, as in POST /v1/searches.
+    elites, final_seeds, novelty_threshold, threads, device, integrity, limits,
+    proposer and edits, as in POST /v1/searches.
     """
     request = read_search_config(config)
     with connected(quiet=as_json) as client:
@@ -86,6 +87,20 @@ def show(
         f"{progress['slots_done']} of {progress['slots_total']} slots done"
     )
     show_leaderboard(search, candidates, result_console())
+
+
+@app.command()
+def diagnose(
+    search_id: Annotated[str | None, typer.Argument(metavar="ID", help="Default: the newest search.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what became of the deltas of a search: applied or why not, hunk by hunk, and what was repaired."""
+    with connected(need_ready=False, quiet=as_json) as client:
+        found = client.diagnostics(search_id or _newest(client))
+    if as_json:
+        emit(found)
+    else:
+        show_diagnosis(found, result_console())
 
 
 @app.command("list")

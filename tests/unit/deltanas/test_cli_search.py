@@ -34,7 +34,7 @@ def search(state, **fields):
 @pytest.fixture
 def config(tmp_path):
     file = tmp_path / "demo.yaml"
-    file.write_text("dataset: mnist\ncycles: 1\n")
+    file.write_text("dataset: mnist\ncycles: 1\nedits:\n  never: [imports, train_setup]\n")
     return file
 
 
@@ -58,7 +58,8 @@ def test_run_tells_the_story_and_ends_with_leaderboard_and_finals(finished, delt
     page = tmp_path / "report.html"
     ended = deltanas("search", "run", config, "--report", page)
     assert ended.code == 0
-    assert finished.heard[0].json == {"dataset": "mnist", "cycles": 1, "name": "demo"}
+    edits = {"never": ["imports", "train_setup"]}
+    assert finished.heard[0].json == {"dataset": "mnist", "cycles": 1, "name": "demo", "edits": edits}
     assert "c001-s000" in ended.err
     assert "train_error: shapes" in ended.err
     assert ended.err.count("c001-s000") == 1
@@ -115,6 +116,51 @@ def test_show_without_an_id_shows_the_newest(gateway, deltanas):
     assert ended.json["id"] == "se_1"
     assert len(ended.json["candidates"]) == 2
     assert "demo" in deltanas("search", "list").out
+
+
+DIAGNOSTICS = {
+    "search_id": "se_1",
+    "proposals": [
+        {"cycle": 1, "proposer": "mutation", "answered": 8, "applied": 8, "mean_confidence": 1.0},
+        {"cycle": 1, "proposer": "llm \x1b[2J", "answered": 40, "applied": 30, "mean_confidence": 0.912},
+        {"cycle": 2, "proposer": "llm \x1b[2J", "answered": 2, "applied": 0, "mean_confidence": None},
+    ],
+    "delta_failures": [
+        {"cycle": 1, "proposer": "llm \x1b[2J", "code": "no_op", "count": 3},
+        {"cycle": 1, "proposer": "llm \x1b[2J", "code": "ambiguous", "count": 7},
+        {"cycle": 2, "proposer": "llm \x1b[2J", "code": "no_op", "count": 2},
+    ],
+    "hunks": [
+        {"cycle": 1, "proposer": "x", "status": "refused", "reason": "ambiguous", "count": 9},
+        {"cycle": 1, "proposer": "x", "status": "exact", "reason": "", "count": 27},
+    ],
+    "repairs": [{"cycle": 1, "proposer": "x", "kind": "indentation", "count": 4}],
+}
+
+
+def test_diagnose_shows_where_deltas_were_lost(gateway, deltanas):
+    gateway.answer("GET", f"{SEARCH}/diagnostics", DIAGNOSTICS)
+    ended = deltanas("search", "diagnose", "se_1")
+    assert ended.code == 0
+    rows = [" ".join(line.split()) for line in ended.out.splitlines()]
+    assert "1 mutation 8 8 100 % 1.00 –" in rows
+    assert "1 llm �[2J 40 30 75 % 0.91 ambiguous (7)" in rows
+    assert "2 llm �[2J 2 0 0 % – no_op (2)" in rows
+    assert rows.index("ambiguous 7 58 %") < rows.index("no_op 5 42 %")
+    assert rows.index("exact 27 75 %") < rows.index("refused: ambiguous 9 25 %")
+    assert "indentation 4 100 %" in rows
+    assert "\x1b" not in ended.out
+
+
+def test_diagnose_gives_programs_the_records_as_they_are(gateway, deltanas):
+    gateway.answer("GET", f"{SEARCH}/diagnostics", DIAGNOSTICS)
+    assert deltanas("search", "diagnose", "se_1", "--json").json == DIAGNOSTICS
+
+
+def test_diagnose_says_when_nothing_has_been_proposed(gateway, deltanas):
+    empty = {"search_id": "se_1", "proposals": [], "delta_failures": [], "hunks": [], "repairs": []}
+    gateway.answer("GET", f"{SEARCH}/diagnostics", empty)
+    assert "nothing has been proposed yet" in deltanas("search", "diagnose", "se_1").out
 
 
 def test_pause_cancel_and_report(gateway, deltanas, tmp_path):
