@@ -22,16 +22,20 @@ class DataFolders:
     """Makes and removes the folders. Raises OSError when the disk refuses."""
 
     def __init__(self, root: Path) -> None:
-        root.mkdir(mode=CLOSED_MODE, parents=True, exist_ok=True)
-        _sweep(root)
+        self._root = root
+        self._lock: int | None = None
         self._own = root / secrets.token_hex(6)
-        self._own.mkdir(mode=CLOSED_MODE)
-        self._lock = lock_folder(self._own)
+        self._claim()
+        _sweep(root)
 
     def make(self, name: str) -> Path:
         """A new, empty folder. Raises FileExistsError when a living sandbox has that name."""
         folder = self._own / name
-        folder.mkdir()
+        try:
+            folder.mkdir()
+        except FileNotFoundError:
+            self._claim()  # Somebody has tidied up the state folder.
+            folder.mkdir()
         folder.chmod(OPEN_MODE)
         return folder
 
@@ -44,6 +48,15 @@ class DataFolders:
     def close(self) -> None:
         """Remove everything, after the sandboxes are closed."""
         shutil.rmtree(self._own, ignore_errors=True)
+        self._unlock()
+
+    def _claim(self) -> None:
+        self._unlock()
+        self._root.mkdir(mode=CLOSED_MODE, parents=True, exist_ok=True)
+        self._own.mkdir(mode=CLOSED_MODE)
+        self._lock = lock_folder(self._own)
+
+    def _unlock(self) -> None:
         if self._lock is not None:
             with suppress(OSError):
                 os.close(self._lock)

@@ -31,6 +31,10 @@ class OutOfHostMemory(SandboxUnavailable):
     """The host, or a group around the sandbox's, ran out of memory and took a process of the sandbox."""
 
 
+class OutOfHostProcesses(SandboxUnavailable):
+    """A group around the sandbox's holds as many processes as it may."""
+
+
 @dataclass(frozen=True)
 class GroupLimits:
     """Memory (and no swap beyond it), tasks, and CPU cores of one sandbox."""
@@ -47,7 +51,7 @@ class Group(Protocol):
     """A process joins by writing `0` into each."""
 
     def usage(self) -> Usage:
-        """Read what the kernel accounted so far. Raises OutOfHostMemory."""
+        """Read what the kernel accounted so far. Raises OutOfHostMemory, OutOfHostProcesses."""
         ...
 
     def kill(self) -> bool:
@@ -107,6 +111,22 @@ def own_kills(kills: int, limit_reached: bool) -> int:
             "run fewer sandboxes at a time, or lower limits.memory_bytes"
         )
     return kills
+
+
+def own_refusals(folder: Path) -> int:
+    """How many forks the pids limit of the group at `folder` has refused.
+
+    cgroup v1, and v2 before Linux 6.11, also count there what the limit of a group around it refuses. Where
+    the group's own was never reached (`pids.peak`, since Linux 6.1) the platform had promised more processes
+    than there were. Raises OutOfHostProcesses.
+    """
+    refusals, peak = read_field(folder / "pids.events", "max"), folder / "pids.peak"
+    if refusals and peak.exists() and read_number(peak) < read_number(folder / "pids.max"):
+        raise OutOfHostProcesses(
+            "a fork was refused by a limit around the sandbox, not by the sandbox's own; "
+            "raise it (TasksMax= of the runner's service), or run fewer sandboxes at a time"
+        )
+    return refusals
 
 
 def read_members(procs_file: Path) -> set[int]:

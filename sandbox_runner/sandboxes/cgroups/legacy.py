@@ -35,14 +35,14 @@ class LegacyGroup:
         (cpu / "cpu.cfs_quota_us").write_text(str(limits.cores * files.QUOTA_PERIOD_MICROSECONDS))
 
     def usage(self) -> Usage:
-        """Read what the kernel accounted so far. Raises OutOfHostMemory."""
+        """Read what the kernel accounted so far. Raises OutOfHostMemory, OutOfHostProcesses."""
         memory = self._folders["memory"]
         kills = files.read_field(memory / "memory.oom_control", "oom_kill")
         return Usage(
             cpu_seconds=files.read_number(self._folders["cpuacct"] / "cpuacct.usage") / 1e9,
             memory_bytes=files.read_sum(memory / "memory.stat", ("total_rss", "total_shmem")),
             memory_limit_hits=files.own_kills(kills, limit_reached=kills > 0 and self._was_full()),
-            pids_limit_hits=files.read_field(self._folders["pids"] / "pids.events", "max"),
+            pids_limit_hits=files.own_refusals(self._folders["pids"]),
         )
 
     def kill(self) -> bool:

@@ -37,7 +37,7 @@ class UnifiedGroup:
         (self._folder / "cpu.max").write_text(f"{limits.cores * period} {period}")
 
     def usage(self) -> Usage:
-        """Read what the kernel accounted so far. Raises OutOfHostMemory."""
+        """Read what the kernel accounted so far. Raises OutOfHostMemory, OutOfHostProcesses."""
         events = files.read_fields(self._folder / "memory.events")
         return Usage(
             cpu_seconds=files.read_field(self._folder / "cpu.stat", "usage_usec") / 1e6,
@@ -45,7 +45,7 @@ class UnifiedGroup:
             memory_limit_hits=files.own_kills(
                 events.get("oom_kill", 0), limit_reached=events.get("oom", 0) > 0
             ),
-            pids_limit_hits=files.read_field(self._folder / "pids.events", "max"),
+            pids_limit_hits=files.own_refusals(self._folder),
         )
 
     def kill(self) -> bool:

@@ -114,13 +114,17 @@ class ForkServer:
 
     def close(self) -> None:
         """End it, with every sandbox that it has forked. Idempotent."""
+        if self._control.fileno() < 0:
+            return
         if self._process.poll() is None:
             self._process.kill()
-        self._group.kill()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(REAP_SECONDS)
+        # First: where the host has no descriptor left, what follows needs these.
         self._control.close()
         os.close(self._output)
+        with suppress(OSError):  # what stays of the group is swept away by the next runner
+            self._group.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(REAP_SECONDS)
         self._group.remove()
 
     def _look(self, seconds: float) -> bool:

@@ -51,6 +51,13 @@ def test_a_kill_for_want_of_memory_on_the_host_is_the_platforms_fault(folders):
         legacy.LegacyGroup(folders).usage()
 
 
+def test_a_fork_refused_by_a_limit_around_the_sandbox_is_the_platforms_fault(folders):
+    for name, text in (("pids.events", "max 2\n"), ("pids.peak", "40\n"), ("pids.max", "66\n")):
+        (folders["pids"] / name).write_text(text)
+    with pytest.raises(SandboxUnavailable, match="TasksMax= of the runner's service"):
+        legacy.LegacyGroup(folders).usage()
+
+
 def test_memory_with_swap_is_limited_after_memory_and_to_the_same(folders):
     legacy.LegacyGroup(folders).limit(GroupLimits(memory_bytes=1 << 20, pids=5, cores=2))
     written = {path.name: path.read_text() for folder in folders.values() for path in folder.iterdir()}

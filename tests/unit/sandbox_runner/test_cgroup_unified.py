@@ -61,6 +61,21 @@ def test_a_kill_for_want_of_memory_on_the_host_is_the_platforms_fault(tmp_path, 
         group.usage()
 
 
+@pytest.mark.parametrize(("peak", "is_own"), [("66", True), ("40", False)])
+def test_a_fork_refused_by_a_limit_around_the_sandbox_is_the_platforms_fault(
+    tmp_path, monkeypatch, peak, is_own
+):
+    FakeCgroupTree(tmp_path, monkeypatch)
+    group = unified.UnifiedHierarchy(tmp_path).create("attempt-1", LIMITS)
+    (group.entrances[0].parent / "pids.events").write_text("max 2\n")
+    (group.entrances[0].parent / "pids.peak").write_text(peak)
+    if is_own:
+        assert group.usage().pids_limit_hits == 2
+        return
+    with pytest.raises(SandboxUnavailable, match="TasksMax= of the runner's service"):
+        group.usage()
+
+
 def test_memory_is_anonymous_and_shared_and_leaves_the_page_cache_out(tmp_path, monkeypatch):
     FakeCgroupTree(tmp_path, monkeypatch)
     group = unified.UnifiedHierarchy(tmp_path).create("attempt-1", LIMITS)

@@ -1,11 +1,16 @@
 """When a forking backend does not fork, and what it says then."""
 
+import errno
 import os
+from concurrent.futures import Future
+from pathlib import Path
+from types import SimpleNamespace
 
 from contracts.measurements import MIB, Limits
 from sandbox_runner.python_environment import GUEST_MEMORY_BYTES, guest_spec
 from sandbox_runner.sandboxes.fork_server import backend as forking
 from sandbox_runner.sandboxes.fork_server.backend import ForkingBackend, user_names, without_what_is_shared
+from sandbox_runner.sandboxes.fork_server.server import ForkServer
 from sandbox_runner.sandboxes.port import SandboxSpec
 
 
@@ -58,3 +63,21 @@ def test_the_user_of_a_forked_sandbox_has_the_name_it_has_after_a_cold_start():
         "/etc/passwd": "candidate:x:61005:61005::/tmp:/usr/sbin/nologin\n",
         "/etc/group": "candidate:x:61005:\n",
     }
+
+
+def test_a_fork_server_gives_its_descriptors_back_once_even_where_none_is_left(tmp_path):
+    def refuse():
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    group = SimpleNamespace(kill=refuse, remove=lambda: False, entrances=(Path("nowhere"),))
+    process = SimpleNamespace(poll=lambda: 0, wait=lambda _: 0)
+    started = Future()
+    started.set_result(process)
+    server = ForkServer(SimpleNamespace(create=lambda *_: group), tmp_path, lambda *_: started)
+    output = server._output
+    server.close()
+    assert not server.is_alive()
+    with open(os.devnull) as another:
+        os.dup2(another.fileno(), output)  # somebody else has the number now
+    server.close()
+    os.close(output)  # and still has it
