@@ -35,11 +35,12 @@ class Unreachable(Exception):
 
 
 class Rejected(Exception):
-    """The service refused for good. `status` is the HTTP status, `str(error)` its words."""
+    """The service refused for good: the HTTP `status`, the `code` of its problem, its words as `str(error)`."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, code: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.code = code
 
 
 class _Link:
@@ -86,7 +87,7 @@ class _Link:
         if response.status_code >= 500 or response.status_code == 429:
             raise Unreachable(f"{method} {path}: {response.status_code} {response.text[:500]}")
         if response.status_code >= 400:
-            raise Rejected(response.status_code, response.text[:2000])
+            raise Rejected(response.status_code, response.text[:2000], _problem_code(response))
         return response
 
 
@@ -175,6 +176,14 @@ class RunnerLink(_Link):
     @staticmethod
     def _path(attempt_id: str) -> str:
         return f"/v1/attempts/{quote(attempt_id, safe='')}"
+
+
+def _problem_code(response: httpx.Response) -> str:
+    try:
+        document = response.json()
+    except ValueError:
+        return ""
+    return str(document.get("code", "")) if isinstance(document, dict) else ""
 
 
 def _shown(lease: Lease) -> dict[str, str]:

@@ -102,12 +102,15 @@ class Slot:
         return platform_failure(spec, "the agent was stopped")
 
     def _start(self, spec: AttemptSpec, interval: float) -> bool:
-        """Put the attempt; False when the runner has no free slot yet. Raises Rejected, Unreachable."""
+        """Put the attempt; False when the runner cannot take it yet. Raises Rejected, Unreachable."""
         try:
             self._runner.put(spec)
         except Rejected as rejected:
             if rejected.status != 409:
                 raise
+            if rejected.code == "fence_conflict":
+                # Left over from an earlier delivery whose lease is lost; it was to be removed, and was not.
+                self._forget(spec.attempt_id)
             self._stopping.wait(interval)
             return False
         return True

@@ -76,6 +76,22 @@ def test_a_gateway_that_is_away_for_a_while_still_gets_its_report() -> None:
     assert reasons(gateway) == [FailureReason.TRAIN_ERROR]
 
 
+def test_what_an_earlier_delivery_left_in_the_runner_is_removed_and_the_attempt_runs() -> None:
+    class Runner(FakeRunnerLink):
+        """An attempt of that name is known under an older fence, until it is removed."""
+
+        def put(self, spec):
+            if not self.deleted:
+                raise Rejected(409, "at_1 is known with fence 0", "fence_conflict")
+            return super().put(spec)
+
+    gateway, runner = FakeGatewayLink([make_spec()]), Runner()
+    work_off(gateway, runner)
+
+    assert reasons(gateway) == [FailureReason.TRAIN_ERROR]
+    assert runner.deleted == ["at_1", "at_1"]
+
+
 def test_a_stale_report_is_dropped() -> None:
     gateway, runner = FakeGatewayLink([make_spec()]), FakeRunnerLink()
     gateway.trouble["report"] = [Rejected(409, "stale fence")]
