@@ -35,7 +35,7 @@ class Unreachable(Exception):
 
 
 class Rejected(Exception):
-    """The service refused for good: the HTTP `status`, the `code` of its problem, its words as `str(error)`."""
+    """The service refused for good: HTTP `status`, `code` of its problem, its words as `str(error)`."""
 
     def __init__(self, status: int, message: str, code: str = "") -> None:
         super().__init__(message)
