@@ -20,6 +20,7 @@ from gateway.http_guard import (
 from gateway.infra.home_lock import HomeLock
 from gateway.infra.schema_migrations import migrate
 from gateway.infra.sweeper import Sweeper
+from gateway.loop.baseline_conductor import BaselineConductor
 from gateway.loop.conductor import Conductor
 from gateway.routes import (
     api_pages,
@@ -93,4 +94,7 @@ def _start(
         conductor = Conductor(services)
         conductor.start()
         stack.callback(conductor.stop)
+        baseline_conductor = BaselineConductor(services)
+        baseline_conductor.start()
+        stack.callback(baseline_conductor.stop)
     return services

@@ -4,6 +4,10 @@ from gateway.config import Settings
 from gateway.infra.api_keys import ApiKeyStore
 from gateway.infra.attempt_offers import AttemptOffers
 from gateway.infra.attempt_queue import AttemptQueue
+from gateway.infra.baseline_catalogue import BaselineCatalogue
+from gateway.infra.baseline_imports import BaselineImportStore
+from gateway.infra.baseline_smokes import SmokeRunStore
+from gateway.infra.baseline_spool import BaselineSpool
 from gateway.infra.database import Database
 from gateway.infra.dataset_catalogue import DatasetCatalogue
 from gateway.infra.evaluation_store import EvaluationStore
@@ -31,6 +35,10 @@ def open_services(settings: Settings) -> Services:
         offers=AttemptOffers(database),
         queue=AttemptQueue(database, settings.lease_seconds),
         datasets=DatasetCatalogue(database, runner),
+        baselines=BaselineCatalogue(database),
+        baseline_imports=BaselineImportStore(database),
+        baseline_spool=BaselineSpool(settings.home),
+        smoke_runs=SmokeRunStore(database, evaluations),
         generator=GeneratorClient(settings.generator_address, token),
         filter=FilterClient(settings.filter_address, token),
         runner=runner,

@@ -25,7 +25,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 def body_limit(path: str) -> int | None:
     """Bytes that a request to the path may carry; None where the handler streams."""
-    if path == "/v1/datasets":
+    if path in {"/v1/datasets", "/v1/baselines:import"}:
         return None
     if path == "/v1/evaluations:batch":
         return BATCH_LIMIT

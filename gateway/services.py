@@ -6,6 +6,10 @@ from gateway.config import Settings
 from gateway.infra.api_keys import ApiKeyStore
 from gateway.infra.attempt_offers import AttemptOffers
 from gateway.infra.attempt_queue import AttemptQueue
+from gateway.infra.baseline_catalogue import BaselineCatalogue
+from gateway.infra.baseline_imports import BaselineImportStore
+from gateway.infra.baseline_smokes import SmokeRunStore
+from gateway.infra.baseline_spool import BaselineSpool
 from gateway.infra.database import Database
 from gateway.infra.dataset_catalogue import DatasetCatalogue
 from gateway.infra.evaluation_store import EvaluationStore
@@ -25,6 +29,10 @@ class Services:
     offers: AttemptOffers
     queue: AttemptQueue
     datasets: DatasetCatalogue
+    baselines: BaselineCatalogue
+    baseline_imports: BaselineImportStore
+    baseline_spool: BaselineSpool
+    smoke_runs: SmokeRunStore
     generator: GeneratorClient
     filter: FilterClient
     runner: RunnerClient

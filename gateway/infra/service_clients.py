@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -21,6 +21,7 @@ from contracts.jobs import (
     BaselineNetwork,
     DatasetReport,
     EditPermissions,
+    NetworkImportLine,
     Proposal,
     ProposalRequest,
     RunnerCapabilities,
@@ -178,6 +179,23 @@ class GeneratorClient(_ServiceClient):
             if error.status in {404, 422}:
                 return None
             raise
+
+    def read_baselines(self, origin: str, file: IO[bytes]) -> Iterator[NetworkImportLine]:
+        """What a file of networks holds, line by line as it is read: `total`, each network, `summary`.
+
+        A file that cannot be read raises ServiceRefused before the first line, or ends with a `failed` line.
+        """
+        with self._stream(
+            "POST",
+            "/v1/baselines:read",
+            params={"origin": origin},
+            content=file,
+            headers={"content-type": "application/octet-stream"},
+            timeout=httpx.Timeout(PROPOSAL_SECONDS, connect=CONNECT_SECONDS),
+        ) as response:
+            for line in response.iter_lines():
+                if line.strip():
+                    yield self._parse(NetworkImportLine, line)
 
 
 class FilterClient(_ServiceClient):

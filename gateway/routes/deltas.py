@@ -40,5 +40,5 @@ def apply_delta(body: DeltaBody, services: ServicesOf, _tenant: Tenant) -> Appli
             field="baseline",
             remedy="Name a baseline, or send its source.",
         )
-    source = baseline_of(body, services.generator).source
+    source = baseline_of(body, services).source
     return services.generator.apply_delta(source, body.delta, edit_permissions(body.edits, [source]))

@@ -19,7 +19,7 @@ def prepared(body: EvaluationBody, services: Services) -> EvaluationRequest:
     seeds = _seeds(body)
     services.datasets.require_ready(body.dataset)
     require_device(body.device, services)
-    resolved = resolve_source(body, services.generator)
+    resolved = resolve_source(body, services, body.dataset)
     return EvaluationRequest(
         source=resolved.source,
         dataset=body.dataset,

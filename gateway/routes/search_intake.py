@@ -1,10 +1,11 @@
 """From a request's body to a search that can run. All checks come first: what is refused leaves no trace."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contracts.jobs import BaselineNetwork, ProposalRequest
 from contracts.measurements import Limits
+from gateway.domain.baseline_filter import is_imported_name
 from gateway.domain.search import MAX_BASELINES, ProposerChoice, SearchRequest
 from gateway.infra.service_clients import GeneratorClient, ServiceRefused
 from gateway.routes.edit_intake import edit_permissions
@@ -34,7 +35,7 @@ def prepared(body: SearchBody, services: Services) -> PreparedSearch:
     """
     dataset = services.datasets.require_ready(body.dataset)
     require_device(body.device, services)
-    baselines = _named_baselines(body.baselines, services.generator)
+    baselines = _named_baselines(body.baselines, services, body.dataset)
     edits = edit_permissions(body.edits, (network.source for network in baselines))
     _check_proposer(body, services.generator)
     request = SearchRequest(
@@ -89,21 +90,46 @@ def _check_proposer(body: SearchBody, generator: GeneratorClient) -> None:
         ) from error
 
 
-def _named_baselines(names: list[str] | None, generator: GeneratorClient) -> tuple[BaselineNetwork, ...]:
-    known = {network.name: network for network in generator.baselines()}
+def _named_baselines(
+    names: list[str] | None, services: Services, dataset: str
+) -> tuple[BaselineNetwork, ...]:
+    """Those named, shipped or imported; without names all that are shipped."""
+    known = {network.name: network for network in services.generator.baselines()}
     wanted = list(known) if names is None else names
-    for name in wanted:
-        if name not in known:
-            raise _refused(f"There is no baseline {name!r}.", name, f"Use some of: {', '.join(known)}.")
-        if wanted.count(name) > 1:
-            raise _refused(f"The baseline {name!r} is named twice.", name, "Name each once.")
+    if len(set(wanted)) < len(wanted):
+        name = next(name for name in wanted if wanted.count(name) > 1)
+        raise _refused(f"The baseline {name!r} is named twice.", name, "Name each once.")
     if not 1 <= len(wanted) <= MAX_BASELINES:
         raise _refused(
             f"There are {len(wanted)} baselines; a search starts from 1 to {MAX_BASELINES}.",
             None,
             "Name those to start from.",
         )
+    for name in wanted:
+        if is_imported_name(name):
+            known[name] = _usable_network(name, services, dataset)
+        elif name not in known:
+            remedy = f"Use some of: {', '.join(known)}; or imported ones."
+            raise _refused(f"There is no baseline {name!r}.", name, remedy)
     return tuple(known[name] for name in wanted)
+
+
+def _usable_network(name: str, services: Services, dataset: str) -> BaselineNetwork:
+    """An imported network that is known to run on the dataset, with the hyperparameters recorded there."""
+    found = services.baselines.named(name)
+    if found is None:
+        remedy = "`deltanas baselines list` finds imported networks."
+        raise _refused(f"There is no baseline {name!r}.", name, remedy)
+    if not found.is_usable_on(dataset):
+        raise RequestProblem(
+            422,
+            "baseline_not_usable",
+            f"The network {name!r} has not passed a smoke evaluation on {dataset!r}.",
+            field="baselines",
+            value=name,
+            remedy=f"Run `deltanas baselines smoke --dataset {dataset} --name {name}` first.",
+        )
+    return replace(found.network, hyperparameters=found.network.hyperparameters_on(dataset))
 
 
 def _refused(detail: str, value: str | None, remedy: str) -> RequestProblem:

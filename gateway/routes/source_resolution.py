@@ -5,51 +5,63 @@ from dataclasses import dataclass
 from contracts.failures import REMEDIES
 from contracts.jobs import AppliedDelta, BaselineNetwork
 from contracts.source_rules import SourceRejected, check_source
-from gateway.infra.service_clients import GeneratorClient
+from gateway.domain.baseline_filter import is_imported_name
 from gateway.routes.problems import RequestProblem
 from gateway.schemas.evaluation_body import ArchitectureBody
+from gateway.services import Services
 
 
 @dataclass(frozen=True)
 class ResolvedSource:
-    """A source that meets the rules. `hyperparameters` are the named baseline's own, else empty."""
+    """A source that meets the rules. `hyperparameters` are the named baseline's on the dataset."""
 
     source: str
     hyperparameters: dict[str, float | int | str | bool]
 
 
-def resolve_source(body: ArchitectureBody, generator: GeneratorClient) -> ResolvedSource:
+def resolve_source(body: ArchitectureBody, services: Services, dataset: str) -> ResolvedSource:
     """Fetch the baseline, apply the delta, check the result. Raises RequestProblem or ServiceUnavailable."""
     _require_one_origin(body)
     if body.source is not None:
         return ResolvedSource(checked(body.source, "source"), {})
-    baseline = baseline_of(body, generator)
+    baseline = baseline_of(body, services)
+    hyperparameters = baseline.hyperparameters_on(dataset)
     if body.delta is None:
-        return ResolvedSource(checked(baseline.source, "baseline"), baseline.hyperparameters)
-    applied = generator.apply_delta(baseline.source, body.delta)
+        return ResolvedSource(checked(baseline.source, "baseline"), hyperparameters)
+    applied = services.generator.apply_delta(baseline.source, body.delta)
     if applied.status != "applied" or applied.source is None:
         raise _delta_rejected(body.delta, applied)
-    return ResolvedSource(checked(applied.source, "delta"), baseline.hyperparameters)
+    return ResolvedSource(checked(applied.source, "delta"), hyperparameters)
 
 
-def baseline_of(body: ArchitectureBody, generator: GeneratorClient) -> BaselineNetwork:
-    """The baseline that a body names or carries."""
+def baseline_of(body: ArchitectureBody, services: Services) -> BaselineNetwork:
+    """The baseline that a body names, shipped or imported, or carries."""
     if body.baseline_source is not None:
         source = checked(body.baseline_source, "baseline_source")
         return BaselineNetwork("", "", "", "", source)
     name = body.baseline or ""
-    baseline = generator.baseline(name)
+    if is_imported_name(name):
+        found = services.baselines.named(name)
+        baseline = None if found is None else found.network
+    else:
+        baseline = services.generator.baseline(name)
     if baseline is None:
-        known = ", ".join(network.name for network in generator.baselines())
         raise RequestProblem(
             422,
             "unknown_baseline",
             f"There is no baseline {name!r}.",
             field="baseline",
             value=name,
-            remedy=f"Use one of: {known}; or send `baseline_source`.",
+            remedy=_known_baselines(name, services),
         )
     return baseline
+
+
+def _known_baselines(name: str, services: Services) -> str:
+    if is_imported_name(name):
+        return "`deltanas baselines list --name-contains WORD` finds imported networks."
+    known = ", ".join(network.name for network in services.generator.baselines())
+    return f"Use one of: {known}; or an imported one; or send `baseline_source`."
 
 
 def checked(source: str, field: str) -> str:

@@ -30,6 +30,11 @@ MAX_BATCH = 100
 Seed = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/=-]{0,63}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+BaselineName = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99})?$", max_length=120),
+]
+"""A shipped baseline's name, or `origin/name` of an imported one."""
 SourceText = Annotated[str, Field(min_length=1, max_length=MAX_SOURCE_BYTES)]
 DeltaText = Annotated[str, Field(min_length=1, max_length=MAX_DELTA_BYTES)]
 HyperparameterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
@@ -64,7 +69,7 @@ class ArchitectureBody(BaseModel):
     model_config = _CLOSED
 
     source: SourceText | None = None
-    baseline: Name | None = None
+    baseline: BaselineName | None = None
     baseline_source: SourceText | None = None
     delta: DeltaText | None = None
 

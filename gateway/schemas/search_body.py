@@ -13,7 +13,7 @@ from gateway.domain.search import (
     MAX_FINAL_SEEDS,
 )
 from gateway.schemas.edits_body import EditsBody
-from gateway.schemas.evaluation_body import LimitsBody, Name, Seed
+from gateway.schemas.evaluation_body import BaselineName, LimitsBody, Name, Seed
 
 MAX_OPTIONS_BYTES = 16 * 1024
 
@@ -42,7 +42,7 @@ class ProposerBody(BaseModel):
 
 
 class SearchBody(BaseModel):
-    """One search to run. `baselines`: names, or null for all that the generator ships."""
+    """One search to run. `baselines`: names, or null for all that deltanas ships."""
 
     model_config = _CLOSED
 
@@ -54,7 +54,7 @@ class SearchBody(BaseModel):
     proposer: ProposerBody = Field(default_factory=ProposerBody)
     edits: EditsBody = Field(default_factory=EditsBody)
     """Where proposals may change their baseline; a delta that goes further is refused."""
-    baselines: Annotated[list[Name], Field(min_length=1, max_length=MAX_BASELINES)] | None = None
+    baselines: Annotated[list[BaselineName], Field(min_length=1, max_length=MAX_BASELINES)] | None = None
     epochs: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
     train_images: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] | None = None
     """Cuts the training split; null = all."""

@@ -1,0 +1,196 @@
+"""The imported reference networks on disk, as people look for them. Reads only; imports write them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from contracts.jobs import BaselineNetwork, ReferenceResult
+from gateway.domain.baseline_filter import BaselineFilter
+from gateway.domain.baseline_record import CataloguedBaseline, Facet, SmokeStatus
+from gateway.domain.baseline_smoke import SmokeState
+from gateway.infra.baseline_tables import (
+    BaselineResultRow,
+    BaselineRow,
+    BaselineSmokeRow,
+    BaselineSourceRow,
+)
+from gateway.infra.database import Database
+
+NO_ACCURACY = -1.0
+"""Where nobody recorded a first epoch: below every accuracy, so that it comes last."""
+
+
+class BaselineCatalogue:
+    """Thread-safe. Sees what finished imports have published, nothing else."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def named(self, name: str) -> CataloguedBaseline | None:
+        """One network with its source, or None."""
+        return self._one(BaselineRow.name == name)
+
+    def version(self, digest: str) -> CataloguedBaseline | None:
+        """One version of a network with its source; None when another one took its place."""
+        return self._one(BaselineRow.digest == digest)
+
+    def _one(self, condition: ColumnElement[bool]) -> CataloguedBaseline | None:
+        with self._database.read() as session:
+            row = session.scalar(select(BaselineRow).where(_PUBLISHED, condition))
+            if row is None:
+                return None
+            source = session.get_one(BaselineSourceRow, row.candidate_id).source
+            return _read(session, [row], {row.candidate_id: source})[0]
+
+    def page(self, wanted: BaselineFilter, limit: int, after: str | None = None) -> list[CataloguedBaseline]:
+        """At most `limit` networks, by name; `after` is the last name of the page before."""
+        query = select(BaselineRow).where(_PUBLISHED, *conditions(wanted))
+        if after is not None:
+            query = query.where(BaselineRow.name > after)
+        with self._database.read() as session:
+            rows = session.scalars(query.order_by(BaselineRow.name).limit(limit)).all()
+            return _read(session, rows, {})
+
+    def page_by_accuracy(
+        self, wanted: BaselineFilter, limit: int, after: tuple[float, str] | None = None
+    ) -> list[tuple[float, CataloguedBaseline]]:
+        """The same, the best first epoch on `wanted.recorded_on` first, then by name; each with its place.
+
+        `after` is the accuracy and the name of the last one of the page before.
+        """
+        accuracy = func.coalesce(BaselineResultRow.first_epoch_accuracy, NO_ACCURACY)
+        query = (
+            select(BaselineRow, accuracy)
+            .join(
+                BaselineResultRow,
+                and_(
+                    BaselineResultRow.digest == BaselineRow.digest,
+                    BaselineResultRow.dataset == wanted.recorded_on,
+                ),
+            )
+            .where(_PUBLISHED, *conditions(wanted))
+        )
+        if after is not None:
+            at, name = after
+            query = query.where(or_(accuracy < at, and_(accuracy == at, BaselineRow.name > name)))
+        with self._database.read() as session:
+            found = session.execute(query.order_by(accuracy.desc(), BaselineRow.name).limit(limit)).all()
+            items = _read(session, [row for row, _ in found], {})
+        return [(place, item) for (_, place), item in zip(found, items, strict=True)]
+
+    def facets(self) -> dict[str, list[Facet]]:
+        """What there is to filter by: origins, families, contracts and datasets with recorded results."""
+        with self._database.read() as session:
+            recorded = (
+                select(BaselineResultRow.dataset, func.count())
+                .join(BaselineRow, BaselineRow.digest == BaselineResultRow.digest)
+                .where(_PUBLISHED)
+            )
+            return {
+                "origins": _counted(session, select(BaselineRow.origin, func.count()).where(_PUBLISHED)),
+                "families": _counted(session, select(BaselineRow.family, func.count()).where(_PUBLISHED)),
+                "contracts": _counted(session, select(BaselineRow.contract, func.count()).where(_PUBLISHED)),
+                "datasets": _counted(session, recorded),
+            }
+
+
+_PUBLISHED = BaselineRow.published.is_(True)
+
+
+def conditions(wanted: BaselineFilter) -> list[ColumnElement[bool]]:
+    """The filter over `BaselineRow`, as SQL."""
+    found: list[ColumnElement[bool]] = []
+    if wanted.origin is not None:
+        found.append(BaselineRow.origin == wanted.origin)
+    if wanted.family is not None:
+        found.append(func.lower(BaselineRow.family) == wanted.family.lower())
+    if wanted.contract is not None:
+        found.append(BaselineRow.contract == wanted.contract)
+    if wanted.name_contains is not None:
+        found.append(func.lower(BaselineRow.name).contains(wanted.name_contains.lower(), autoescape=True))
+    if wanted.recorded_on is not None:
+        found.append(_recorded(wanted))
+    if wanted.parameters_at_most is not None:
+        found.append(_smoked(BaselineSmokeRow.claimed_parameters <= wanted.parameters_at_most))
+    if wanted.usable_on is not None:
+        passed = BaselineSmokeRow.state == SmokeState.PASSED
+        found.append(_smoked(and_(BaselineSmokeRow.dataset == wanted.usable_on, passed)))
+    return found
+
+
+def _recorded(wanted: BaselineFilter) -> ColumnElement[bool]:
+    result = and_(
+        BaselineResultRow.digest == BaselineRow.digest, BaselineResultRow.dataset == wanted.recorded_on
+    )
+    if wanted.accuracy_at_least is not None:
+        result = and_(result, BaselineResultRow.first_epoch_accuracy >= wanted.accuracy_at_least)
+    if wanted.accuracy_at_most is not None:
+        result = and_(result, BaselineResultRow.first_epoch_accuracy <= wanted.accuracy_at_most)
+    return exists().where(result)
+
+
+def _smoked(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists().where(BaselineSmokeRow.digest == BaselineRow.digest, condition)
+
+
+def _counted(session: Session, query: Select[str, int]) -> list[Facet]:
+    column = query.selected_columns[0]
+    rows = session.execute(query.group_by(column).order_by(func.count().desc(), column))
+    return [Facet(value, networks) for value, networks in rows]
+
+
+def _read(session: Session, rows: Sequence[BaselineRow], sources: dict[str, str]) -> list[CataloguedBaseline]:
+    digests = [row.digest for row in rows]
+    results: dict[str, list[ReferenceResult]] = defaultdict(list)
+    recorded = select(BaselineResultRow).where(BaselineResultRow.digest.in_(digests))
+    for found in session.scalars(recorded.order_by(BaselineResultRow.dataset)):
+        results[found.digest].append(_result(found))
+    smokes: dict[str, list[SmokeStatus]] = defaultdict(list)
+    tried = select(BaselineSmokeRow).where(BaselineSmokeRow.digest.in_(digests))
+    for smoke in session.scalars(tried.order_by(BaselineSmokeRow.finished_at.desc())):
+        smokes[smoke.digest].append(_status(smoke))
+    return [
+        CataloguedBaseline(
+            _network(row, sources.get(row.candidate_id, ""), results[row.digest]),
+            row.digest,
+            row.candidate_id,
+            tuple(smokes[row.digest]),
+        )
+        for row in rows
+    ]
+
+
+def _network(row: BaselineRow, source: str, results: Iterable[ReferenceResult]) -> BaselineNetwork:
+    return BaselineNetwork(
+        name=row.name,
+        family=row.family,
+        contract=row.contract,
+        description=row.description,
+        source=source,
+        hyperparameters=row.hyperparameters,
+        origin=row.origin,
+        licence=row.licence,
+        results=tuple(results),
+    )
+
+
+def _result(row: BaselineResultRow) -> ReferenceResult:
+    return ReferenceResult(
+        dataset=row.dataset,
+        first_epoch_accuracy=row.first_epoch_accuracy,
+        best_accuracy=row.best_accuracy,
+        best_epoch=row.best_epoch,
+        hyperparameters=row.hyperparameters,
+    )
+
+
+def _status(row: BaselineSmokeRow) -> SmokeStatus:
+    return SmokeStatus(
+        dataset=row.dataset,
+        passed=row.state == SmokeState.PASSED,
+        failure=row.failure,
+        claimed_parameters=row.claimed_parameters,
+        environment_digest=row.environment_digest,
+    )

@@ -1,0 +1,186 @@
+"""Brings one import to its end: the generator reads the file as data, the catalogue stores what it finds.
+
+Nothing is held in memory that matters: cut off anywhere, an import begins anew and finds its own rows.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from contracts.jobs import BaselineNetwork, NetworkImportLine
+from gateway.domain.baseline_import import ImportFailure, ImportRecord
+from gateway.infra.baseline_imports import BaselineImportStore
+from gateway.infra.baseline_spool import BaselineSpool
+from gateway.infra.database import StorageUnavailable
+from gateway.infra.service_clients import GeneratorClient, ServiceRefused, ServiceUnavailable
+
+BATCH = 200
+"""Networks a transaction: short enough that nobody else waits for long."""
+TRIES = 5
+"""An import fails after the platform has lost it so often in a row."""
+FIRST_DELAY_SECONDS = 0.5
+LONGEST_DELAY_SECONDS = 15.0
+_BUSY = 409
+
+logger = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """The gateway stops; the import goes on at its next start."""
+
+
+class BaselineImporter:
+    """One import at a time. `stopping` ends it between two batches."""
+
+    def __init__(
+        self,
+        imports: BaselineImportStore,
+        spool: BaselineSpool,
+        generator: GeneratorClient,
+        stopping: threading.Event,
+    ) -> None:
+        self._imports = imports
+        self._spool = spool
+        self._generator = generator
+        self._stopping = stopping
+
+    def import_next(self) -> bool:
+        """Bring the oldest open import to its end. False when there is none. Raises Stopped."""
+        record = next(iter(self._imports.open_imports()), None)
+        if record is None:
+            return False
+        failure = self._outcome(record)
+        if failure is not None:
+            self._end(record, failure)
+        self._spool.discard(record.id)
+        return True
+
+    def _outcome(self, record: ImportRecord) -> ImportFailure | None:
+        """Read until it is published (None), or until it is clear that it never will be."""
+        tries = 0
+        while True:
+            try:
+                self._read_once(record)
+                return None
+            except ServiceRefused as error:
+                if error.status != _BUSY:
+                    return _refusal(error)
+                self._rest(record, "the generator still reads another file", 1)
+            except ServiceUnavailable as error:
+                tries += 1
+                logger.warning("import %s: %s", record.id, error)
+                if tries >= TRIES:
+                    return _lost(str(error))
+                self._wait_for_generator(record, str(error), tries)
+            except StorageUnavailable as error:
+                tries += 1
+                logger.warning("import %s: the database cannot be written (%s)", record.id, error)
+                if tries >= TRIES:
+                    return _disk(str(error))
+                self._pause(tries)
+            except FileNotFoundError:
+                return _file_lost()
+            except Stopped:
+                raise
+            except Exception as error:
+                tries += 1
+                logger.exception("an unexpected error in import %s", record.id)
+                if tries >= TRIES:
+                    return _lost(type(error).__name__)
+                self._pause(tries)
+
+    def _read_once(self, record: ImportRecord) -> None:
+        self._imports.begin(record.id)
+        batch: list[BaselineNetwork] = []
+        refused: list[str] = []
+        seen: set[str] = set()
+        for line in self._lines(record):
+            if line.total is not None:
+                self._imports.expect(record.id, line.total)
+            elif line.network is not None and line.network.name not in seen:
+                seen.add(line.network.name)
+                batch.append(line.network)
+            elif line.network is not None:
+                refused.append("name_repeated")
+            elif line.refused is not None:
+                refused.append(line.refused.reason[:60])
+            if len(batch) + len(refused) >= BATCH:
+                self._imports.fill(record.id, batch, refused)
+                batch, refused = [], []
+            if line.failed is not None:
+                raise ServiceRefused("generator", 422, line.failed)
+            if line.summary is not None:
+                self._imports.fill(record.id, batch, refused)
+                self._imports.publish(record.id, asdict(line.summary))
+                return
+        raise ServiceUnavailable("generator", "the list of networks ended before its summary")
+
+    def _lines(self, record: ImportRecord) -> Iterator[NetworkImportLine]:
+        with self._spool.path(record.id).open("rb") as file:
+            for line in self._generator.read_baselines(record.origin, file):
+                if self._stopping.is_set():
+                    raise Stopped
+                yield line
+
+    def _end(self, record: ImportRecord, failure: ImportFailure) -> None:
+        """Write the failure down, however long the disk stays full."""
+        failures = 0
+        while True:
+            try:
+                self._imports.fail(record.id, failure)
+                return
+            except StorageUnavailable:
+                failures += 1
+                self._pause(failures)
+
+    def _wait_for_generator(self, record: ImportRecord, reason: str, tries: int) -> None:
+        """Until it says that it is ready; being away does not count as a try."""
+        self._rest(record, reason, tries)
+        failures = tries
+        while problems := self._generator.readiness_problems():
+            failures += 1
+            self._rest(record, "; ".join(problems), failures)
+
+    def _rest(self, record: ImportRecord, reason: str, failures: int) -> None:
+        try:
+            self._imports.wait_for(record.id, reason)
+        except StorageUnavailable:
+            logger.warning("import %s waits: %s", record.id, reason)
+        self._pause(failures)
+
+    def _pause(self, failures: int) -> None:
+        delay = min(FIRST_DELAY_SECONDS * 2 ** min(failures - 1, 10), LONGEST_DELAY_SECONDS)
+        if self._stopping.wait(delay):
+            raise Stopped
+
+
+def _refusal(error: ServiceRefused) -> ImportFailure:
+    document = error.document
+    return ImportFailure(
+        str(document.get("code") or "file_refused")[:60],
+        str(document.get("detail") or f"The reader answered {error.status}.")[:2000],
+        str(document.get("remedy") or "Send the wheel of nn-dataset 2.1.2 as it was published.")[:500],
+    )
+
+
+def _lost(detail: str) -> ImportFailure:
+    return ImportFailure(
+        "reader_lost",
+        f"The file could not be read in {TRIES} tries; the last: {detail}"[:2000],
+        "Look into the generator's log, then import the file again.",
+    )
+
+
+def _disk(detail: str) -> ImportFailure:
+    return ImportFailure(
+        "disk_full",
+        f"The database could not be written in {TRIES} tries: {detail}"[:2000],
+        "Free some space on the disk of DELTANAS_HOME, then import the file again.",
+    )
+
+
+def _file_lost() -> ImportFailure:
+    return ImportFailure(
+        "file_lost", "The uploaded file is gone from DELTANAS_HOME.", "Import the file again."
+    )

@@ -1,0 +1,142 @@
+"""Drives smoke runs: a few smoke evaluations at a time through the ordinary queue, behind everything else.
+
+What a run has found out is on disk after every step; killed anywhere, it goes on where it stood.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from contracts.failures import Failure, FailureReason
+from contracts.names import EvaluationState
+from gateway.domain.baseline_smoke import (
+    SMOKE_PRIORITY,
+    TENANTS_SHARE,
+    SmokeItem,
+    SmokeState,
+    SmokeVerdict,
+    verdict_of_failure,
+    window,
+)
+from gateway.domain.evaluation import EvaluationRecord, smoke_request
+from gateway.infra.agent_directory import live_agents
+from gateway.infra.baseline_catalogue import BaselineCatalogue
+from gateway.infra.baseline_smokes import SmokeRunStore
+from gateway.infra.database import Database
+from gateway.infra.evaluation_store import EvaluationStore
+
+AHEAD = 200
+"""Networks that are looked up in the record at a time."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Farm:
+    """What live agents offer now."""
+
+    environments: frozenset[str]
+    slots: int
+
+
+class SmokeDriver:
+    """Advances all open runs of a database, one step at a time."""
+
+    def __init__(
+        self,
+        database: Database,
+        runs: SmokeRunStore,
+        catalogue: BaselineCatalogue,
+        evaluations: EvaluationStore,
+        max_open_evaluations: int,
+    ) -> None:
+        self._database = database
+        self._runs = runs
+        self._catalogue = catalogue
+        self._evaluations = evaluations
+        self._room_of_tenant = int(max_open_evaluations * TENANTS_SHARE)
+
+    def advance(self) -> list[str]:
+        """Take every step that can be taken now; gives the evaluations whose end brings the next one."""
+        awaited: list[str] = []
+        for run_id, tenant, dataset in self._runs.open_runs():
+            farm = self._farm()
+            self._settle(run_id, dataset, farm)
+            self._submit(run_id, tenant, dataset, farm)
+            if not self._runs.end_if_done(run_id):
+                awaited += self._runs.in_flight(run_id)
+        return awaited
+
+    def _farm(self) -> _Farm:
+        with self._database.read() as session:
+            agents = live_agents(session).values()
+        return _Farm(
+            frozenset(agent.environment_digest for agent in agents), sum(agent.slots for agent in agents)
+        )
+
+    def _settle(self, run_id: str, dataset: str, farm: _Farm) -> None:
+        """Write down the verdicts of evaluations that have ended."""
+        verdicts: list[tuple[SmokeItem, SmokeVerdict]] = []
+        environments: dict[str, str] = {}
+        for item, evaluation_id in self._runs.ended(run_id):
+            evaluation = self._evaluations.read(evaluation_id)
+            verdicts.append((item, _verdict(evaluation)))
+            digest = _environment(evaluation, farm)
+            if digest is not None:
+                environments[item.digest] = digest
+        if verdicts:
+            self._runs.judge(run_id, dataset, verdicts, environments)
+
+    def _submit(self, run_id: str, tenant: str, dataset: str, farm: _Farm) -> None:
+        """Answer from the record what it knows; fill the window with the rest."""
+        if not farm.environments:
+            self._runs.wait_for(run_id, "no agent is alive")
+            return
+        room = window(farm.slots) - len(self._runs.in_flight(run_id))
+        while room > 0:
+            ahead = self._runs.pending(run_id, AHEAD)
+            if not ahead:
+                break
+            known = self._runs.recorded(ahead, dataset, set(farm.environments))
+            if known:
+                self._runs.judge(run_id, dataset, [(i, known[i.digest]) for i in ahead if i.digest in known])
+            for item in [item for item in ahead if item.digest not in known][:room]:
+                if self._evaluations.count_open(tenant) >= self._room_of_tenant:
+                    self._runs.wait_for(run_id, "the tenant's queue is half full")
+                    return
+                self._submit_one(run_id, tenant, dataset, item)
+                room -= 1
+        self._runs.wait_for(run_id, None)
+
+    def _submit_one(self, run_id: str, tenant: str, dataset: str, item: SmokeItem) -> None:
+        found = self._catalogue.version(item.digest)
+        if found is None:
+            gone = Failure(FailureReason.INFRASTRUCTURE, "another import replaced the network meanwhile")
+            self._runs.judge(run_id, dataset, [(item, SmokeVerdict(SmokeState.LOST, gone))], {})
+            return
+        request = smoke_request(
+            found.network.source,
+            dataset,
+            found.network.hyperparameters_on(dataset),
+            priority=SMOKE_PRIORITY,
+            tags=(f"smoke:{run_id}",),
+        )
+        with self._database.write() as session:
+            evaluation_id = self._evaluations.submit(
+                session, request, tenant=tenant, origin_key=f"smoke:{run_id}:{item.place}"
+            )
+            self._runs.submitted(session, run_id, item.place, evaluation_id)
+
+
+def _verdict(evaluation: EvaluationRecord) -> SmokeVerdict:
+    if evaluation.state is EvaluationState.CANCELLED:
+        return SmokeVerdict(SmokeState.CANCELLED)
+    if evaluation.state is EvaluationState.FAILED or evaluation.smoke is None:
+        return verdict_of_failure(evaluation.failure)
+    return SmokeVerdict(SmokeState.PASSED, None, evaluation.smoke.claimed_parameters)
+
+
+def _environment(evaluation: EvaluationRecord, farm: _Farm) -> str | None:
+    """Where it was tried. What failed before it came to a sandbox knows none: then the only one there is."""
+    if evaluation.provenance is not None:
+        return evaluation.provenance.environment_digest
+    return next(iter(farm.environments)) if len(farm.environments) == 1 else None
