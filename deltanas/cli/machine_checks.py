@@ -43,6 +43,8 @@ _DELEGATE = 'systemd-run --user --scope -p "Delegate=cpu memory pids" deltanas u
 _LANDLOCK_CREATE_RULESET = 444
 """The same number on every architecture (linux/unistd.h)."""
 _LANDLOCK_VERSION = 1
+_OLDEST_LANDLOCK = 2
+"""Older ones are not used: they forbid to move any file from one folder to another."""
 
 
 def machine_checks(home: Home, port: int = 8000) -> Iterator[Check]:
@@ -142,15 +144,21 @@ def _user_namespaces(sysctls: Path = Path("/proc/sys")) -> Check:
     return Check(name, True, "not refused to this user")
 
 
-def _landlock() -> Check:
-    libc = ctypes.CDLL(None, use_errno=True)
-    abi = libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(_LANDLOCK_VERSION))
-    if abi > 0:
+def _landlock(abi: int | None = None) -> Check:
+    abi = _landlock_abi() if abi is None else abi
+    if abi >= _OLDEST_LANDLOCK:
         return Check("landlock", True, f"ABI {abi}", required=False)
+    found = f"ABI {abi}, which is too old for use" if abi > 0 else "this kernel has none, or it is off"
     remedy = (
-        "boot a kernel of 5.13 or later with lsm=landlock,… on its command line (a second wall, not needed)"
+        "boot a kernel of 5.19 or later with lsm=landlock,… on its command line (a second wall, not needed)"
     )
-    return Check("landlock", False, "this kernel has none, or it is off", remedy, required=False)
+    return Check("landlock", False, found, remedy, required=False)
+
+
+def _landlock_abi() -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    asked = (_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(_LANDLOCK_VERSION))
+    return int(libc.syscall(*asked))
 
 
 def _disk(home: Home) -> Check:

@@ -172,6 +172,13 @@ def test_landlock_is_never_more_than_a_hint():
     assert not machine_checks._landlock().required
 
 
+def test_a_landlock_that_sandboxes_do_not_use_is_not_called_sound():
+    assert machine_checks._landlock(abi=2).passed
+    assert "too old" in machine_checks._landlock(abi=1).found
+    assert not machine_checks._landlock(abi=1).passed
+    assert not machine_checks._landlock(abi=-1).passed
+
+
 # --- Docker
 
 
