@@ -18,7 +18,8 @@ from pathlib import Path
 from delta_damage.appliers import Applier, all_appliers
 from delta_damage.catalogue import CONTROL, HELD_OUT, PUBLIC
 from delta_damage.kinds import Instance, Kind, draw
-from delta_damage.pairs import Lemur, Pair, default_wheel, lemur_pairs, mutation_pairs
+from delta_damage.lemur import Lemur, default_wheel, lemur_pairs, mutation_pairs
+from delta_damage.pairs import Pair
 from delta_damage.scores import Outcome, Score, Trial, overall, quantile, score, try_all, wilson
 
 MEMORY = Path("/dev/shm")

@@ -167,7 +167,7 @@ def insertion_without_place(pair: Pair, rng: random.Random) -> Damaged | None:
     """A hunk of added lines alone under a bare header, next to others that are right. Refuse."""
     number = rng.randrange(len(pair.hunks))
     hunk = pair.hunks[number]
-    if any(line.sign == "-" for line in hunk.lines):
+    if not any(line.sign == "+" and not line.is_blank for line in hunk.lines):
         return None
     added = hunk.with_lines(line for line in hunk.lines if line.sign == "+").with_header("@@ @@")
     return Damaged(diff_text((*pair.hunks[:number], added, *pair.hunks[number + 1 :])), REFUSE)

@@ -10,9 +10,9 @@ import re
 from difflib import get_close_matches
 
 from .context import known_lines
-from .determinacy import arrangements
+from .determinacy import arrangements, places
 from .envelopes import BEFORE
-from .hunks import Hunk, Hunks, Line, diff_text, result_of
+from .hunks import Hunk, Hunks, Line, diff_text, result_of, split_lines
 from .kinds import Damaged, Kind
 from .pairs import Pair
 
@@ -120,13 +120,10 @@ def contradicting_diffs(pair: Pair, rng: random.Random) -> Damaged | None:
     return Damaged(f"{titles[0]}:\n```diff\n{first}```\n\n{titles[1]}:\n```diff\n{second}```\n", REFUSE)
 
 
-def _one_change(hunk: Hunk, around: int, rng: random.Random) -> Hunk:
-    """One run of changes of a hunk with `around` context lines at most on either side."""
-    numbers = hunk.changes
-    starts = [at for at in numbers if at - 1 not in numbers]
-    first = rng.choice(starts)
+def _one_change(hunk: Hunk, first: int, around: int) -> Hunk:
+    """The run of changes that begins at `first`, with at most `around` context lines on either side."""
     last = first
-    while last + 1 in numbers:
+    while last + 1 in hunk.changes:
         last += 1
     begin, end = first, last + 1
     while begin > max(0, first - around) and hunk.lines[begin - 1].sign == " ":
@@ -137,17 +134,36 @@ def _one_change(hunk: Hunk, around: int, rng: random.Random) -> Hunk:
     return Hunk(hunk.start + above, None, hunk.lines[begin:end])
 
 
+def _repeated_changes(pair: Pair) -> list[tuple[int, Hunk]]:
+    """Runs of changes with so little context that they fit in several places, and their hunk's position."""
+    lines = split_lines(pair.baseline)
+    thin = [
+        (number, _one_change(hunk, first, around))
+        for number, hunk in enumerate(pair.hunks)
+        for first in hunk.changes
+        if first - 1 not in hunk.changes
+        for around in range(4)
+    ]
+    return [
+        (number, hunk)
+        for number, hunk in thin
+        if any(text.strip() for text in hunk.old) and len(places(lines, hunk.old)) > 1
+    ]
+
+
 def ambiguous_place(pair: Pair, rng: random.Random) -> Damaged | None:
     """Bare headers, and one hunk with little context: at least two places, each giving a valid source."""
-    number = rng.randrange(len(pair.hunks))
-    thin = _one_change(pair.hunks[number], rng.choice((0, 1, 1, 2, 3)), rng)
+    possible = _repeated_changes(pair)
+    if not possible:
+        return None
+    number, thin = rng.choice(possible)
     others = rng.random() < 0.5
     hunks = (*pair.hunks[:number], thin, *pair.hunks[number + 1 :]) if others else (thin,)
     if not all(any(text.strip() for text in hunk.old) for hunk in hunks):
         return None
-    starts = arrangements(pair.baseline, [hunk.old for hunk in hunks])
     moved: list[Hunks] = [
-        tuple(Hunk(at, None, hunk.lines) for at, hunk in zip(places, hunks, strict=True)) for places in starts
+        tuple(Hunk(at, None, hunk.lines) for at, hunk in zip(starts, hunks, strict=True))
+        for starts in arrangements(pair.baseline, [hunk.old for hunk in hunks])
     ]
     results = {result_of(pair.baseline, placed) for placed in moved}
     if len([source for source in results if _parses(source)]) < 2:
