@@ -17,7 +17,7 @@ from contracts.service_gate import BodyLimit, RequireToken
 from sandbox_runner.admission import Refused
 from sandbox_runner.attempt_table import AttemptUnknown, FenceConflict, NoFreeSlot
 from sandbox_runner.config import RunnerSettings
-from sandbox_runner.datasets.errors import DatasetError, DatasetUnknown
+from sandbox_runner.datasets.errors import DatasetError, DatasetUnavailable, DatasetUnknown
 from sandbox_runner.runner import NotReady, Runner
 from sandbox_runner.sandboxes.choice import built_in
 from sandbox_runner.sandboxes.port import SandboxBackend
@@ -163,7 +163,7 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(DatasetError)
     async def dataset_error(_request: Request, error: DatasetError) -> JSONResponse:
-        status = 404 if isinstance(error, DatasetUnknown) else 422
+        status = {DatasetUnknown: 404, DatasetUnavailable: 503}.get(type(error), 422)
         return answer(problem(status, "dataset_unavailable", str(error), field="dataset"))
 
     @app.exception_handler(StarletteHTTPException)

@@ -31,7 +31,12 @@ class DatasetDesk:
             if not report.ready and name not in self._progress:
                 self._progress[name] = "preparing"
                 self._problems.pop(name, None)
-                Thread(target=self._prepare, args=(name,), name=f"prepare-{name}", daemon=True).start()
+                thread = Thread(target=self._prepare, args=(name,), name=f"prepare-{name}", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    del self._progress[name]
+                    self._problems[name] = f"the host could not begin to prepare it: {error}"
         return self._annotated(report)
 
     def _prepare(self, name: str) -> None:

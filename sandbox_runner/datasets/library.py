@@ -6,6 +6,7 @@
 """
 
 import contextlib
+import errno
 import fcntl
 import re
 import shutil
@@ -28,6 +29,8 @@ from sandbox_runner.datasets.raw import RawDataset
 from sandbox_runner.datasets.standard import CATALOGUE
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+HOST_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE}
+"""What no content of a file can bring about."""
 
 
 class Library:
@@ -87,7 +90,12 @@ class Library:
                 raw = _read_own(name, path, self.folder)
                 return write_pack(self.folder / name, name, raw, progress).report()
             except OSError as error:
-                raise DatasetInvalid(f"{path} cannot be read: {error.strerror or error}.") from error
+                said = error.strerror or error
+                if error.errno in HOST_ERRNOS:
+                    raise DatasetUnavailable(
+                        f"{name} could not be taken in: {said}.", "Free some disk space, then send it again."
+                    ) from error
+                raise DatasetInvalid(f"{path} cannot be read: {said}.") from error
 
     def check_new_name(self, name: str) -> None:
         """Raises DatasetInvalid when `name` breaks the rule or is taken."""

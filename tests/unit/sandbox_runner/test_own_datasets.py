@@ -305,6 +305,16 @@ def test_an_upload_onto_a_full_disk_says_so(library, monkeypatch, size):
         send()
 
 
+def test_a_disk_that_fills_while_arrays_are_unpacked_is_not_the_fault_of_the_file(
+    library, tmp_path, monkeypatch
+):
+    np.savez(tmp_path / "d.npz", **arrays())
+    full = functools.partial(open, "/dev/full", "wb")
+    monkeypatch.setattr(arrays_file.tempfile, "TemporaryFile", lambda **_: full())
+    with pytest.raises(DatasetUnavailable, match="No space left on device"):
+        library.add("mine", tmp_path / "d.npz")
+
+
 @pytest.mark.parametrize("name", ["", "A", "-a", "a" * 64, "a/b", "..", ".hidden", "a.b", "mnist", "a\n"])
 def test_names_that_break_the_rule_are_refused(tmp_path, name):
     library = Library(tmp_path)

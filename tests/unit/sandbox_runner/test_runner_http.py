@@ -1,3 +1,5 @@
+import functools
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,8 +15,11 @@ from contracts.jobs import AttemptSpec, AttemptStatus
 from contracts.measurements import Limits
 from contracts.names import IsolationTier
 from contracts.service_gate import token_digest
+from sandbox_runner import uploads
 from sandbox_runner.app import create_app
 from sandbox_runner.config import RunnerSettings
+from sandbox_runner.dataset_desk import DatasetDesk
+from sandbox_runner.datasets.library import Library
 
 HEADERS = {"authorization": "Bearer family", "content-type": "application/json"}
 
@@ -159,6 +164,32 @@ def test_an_unknown_dataset_cannot_be_prepared(client: TestClient) -> None:
     answer = client.post("/v1/datasets/unheard-of:prepare")
 
     assert (answer.status_code, answer.json()["field"]) == (404, "dataset")
+
+
+def test_an_upload_onto_a_full_disk_is_the_runners_trouble_and_no_bad_request(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = functools.partial(open, "/dev/full", "wb")
+    monkeypatch.setattr(uploads.tempfile, "TemporaryFile", lambda **_: full())
+    answer = client.post("/v1/datasets/mine:upload", content=bytes(1 << 20))
+    assert answer.status_code == 503
+    assert "No space left on device" in answer.json()["detail"]
+
+
+def test_a_host_without_a_thread_left_can_be_asked_again_to_prepare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    desk = DatasetDesk(Library(tmp_path))
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(threading.Thread, "start", refuse)
+        assert "could not begin" in desk.prepare("mnist").problem
+    prepared = threading.Event()
+    monkeypatch.setattr(Library, "prepare", lambda *_: prepared.set())
+    desk.prepare("mnist")
+    assert prepared.wait(10)
 
 
 def test_stopping_kills_what_runs(home: Path) -> None:
