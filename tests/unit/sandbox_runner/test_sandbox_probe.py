@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from contracts.names import IsolationTier
-from sandbox_runner.sandboxes import probe, probe_inside
+from sandbox_runner.sandboxes import probe, probe_checks, probe_inside
 from sandbox_runner.sandboxes.port import Exit, SandboxUnavailable, Usage
 
 COUNTED = Usage(cpu_seconds=1.0, memory_bytes=1, memory_limit_hits=1, pids_limit_hits=1)
@@ -33,19 +33,19 @@ SAID = {
     "abstract": "ECONNREFUSED",
     "children": 19,
 }
-SOUND = probe.Evidence(
-    walls=probe.Scene(SAID, {"no files": SILENT, "files": SILENT}, COUNTED, cores=1.01),
-    memory=probe.Scene({"child": 9}, usage=COUNTED, exit=Exit(0, None)),
-    files=probe.Scene({"child": 9}, usage=COUNTED, exit=Exit(0, None)),
-    plain_kill=probe.Scene(usage=SILENT, exit=Exit(None, 9)),
-    stop=probe.Scene(kill_seconds=0.01),
-    forks=probe.Scene(usage=COUNTED, kill_seconds=0.01),
+SOUND = probe_checks.Evidence(
+    walls=probe_checks.Scene(SAID, {"no files": SILENT, "files": SILENT}, COUNTED, cores=1.01),
+    memory=probe_checks.Scene({"child": 9}, usage=COUNTED, exit=Exit(0, None)),
+    files=probe_checks.Scene({"child": 9}, usage=COUNTED, exit=Exit(0, None)),
+    plain_kill=probe_checks.Scene(usage=SILENT, exit=Exit(None, 9)),
+    stop=probe_checks.Scene(kill_seconds=0.01),
+    forks=probe_checks.Scene(usage=COUNTED, kill_seconds=0.01),
     needs_landlock=True,
 )
 
 
 def problems(evidence):
-    return [str(check) for check in probe.CHECKS if not check.holds(evidence)]
+    return [str(check) for check in probe_checks.CHECKS if not check.holds(evidence)]
 
 
 def with_scene(name, **changes):
@@ -134,7 +134,9 @@ def test_landlock_is_no_condition_where_there_is_none():
 
 
 def test_every_problem_says_what_mends_it():
-    assert all(check.remedy and str(check) == f"{check.problem}; {check.remedy}" for check in probe.CHECKS)
+    assert all(
+        check.remedy and str(check) == f"{check.problem}; {check.remedy}" for check in probe_checks.CHECKS
+    )
 
 
 class BrokenBackend:
