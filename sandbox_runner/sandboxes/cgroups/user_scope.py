@@ -30,14 +30,17 @@ def enter_scope(controllers: tuple[str, ...], own_group: Callable[[], str]) -> s
     if not (Path(PROGRAM).exists() and Path(runtime, "bus").exists()):
         raise CgroupsUnavailable("no systemd of this user answers here")
     unit = f"deltanas-{os.getpid()}-{secrets.token_hex(4)}.scope"
-    asked = subprocess.run(
-        scope_request(unit, os.getpid(), controllers),
-        env={"XDG_RUNTIME_DIR": runtime},
-        capture_output=True,
-        text=True,
-        timeout=CALL_SECONDS,
-        check=False,
-    )
+    try:
+        asked = subprocess.run(
+            scope_request(unit, os.getpid(), controllers),
+            env={"XDG_RUNTIME_DIR": runtime},
+            capture_output=True,
+            text=True,
+            timeout=CALL_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CgroupsUnavailable(f"systemd of this user did not answer within {CALL_SECONDS} s") from error
     if asked.returncode != 0:
         raise CgroupsUnavailable(f"systemd gave this user no scope ({asked.stderr.strip()})")
     deadline = time.monotonic() + MOVE_SECONDS

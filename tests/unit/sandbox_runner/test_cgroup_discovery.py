@@ -1,4 +1,5 @@
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,16 @@ def test_user_without_delegation_is_told_the_command(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(CgroupsUnavailable, match="systemd-run --user --scope"):
         discovery.unified_parent(unified_mount(tmp_path), "/session", "")
+
+
+def test_a_systemd_that_does_not_answer_is_named(monkeypatch):
+    def hang(command, **_):
+        raise subprocess.TimeoutExpired(command, user_scope.CALL_SECONDS)
+
+    monkeypatch.setattr(Path, "exists", lambda _: True)
+    monkeypatch.setattr(user_scope.subprocess, "run", hang)
+    with pytest.raises(CgroupsUnavailable, match="did not answer within 10 s"):
+        user_scope.enter_scope(unified.CONTROLLERS, lambda: "/")
 
 
 def test_machine_without_cgroups_is_unavailable(tmp_path):
