@@ -78,7 +78,12 @@ class Runner:
         )
 
     def _work(self, spec: AttemptSpec, cancelled: Event, on_phase: Callable[[Phase], None]) -> AttemptOutcome:
-        on_cpu = spec.device == "cpu"
-        starts = self._tiers.starts(spec.minimum_tier if on_cpu else IsolationTier.DOCKER_RUNC)
-        bench = Bench(starts, self.library, environment_digest(), self._gpus)
+        bench = Bench(self._tiers.starts(least_tier(spec)), self.library, environment_digest(), self._gpus)
         return run_attempt(spec, bench, cancelled, on_phase)
+
+
+def least_tier(spec: AttemptSpec) -> IsolationTier:
+    """The weakest tier that the attempt may run in: with a GPU one that can show it that GPU and no other."""
+    if spec.device == "cpu":
+        return spec.minimum_tier
+    return max(spec.minimum_tier, IsolationTier.DOCKER_RUNC, key=lambda tier: tier.strength)

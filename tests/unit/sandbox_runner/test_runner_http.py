@@ -20,6 +20,7 @@ from sandbox_runner.app import create_app
 from sandbox_runner.config import RunnerSettings
 from sandbox_runner.dataset_desk import DatasetDesk
 from sandbox_runner.datasets.library import Library
+from sandbox_runner.runner import least_tier
 
 HEADERS = {"authorization": "Bearer family", "content-type": "application/json"}
 
@@ -190,6 +191,18 @@ def test_a_host_without_a_thread_left_can_be_asked_again_to_prepare(
     monkeypatch.setattr(Library, "prepare", lambda *_: prepared.set())
     desk.prepare("mnist")
     assert prepared.wait(10)
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "least"),
+    [
+        ("cpu", IsolationTier.NAMESPACES, IsolationTier.NAMESPACES),
+        ("cuda", IsolationTier.NAMESPACES, IsolationTier.DOCKER_RUNC),
+        ("cuda:1", IsolationTier.DOCKER_RUNSC, IsolationTier.DOCKER_RUNSC),
+    ],
+)
+def test_a_gpu_never_lowers_the_tier_that_was_asked_for(device: str, asked, least) -> None:
+    assert least_tier(make_spec(device=device, minimum_tier=asked)) is least
 
 
 def test_stopping_kills_what_runs(home: Path) -> None:
