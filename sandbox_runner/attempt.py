@@ -19,7 +19,7 @@ import numpy as np
 from contracts.failures import Failure
 from contracts.guest_wire import MAX_CLAIMS_BYTES, FrameKind
 from contracts.jobs import AttemptOutcome, AttemptSpec
-from contracts.measurements import Isolation, Measurement, Provenance
+from contracts.measurements import Isolation, Measurement, Provenance, SmokeResult
 from contracts.names import AttemptKind, Integrity
 from contracts.source_rules import CheckedSource, SourceRejected, check_source
 from sandbox_runner.channel import Lengths
@@ -33,7 +33,7 @@ from sandbox_runner.metering import Meter
 from sandbox_runner.phases import Phase
 from sandbox_runner.plausibility import Observed, flags_of
 from sandbox_runner.python_environment import guest_spec
-from sandbox_runner.sandboxes.port import DATA_INSIDE, Sandbox, Usage
+from sandbox_runner.sandboxes.port import DATA_INSIDE, Sandbox
 from sandbox_runner.scoring import (
     LOGIT_BYTES,
     LogitsNotFinite,
@@ -43,6 +43,7 @@ from sandbox_runner.scoring import (
     score,
     secret_order,
 )
+from sandbox_runner.smoke import ANSWERED_IMAGES, smoke_spec
 from sandbox_runner.starts import Starts
 from sandbox_runner.stops import GuestStopped, Stop, StopKind
 from sandbox_runner.verdicts import failure_of, infrastructure
@@ -64,9 +65,10 @@ class Bench:
 
 @dataclass(frozen=True)
 class _Answered:
-    """What a guest that came through has earned."""
+    """What a guest that came through has earned. A smoke run earns no score."""
 
     score: Score | None
+    images: int
     predict_seconds: float
     claims: dict[str, Any]
 
@@ -83,7 +85,8 @@ def run_attempt(
         attempt.failure = Failure(rejected.reason, rejected.message, location=rejected.location)
     except Exception as error:
         logger.exception("attempt %s: the platform failed", spec.attempt_id)
-        attempt.measurement, attempt.failure = None, infrastructure(f"{type(error).__name__}: {error}")
+        attempt.measurement, attempt.smoke = None, None
+        attempt.failure = infrastructure(f"{type(error).__name__}: {error}")
     return attempt.outcome()
 
 
@@ -94,8 +97,9 @@ class _Attempt:
         self, spec: AttemptSpec, bench: Bench, cancelled: Event, on_phase: Callable[[Phase], None]
     ) -> None:
         self.measurement: Measurement | None = None
+        self.smoke: SmokeResult | None = None
         self.failure: Failure | None = None
-        self._spec = spec
+        self._spec = smoke_spec(spec) if spec.kind is AttemptKind.SMOKE else spec
         self._bench = bench
         self._cancelled = cancelled
         self._on_phase = on_phase
@@ -147,10 +151,15 @@ class _Attempt:
             stop = stop or Stop(StopKind.EXITED)
             self.failure = failure_of(stop, conversation.phase, usage, ended, self._spec.limits)
             return
-        self._note_flags(usage)
-        if answered.score is not None:
-            self.measurement = self._measured(answered, answered.score, watch.meter)
-            self._flags += flags_of(self._observed(answered.score, split, watch.meter))
+        if usage.pids_limit_hits:
+            self._flags.append("pids_limit_was_reached")
+        if answered.score is None:
+            self.smoke = self._smoked(answered, watch.meter)
+            return
+        if self._spec.integrity is Integrity.STANDARD:
+            self._flags.append("standard_split_may_be_memorised")
+        self.measurement = self._measured(answered, answered.score, watch.meter)
+        self._flags += flags_of(self._observed(answered.score, split, watch.meter))
 
     def _converse(self, guest: Conversation, checked: CheckedSource, split: Split) -> _Answered:
         """IMPORTED, JOB, READY, BUILT, TRAINED, then batch after batch. Raises GuestStopped."""
@@ -163,25 +172,30 @@ class _Attempt:
         claims = claims_from(guest.hear(FrameKind.TRAINED, Lengths(2, MAX_CLAIMS_BYTES)))
         guest.enter(Phase.PREDICTING)
         trained_at = guest.watch.meter.wall_seconds
-        earned = self._examine(guest, split)
+        earned, images = self._examine(guest, split)
         predict_seconds = guest.watch.meter.wall_seconds - trained_at
         guest.finish()
-        return _Answered(earned, predict_seconds, claims)
+        return _Answered(earned, images, predict_seconds, claims)
 
-    def _examine(self, guest: Conversation, split: Split) -> Score | None:
-        """Send the evaluation images in secret order and score the answers; a smoke run sends one batch."""
-        images = len(split.evaluation_labels)
-        predicted = np.full(images, -1, dtype=np.int64)
-        for chosen in batches_of(secret_order(self._spec.shuffle_key, images)):
+    def _examine(self, guest: Conversation, split: Split) -> tuple[Score | None, int]:
+        """Send the evaluation images in secret order and score the answers; a smoke run sends a few of them.
+
+        Gives the score and the number of images.
+        """
+        order = secret_order(self._spec.shuffle_key, len(split.evaluation_labels))
+        if self._spec.kind is AttemptKind.SMOKE:
+            order = order[:ANSWERED_IMAGES]
+        predicted = np.full(len(split.evaluation_labels), -1, dtype=np.int64)
+        for chosen in batches_of(order):
             pixels = np.ascontiguousarray(split.evaluation_images[chosen]).tobytes()
             answer = guest.ask(pixels, len(chosen) * split.classes * LOGIT_BYTES)
             try:
                 predicted[chosen] = predicted_classes(answer, len(chosen), split.classes)
             except LogitsNotFinite as error:
                 raise GuestStopped(Stop(StopKind.NOT_FINITE, str(error))) from error
-            if self._spec.kind is AttemptKind.SMOKE:
-                return None
-        return score(predicted, split.evaluation_labels, split.selection)
+        if self._spec.kind is AttemptKind.SMOKE:
+            return None, len(order)
+        return score(predicted, split.evaluation_labels, split.selection), len(order)
 
     def _job(self, checked: CheckedSource, split: Split) -> bytes:
         spec = self._spec
@@ -198,12 +212,6 @@ class _Attempt:
         }
         return json.dumps(job).encode()
 
-    def _note_flags(self, usage: Usage) -> None:
-        if self._spec.integrity is Integrity.STANDARD:
-            self._flags.append("standard_split_may_be_memorised")
-        if usage.pids_limit_hits:
-            self._flags.append("pids_limit_was_reached")
-
     def _measured(self, answered: _Answered, earned: Score, meter: Meter) -> Measurement:
         return Measurement(
             accuracy=earned.accuracy,
@@ -217,6 +225,20 @@ class _Attempt:
             peak_gpu_memory_bytes=meter.peak_gpu_memory_bytes,
             audit_accuracy=earned.audit_accuracy,
             audit_images=earned.audit_images,
+            claimed_train_seconds=claimed_number(answered.claims.get("train_seconds")),
+            claimed_predict_seconds=answered.predict_seconds,
+            claimed_parameters=claimed_count(answered.claims.get("parameters")),
+            claimed_train_loss=claimed_number(answered.claims.get("train_loss")),
+        )
+
+    def _smoked(self, answered: _Answered, meter: Meter) -> SmokeResult:
+        return SmokeResult(
+            answered_images=answered.images,
+            startup_seconds=meter.startup_seconds,
+            wall_seconds=meter.wall_seconds,
+            cpu_seconds=meter.cpu_seconds,
+            peak_memory_bytes=meter.peak_memory_bytes,
+            peak_gpu_memory_bytes=meter.peak_gpu_memory_bytes,
             claimed_train_seconds=claimed_number(answered.claims.get("train_seconds")),
             claimed_predict_seconds=answered.predict_seconds,
             claimed_parameters=claimed_count(answered.claims.get("parameters")),
@@ -244,6 +266,7 @@ class _Attempt:
             attempt_id=spec.attempt_id,
             fence=spec.fence,
             measurement=self.measurement,
+            smoke=self.smoke,
             failure=self.failure,
             isolation=Isolation(backend.tier, backend.name, spec.limits),
             provenance=Provenance(

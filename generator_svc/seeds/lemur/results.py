@@ -22,6 +22,9 @@ DATASETS = ("cifar-10", "cifar-100", "mnist", "svhn", "imagenette", "celeba-gend
 
 Hyperparameters = dict[str, float | int | str | bool]
 
+_KEEPS_SIZE = re.compile(r"(norm|echo|complex)(_flip|)")
+_SIDE_OF = {"cifar-10": 32, "cifar-100": 32, "svhn": 32}
+"""Whose images have a size that LEMUR's transforms can name."""
 _NOT_HYPERPARAMETERS = frozenset({"accuracy", "duration", "uid"})
 _PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _PARAMETER_TEXT = re.compile(r"[!-~]{1,100}")
@@ -61,9 +64,18 @@ def reference_results(
 
 
 def best_hyperparameters(results: Iterable[ReferenceResult]) -> Hyperparameters:
-    """Those of the best run on any data set; none where there is no result."""
+    """Those of the best run on any data set, to be used on others; none where there is no result.
+
+    A transform that leaves the images as large as they are is given the size that the network saw them in.
+    """
     ranked = sorted(results, key=lambda result: result.first_epoch_accuracy or result.best_accuracy)
-    return dict(ranked[-1].hyperparameters) if ranked else {}
+    if not ranked:
+        return {}
+    chosen = dict(ranked[-1].hyperparameters)
+    plain = _KEEPS_SIZE.fullmatch(str(chosen.get("transform", "")))
+    if plain is not None and ranked[-1].dataset in _SIDE_OF:
+        chosen["transform"] = f"{plain[1]}_{_SIDE_OF[ranked[-1].dataset]}{plain[2]}"
+    return chosen
 
 
 def _result(dataset: str, first: _Run | None, best: _Run) -> ReferenceResult:

@@ -58,6 +58,23 @@ def test_a_network_comes_with_source_licence_and_results():
     assert len(summary.wheel.sha256) == 64
 
 
+@pytest.mark.parametrize(
+    ("dataset", "transform", "elsewhere"),
+    [
+        ("cifar-10", "norm_flip", "norm_32_flip"),
+        ("svhn", "echo", "echo_32"),
+        ("cifar-100", "norm_64_flip", "norm_64_flip"),
+        ("mnist", "norm", "norm"),
+        ("imagenette", "bf-v1-CenterCrop_Pad", "bf-v1-CenterCrop_Pad"),
+    ],
+)
+def test_on_another_dataset_a_network_sees_images_of_the_size_that_it_knows(dataset, transform, elsewhere):
+    members = {"ab/nn/nn/A.py": SOURCE, results_at("A", dataset): [row(0.5, transform=transform)]}
+    network = read(wheel(members))[0]["A"]
+    assert network.hyperparameters_on(dataset)["transform"] == transform
+    assert network.hyperparameters_on("fashion-mnist")["transform"] == elsewhere
+
+
 def test_networks_that_go_back_to_other_works_carry_their_licences_too():
     members = {f"ab/nn/nn/{name}.py": SOURCE for name in ("ast-dimension-AlexNet-00", "VGG", "ga-1")}
     networks, _, summary = read(wheel(members | {"doc/licenses/LICENSE-BSD-NNs": BSD}))

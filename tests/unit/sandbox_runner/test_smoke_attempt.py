@@ -1,0 +1,127 @@
+"""A smoke attempt: two batches learnt, one answered, costs and claims reported, and no score anywhere."""
+
+import json
+from threading import Event
+
+import numpy as np
+import pytest
+import torch
+from attempt_scene import CLASSES, honest, make_library, make_spec, right_answers
+from fakes import ScriptedBackend, ScriptedSandbox
+
+from contracts.failures import FailureReason
+from contracts.names import AttemptKind, Integrity, ScoredOn
+from sandbox_runner.attempt import Bench, run_attempt
+from sandbox_runner.guest import plain
+from sandbox_runner.smoke import smoke_spec
+from sandbox_runner.starts import Starts
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    return make_library(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def run(library):
+    """Run a smoke attempt with a guest that follows a script."""
+
+    def run(script, **changes):
+        bench = Bench(Starts(ScriptedBackend(script), 0), library, "e" * 64)
+        return run_attempt(make_spec(kind=AttemptKind.SMOKE, **changes), bench, Event(), lambda _: None)
+
+    return run
+
+
+def test_a_smoke_run_that_comes_through_has_costs_and_claims_and_no_measurement(run):
+    outcome = run(honest)
+    assert (outcome.measurement, outcome.failure, outcome.flags) == (None, None, ())
+    assert outcome.smoke.answered_images == 8
+    assert (outcome.smoke.claimed_parameters, outcome.smoke.claimed_train_seconds) == (7, 1.5)
+    assert not any("accuracy" in name for name in vars(outcome.smoke))
+
+
+def test_the_guest_gets_two_batches_and_nothing_that_says_smoke(run):
+    jobs = []
+
+    def script(guest: ScriptedSandbox):
+        jobs.append(json.loads(guest.hear()[1]))
+        guest.leave(1)
+
+    run(script, epochs=50, hyperparameters={"batch": 4, "lr": 0.1}, integrity=Integrity.STRICT)
+    assert (jobs[0]["data"]["count"], jobs[0]["epochs"]) == (8, 1)
+    assert jobs[0]["hyperparameters"] == {"batch": 4, "lr": 0.1}
+    assert "smoke" not in json.dumps(jobs[0])
+
+
+@pytest.mark.parametrize(
+    ("given", "batch", "images"),
+    [
+        ({}, 8, 16),
+        ({"batch": 512}, 8, 16),
+        ({"batch": 3}, 3, 6),
+        ({"batch": "x"}, "x", 16),
+        ({"batch": 0}, 0, 16),
+    ],
+)
+def test_batches_are_small_and_senseless_ones_are_left_to_the_guest(given, batch, images):
+    asked = smoke_spec(make_spec(hyperparameters=given))
+    assert (asked.hyperparameters["batch"], asked.train_images) == (batch, images)
+
+
+def test_an_answer_that_is_not_finite_fails(run):
+    def script(guest):
+        honest(guest, lambda images: np.full((len(images), CLASSES), np.nan, "<f4"))
+
+    outcome = run(script)
+    assert (outcome.smoke, outcome.failure.reason) == (None, FailureReason.NON_FINITE)
+
+
+def test_an_answer_of_the_wrong_length_fails(run):
+    outcome = run(lambda guest: honest(guest, lambda images: right_answers(images)[1:]))
+    assert (outcome.smoke, outcome.failure.reason) == (None, FailureReason.INVALID_RESULT)
+
+
+def test_a_run_that_is_scored_has_no_smoke_result(library):
+    bench = Bench(Starts(ScriptedBackend(honest), 0), library, "e" * 64)
+    outcome = run_attempt(make_spec(scored_on=ScoredOn.ALL), bench, Event(), lambda _: None)
+    assert (outcome.smoke, outcome.measurement.accuracy) == (None, 1.0)
+
+
+def test_the_recipe_takes_exactly_two_steps_on_what_a_smoke_run_gives(tmp_path):
+    spec = smoke_spec(make_spec())
+    images = torch.zeros(spec.train_images, 1, 4, 4, dtype=torch.uint8)
+    images.numpy().tofile(tmp_path / "images")
+    torch.zeros(spec.train_images, dtype=torch.int64).numpy().tofile(tmp_path / "labels")
+    seen = []
+
+    class Net(torch.nn.Module):
+        def __init__(self, in_shape, out_shape):
+            super().__init__()
+            self.linear = torch.nn.Linear(16, out_shape[0])
+
+        def forward(self, x):
+            if self.training:
+                seen.append(len(x))
+            return self.linear(x.flatten(1))
+
+    class module:
+        pass
+
+    module.Net = Net
+    job = {
+        "data": {
+            "train_images": str(tmp_path / "images"),
+            "train_labels": str(tmp_path / "labels"),
+            "count": spec.train_images,
+            "shape": [1, 4, 4],
+            "classes": 3,
+            "mean": [0.5],
+            "std": [0.5],
+        },
+        "epochs": spec.epochs,
+        "seed": 0,
+        "hyperparameters": spec.hyperparameters,
+    }
+    plain.build(module, job).train()
+    assert seen == [8, 8]
