@@ -61,7 +61,7 @@ def test_a_kill_for_want_of_memory_on_the_host_is_the_platforms_fault(tmp_path, 
         group.usage()
 
 
-@pytest.mark.parametrize(("peak", "is_own"), [("66", True), ("40", False)])
+@pytest.mark.parametrize(("peak", "is_own"), [("66", True), ("65", True), ("40", False)])
 def test_a_fork_refused_by_a_limit_around_the_sandbox_is_the_platforms_fault(
     tmp_path, monkeypatch, peak, is_own
 ):
