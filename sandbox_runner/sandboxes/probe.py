@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 _Found = TypeVar("_Found")
 
 INSIDE = Path(__file__).with_name("probe_inside.py")
+WALLS_MEMORY_BYTES = 256 * MIB
+"""The walls are tried with room: under gVisor a fork copies 4 MiB, and with LIMITS chance would end it."""
 ROOMY_DISK_BYTES = 80 * MIB
 """Each of the two temporary folders takes less than the memory limit, both together take more."""
 BUSY_PROCESSES = 4
@@ -133,7 +135,7 @@ def _gather(backend: Launcher) -> Evidence:
         return Evidence(
             walls,
             **{name: scene.result() for name, scene in others.items()},
-            needs_landlock=backend.tier is IsolationTier.NAMESPACES
+            needs_landlock=backend.tier is not IsolationTier.DOCKER_RUNSC
             and landlock.kernel_abi() >= landlock.OLDEST_ABI,
             is_emulated=backend.tier is IsolationTier.DOCKER_RUNSC,
         )
@@ -143,7 +145,7 @@ def _watch_walls(
     backend: Launcher, settings: Mapping[str, object], others_end: Callable[[], object]
 ) -> Scene:
     """The scene of the walls, and what the host lent it."""
-    sandbox = backend.launch(_spec("walls", LIMITS, settings))
+    sandbox = backend.launch(_spec("walls", replace(LIMITS, memory_bytes=WALLS_MEMORY_BYTES), settings))
     lent = sandbox.data / LENT
     try:
         lent.write_text(LENT)

@@ -244,6 +244,8 @@ class Containers:
         undo.callback(account.memory.close)
         running = RunningContainer(self._engine, identifier, start.runtime, relay, account, slot.data)
         undo.callback(running.kill)
+        # Not before its accounts are known: a guest that takes all memory at once would take them along.
+        relay.let_in()
         relay.started.wait(START_SECONDS)
         if relay.failure or relay.lost.is_set() or not relay.started.is_set():
             why = relay.failure or relay.complaint or "it ended, or said nothing"

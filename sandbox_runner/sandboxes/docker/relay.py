@@ -95,7 +95,7 @@ class Relay:
     """The stream and the pipes of one sandbox. What it has learnt may be read from any thread."""
 
     def __init__(self, stream: socket.socket, first_bytes: bytes) -> None:
-        """`first_bytes` go into the container's stdin before anything else."""
+        """`first_bytes` go into the container's stdin before anything else, once `let_in` is called."""
         self.started = threading.Event()
         """Set when process 1 has said how the start went, or will never say it."""
         self.failure = ""
@@ -113,6 +113,7 @@ class Relay:
         self._stream = stream
         self._stream.setblocking(False)
         self._inward = bytearray(first_bytes)
+        self._lets_in = False
         self._from_host, self.to_guest = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.from_guest, answers = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.output, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -128,6 +129,11 @@ class Relay:
     def start(self) -> None:
         """Begin to carry."""
         self._thread.start()
+
+    def let_in(self) -> None:
+        """Begin to write into the container's stdin."""
+        self._lets_in = True
+        os.write(self._wake, b"x")
 
     def close_host_ends(self) -> None:
         """Leave them to the runner. Idempotent."""
@@ -176,7 +182,7 @@ class Relay:
         waiting = select.poll()
         crowded = any(len(sink.waiting) >= MOST_WAITING_BYTES for sink in self._sinks.values())
         wanted = 0 if crowded else select.POLLIN
-        waiting.register(self._stream, wanted | (select.POLLOUT if self._inward else 0))
+        waiting.register(self._stream, wanted | (select.POLLOUT if self._inward and self._lets_in else 0))
         waiting.register(self._woken, select.POLLIN)
         if len(self._inward) < MOST_WAITING_BYTES and not self._host_gone:
             waiting.register(self._from_host, select.POLLIN)
@@ -184,6 +190,8 @@ class Relay:
             if sink.waiting and sink.descriptor is not None:
                 waiting.register(sink.descriptor, select.POLLOUT)
         ready = dict(waiting.poll())
+        if self._woken in ready:
+            os.read(self._woken, CHUNK_BYTES)
         if self._from_host in ready:
             self._take_from_host()
         alive = self._serve_stream(ready.get(self._stream.fileno(), 0), bool(wanted))

@@ -41,7 +41,12 @@ except PermissionError:
     print("TRIED packet filters")
 except OSError:
     print("BREACH packet filters")
-attempt("the boot command", lambda: os.open("/proc/cmdline", os.O_RDONLY))
+print("TRIED the boot command")
+try:
+    if open("/proc/cmdline").read(16).strip():  # an engine's mask opens, and is empty
+        print("BREACH the boot command")
+except OSError:
+    pass
 
 
 class Net(torch.nn.Module):

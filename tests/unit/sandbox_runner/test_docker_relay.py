@@ -76,9 +76,23 @@ def eventually(condition, seconds=5.0):
     return True
 
 
+def test_nothing_goes_into_the_container_before_its_accounts_are_known():
+    scene = Scene(b"setup")
+    try:
+        os.write(scene.relay.to_guest, b"work")
+        scene.says(frame(ANSWERS, b"a"), frame(ANSWERS))  # so the relay has turned meanwhile
+        assert scene.read(scene.relay.from_guest) == b"a"
+        scene.engine.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            scene.engine.recv(100)
+    finally:
+        scene.close()
+
+
 def test_first_bytes_come_before_what_the_host_writes():
     scene = Scene(b"setup")
     os.write(scene.relay.to_guest, b"job")
+    scene.relay.let_in()
     received = b""
     while len(received) < 8:
         received += scene.engine.recv(100)
