@@ -71,7 +71,9 @@ class Conversation:
     def enter(self, phase: Phase) -> None:
         """Go on to the next phase."""
         self.phase = phase
-        self.watch.meter.enter(phase, self._sandbox.usage())
+        usage = self._sandbox.usage()
+        self._pardon_a_pause()
+        self.watch.meter.enter(phase, usage)
         self._on_phase(phase)
 
     def greet(self) -> None:
@@ -140,18 +142,19 @@ class Conversation:
         """Wait for anything to happen, for one poll interval at most, and deal with it."""
         for key, _ in self._selector.select(POLL_SECONDS):
             key.data()
-        now = time.monotonic()
-        if now - self._looked_at > STALL_SECONDS:
-            self._pardon(now - self._looked_at)
-        self._looked_at = now
-        if now >= self._next_poll:
-            self._next_poll = now + POLL_SECONDS
+        self._pardon_a_pause()
+        if self._looked_at >= self._next_poll:
+            self._next_poll = self._looked_at + POLL_SECONDS
             self._check()
 
-    def _pardon(self, seconds: float) -> None:
-        self.watch.pardon(seconds)
-        if self._hung_up_at is not None:
-            self._hung_up_at += seconds
+    def _pardon_a_pause(self) -> None:
+        """Take off the clocks what has passed since the last look, where the host itself stood still."""
+        now = time.monotonic()
+        pause, self._looked_at = now - self._looked_at, now
+        if pause > STALL_SECONDS:
+            self.watch.pardon(pause)
+            if self._hung_up_at is not None:
+                self._hung_up_at = min(self._hung_up_at + pause, now)
 
     def _check(self) -> None:
         if self._cancelled.is_set():

@@ -35,7 +35,7 @@ class LimitWatch:
         """
         self.meter.pardon(seconds)
         if self._batch_sent is not None:
-            self._batch_sent += seconds
+            self._batch_sent = min(self._batch_sent + seconds, self._clock())
 
     def batch_sent(self) -> None:
         """An evaluation batch is on its way: its answer is due within the batch limit."""

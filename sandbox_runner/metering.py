@@ -56,7 +56,7 @@ class Meter:
     def pardon(self, seconds: float) -> None:
         """The host did not run for so long: nobody could see what the candidate did meanwhile."""
         if self._began is not None:
-            self._began += seconds
+            self._began = min(self._began + seconds, self._clock())
 
     def guest_waits(self, usage: Usage) -> None:
         """The imported guest waits for its job: everything it holds and has spent is the platform's."""

@@ -17,7 +17,7 @@ from sandbox_runner.conversation import Conversation
 from sandbox_runner.limits import LimitWatch
 from sandbox_runner.metering import Meter
 from sandbox_runner.phases import Phase
-from sandbox_runner.sandboxes.port import Exit
+from sandbox_runner.sandboxes.port import Exit, Usage
 from sandbox_runner.stops import GuestStopped, StopKind
 
 
@@ -49,11 +49,29 @@ def speaking_with(sandbox: ScriptedSandbox, clock: Clock) -> Iterator[Conversati
         sandbox.close()
 
 
-def test_how_long_the_host_takes_to_clear_up_is_not_the_candidates_wall_time(clock: Clock) -> None:
-    def leaves_when_told(guest: ScriptedSandbox) -> None:
-        guest.hear()
-        guest.leave(0)
+def leaves_when_told(guest: ScriptedSandbox) -> None:
+    guest.hear()
+    guest.leave(0)
 
+
+def test_a_pause_before_the_first_line_is_not_taken_off_the_candidates_time(clock: Clock) -> None:
+    sandbox = ScriptedSandbox(leaves_when_told)
+    usage = sandbox.usage
+
+    def look_slowly() -> Usage:
+        clock.now += 10
+        return usage()
+
+    with speaking_with(sandbox, clock) as guest:
+        sandbox.usage = look_slowly
+        guest.enter(Phase.BUILDING)
+        sandbox.usage = usage
+        guest.finish()
+
+    assert 0 < guest.watch.meter.wall_seconds < 10
+
+
+def test_how_long_the_host_takes_to_clear_up_is_not_the_candidates_wall_time(clock: Clock) -> None:
     sandbox = ScriptedSandbox(leaves_when_told)
     kill = sandbox.kill
 
