@@ -14,7 +14,7 @@ from .determinacy import arrangements, places
 from .envelopes import BEFORE
 from .hunks import Hunk, Hunks, Line, diff_text, result_of, split_lines
 from .kinds import Damaged, Kind
-from .pairs import Pair
+from .pairs import Pair, tree
 
 REFUSE: frozenset[str] = frozenset()
 
@@ -152,7 +152,7 @@ def _repeated_changes(pair: Pair) -> list[tuple[int, Hunk]]:
 
 
 def ambiguous_place(pair: Pair, rng: random.Random) -> Damaged | None:
-    """Bare headers, and one hunk with little context: at least two places, each giving a valid source."""
+    """Bare headers, and one hunk with little context: at least two places, and not the same code."""
     possible = _repeated_changes(pair)
     if not possible:
         return None
@@ -166,7 +166,7 @@ def ambiguous_place(pair: Pair, rng: random.Random) -> Damaged | None:
         for starts in arrangements(pair.baseline, [hunk.old for hunk in hunks])
     ]
     results = {result_of(pair.baseline, placed) for placed in moved}
-    if len([source for source in results if _parses(source)]) < 2:
+    if len({tree(source) for source in results if _parses(source)}) < 2:
         return None
     header = rng.choice(("@@ @@", "@@", "@@ ... @@"))
     return Damaged(diff_text([hunk.with_header(header) for hunk in hunks]), REFUSE)

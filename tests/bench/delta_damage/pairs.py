@@ -44,9 +44,10 @@ def _is_step(baseline: str, target: str) -> bool:
         contracts = {check_source(source).contract for source in (baseline, target)}
     except SourceRejected:
         return False
-    dumps = {_tree(source) for source in (baseline, target)}
+    dumps = {tree(source) for source in (baseline, target)}
     return len(contracts) == 1 and len(dumps) == 2
 
 
-def _tree(source: str) -> str:
+def tree(source: str) -> str:
+    """The code alone, without comments and layout. Raises SyntaxError."""
     return ast.dump(parse(source))

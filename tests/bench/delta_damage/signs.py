@@ -40,11 +40,16 @@ def some_prefixes_lost(pair: Pair, rng: random.Random) -> Damaged | None:
 
 
 def forget_plus(hunk: Hunk, known: set[str], share: float, rng: random.Random) -> Hunk:
-    """Some added lines without their sign: those that the baseline has nowhere, and never all changes."""
+    """Some added lines without their sign: those that the baseline has nowhere, and never all changes.
+
+    One at an odd column shows whether its indentation or its sign gave way only beside one at an even one.
+    """
     added = [at for at, line in enumerate(hunk.lines) if line.sign == "+"]
     new = [at for at in added if hunk.lines[at].text.strip() and hunk.lines[at].text.strip() not in known]
     most = len(new) if len(hunk.changes) > len(new) else len(new) - 1
     chosen = set(rng.sample(new, min(most, max(1, round(share * len(new)))))) if most > 0 else set()
+    if all(_indentation(hunk.lines[at].text) % 4 for at in chosen):
+        return hunk
     sign = rng.choice(("", " "))
     return hunk.with_lines(
         Line(sign, line.text) if at in chosen and not line.text.startswith(NOT_CONTEXT) else line
