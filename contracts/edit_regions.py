@@ -16,7 +16,8 @@ IMPORTS = "imports"
 MODULE = "module"
 NETWORK = "Net"
 
-Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+Method = ast.FunctionDef | ast.AsyncFunctionDef
+Definition = ast.ClassDef | Method
 
 
 def places(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
@@ -30,7 +31,7 @@ def places(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
             yield statement.name, statement
             if isinstance(statement, ast.ClassDef):
                 for member in statement.body:
-                    if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef):
+                    if isinstance(member, Method):
                         yield f"{statement.name}.{member.name}", member
 
 
@@ -50,6 +51,37 @@ def regions_of(source: str) -> tuple[str, ...]:
         if place.startswith(f"{NETWORK}."):
             found[place.removeprefix(f"{NETWORK}.")] = None
     return tuple(found)
+
+
+def changed_places(before: str, after: str) -> tuple[str, ...]:
+    """The places whose code differs between two sources, in source order; comments and layout are no code.
+
+    Raises as `place_names` does.
+    """
+    old, new = _code_by_place(before), _code_by_place(after)
+    return tuple(place for place in dict.fromkeys((*old, *new)) if old.get(place) != new.get(place))
+
+
+def forbidden_places(before: str, after: str, edits: EditPermissions) -> tuple[str, ...]:
+    """The changed places that may not be changed. Raises as `place_names` does."""
+    if edits == EditPermissions():
+        return ()
+    return tuple(place for place in changed_places(before, after) if not permits(edits, place))
+
+
+def _code_by_place(source: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for place, statement in places(parse(source)):
+        found.setdefault(place, []).append(ast.dump(_without_methods(statement)))
+    return found
+
+
+def _without_methods(statement: ast.stmt) -> ast.stmt:
+    """Of a class that is a place, what belongs to it and not to its methods."""
+    if not isinstance(statement, ast.ClassDef) or statement.name in {IMPORTS, MODULE}:
+        return statement
+    kept = [member for member in statement.body if not isinstance(member, Method)]
+    return ast.ClassDef(statement.name, statement.bases, statement.keywords, kept, statement.decorator_list)
 
 
 def covers(region: str, place: str) -> bool:

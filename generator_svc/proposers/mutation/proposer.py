@@ -8,7 +8,8 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from contracts.jobs import Proposal, ProposalRequest, ProposalSlot
+from contracts.edit_regions import forbidden_places
+from contracts.jobs import EditPermissions, Proposal, ProposalRequest, ProposalSlot
 from contracts.source_rules import SourceRejected
 from generator_svc.deltas import canonical_delta
 from generator_svc.proposers.mutation.catalogue import OPERATORS
@@ -19,6 +20,11 @@ from generator_svc.proposers.mutation.verification import is_sound
 
 MAX_DRAWS = 40
 """Draws of one operator and one site for a proposal; unsound and empty ones count."""
+MAX_FORBIDDEN_DRAWS = 120
+"""Further draws that only go where no edits are allowed: they cost no symbolic run."""
+
+_NOTHING_ALLOWED = "nothing to propose within the allowed regions"
+_NOTHING_SOUND = "no sound mutation found in the draws allowed"
 
 DEFAULT_WEIGHTS = {operator.name: operator.weight for operator in OPERATORS}
 
@@ -36,13 +42,15 @@ class MutationProposer:
         """One delta of 1 to 3 mutations, or a Proposal with `failure`. Raises OptionsInvalid."""
         options = read_options(request.options, DEFAULT_WEIGHTS)
         try:
-            changes = _compose(subject_of(slot.baseline_source), _seeded(slot.seed), options)
+            subject = subject_of(slot.baseline_source)
+            drawing = _Drawing(subject, _seeded(slot.seed), options, request.edits)
+            changes = drawing.compose()
         except SourceRejected as error:
             return self._failure(slot, f"the baseline cannot be mutated: {error.message}")
         except RecursionError:
             return self._failure(slot, "the baseline nests too deep to be mutated")
         if len(changes) < options.fewest:
-            return self._failure(slot, "no sound mutation found in the draws allowed")
+            return self._failure(slot, _NOTHING_ALLOWED if drawing.forbidden else _NOTHING_SOUND)
         delta = canonical_delta(slot.baseline_source, changes[-1].source)
         return Proposal(slot.slot, self.name, delta, "; ".join(change.summary for change in changes))
 
@@ -55,28 +63,59 @@ def _seeded(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311
 
 
-def _compose(baseline: Subject, rng: random.Random, options: MutationOptions) -> list[Change]:
-    """Sound changes, each made to the source of the one before, by as many different operators."""
-    wanted = rng.randint(options.fewest, options.most)
-    operators = [
-        operator
-        for operator in OPERATORS
-        if options.weights[operator.name] > 0 and (baseline.is_proven or not operator.needs_proof)
-    ]
-    changes: list[Change] = []
-    subject = baseline
-    for _ in range(min(MAX_DRAWS, baseline.affordable_runs // 2)):
-        if len(changes) == wanted or not operators:
-            break
-        operator = rng.choices(operators, [options.weights[one.name] for one in operators])[0]
-        change = _draw(operator, subject, rng)
-        if change is None or change.source == baseline.source or not is_sound(change.source, baseline):
-            continue
-        changes.append(change)
-        subject = subject_of(change.source)
-        spent = {operator.name, *operator.never_with}
-        operators = [one for one in operators if one.name not in spent]
-    return changes
+class _Drawing:
+    """The draws of one proposal. `forbidden` counts those that went where the search allows no edits."""
+
+    def __init__(
+        self, baseline: Subject, rng: random.Random, options: MutationOptions, edits: EditPermissions
+    ) -> None:
+        self.forbidden = 0
+        self._baseline = baseline
+        self._rng = rng
+        self._options = options
+        self._edits = edits
+
+    def compose(self) -> list[Change]:
+        """Sound changes, each made to the source of the one before, by as many different operators."""
+        wanted = self._rng.randint(self._options.fewest, self._options.most)
+        operators = self._usable_operators()
+        changes: list[Change] = []
+        subject = self._baseline
+        draws = min(MAX_DRAWS, self._baseline.affordable_runs // 2)
+        while draws and self.forbidden < MAX_FORBIDDEN_DRAWS and operators and len(changes) < wanted:
+            weights = [self._options.weights[one.name] for one in operators]
+            operator = self._rng.choices(operators, weights)[0]
+            change = _draw(operator, subject, self._rng)
+            if change is not None and self._is_forbidden(change):
+                self.forbidden += 1
+                continue
+            draws -= 1
+            if (
+                change is None
+                or change.source == self._baseline.source
+                or not is_sound(change.source, self._baseline)
+            ):
+                continue
+            changes.append(change)
+            subject = subject_of(change.source)
+            spent = {operator.name, *operator.never_with}
+            operators = [one for one in operators if one.name not in spent]
+        return changes
+
+    def _usable_operators(self) -> list[Operator]:
+        return [
+            operator
+            for operator in OPERATORS
+            if self._options.weights[operator.name] > 0
+            and (self._baseline.is_proven or not operator.needs_proof)
+        ]
+
+    def _is_forbidden(self, change: Change) -> bool:
+        try:
+            return bool(forbidden_places(self._baseline.source, change.source, self._edits))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            # No program at all is a matter of soundness.
+            return False
 
 
 def _draw(operator: Operator, subject: Subject, rng: random.Random) -> Change | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.edit_regions import permits, places, regions_of
+from contracts.edit_regions import changed_places, forbidden_places, permits, places, regions_of
 from contracts.jobs import EditPermissions
 from contracts.syntax import parse
 
@@ -45,6 +45,33 @@ def test_every_top_level_statement_stands_in_one_place():
 def test_a_definition_cannot_take_the_name_of_a_region():
     found = [place for place, _ in places(parse("def imports():\n    pass\nclass module:\n    pass\n"))]
     assert found == ["module", "module"]
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "changed"),
+    [
+        ("import torch\n", "import torch as t\n", ("imports",)),
+        ("import math", "import random", ("unit",)),
+        ("WIDTH = 8", "WIDTH = 9", ("module",)),
+        ("size = 3", "size = 5", ("Block",)),
+        ("class Block(nn.Module)", "class Block(nn.Sequential)", ("Block",)),
+        ("pass", "return data", ("Net.learn",)),
+        ("async def learn", "def learn", ("Net.learn",)),
+        ("def forward", "def backward", ("Block.forward", "Net.forward", "Block.backward", "Net.backward")),
+        ("WIDTH = 8", "WIDTH = 8  # wide", ()),
+        ("class Net", "class Head(nn.Module):\n    pass\n\nclass Net", ("Head",)),
+    ],
+)
+def test_a_change_belongs_to_the_places_whose_code_differs(written, instead, changed):
+    assert written in SOURCE
+    assert changed_places(SOURCE, SOURCE.replace(written, instead)) == changed
+
+
+def test_what_may_not_be_changed_is_named():
+    wider = SOURCE.replace("WIDTH = 8", "WIDTH = 9").replace("size = 3", "size = 5")
+    assert forbidden_places(SOURCE, wider, EditPermissions()) == ()
+    assert forbidden_places(SOURCE, wider, EditPermissions(only=("Block",))) == ("module",)
+    assert forbidden_places(SOURCE, wider, EditPermissions(never=("Block", "imports"))) == ("Block",)
 
 
 @pytest.mark.parametrize(

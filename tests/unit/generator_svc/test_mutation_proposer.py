@@ -5,7 +5,8 @@ import time
 import pytest
 from mutation_sources import BLOCKS, LEMUR, LITERAL_WIDTHS, UNDECIDED
 
-from contracts.jobs import ProposalRequest, ProposalSlot
+from contracts.edit_regions import changed_places
+from contracts.jobs import EditPermissions, ProposalRequest, ProposalSlot
 from contracts.source_rules import check_source
 from generator_svc.deltas import apply_delta
 from generator_svc.proposers import OptionsInvalid, known_proposers
@@ -16,11 +17,12 @@ from generator_svc.seeds import baseline_networks
 pytestmark = pytest.mark.slow
 
 PROPOSER = known_proposers()["mutation"]
+EVERYWHERE = EditPermissions()
 
 
-def propose(source, seed, **options):
+def propose(source, seed, edits=EVERYWHERE, **options):
     slot = ProposalSlot(3, seed, source, "baseline")
-    return PROPOSER.propose(ProposalRequest("se_1", 1, "mutation", "mnist", (slot,), options), slot)
+    return PROPOSER.propose(ProposalRequest("se_1", 1, "mutation", "mnist", (slot,), options, edits), slot)
 
 
 def only(*names):
@@ -94,6 +96,33 @@ def test_shapes_are_left_alone_where_nothing_can_be_proven():
     assert (
         propose(UNDECIDED, 0, weights=only("width")).failure == "no sound mutation found in the draws allowed"
     )
+
+
+@pytest.mark.parametrize(
+    ("only", "never", "allowed"),
+    [
+        (("forward",), (), {"Net.forward"}),
+        (("train_setup", "learn"), (), {"Net.train_setup", "Net.learn"}),
+        (("Net",), ("Net.__init__",), {"Net", "Net.forward", "Net.train_setup", "Net.learn"}),
+        ((), ("train_setup", "learn", "imports"), {"module", "Net", "Net.__init__", "Net.forward"}),
+    ],
+)
+def test_mutations_stay_where_edits_are_allowed(only, never, allowed):
+    proposals = [propose(LEMUR, seed, EditPermissions(only, never)) for seed in range(4)]
+    assert [proposal.failure for proposal in proposals] == [""] * 4
+    for proposal in proposals:
+        assert set(changed_places(LEMUR, mutant(LEMUR, proposal))) <= allowed
+
+
+def test_where_nothing_may_be_mutated_it_says_so():
+    proposal = propose(BLOCKS, 0, EditPermissions(only=("imports",)))
+    assert (proposal.delta, proposal.failure) == ("", "nothing to propose within the allowed regions")
+
+
+def test_permissions_that_forbid_nothing_change_no_proposal():
+    elsewhere = EditPermissions(never=("NoSuchBlock",))
+    for seed in range(4):
+        assert propose(BLOCKS, seed, elsewhere) == propose(BLOCKS, seed)
 
 
 def test_comments_and_formatting_outside_the_change_survive():
