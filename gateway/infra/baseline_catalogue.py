@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from contracts.jobs import BaselineNetwork, ReferenceResult
 from gateway.domain.baseline_filter import BaselineFilter
@@ -121,14 +121,14 @@ def conditions(wanted: BaselineFilter) -> list[ColumnElement[bool]]:
 
 
 def _recorded(wanted: BaselineFilter) -> ColumnElement[bool]:
-    result = and_(
-        BaselineResultRow.digest == BaselineRow.digest, BaselineResultRow.dataset == wanted.recorded_on
-    )
+    # Under a name of its own: the order by accuracy joins the same table.
+    result = aliased(BaselineResultRow)
+    wished = and_(result.digest == BaselineRow.digest, result.dataset == wanted.recorded_on)
     if wanted.accuracy_at_least is not None:
-        result = and_(result, BaselineResultRow.first_epoch_accuracy >= wanted.accuracy_at_least)
+        wished = and_(wished, result.first_epoch_accuracy >= wanted.accuracy_at_least)
     if wanted.accuracy_at_most is not None:
-        result = and_(result, BaselineResultRow.first_epoch_accuracy <= wanted.accuracy_at_most)
-    return exists().where(result)
+        wished = and_(wished, result.first_epoch_accuracy <= wanted.accuracy_at_most)
+    return exists().where(wished)
 
 
 def _smoked(condition: ColumnElement[bool]) -> ColumnElement[bool]:

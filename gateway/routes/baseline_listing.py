@@ -28,21 +28,23 @@ def _by_name(query: BaselineQuery, services: Services) -> Json:
     """A cursor is [how many shipped ones were given] or [the last name]."""
     after = _opened(query.cursor, (int,), (str,))
     items: list[Json] = []
+    given = 0
     if after is None or isinstance(after[0], int):
         given = after[0] if after else 0
         # Without the generator the imported ones can still be looked through, by their origin.
         shipped = [] if query.origin in IMPORT_ORIGINS else services.generator.baselines()
         admitted = [network for network in shipped if query.filter.admits_shipped(network)]
         items = [shipped_document(network) for network in admitted[given : given + query.limit]]
-        if given + len(items) < len(admitted):
-            return _page(items, [given + len(items)])
+        given += len(items)
+        if given < len(admitted):
+            return _page(items, [given])
         after = None
     room = query.limit - len(items)
     found = services.baselines.page(query.filter, room + 1, after[0] if after else None)
     items += [imported_document(baseline) for baseline in found[:room]]
     if len(found) <= room:
         return _page(items, None)
-    return _page(items, [found[room - 1].network.name] if room else [len(items)])
+    return _page(items, [found[room - 1].network.name] if room else [given])
 
 
 def _by_accuracy(query: BaselineQuery, services: Services) -> Json:
