@@ -2,12 +2,16 @@
 
 import ctypes
 import shutil
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from deltanas.cli.checks import Check
 
 _PART = "GPU"
+_NVML_SECONDS = 20.0
+"""Longer than a driver takes to start that nobody has used before."""
 _NVIDIA = "0x10de"
 _TOOLKIT_COMMANDS = (
     "apt-get install nvidia-container-toolkit && nvidia-ctk runtime configure --runtime=docker "
@@ -31,10 +35,12 @@ def _check(name: str, passed: bool, found: str, remedy: str = "") -> Check:
 
 
 def _has_card(pci: Path) -> bool:
-    for vendor in pci.glob("*/vendor"):
-        # 0x03…: display controllers, 3D ones included; NVIDIA makes audio and bridges, too.
-        if vendor.read_text().strip() == _NVIDIA and (vendor.parent / "class").read_text().startswith("0x03"):
-            return True
+    for card in pci.glob("*"):
+        with suppress(OSError):  # one that falls off the bus takes its files along
+            # 0x03…: display controllers, 3D ones included; NVIDIA makes audio and bridges, too.
+            is_display = (card / "class").read_text().startswith("0x03")
+            if is_display and (card / "vendor").read_text().strip() == _NVIDIA:
+                return True
     return False
 
 
@@ -48,6 +54,18 @@ def _driver(report: Path) -> Check:
 
 
 def _nvml() -> Check:
+    """What the driver's library says; a broken driver may never come back from a question."""
+    found: list[Check] = []
+    asking = threading.Thread(target=lambda: found.append(_ask_nvml()), name="nvml", daemon=True)
+    asking.start()
+    asking.join(_NVML_SECONDS)
+    if found:
+        return found[0]
+    remedy = "look for `Xid` in the kernel's log (dmesg), then restart the machine"
+    return _check("NVML", False, "the driver does not answer", remedy)
+
+
+def _ask_nvml() -> Check:
     remedy = "install the driver's libraries: apt-get install libnvidia-ml1"
     try:
         library = ctypes.CDLL("libnvidia-ml.so.1")

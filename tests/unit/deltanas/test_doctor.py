@@ -295,3 +295,20 @@ def test_a_card_without_its_driver_library_and_toolkit_is_explained(tmp_path, mo
     (card / "class").write_text("0x040300\n")
     other = list(gpu_checks.gpu_checks(tmp_path / "pci", tmp_path))
     assert [check.found for check in other] == ["no NVIDIA GPU in this machine"]
+
+
+def test_a_gpus_driver_that_hangs_does_not_hold_the_doctor_up(tmp_path, monkeypatch):
+    stuck = threading.Event()
+    monkeypatch.setattr(gpu_checks, "_NVML_SECONDS", 0.05)
+    monkeypatch.setattr(gpu_checks, "_ask_nvml", stuck.wait)
+    (tmp_path / "driver" / "nvidia").mkdir(parents=True)
+    checks = {check.name: check for check in gpu_checks.gpu_checks(tmp_path / "pci", tmp_path)}
+    stuck.set()
+    assert not checks["NVML"].passed
+    assert checks["NVML"].found == "the driver does not answer"
+
+
+def test_a_card_that_falls_off_the_bus_while_it_is_looked_at_is_no_card(tmp_path):
+    (tmp_path / "pci" / "0000:01:00.0").mkdir(parents=True)
+    (only,) = gpu_checks.gpu_checks(tmp_path / "pci", tmp_path)
+    assert only.found == "no NVIDIA GPU in this machine"
