@@ -1,9 +1,9 @@
 """The regions of a source that edit permissions speak of, by name. Nothing is executed.
 
 A source falls into places, and each line of code stands in one of them: `imports` (top-level imports),
-`module` (other top-level statements), `NAME` (a top-level definition; of a class, all but its methods),
-`CLASS.METHOD`. A region is what a user writes: a place; a class, with its methods; or the bare name
-of a method of `Net`.
+`module` (other top-level statements), `NAME` (a top-level definition; of a class, all but what it defines),
+`CLASS.METHOD` (or a class within a class). A region is what a user writes: a place; a class, with its methods;
+or the bare name of a method of `Net`.
 """
 
 import ast
@@ -16,12 +16,11 @@ IMPORTS = "imports"
 MODULE = "module"
 NETWORK = "Net"
 
-Method = ast.FunctionDef | ast.AsyncFunctionDef
-Definition = ast.ClassDef | Method
+Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def places(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
-    """Every top-level statement and method with its place, in source order; a class before its methods."""
+    """Every top-level statement and method with its place, in source order; a class before its members."""
     for statement in tree.body:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             yield IMPORTS, statement
@@ -31,7 +30,7 @@ def places(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
             yield statement.name, statement
             if isinstance(statement, ast.ClassDef):
                 for member in statement.body:
-                    if isinstance(member, Method):
+                    if isinstance(member, Definition):
                         yield f"{statement.name}.{member.name}", member
 
 
@@ -72,15 +71,15 @@ def forbidden_places(before: str, after: str, edits: EditPermissions) -> tuple[s
 def _code_by_place(source: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for place, statement in places(parse(source)):
-        found.setdefault(place, []).append(ast.dump(_without_methods(statement)))
+        found.setdefault(place, []).append(ast.dump(_without_members(statement)))
     return found
 
 
-def _without_methods(statement: ast.stmt) -> ast.stmt:
-    """Of a class that is a place, what belongs to it and not to its methods."""
+def _without_members(statement: ast.stmt) -> ast.stmt:
+    """Of a class that is a place, what belongs to it and not to what it defines."""
     if not isinstance(statement, ast.ClassDef) or statement.name in {IMPORTS, MODULE}:
         return statement
-    kept = [member for member in statement.body if not isinstance(member, Method)]
+    kept = [member for member in statement.body if not isinstance(member, Definition)]
     return ast.ClassDef(statement.name, statement.bases, statement.keywords, kept, statement.decorator_list)
 
 

@@ -5,7 +5,6 @@ loop. Nothing is stored here; the gateway keeps what it received.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
@@ -14,13 +13,15 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from contracts.jobs import AppliedDelta, BaselineNetwork, Proposal, ProposalRequest
-from contracts.names import MAX_DELTA_BYTES, MAX_SOURCE_BYTES
+from contracts.jobs import BaselineNetwork, Proposal, ProposalRequest
+from contracts.names import MAX_SOURCE_BYTES
 from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
 from contracts.service_gate import BodyLimit, RequireToken
 from generator_svc.config import GeneratorSettings
-from generator_svc.deltas import apply_delta
 from generator_svc.proposers import OptionsInvalid, Proposer, known_proposers
+from generator_svc.request_checks import Refused, check_edits, check_size, refuse_field
+from generator_svc.routes_deltas import add_delta_routes
+from generator_svc.routes_lemur import READ_NETWORKS_PATH, add_lemur_routes
 from generator_svc.seeds import baseline_networks
 
 MAX_SLOTS = 8
@@ -31,35 +32,24 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 _PROPOSAL = TypeAdapter(Proposal)
 
 
-class Refused(Exception):
-    """A well-formed request asks for something impossible. Carries its problem document."""
-
-    def __init__(self, document: dict[str, Any]) -> None:
-        super().__init__(document["detail"])
-        self.document = document
-
-
-@dataclass(frozen=True)
-class DeltaRequest:
-    """A delta, and what to apply it to: a source, or the name of a shipped baseline."""
-
-    delta: str
-    baseline_source: str | None = None
-    baseline: str | None = None
-
-
 def create_app(settings: GeneratorSettings) -> FastAPI:
     """The service, closed to callers without the service token."""
     app = FastAPI(title="deltanas generator", docs_url=None, redoc_url=None)
     proposers = known_proposers()
     _add_proposals(app, proposers)
-    _add_deltas(app)
+    add_delta_routes(app)
     _add_baselines(app)
+    add_lemur_routes(app, settings.home)
     _add_health(app)
     _add_error_handlers(app)
-    app.add_middleware(BodyLimit, limit_for_path=lambda _path: MAX_BODY_BYTES)
+    app.add_middleware(BodyLimit, limit_for_path=_body_limit)
     app.add_middleware(RequireToken, token_sha256=settings.service_token_sha256)
     return app
+
+
+def _body_limit(path: str) -> int | None:
+    """None where the handler itself reads a bounded stream."""
+    return None if path == READ_NETWORKS_PATH else MAX_BODY_BYTES
 
 
 def _add_proposals(app: FastAPI, proposers: dict[str, Proposer]) -> None:
@@ -93,60 +83,18 @@ def _unknown_proposer(name: str, proposers: dict[str, Proposer]) -> dict[str, An
 
 def _check_slots(request: ProposalRequest) -> None:
     if len(request.slots) > MAX_SLOTS:
-        _refuse_field("slots", f"must hold at most {MAX_SLOTS} slots", len(request.slots))
+        refuse_field("slots", f"must hold at most {MAX_SLOTS} slots", len(request.slots))
     if len({slot.slot for slot in request.slots}) != len(request.slots):
-        _refuse_field("slots", "two slots have the same number", None)
+        refuse_field("slots", "two slots have the same number", None)
+    check_edits(request.edits)
     if request.cycle < 0:
-        _refuse_field("cycle", "must be at least 0", request.cycle)
+        refuse_field("cycle", "must be at least 0", request.cycle)
     for index, slot in enumerate(request.slots):
         if slot.slot < 0:
-            _refuse_field(f"slots.{index}.slot", "must be at least 0", slot.slot)
+            refuse_field(f"slots.{index}.slot", "must be at least 0", slot.slot)
         if not 0 <= slot.seed <= MAX_SEED:
-            _refuse_field(f"slots.{index}.seed", f"must lie between 0 and {MAX_SEED}", str(slot.seed))
-        _check_size(f"slots.{index}.baseline_source", slot.baseline_source, MAX_SOURCE_BYTES)
-
-
-def _check_size(field: str, text: str, limit: int) -> None:
-    size = len(text.encode("utf-8", "surrogatepass"))
-    if size > limit:
-        _refuse_field(field, f"has {size} bytes; at most {limit} are allowed", None)
-
-
-def _refuse_field(field: str, message: str, value: object, remedy: str = "Correct this field.") -> None:
-    raise Refused(
-        problem(422, "invalid_request", f"{field}: {message}", field=field, value=value, remedy=remedy)
-    )
-
-
-def _add_deltas(app: FastAPI) -> None:
-    @app.post("/v1/deltas:apply")
-    def apply(request: DeltaRequest) -> AppliedDelta:
-        """Baseline + delta → candidate source, or a precise refusal (as data, with status 200)."""
-        _check_size("delta", request.delta, MAX_DELTA_BYTES)
-        return apply_delta(_baseline_source(request), request.delta)
-
-
-def _baseline_source(request: DeltaRequest) -> str:
-    if (request.baseline is None) == (request.baseline_source is None):
-        _refuse_field("baseline_source", "give either `baseline_source` or `baseline`", None)
-    if request.baseline is None:
-        source = request.baseline_source or ""
-        _check_size("baseline_source", source, MAX_SOURCE_BYTES)
-        return source
-    network = baseline_networks().get(request.baseline)
-    if network is None:
-        known = ", ".join(baseline_networks())
-        raise Refused(
-            problem(
-                422,
-                "unknown_baseline",
-                f"No baseline has this name. Known: {known}.",
-                field="baseline",
-                value=request.baseline,
-                remedy=f"Use one of: {known}.",
-            )
-        )
-    return network.source
+            refuse_field(f"slots.{index}.seed", f"must lie between 0 and {MAX_SEED}", str(slot.seed))
+        check_size(f"slots.{index}.baseline_source", slot.baseline_source, MAX_SOURCE_BYTES)
 
 
 def _add_baselines(app: FastAPI) -> None:

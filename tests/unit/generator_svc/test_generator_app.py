@@ -104,6 +104,33 @@ def test_a_delta_that_does_not_fit_is_data(client):
     assert (answer.json()["status"], answer.json()["reason"]) == ("refused", "no_diff_found")
 
 
+def test_a_delta_that_goes_where_no_edits_are_allowed_is_refused_by_name(client):
+    changed = BLOCKS.replace("(8, 16)", "(12, 16)")
+    body = {"baseline_source": BLOCKS, "delta": canonical_delta(BLOCKS, changed)}
+    refused = client.post("/v1/deltas:apply", json={**body, "edits": {"never": ["__init__"]}}).json()
+    assert (refused["status"], refused["reason"]) == ("refused", "forbidden_region")
+    assert "`Net.__init__`" in refused["message"]
+    assert (refused["source"], refused["canonical_delta"], refused["confidence"]) == (None, None, 0.0)
+    allowed = client.post("/v1/deltas:apply", json={**body, "edits": {"only": ["__init__"]}}).json()
+    assert allowed["source"] == changed
+
+
+def test_proposals_stay_where_edits_are_allowed(client):
+    answer = client.post("/v1/proposals", json=request(slot(0), edits={"only": ["imports"]}))
+    assert json.loads(answer.text)["failure"] == "nothing to propose within the allowed regions"
+
+
+@pytest.mark.parametrize("edits", [{"only": ["x"] * 65}, {"only": ["x" * 251]}])
+def test_permissions_that_nobody_means_are_refused(client, edits):
+    for path, body in (
+        ("/v1/proposals", request()),
+        ("/v1/deltas:apply", {"delta": "x", "baseline": "residual"}),
+    ):
+        answer = client.post(path, json={**body, "edits": edits})
+        assert answer.status_code == 422
+        assert answer.json()["field"].startswith("edits.only")
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
