@@ -16,12 +16,13 @@ from threading import Event
 import pytest
 import test_sandbox_port
 import test_sandbox_walls
+from sample_attempts import make_attempt
 from sandbox_harness import FOLDER, SMALL, processes_with, read_until, run, running, spec, wait_for
 
 from contracts.failures import FailureReason
-from contracts.jobs import AttemptSpec, BackendReport
-from contracts.measurements import MIB, Limits
-from contracts.names import AttemptKind, Integrity, IsolationTier, ScoredOn
+from contracts.jobs import BackendReport
+from contracts.measurements import MIB
+from contracts.names import IsolationTier
 from sandbox_runner import python_environment
 from sandbox_runner.attempt import Bench, run_attempt
 from sandbox_runner.datasets.library import Library
@@ -225,28 +226,9 @@ def library(tmp_path_factory):
 
 
 def evaluate(backend, library, **changes):
-    attempt = AttemptSpec(
-        attempt_id=f"at_{secrets.token_hex(4)}",
-        evaluation_id="ev_fork_server",
-        fence=1,
-        kind=AttemptKind.EVALUATE,
-        source=CONTROL.source,
-        dataset=quadrants.NAME,
-        epochs=2,
-        seed=5,
-        train_images=None,
-        hyperparameters={"batch": 32},
-        limits=Limits(),
-        threads=1,
-        device="cpu",
-        integrity=Integrity.STANDARD,
-        minimum_tier=IsolationTier.NAMESPACES,
-        scored_on=ScoredOn.ALL,
-        split_key="split",
-        shuffle_key="shuffle",
-    )
+    attempt = make_attempt(f"at_{secrets.token_hex(4)}", **changes)
     bench = Bench(Starts(backend, 0), library, "digest")
-    return run_attempt(replace(attempt, **changes), bench, Event(), lambda _: None)
+    return run_attempt(attempt, bench, Event(), lambda _: None)
 
 
 @pytest.mark.slow

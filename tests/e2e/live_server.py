@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+from processes import modules_run_by
 
 DELTANAS = str(Path(sys.executable).with_name("deltanas"))
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -79,20 +80,9 @@ class Server:
         self.process.send_signal(with_signal)
         self.process.wait(timeout=30)
 
-    def pids(self, module: str) -> list[int]:
-        """Children of the supervisor that run `python -m module`."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except (OSError, ValueError):
-                continue
-            if self.process and parent == self.process.pid and words[1:3] == [b"-m", module.encode()]:
-                found.append(int(entry.name))
-        return found
+    def services(self) -> dict[str, int]:
+        """The process ids of the running services, by module."""
+        return modules_run_by(self.process.pid) if self.process else {}
 
     def cli(self, *words: str, seconds: float = 240) -> subprocess.CompletedProcess:
         return subprocess.run(

@@ -88,10 +88,10 @@ def test_killing_each_process_in_turn_loses_no_slot_and_changes_no_score(undistu
         search_id = start_search(server, name="disturbed")
         for module in ("generator_svc", "filter_svc", "sandbox_runner", "sandbox_runner.agent", "gateway"):
             time.sleep(4)
-            (victim,) = server.pids(module)
+            victim = server.services()[module]
             os.kill(victim, signal.SIGKILL)
             server.wait_until_ready()
-            assert server.pids(module) != [victim]
+            assert server.services()[module] != victim
         time.sleep(2)
         server.stop(signal.SIGKILL)
         time.sleep(1)

@@ -10,9 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.jobs import AttemptSpec
-from contracts.measurements import Limits
-from contracts.names import AttemptKind, Integrity, IsolationTier, ScoredOn
+from processes import descendants_of, until
+
 from sandbox_runner.agent.links import RunnerLink, Unreachable
 from sandbox_runner.sandboxes.cgroups.files import RUNNER_PREFIX
 from sandbox_runner.specimens import quadrants
@@ -21,29 +20,6 @@ TOKEN = "a token of the tests"
 CGROUPS = Path("/sys/fs/cgroup")
 READY_SECONDS = 180
 """A tier that has failed is proven again after a minute, at the latest."""
-
-
-def attempt(attempt_id, source, **changes):
-    """An attempt on the data set of the specimens, as they are run."""
-    usual = {
-        "evaluation_id": "ev_1",
-        "fence": 1,
-        "kind": AttemptKind.EVALUATE,
-        "dataset": quadrants.NAME,
-        "epochs": 3,
-        "seed": 0,
-        "train_images": None,
-        "hyperparameters": {"batch": 32},
-        "limits": Limits(),
-        "threads": 1,
-        "device": "cpu",
-        "integrity": Integrity.STANDARD,
-        "minimum_tier": IsolationTier.NAMESPACES,
-        "scored_on": ScoredOn.ALL,
-        "split_key": "split",
-        "shuffle_key": "shuffle",
-    }
-    return AttemptSpec(attempt_id=attempt_id, source=source, **{**usual, **changes})
 
 
 @dataclass(frozen=True)
@@ -187,7 +163,7 @@ class RunnerProcess:
 
     def processes(self):
         """Its descendants and the members of its cgroups."""
-        return descendants(self.process.pid).union(*self.sandboxes().values())
+        return descendants_of(self.process.pid).union(*self.sandboxes().values())
 
     def data_folders(self):
         return sorted(path for path in (self.home / "sandboxes").glob("*/*") if path.is_dir())
@@ -207,39 +183,6 @@ class RunnerProcess:
             files=len(sizes),
             disk_bytes=sum(sizes),
         )
-
-
-def until(condition, seconds, what):
-    """The first true answer of `condition`, asked for at most so long."""
-    give_up = time.monotonic() + seconds
-    while time.monotonic() < give_up:
-        answer = condition()
-        if answer:
-            return answer
-        time.sleep(0.02)
-    raise AssertionError(f"not within {seconds} s: {what() if callable(what) else what}")
-
-
-def is_running(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in b"ZX"
-    except OSError:
-        return False
-
-
-def descendants(ancestor):
-    children = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            # The name, in parentheses, may hold anything, and be no text.
-            parent = (folder / "stat").read_bytes().rpartition(b")")[2].split()[1]
-            children.setdefault(int(parent), []).append(int(folder.name))
-    found, pending = set(), [ancestor]
-    while pending:
-        of_this = children.get(pending.pop(), ())
-        found.update(of_this)
-        pending.extend(of_this)
-    return found
 
 
 def _members(group):

@@ -9,11 +9,12 @@ from threading import Event, Timer
 
 import numpy as np
 import pytest
+from sample_attempts import make_attempt
+from sample_networks import CONVOLUTIONAL, LEARNS_BY_ITSELF
 
 from contracts.failures import FailureReason
-from contracts.jobs import AttemptOutcome, AttemptSpec
-from contracts.measurements import Limits
-from contracts.names import AttemptKind, Integrity, IsolationTier, ScoredOn
+from contracts.jobs import AttemptOutcome
+from contracts.names import Integrity, ScoredOn
 from sandbox_runner.attempt import Bench, run_attempt
 from sandbox_runner.datasets.library import Library
 from sandbox_runner.datasets.pack import write_pack
@@ -24,50 +25,6 @@ from sandbox_runner.sandboxes.namespaces import NamespacesBackend
 from sandbox_runner.starts import Starts
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
-
-PLAIN = """
-import torch
-
-class Net(torch.nn.Module):
-    def __init__(self, in_shape, out_shape):
-        super().__init__()
-        self.layers = torch.nn.Sequential(
-            torch.nn.Conv2d(in_shape[1], 8, 3, padding=1), torch.nn.BatchNorm2d(8), torch.nn.ReLU(),
-            torch.nn.Flatten(), torch.nn.Dropout(0.1), torch.nn.LazyLinear(out_shape[0]),
-        )
-        self.layers(torch.zeros(2, *in_shape[1:]))
-
-    def forward(self, images):
-        return self.layers(images)
-"""
-
-LEMUR = """
-import torch
-
-def supported_hyperparameters():
-    return {"lr", "momentum"}
-
-class Net(torch.nn.Module):
-    def __init__(self, in_shape, out_shape, prm, device):
-        super().__init__()
-        self.device = device
-        self.classify = torch.nn.Linear(in_shape[1] * in_shape[2] * in_shape[3], out_shape[0])
-
-    def forward(self, images):
-        return self.classify(images.flatten(1))
-
-    def train_setup(self, prm):
-        self.to(self.device)
-        self.criterion = torch.nn.CrossEntropyLoss()
-        self.optimizer = torch.optim.SGD(self.parameters(), lr=prm["lr"], momentum=prm["momentum"])
-
-    def learn(self, train_data):
-        self.train()
-        for images, labels in train_data:
-            self.optimizer.zero_grad()
-            self.criterion(self(images.to(self.device)), labels.to(self.device)).backward()
-            self.optimizer.step()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -102,26 +59,7 @@ def cold_bench(bench: Bench, tmp_path: Path) -> Iterator[Bench]:
     backend.close()
 
 
-SPEC = AttemptSpec(
-    attempt_id="at_integration",
-    evaluation_id="ev_integration",
-    fence=1,
-    kind=AttemptKind.EVALUATE,
-    source=PLAIN,
-    dataset="columns",
-    epochs=2,
-    seed=11,
-    train_images=None,
-    hyperparameters={"batch": 32},
-    limits=Limits(),
-    threads=1,
-    device="cpu",
-    integrity=Integrity.STANDARD,
-    minimum_tier=IsolationTier.NAMESPACES,
-    scored_on=ScoredOn.ALL,
-    split_key="split",
-    shuffle_key="shuffle",
-)
+SPEC = make_attempt("at_integration", source=CONVOLUTIONAL, dataset="columns", epochs=2, seed=11)
 
 
 def run(bench: Bench, **changes) -> AttemptOutcome:
@@ -160,7 +98,7 @@ def test_the_measurement_says_what_the_host_saw(bench: Bench) -> None:
 
 
 def test_cold_and_warm_starts_measure_the_same_of_a_candidate(bench: Bench, cold_bench: Bench) -> None:
-    burns = PLAIN.replace(
+    burns = CONVOLUTIONAL.replace(
         "        super().__init__()\n",
         "        super().__init__()\n"
         "        import time\n"
@@ -189,7 +127,9 @@ def test_cold_and_warm_starts_measure_the_same_of_a_candidate(bench: Bench, cold
 
 
 def test_a_lemur_network_trains_itself(bench: Bench) -> None:
-    outcome = run(bench, source=LEMUR, epochs=3, hyperparameters={"lr": 0.05, "momentum": 0.9, "batch": 32})
+    outcome = run(
+        bench, source=LEARNS_BY_ITSELF, epochs=3, hyperparameters={"lr": 0.05, "momentum": 0.9, "batch": 32}
+    )
 
     assert accuracy(outcome) > 0.5
 
@@ -205,7 +145,7 @@ def test_a_strict_split_scores_both_halves(bench: Bench) -> None:
 
 
 def test_a_failure_names_the_line(bench: Bench) -> None:
-    source = PLAIN.replace("return self.layers(images)", "return self.layers(images[:, :, :5])")
+    source = CONVOLUTIONAL.replace("return self.layers(images)", "return self.layers(images[:, :, :5])")
     failure = run(bench, source=source).failure
 
     assert failure is not None
@@ -232,10 +172,10 @@ def test_gains_nothing_by_a_fake_score_a_patched_torch_or_an_early_exit(bench: B
     fake = json.dumps({"accuracy": 1.0})
     patched = "import torch, sys\ntorch.Tensor.argmax = lambda self, *a, **k: torch.zeros(len(self)).long()\n"
 
-    assert accuracy(run(bench, source=f"print('{fake}')\n" + PLAIN)) == honest
-    assert accuracy(run(bench, source=patched + PLAIN)) == honest
+    assert accuracy(run(bench, source=f"print('{fake}')\n" + CONVOLUTIONAL)) == honest
+    assert accuracy(run(bench, source=patched + CONVOLUTIONAL)) == honest
     for code in ("import os\nos._exit(0)\n", "import sys\nsys.exit(0)\n"):
-        outcome = run(bench, source=code + PLAIN)
+        outcome = run(bench, source=code + CONVOLUTIONAL)
         assert outcome.measurement is None
         assert outcome.failure is not None
         assert outcome.failure.reason in {FailureReason.INVALID_RESULT, FailureReason.BUILD_ERROR}

@@ -1,7 +1,8 @@
 """Commands where no server runs: they start one for their own time, share it, and it ends with them."""
 
 import pytest
-from up_process import Home, until
+from processes import until
+from up_process import Home
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 

@@ -18,17 +18,15 @@ from threading import Event
 import numpy as np
 import pytest
 import torch
+from sample_attempts import make_attempt
 
 from contracts import source_rules
 from contracts.failures import FailureReason
-from contracts.jobs import AttemptOutcome, AttemptSpec
-from contracts.measurements import Limits
+from contracts.jobs import AttemptOutcome
 from contracts.names import (
     MAX_SOURCE_BYTES,
     MAX_SOURCE_INFORMATION_BYTES,
-    AttemptKind,
     Integrity,
-    IsolationTier,
     ScoredOn,
 )
 from sandbox_runner.attempt import Bench, run_attempt
@@ -190,23 +188,15 @@ def run(
     split_key: str = "",
     train_images: int | None = TRAIN_IMAGES,
 ) -> AttemptOutcome:
-    spec = AttemptSpec(
-        attempt_id=f"at_memory{secrets.token_hex(4)}",
-        evaluation_id="ev_memory",
-        fence=1,
-        kind=AttemptKind.EVALUATE,
+    spec = make_attempt(
+        f"at_memory{secrets.token_hex(4)}",
         source=source,
         dataset="fashion-mnist",
         epochs=1,
         seed=5,
         train_images=train_images,
         hyperparameters={},
-        limits=Limits(),
-        threads=1,
-        device="cpu",
         integrity=integrity,
-        minimum_tier=IsolationTier.NAMESPACES,
-        scored_on=ScoredOn.ALL,
         split_key=split_key,
         shuffle_key=secrets.token_hex(16),
     )

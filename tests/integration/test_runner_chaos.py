@@ -16,7 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from runner_process import RunnerProcess, attempt, is_running, until
+from processes import is_running, until
+from runner_process import RunnerProcess
+from sample_attempts import make_attempt
 
 from contracts.failures import FailureReason
 from contracts.measurements import Limits
@@ -78,7 +80,9 @@ def assert_platform_failed(outcome, *words):
 
 def running_attempts(runner, count, source=FORKS_AND_SLEEPS):
     """Attempts whose candidates run."""
-    specs = [attempt(f"at_running_{number}_{time.monotonic_ns()}", source) for number in range(count)]
+    specs = [
+        make_attempt(f"at_running_{number}_{time.monotonic_ns()}", source=source) for number in range(count)
+    ]
     with runner.link() as link:
         for spec in specs:
             link.put(spec)
@@ -92,7 +96,7 @@ def running_attempts(runner, count, source=FORKS_AND_SLEEPS):
 
 def test_a_killed_runner_takes_every_sandbox_along_and_its_successor_sweeps_and_serves(tmp_path):
     with runner_on(tmp_path, slots=2) as runner:
-        before = score(runner.evaluate(attempt("at_before", CONTROL.source)))
+        before = score(runner.evaluate(make_attempt("at_before")))
         running_attempts(runner, 2)
         until(runner.reserve, 60, "something waits for attempts")
         until(lambda: len(runner.processes() - runner.reserve()) >= 2 * 4, 10, "both have forked")
@@ -107,7 +111,7 @@ def test_a_killed_runner_takes_every_sandbox_along_and_its_successor_sweeps_and_
         runner.start()
         assert not [group for group in groups if group.exists()]
         assert not [folder for folder in folders if folder.exists()]
-        assert score(runner.evaluate(attempt("at_after", CONTROL.source))) == before
+        assert score(runner.evaluate(make_attempt("at_after"))) == before
         assert runner.has_ended_well()
         assert not runner.data_folders()
 
@@ -127,12 +131,12 @@ def test_a_runner_that_is_told_to_stop_leaves_nothing(tmp_path):
 
 def test_whoever_kills_what_waits_harms_no_attempt(tmp_path):
     with runner_on(tmp_path, slots=2) as runner:
-        before = score(runner.evaluate(attempt("at_before", CONTROL.source)))
+        before = score(runner.evaluate(make_attempt("at_before")))
         for number in range(2):
             victims = until(runner.reserve, 60, "something waits for attempts")
             for victim in victims:
                 os.kill(victim, signal.SIGKILL)
-            assert score(runner.evaluate(attempt(f"at_after_{number}", CONTROL.source))) == before
+            assert score(runner.evaluate(make_attempt(f"at_after_{number}"))) == before
         again = until(runner.reserve, 90, "something waits again")
         assert again.isdisjoint(victims)
 
@@ -141,11 +145,11 @@ def test_whoever_kills_what_waits_harms_no_attempt(tmp_path):
 @pytest.mark.timeout(600)
 def test_a_stopped_reserve_costs_attempts_time_and_is_then_given_up(tmp_path):
     with runner_on(tmp_path, slots=2) as runner:
-        before = score(runner.evaluate(attempt("at_before", CONTROL.source)))
+        before = score(runner.evaluate(make_attempt("at_before")))
         for victim in until(runner.reserve, 60, "something waits for attempts"):
             os.kill(victim, signal.SIGSTOP)
 
-        outcomes = [runner.evaluate(attempt(f"at_after_{number}", CONTROL.source)) for number in range(4)]
+        outcomes = [runner.evaluate(make_attempt(f"at_after_{number}")) for number in range(4)]
 
         for outcome in outcomes[:-1]:
             if outcome.failure is not None:
@@ -167,11 +171,11 @@ def test_a_sandbox_that_is_killed_from_outside_is_not_its_candidates_fault(tmp_p
 @pytest.mark.full
 def test_a_runner_that_was_stopped_for_a_while_blames_nobody(tmp_path):
     with runner_on(tmp_path, slots=1) as runner:
-        before = score(runner.evaluate(attempt("at_before", CONTROL.source)))
+        before = score(runner.evaluate(make_attempt("at_before")))
         slow = CONTROL.source.replace(
             "return self.classify", "__import__('time').sleep(0.5)\n        return self.classify"
         )
-        spec = attempt("at_slow", slow, limits=replace(Limits(), predict_batch_seconds=5))
+        spec = make_attempt("at_slow", source=slow, limits=replace(Limits(), predict_batch_seconds=5))
         with runner.link() as link:
             link.put(spec)
         runner.wait_for_phase(spec, "predicting")
@@ -229,35 +233,35 @@ def test_a_full_disk_is_the_platforms_failure_until_there_is_room_again(tmp_path
     open_to_sandboxes(tmp_path)
     with small_disk(tmp_path / "disk") as disk, runner_on(disk, slots=2) as runner:
         strict = {"integrity": Integrity.STRICT, "split_key": "a key of its own"}
-        before = score(runner.evaluate(attempt("at_before", CONTROL.source)))
+        before = score(runner.evaluate(make_attempt("at_before")))
         taken = fill(disk)
 
-        outcome = runner.evaluate(attempt("at_full", CONTROL.source))
+        outcome = runner.evaluate(make_attempt("at_full"))
         assert_platform_failed(outcome, "No space left on device")
         for number, changes in enumerate(({}, strict)):
             with suppress(Unreachable):  # not taken on at all: nothing holds here at the moment
-                spec = attempt(f"at_full_{number}", CONTROL.source, **changes)
+                spec = make_attempt(f"at_full_{number}", **changes)
                 assert_platform_failed(runner.evaluate(spec, patience=0), "No space left on device")
 
         subprocess.run(["rm", "-r", str(taken)], check=True)
-        assert score(runner.evaluate(attempt("at_after", CONTROL.source))) == before
-        score(runner.evaluate(attempt("at_strict", CONTROL.source, **strict)))
+        assert score(runner.evaluate(make_attempt("at_after"))) == before
+        score(runner.evaluate(make_attempt("at_strict", **strict)))
 
 
 @pytest.mark.full
 @pytest.mark.timeout(600)
 def test_a_runner_whose_own_control_group_was_removed_makes_another(tmp_path):
     with runner_on(tmp_path, slots=1, warm=0) as runner:
-        before = score(runner.evaluate(attempt("at_before", CONTROL.source)))
+        before = score(runner.evaluate(make_attempt("at_before")))
         for victim in runner.reserve():
             os.kill(victim, signal.SIGKILL)
         for group in sorted(runner.groups(), key=lambda path: -len(path.parts)):
             until(lambda group=group: remove(group), 5, f"{group} is removed")
 
-        first = runner.evaluate(attempt("at_after", CONTROL.source))
+        first = runner.evaluate(make_attempt("at_after"))
         if first.failure is not None:
             assert_platform_failed(first)
-        assert score(runner.evaluate(attempt("at_later", CONTROL.source))) == before
+        assert score(runner.evaluate(make_attempt("at_later"))) == before
 
 
 def remove(group):
@@ -318,7 +322,7 @@ class DockerRunner:
         until(lambda: self.starts.waiting() == 1, 120, "a container waits")
 
     def evaluate(self, name, source=CONTROL.source, on_phase=lambda _: None):
-        return run_attempt(attempt(name, source), self._bench, threading.Event(), on_phase)
+        return run_attempt(make_attempt(name, source=source), self._bench, threading.Event(), on_phase)
 
     @contextmanager
     def running_attempt(self):

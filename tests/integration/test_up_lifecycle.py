@@ -8,7 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from up_process import LAUNCHER, MODULES, Home, Up, is_running, until
+from processes import is_running, until
+from up_process import LAUNCHER, MODULES, Home, Up
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 

@@ -18,6 +18,8 @@ from itertools import count, cycle, islice
 from pathlib import Path
 
 import pytest
+from sample_attempts import make_attempt
+from sample_networks import CONVOLUTIONAL, LEARNS_BY_ITSELF
 
 from contracts.jobs import AttemptOutcome
 from contracts.measurements import MIB
@@ -29,7 +31,7 @@ from sandbox_runner.specimens.specimen import CONTROL, LIMITS, Specimen
 from sandbox_runner.specimens.surroundings import Doors, processes_marked
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "integration"))
-from runner_process import Holdings, RunnerProcess, attempt
+from runner_process import Holdings, RunnerProcess
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
@@ -55,47 +57,6 @@ QUIET_SECONDS, SETTLE_SECONDS = 2, 120
 CLOCKS = ("wall_seconds", "startup_seconds", "predict_batch_seconds")
 PATIENT = replace(LIMITS, wall_seconds=1800, startup_seconds=600, predict_batch_seconds=120)
 """Nobody here is ended by a clock: what is measured in CPU seconds is the same on a busy machine."""
-
-CONVOLUTIONAL = """
-import torch
-
-class Net(torch.nn.Module):
-    def __init__(self, in_shape, out_shape):
-        super().__init__()
-        self.layers = torch.nn.Sequential(
-            torch.nn.Conv2d(in_shape[1], 8, 3, padding=1), torch.nn.BatchNorm2d(8), torch.nn.ReLU(),
-            torch.nn.Flatten(), torch.nn.Dropout(0.1),
-            torch.nn.Linear(8 * in_shape[2] * in_shape[3], out_shape[0]),
-        )
-
-    def forward(self, images):
-        return self.layers(images)
-"""
-LEARNS_BY_ITSELF = """
-import torch
-
-def supported_hyperparameters():
-    return {"lr", "momentum"}
-
-class Net(torch.nn.Module):
-    def __init__(self, in_shape, out_shape, prm, device):
-        super().__init__()
-        self.classify = torch.nn.Linear(in_shape[1] * in_shape[2] * in_shape[3], out_shape[0])
-
-    def forward(self, images):
-        return self.classify(images.flatten(1))
-
-    def train_setup(self, prm):
-        self.criterion = torch.nn.CrossEntropyLoss()
-        self.optimizer = torch.optim.SGD(self.parameters(), lr=prm["lr"], momentum=prm["momentum"])
-
-    def learn(self, train_data):
-        self.train()
-        for images, labels in train_data:
-            self.optimizer.zero_grad()
-            self.criterion(self(images), labels).backward()
-            self.optimizer.step()
-"""
 
 
 @dataclass(frozen=True)
@@ -214,7 +175,8 @@ class Field:
 
     def _run(self, work: Work) -> Done:
         limits = replace(work.specimen.limits, **{name: getattr(PATIENT, name) for name in CLOCKS})
-        spec = attempt(f"at_{self._mark}_{next(self._numbers)}", work.source, seed=work.seed, limits=limits)
+        name = f"at_{self._mark}_{next(self._numbers)}"
+        spec = make_attempt(name, source=work.source, seed=work.seed, limits=limits)
         outcome = self.runner.evaluate(spec, PATIENT.wall_seconds)
         return Done(work, outcome, work.shortcomings(outcome))
 

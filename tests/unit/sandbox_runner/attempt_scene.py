@@ -2,16 +2,14 @@
 
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from fakes import ScriptedSandbox
+from sample_attempts import make_attempt
 
 from contracts.guest_wire import FrameKind
 from contracts.jobs import AttemptSpec
-from contracts.measurements import Limits
-from contracts.names import AttemptKind, Integrity, IsolationTier, ScoredOn
 from sandbox_runner.datasets.library import Library
 from sandbox_runner.datasets.pack import write_pack
 from sandbox_runner.datasets.raw import ImageSet, RawDataset
@@ -39,27 +37,10 @@ def make_library(home: Path) -> Library:
 
 
 def make_spec(**changes) -> AttemptSpec:
-    spec = AttemptSpec(
-        attempt_id="at_1",
-        evaluation_id="ev_1",
-        fence=1,
-        kind=AttemptKind.EVALUATE,
-        source=SOURCE,
-        dataset="stripes",
-        epochs=1,
-        seed=5,
-        train_images=None,
-        hyperparameters={},
-        limits=Limits(),
-        threads=1,
-        device="cpu",
-        integrity=Integrity.STANDARD,
-        minimum_tier=IsolationTier.NAMESPACES,
-        scored_on=ScoredOn.ALL,
-        split_key="split",
-        shuffle_key="shuffle",
+    """An attempt on the stripes."""
+    return make_attempt(
+        **{"source": SOURCE, "dataset": "stripes", "epochs": 1, "seed": 5, "hyperparameters": {}, **changes}
     )
-    return replace(spec, **changes)
 
 
 def right_answers(images: np.ndarray) -> np.ndarray:
