@@ -25,7 +25,8 @@ FORGET_SECONDS = 300.0
 MOST_WAITING_SECONDS = 600.0
 """A sandbox waits no longer, and another takes its place: what was launched for one attempt has an end of its
 own, reckoned from its launch, that must never come in the middle of one."""
-MOST_IMPORTING = max(1, (os.cpu_count() or 2) // 2)
+CORES = os.cpu_count() or 2
+MOST_IMPORTING = max(1, CORES // 2)
 """So many import at a time, so that attempts keep the other cores."""
 IMPORT_LOOK_SECONDS = 0.2
 """So often the pool looks whether the last one has finished importing."""
@@ -78,6 +79,7 @@ class Starts:
         most_waiting: int,
         clock: Callable[[], float] = time.monotonic,
         on_trouble: Callable[[], None] = lambda: None,
+        most_importing: int = MOST_IMPORTING,
     ) -> None:
         """`on_trouble` is called, from any thread, when the platform fails to start or to keep a sandbox."""
         self.backend = backend
@@ -85,6 +87,7 @@ class Starts:
         """Of the sandbox that was launched last, or as the probe found it: what guests run on there."""
         self._on_trouble = on_trouble
         self._most_waiting = most_waiting
+        self._most_importing = most_importing
         self._clock = clock
         self._kinds: dict[Hashable, _Kind] = {}
         self._changed = threading.Condition()
@@ -210,7 +213,7 @@ class Starts:
     def _lacking(self) -> _Kind | None:
         """The kind most recently asked for, if another of it should wait and has room."""
         lacking = [kind for kind in self._by_age() if len(kind.waiting) < self._wanted(kind)]
-        may_import = self._importing() < MOST_IMPORTING
+        may_import = self._importing() < self._most_importing
         return lacking[-1] if lacking and may_import and self._room() > 0 else None
 
     def _wanted(self, kind: _Kind) -> int:

@@ -1,7 +1,8 @@
-"""One worker under attack: specimens run two at a time beside an honest network; then it looks what changed.
+"""One worker under attack: specimens run three at a time, an honest network among them; then it looks around.
 
-A round is two specimens and the control, all at once on the same worker: each has the others' noise. The
-control of a round also runs *after* the specimens of all rounds before; `finish` runs one after the last.
+A round is three attempts on the same worker at once: each has the others' noise. Every second round leaves a
+place to the control, which so runs *after* the specimens of all rounds before, too; `finish` runs one after
+the last.
 """
 
 import os
@@ -28,9 +29,9 @@ from sandbox_runner.specimens import quadrants
 from sandbox_runner.specimens.judgement import Scores, outcome_words, shortcomings
 from sandbox_runner.specimens.specimen import CONTROL, Specimen
 from sandbox_runner.specimens.surroundings import Doors, Outpost, Surroundings, Watch, differences
-from sandbox_runner.starts import Starts
+from sandbox_runner.starts import CORES, Starts
 
-AT_A_TIME = 2
+AT_A_TIME = 3
 SECRET_VARIABLE = "DELTANAS_SPECIMEN_SECRET"  # noqa: S105  the name of one
 REFILL_SECONDS = 240.0
 """Until the sandboxes that wait for work have all imported what they need; some 5 s on an idle machine."""
@@ -84,8 +85,9 @@ class Arena:
         self._home = folder / "home"
         self._homes = [folder, *([state] if state else [])]
         self._canary = folder / "canary"
-        self._waiting = AT_A_TIME + 1 if warm else 0
-        self._starts = Starts(backend, self._waiting)
+        self._waiting = AT_A_TIME if warm else 0
+        # While sandboxes are replaced here, nobody else needs the cores.
+        self._starts = Starts(backend, self._waiting, most_importing=CORES)
         gpus = find_gpus()
         self.devices = ("cpu", *(() if self.tier is IsolationTier.NAMESPACES else gpus.devices))
         """What a specimen's device may be here."""
@@ -120,7 +122,7 @@ class Arena:
     def run_round(
         self, specimens: Sequence[Specimen], began: Callable[[Specimen], None] = lambda _: None
     ) -> list[Trial]:
-        """Run these and the control at the same time, then look around."""
+        """Run these at the same time, and the control in the place that they leave; then look around."""
 
         def timed(specimen: Specimen) -> tuple[AttemptOutcome, float]:
             began(specimen)
@@ -128,9 +130,10 @@ class Arena:
             return self._run(specimen), time.monotonic() - started
 
         with self._lanes() as lanes:
-            control = lanes.submit(self._run, CONTROL)
+            controls = [lanes.submit(self._run, CONTROL)] if len(specimens) < AT_A_TIME else []
             ended = list(lanes.map(timed, specimens))
-        aftermath = (*self._control_troubles(control.result()), *self._changes())
+        troubles = [trouble for control in controls for trouble in self._control_troubles(control.result())]
+        aftermath = (*troubles, *self._changes())
         return [
             Trial(
                 specimen, outcome, seconds, shortcomings(specimen, outcome, self.tier, self.scores), aftermath
@@ -149,7 +152,7 @@ class Arena:
     def _begin(self) -> None:
         """Take the control's score, as often at a time as later, and a first look around."""
         with self._lanes() as lanes:
-            outcomes = list(lanes.map(self._run, [CONTROL] * (AT_A_TIME + 1)))
+            outcomes = list(lanes.map(self._run, [CONTROL] * AT_A_TIME))
         earned = {one.measurement.accuracy if one.measurement else None for one in outcomes}
         if len(earned) > 1 or None in earned:
             came_to = ", ".join(_told(outcome) for outcome in outcomes)
@@ -167,7 +170,7 @@ class Arena:
     @contextmanager
     def _lanes(self) -> Iterator[ThreadPoolExecutor]:
         """Threads for attempts. Who is interrupted while they run does not wait for their ends."""
-        with ThreadPoolExecutor(AT_A_TIME + 1) as lanes:
+        with ThreadPoolExecutor(AT_A_TIME) as lanes:
             try:
                 yield lanes
             except BaseException:
@@ -244,9 +247,10 @@ _MARKING = (
 
 
 def rounds_of(specimens: Sequence[Specimen], known: Sequence[Specimen]) -> list[tuple[Specimen, ...]]:
-    """Who runs at the same time: in order, two by two, each after the one that it must follow.
+    """Who runs at the same time, in order: each after the one that it must follow.
 
-    That one is taken from `known` when it is not among `specimens`.
+    That one is taken from `known` when it is not among `specimens`. The first round leaves a place to the
+    control, and so does every second one from there on.
     """
     ordered: list[Specimen] = []
     for specimen in specimens:
@@ -255,7 +259,8 @@ def rounds_of(specimens: Sequence[Specimen], known: Sequence[Specimen]) -> list[
     rounds: list[tuple[Specimen, ...]] = []
     for specimen in ordered:
         beside = rounds[-1] if rounds else ()
-        if 0 < len(beside) < AT_A_TIME and specimen.after not in {one.name for one in beside}:
+        places = AT_A_TIME - len(rounds) % 2
+        if 0 < len(beside) < places and specimen.after not in {one.name for one in beside}:
             rounds[-1] = (*beside, specimen)
         else:
             rounds.append((specimen,))

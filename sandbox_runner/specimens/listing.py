@@ -22,12 +22,12 @@ to. Run them against the sandboxes of your own machine, on every tier that it ha
     deltanas attack                             # all of them; exits with 0 only when everything held
     deltanas attack --only 'fork*' --backend docker+runsc
 
-Two run at a time, with an honest network beside them on the same worker. An attack has failed when the
-attempt ends for the right reason, or when it earns no more than the score that it deserves. After each
-round all of this must be as it was at the start: the canary and the labels, connections to the host's own
-ports, file descriptors and threads of the worker, processes, cgroups, mounts, containers, files and bytes
-on disk, stray files in shared folders, System V objects. The honest network must score exactly as it did
-before the first attack, during every one and after the last.
+Three attempts run at a time on the same worker, in every second round an honest network among them. An
+attack has failed when the attempt ends for the right reason, or when it earns no more than the score that
+it deserves. After each round all of this must be as it was at the start: the canary and the labels,
+connections to the host's own ports, file descriptors and threads of the worker, processes, cgroups, mounts,
+containers, files and bytes on disk, stray files in shared folders, System V objects. The honest network
+must score exactly as it did before the first attack, beside the attacks and after the last.
 
 **true score**: whatever was tried is refused, and the network that stands beside the attack in its source
 earns exactly what the honest one earns. **score of a constant**: exactly what naming one class for every
@@ -35,7 +35,7 @@ image earns. All else is the reason of a failure (README.md lists them).
 
 `make test` runs all of them on `namespaces` and those marked ● on each Docker tier as well; `make
 test-full` runs all on all, with sandboxes that waited for their work and with such as are started anew.
-What attacks the HTTP API instead is in `tests/specimens/test_api_attacks.py`.
+What attacks the HTTP API instead is in `tests/specimens/api/`.
 """
 
 

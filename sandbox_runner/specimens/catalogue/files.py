@@ -1,7 +1,9 @@
 """Attacks through the file system."""
 
 from contracts.failures import FailureReason as Reason
-from sandbox_runner.specimens.specimen import Section, denied, fails
+from contracts.failures import TimeoutPhase
+from contracts.names import IsolationTier
+from sandbox_runner.specimens.specimen import Fails, Section, denied, fails
 
 SECTION = Section(
     "File system",
@@ -14,7 +16,14 @@ SECTION = Section(
         denied("writes_system_files", "Writes where only the system may."),
         fails("fills_tmp", "Fills /tmp.", Reason.DISK_LIMIT, essential=True),
         fails("fills_shared_memory", "Fills /dev/shm.", Reason.DISK_LIMIT),
-        fails("makes_a_million_files", "Creates empty files until no inode is left.", Reason.DISK_LIMIT),
+        fails(
+            "makes_a_million_files",
+            "Creates empty files until no inode is left.",
+            Reason.DISK_LIMIT,
+            # gVisor's tmpfs has no number of inodes: files cost the candidate's own memory and time there.
+            differs={IsolationTier.DOCKER_RUNSC: Fails(Reason.TIMEOUT, phase=TimeoutPhase.STARTUP)},
+            cpu_seconds=20,
+        ),
         fails("grows_a_deleted_file", "Writes into a file that has no name any more.", Reason.DISK_LIMIT),
         denied(
             "plants_links_and_pipes",
@@ -64,6 +73,7 @@ SECTION = Section(
         denied(
             "reads_the_kernels_tables",
             "Reads addresses, keys, sockets and messages of the host's kernel from /proc and /sys.",
+            admitted={IsolationTier.DOCKER_RUNSC: ("BREACH /proc/cmdline",)},  # gVisor's, always the same
         ),
         denied(
             "follows_the_data_folder",

@@ -317,7 +317,7 @@ SECTION = Section(
             "trains_twenty_times",
             "Takes the labels of its first batch from the frames above and trains on it again and again.",
             TimeoutPhase.TRAIN,
-            cpu_seconds=4,
+            cpu_seconds=2,
         ),
         denied(
             "adapts_to_each_batch",
@@ -335,7 +335,7 @@ SECTION = Section(
             "learns_for_ever",
             "Keeps the batches of its one epoch and goes on learning from them, under the other contract.",
             TimeoutPhase.TRAIN,
-            cpu_seconds=4,
+            cpu_seconds=2,
         ),
         Specimen(
             "learns_nothing",

@@ -50,19 +50,19 @@ SECTION = Section(
             "burns_processor_in_children",
             "Lets short-lived children do the computing, so that nobody counts it.",
             TimeoutPhase.TRAIN,
-            cpu_seconds=4,
+            cpu_seconds=2,
         ),
         times_out(
             "burns_kernel_time",
             "Lets the kernel do the work: random bytes without end.",
             TimeoutPhase.TRAIN,
-            cpu_seconds=4,
+            cpu_seconds=2,
         ),
         times_out(
             "imports_in_quadratic_time",
             "Its import takes time that grows with the square of its length.",
             TimeoutPhase.STARTUP,
-            cpu_seconds=4,
+            cpu_seconds=2,
         ),
         fails(
             "prints_from_many_children",

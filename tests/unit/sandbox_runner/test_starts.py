@@ -52,10 +52,12 @@ class Clock:
 class Pool:
     """A pool over scripted sandboxes, and what a test asks of it."""
 
-    def __init__(self, most_waiting: int, backend: ScriptedBackend | None = None) -> None:
+    def __init__(
+        self, most_waiting: int, backend: ScriptedBackend | None = None, most_importing: int = 1
+    ) -> None:
         self.backend = backend or Backend(_wait_for_a_job)
         self.clock = Clock()
-        self.starts = Starts(self.backend, most_waiting, self.clock)
+        self.starts = Starts(self.backend, most_waiting, self.clock, most_importing=most_importing)
 
     def expect(self, spec: SandboxSpec = ONE, waiting: int = 1) -> None:
         self.starts.expect(spec)
@@ -128,8 +130,8 @@ def for_a_while(condition: Callable[[], bool]) -> bool:
 def make_pool() -> Iterator[Callable[..., Pool]]:
     made: list[Pool] = []
 
-    def make(most_waiting: int, backend: ScriptedBackend | None = None) -> Pool:
-        made.append(Pool(most_waiting, backend))
+    def make(most_waiting: int, backend: ScriptedBackend | None = None, **options: int) -> Pool:
+        made.append(Pool(most_waiting, backend, **options))
         return made[-1]
 
     yield make
@@ -387,8 +389,7 @@ def test_who_asks_is_told_when_nothing_can_be_launched(make_pool) -> None:
 
 
 def test_a_sandbox_that_still_imports_is_taken_when_none_is_further(make_pool, monkeypatch) -> None:
-    monkeypatch.setattr(starts_module, "MOST_IMPORTING", 2)
-    pool = make_pool(2)
+    pool = make_pool(2, most_importing=2)
     monkeypatch.setattr(ScriptedSandbox, "imports", False)
     pool.use_at_once(2)
     eventually(lambda: len(pool.open()) == 2)
@@ -403,9 +404,8 @@ def test_a_sandbox_that_still_imports_is_taken_when_none_is_further(make_pool, m
 
 
 def test_no_more_import_at_a_time_than_may(make_pool, monkeypatch) -> None:
-    monkeypatch.setattr(starts_module, "MOST_IMPORTING", 1)
     monkeypatch.setattr(ScriptedSandbox, "imports", False)
-    pool = make_pool(3)
+    pool = make_pool(3, most_importing=1)
     pool.use_at_once(3)
     eventually(lambda: len(pool.open()) == 1)
     time.sleep(0.05)

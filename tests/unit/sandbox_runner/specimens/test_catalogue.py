@@ -1,5 +1,6 @@
 """The specimens agree with their sources and with the page that lists them; rounds keep their order."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def specimen(name, after=""):
     return Specimen(name, f"Is {name}.", EarnsTrueScore(), after=after)
 
 
-A, B, C, D = (specimen(name) for name in "abcd")
+A, B, C, D, E, F = (specimen(name) for name in "abcdef")
 AFTER_A = specimen("after a", after="a")
 
 
@@ -71,20 +72,26 @@ AFTER_A = specimen("after a", after="a")
     [
         ([], []),
         ([A], [(A,)]),
-        ([A, B, C], [(A, B), (C,)]),
+        ([A, B, C, D, E, F], [(A, B), (C, D, E), (F,)]),
         ([A, AFTER_A, B], [(A,), (AFTER_A, B)]),
         ([AFTER_A], [(A,), (AFTER_A,)]),
         ([B, AFTER_A, A], [(B, A), (AFTER_A,)]),
     ],
 )
-def test_rounds_are_pairs_in_order_and_nobody_runs_beside_or_before_its_predecessor(chosen, expected):
-    assert rounds_of(chosen, [A, B, C, D, AFTER_A]) == expected
+def test_rounds_are_in_order_and_nobody_runs_beside_or_before_its_predecessor(chosen, expected):
+    assert rounds_of(chosen, [A, B, C, D, E, F, AFTER_A]) == expected
 
 
 def test_every_specimen_is_in_exactly_one_round():
     rounds = rounds_of(SPECIMENS, SPECIMENS)
     assert sorted(one.name for beside in rounds for one in beside) == sorted(one.name for one in SPECIMENS)
     assert max(map(len, rounds)) == AT_A_TIME
+
+
+def test_of_any_two_rounds_in_a_row_one_has_a_place_for_the_control():
+    sizes = [len(beside) for beside in rounds_of(SPECIMENS, SPECIMENS)]
+    assert sizes[0] < AT_A_TIME
+    assert all(min(pair) < AT_A_TIME for pair in itertools.pairwise(sizes))
 
 
 def test_expectations_may_differ_by_tier():
