@@ -2,8 +2,8 @@
 
 A source falls into places, and each line of code stands in one of them: `imports` (top-level imports),
 `module` (other top-level statements), `NAME` (a top-level definition; of a class, all but what it defines),
-`CLASS.METHOD` (or a class within a class). A region is what a user writes: a place; a class, with its methods;
-or the bare name of a method of `Net`.
+`CLASS.METHOD` (or a class within a class). A region is what a user writes: a place; a class, with all that
+it defines; or the bare name of a method of `Net`.
 """
 
 import ast
