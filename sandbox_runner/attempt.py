@@ -99,7 +99,7 @@ class _Attempt:
         self.measurement: Measurement | None = None
         self.smoke: SmokeResult | None = None
         self.failure: Failure | None = None
-        self._spec = smoke_spec(spec) if spec.kind is AttemptKind.SMOKE else spec
+        self._spec = spec
         self._bench = bench
         self._cancelled = cancelled
         self._on_phase = on_phase
@@ -115,6 +115,8 @@ class _Attempt:
         with self._gpu() as gpu:
             meter = Meter()  # not before: to wait for a GPU is no part of the start
             pack = self._bench.library.open(spec.dataset)
+            if spec.kind is AttemptKind.SMOKE:
+                spec = self._spec = smoke_spec(spec, pack.description.train_count)
             split = open_split(pack, spec.integrity, spec.split_key, spec.train_images, spec.scored_on)
             self._dataset_hash = split.content_hash
             name = f"{spec.attempt_id}-{spec.fence}".replace("_", "-")

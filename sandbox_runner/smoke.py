@@ -15,16 +15,20 @@ TRAINED_BATCHES = 2
 ANSWERED_IMAGES = 8
 
 
-def smoke_spec(spec: AttemptSpec) -> AttemptSpec:
-    """What a smoke attempt asks of the guest. A batch that makes no sense is left for the guest to refuse."""
-    hyperparameters, batch = dict(spec.hyperparameters), SMOKE_BATCH
-    given = hyperparameters.setdefault("batch", SMOKE_BATCH)
+def smoke_spec(spec: AttemptSpec, available: int) -> AttemptSpec:
+    """What a smoke attempt asks of the guest, where the data set has so many training images.
+
+    A batch that makes no sense is left for the guest to refuse.
+    """
+    batch = most = max(1, min(SMOKE_BATCH, available // TRAINED_BATCHES))
+    hyperparameters = {"batch": most, **spec.hyperparameters}
+    given = hyperparameters["batch"]
     if isinstance(given, int) and not isinstance(given, bool) and given > 0:
-        hyperparameters["batch"] = batch = min(given, SMOKE_BATCH)
+        hyperparameters["batch"] = batch = min(given, most)
     return replace(
         spec,
         epochs=1,
-        train_images=TRAINED_BATCHES * batch,
+        train_images=min(TRAINED_BATCHES * batch, available),
         hyperparameters=hyperparameters,
         integrity=Integrity.STANDARD,
     )

@@ -65,7 +65,13 @@ def test_the_guest_gets_two_batches_and_nothing_that_says_smoke(run):
     ],
 )
 def test_batches_are_small_and_senseless_ones_are_left_to_the_guest(given, batch, images):
-    asked = smoke_spec(make_spec(hyperparameters=given))
+    asked = smoke_spec(make_spec(hyperparameters=given), 60_000)
+    assert (asked.hyperparameters["batch"], asked.train_images) == (batch, images)
+
+
+@pytest.mark.parametrize(("available", "batch", "images"), [(10, 5, 10), (3, 1, 2), (1, 1, 1)])
+def test_of_a_tiny_dataset_no_more_is_asked_than_it_has(available, batch, images):
+    asked = smoke_spec(make_spec(), available)
     assert (asked.hyperparameters["batch"], asked.train_images) == (batch, images)
 
 
@@ -89,7 +95,7 @@ def test_a_run_that_is_scored_has_no_smoke_result(library):
 
 
 def test_the_recipe_takes_exactly_two_steps_on_what_a_smoke_run_gives(tmp_path):
-    spec = smoke_spec(make_spec())
+    spec = smoke_spec(make_spec(), 30)
     images = torch.zeros(spec.train_images, 1, 4, 4, dtype=torch.uint8)
     images.numpy().tofile(tmp_path / "images")
     torch.zeros(spec.train_images, dtype=torch.int64).numpy().tofile(tmp_path / "labels")
