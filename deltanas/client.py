@@ -24,6 +24,7 @@ Json = dict[str, Any]
 
 _DEFAULT_ADDRESS = "http://127.0.0.1:8000"
 _LONG_POLL_SECONDS = 15
+_LARGEST_PAGE = 500
 TERMINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
 
 
@@ -204,31 +205,76 @@ class Client:
         with open_upload(path) as content:
             return self._transport.upload("/v1/datasets", {"name": name}, content)
 
-    def baselines(self) -> list[Json]:
-        """All reference networks."""
-        return self._all("/v1/baselines")
-
-    def baseline(self, name: str) -> Json:
-        """One reference network with its source."""
-        return self._transport.json("GET", f"/v1/baselines/{_part(name)}")
-
     def capabilities(self) -> Json:
         """What the runners offer: sandbox backends, slots, devices."""
         return self._transport.json("GET", "/v1/capabilities")
+
+    # --- reference networks --------------------------------------------------------------------
+
+    def baselines(self, limit: int | None = None, **filters: Any) -> list[Json]:
+        """The reference networks, shipped ones first, at most `limit`; without their sources.
+
+        `filters` has any of origin, dataset, family, accuracy_at_least, accuracy_at_most,
+        parameters_at_most, contract, usable_on, name_contains, and sort (`name` or `accuracy`).
+        """
+        return self._all("/v1/baselines", limit, {"limit": _LARGEST_PAGE, **filters})
+
+    def baseline(self, name: str) -> Json:
+        """One reference network with its source, its recorded results and how it did in smoke runs."""
+        return self._transport.json("GET", f"/v1/baselines/{_part(name)}")
+
+    def baseline_facets(self) -> Json:
+        """What imported networks can be filtered by: {"families": [{"value", "networks"}], …}."""
+        return self._transport.json("GET", "/v1/baselines/facets")
+
+    def import_baselines(self, origin: str, content: Iterator[bytes]) -> Json:
+        """Send a file of reference networks, for `lemur` the wheel of nn-dataset; it is imported then."""
+        return self._transport.upload("/v1/baselines:import", {"origin": origin}, content)
+
+    def baseline_import(self, import_id: str, wait: float = 0) -> Json:
+        """Read one import: state, progress, failure; with `wait` as in `evaluation`."""
+        parameters = {"wait": wait} if wait else {}
+        return self._transport.json("GET", f"/v1/baselines/imports/{_part(import_id)}", params=parameters)
+
+    def start_smoke_run(self, *, dataset: str, **chosen: Any) -> Json:
+        """Try imported networks on a dataset, two batches each; those that pass can start a search on it.
+
+        `chosen` has any of names, origin, recorded_on, family, accuracy_at_least, accuracy_at_most,
+        contract, name_contains, limit.
+        """
+        return self._transport.json("POST", "/v1/baselines:smoke", json={"dataset": dataset, **chosen})
+
+    def smoke_run(self, run_id: str, wait: float = 0) -> Json:
+        """Read one smoke run: state, progress, pass rate, failures by reason."""
+        parameters = {"wait": wait} if wait else {}
+        return self._transport.json("GET", f"/v1/baselines/smoke-runs/{_part(run_id)}", params=parameters)
+
+    def smoke_run_networks(self, run_id: str, state: str | None = None) -> list[Json]:
+        """The networks of a smoke run and what became of each, or those in one state."""
+        filters = {} if state is None else {"state": state}
+        return self._all(f"/v1/baselines/smoke-runs/{_part(run_id)}/networks", None, filters)
+
+    def cancel_smoke_run(self, run_id: str) -> Json:
+        """End a smoke run; what it has found out stays."""
+        return self._transport.json("POST", f"/v1/baselines/smoke-runs/{_part(run_id)}:cancel")
 
     def _page(self, path: str, limit: int, cursor: str | None) -> Json:
         parameters: Json = {"limit": limit, **({"cursor": cursor} if cursor else {})}
         return self._transport.json("GET", path, params=parameters)
 
-    def _all(self, path: str) -> list[Json]:
+    def _all(self, path: str, limit: int | None = None, filters: Json | None = None) -> list[Json]:
+        """All items of a list, page by page, or the first `limit` of them."""
         items: list[Json] = []
-        cursor = None
-        while True:
-            page = self._transport.json("GET", path, params={"cursor": cursor} if cursor else {})
+        parameters: Json = dict(filters or {})
+        while limit is None or len(items) < limit:
+            if limit is not None:
+                parameters["limit"] = min(limit - len(items), _LARGEST_PAGE)
+            page = self._transport.json("GET", path, params=parameters)
             items += page["items"]
-            cursor = page.get("next_cursor")
-            if not cursor:
-                return items
+            if not page.get("next_cursor"):
+                break
+            parameters["cursor"] = page["next_cursor"]
+        return items
 
 
 def _part(identifier: str) -> str:

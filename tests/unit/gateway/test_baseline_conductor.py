@@ -1,4 +1,4 @@
-"""The gateway's own threads: they take up imports and smoke runs by themselves, also those of an earlier start."""
+"""The gateway's own threads take up imports and smoke runs by themselves, also those of an earlier start."""
 
 from dataclasses import asdict, replace
 
