@@ -1,17 +1,14 @@
 """Smoke runs in real sandboxes, of networks that we know and of networks out of LEMUR."""
 
 import random
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from tempfile import gettempdir
 from threading import Event
 
 import numpy as np
 import pytest
+from lemur_package import lemur_wheel
 from sample_attempts import make_attempt
 from sample_networks import CONVOLUTIONAL, LEARNS_BY_ITSELF
 
@@ -30,7 +27,6 @@ from sandbox_runner.starts import Starts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-WHEEL = "nn_dataset-2.1.2-py3-none-any.whl"
 SAMPLE = 40
 PASSING_SHARE = 0.73
 """182 of 250 drawn at random built and learnt a batch on a current torch."""
@@ -57,20 +53,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def lines() -> list[NetworkImportLine]:
-    """Every line of the real wheel: 103 MB, kept between runs; never installed, never imported."""
-    wheel = Path(gettempdir()) / "deltanas-test-downloads" / WHEEL
-    if not wheel.is_file():
-        command = [
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "nn-dataset==2.1.2",
-            "--dest",
-            str(wheel.parent),
-        ]
-        subprocess.run([sys.executable, "-m", *command], check=True, timeout=500)
-    return list(read_wheel(wheel))
+    """Every line of the real wheel."""
+    return list(read_wheel(lemur_wheel()))
 
 
 def smoke(bench: Bench, name: str, source: str, **changes) -> AttemptOutcome:
@@ -94,8 +78,8 @@ def test_a_sound_network_comes_through_without_a_score(bench: Bench, source: str
 @pytest.mark.sandbox
 def test_a_network_that_fails_in_its_second_batch_is_found_out(bench: Bench) -> None:
     fails = CONVOLUTIONAL.replace(
-        "    def forward(self, x):\n",
-        "    seen = 0\n\n    def forward(self, x):\n"
+        "    def forward(self, images):\n",
+        "    seen = 0\n\n    def forward(self, images):\n"
         "        self.seen += self.training\n"
         "        assert self.seen < 2, 'the second batch'\n",
     )
