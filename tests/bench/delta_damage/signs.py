@@ -86,7 +86,9 @@ def outdented(pair: Pair, rng: random.Random) -> Damaged | None:
 
 
 def tabs_for_spaces(line: Line) -> Line:
-    """Each four leading spaces as one tab."""
+    """Each four leading spaces as one tab; lines of nothing but spaces stay."""
+    if line.is_blank:
+        return line
     indent = _indentation(line.text)
     return Line(line.sign, "\t" * (indent // 4) + " " * (indent % 4) + line.text[indent:])
 
