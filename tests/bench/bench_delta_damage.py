@@ -15,12 +15,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+
 from delta_damage.appliers import Applier, all_appliers
 from delta_damage.catalogue import CONTROL, HELD_OUT, PUBLIC
 from delta_damage.kinds import Instance, Kind, draw
-from delta_damage.lemur import Lemur, default_wheel, lemur_pairs, mutation_pairs
+from delta_damage.lemur import Lemur, lemur_pairs, mutation_pairs
 from delta_damage.pairs import Pair
 from delta_damage.scores import Outcome, Score, Trial, overall, quantile, score, try_all, wilson
+from lemur_package import lemur_wheel
 
 MEMORY = Path("/dev/shm")
 LINES_TIMED = range(70, 91)
@@ -44,7 +47,7 @@ QUICK, DEFAULT, FULL = Size(60, 9, 30, 10), Size(160, 27, 100, 40), Size(320, 40
 
 def collect(size: Size, arguments: argparse.Namespace) -> list[Pair]:
     """The pairs of one half of the families."""
-    lemur = Lemur(arguments.wheel or default_wheel(), arguments.held_out)
+    lemur = Lemur(arguments.wheel or lemur_wheel(), arguments.held_out)
     pairs = lemur_pairs(lemur, size.pairs, arguments.seed)
     return pairs + mutation_pairs(lemur, size.mutations, arguments.seed, shipped=not arguments.held_out)
 

@@ -9,15 +9,12 @@ Families are split: those in HELD_OUT_FAMILIES serve `--held-out` alone.
 
 import random
 import re
-import subprocess
-import sys
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from tempfile import gettempdir
 
 from contracts.jobs import ProposalRequest, ProposalSlot
 from generator_svc.proposers import known_proposers
@@ -26,7 +23,6 @@ from generator_svc.seeds import baseline_networks
 from .hunks import read_canonical, result_of, split_lines
 from .pairs import CHANGED_LINES, Pair, normalised, pair_of
 
-WHEEL = "nn_dataset-2.1.2-py3-none-any.whl"
 SOURCES = "ab/nn/nn/"
 CONTENTS = re.compile(r"ab/nn/stat/train/img-classification_([a-z0-9-]+)_acc_(.+?)/")
 
@@ -38,15 +34,6 @@ MOST_LINES_MUTATED = 100
 """The proposer follows a network symbolically, which takes seconds for a long one."""
 PARTNERS_TRIED = 40
 MOST_BASELINES_TRIED = 10
-
-
-def default_wheel() -> Path:
-    """103 MB, kept between runs in the folder that the tests use; downloaded by pip when missing."""
-    folder = Path(gettempdir()) / "deltanas-test-downloads"
-    if not (folder / WHEEL).is_file():
-        arguments = ["download", "--quiet", "--no-deps", "nn-dataset==2.1.2", "--dest", str(folder)]
-        subprocess.run([sys.executable, "-m", "pip", *arguments], check=True, timeout=500)
-    return folder / WHEEL
 
 
 class Lemur:
