@@ -116,6 +116,7 @@ class Scene:
                 for run in self.journal.final_runs()
             ],
             "funnel": self.store.document(self.search_id)["funnel"],
+            "diagnostics": self.store.diagnostics(self.search_id) | {"search_id": ""},
         }
 
 
