@@ -1,54 +1,63 @@
 """Applies a delta to a baseline: all hunks or none, and a precise refusal rather than a guess."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable
 
-from contracts.jobs import AppliedDelta, HunkReport
+from contracts.jobs import AppliedDelta, EditPermissions, HunkReport
 from contracts.names import MAX_DELTA_BYTES
-from generator_svc.deltas.canonical import canonical_delta, source_lines
-from generator_svc.deltas.extract import sections_of
-from generator_svc.deltas.gates import check_baseline, check_result
-from generator_svc.deltas.hunks import Edit, Hunk, parse_hunks
-from generator_svc.deltas.place import HunkRefused, Place, place_hunks
+from generator_svc.deltas.canonical import canonical_delta
+from generator_svc.deltas.gates import check_baseline, check_permissions, check_result
+from generator_svc.deltas.placement import HunkRefused, Place
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
+from generator_svc.deltas.repairs import repairs_of
+from generator_svc.deltas.understanding import Understanding, understand
+
+EVERYWHERE = EditPermissions()
+"""No restriction."""
 
 WELL_ANCHORED_LINES = 3
-"""A moved hunk with so many lines that are not blank stands firmly; with fewer, less so."""
+"""A hunk with so many visible lines of the baseline stands firmly; with fewer, less so."""
+
+NOT_AT_ITS_NUMBER = 0.95
+POORLY_ANCHORED = 0.75
+RIVALS = 0.8
+CHARACTERS_CORRECTED = 0.97
+COST_SCALE = 12.0
 
 
-def apply_delta(baseline_source: str, delta: str) -> AppliedDelta:
+def apply_delta(baseline_source: str, delta: str, edits: EditPermissions = EVERYWHERE) -> AppliedDelta:
     """Apply a proposer's answer to a source. Pure; never raises, whatever the strings are.
 
-    `confidence` is 1.0 when every hunk stands exactly where its header says, 0.9 when some were
-    found elsewhere, 0.7 when one of these had fewer than three lines to go by, 0.0 when refused.
+    `confidence` is that of the least certain hunk: 1.0 where it stands at its number, line by line.
+    Otherwise 0.95 (found by content) × exp(−cost of its repairs / 12) × 0.75 if fewer than three visible
+    lines anchor it × 0.8 if another place fitted and had to be ruled out × 0.97 if characters were
+    corrected. 0.0 when refused. The costs are those of `segments`.
     """
-    placed: Sequence[Place] = ()
+    understood: Understanding | None = None
     try:
         _check_size(delta)
         baseline = check_baseline(baseline_source)
-        lines = source_lines(baseline_source)
-        placed = _placed(lines, delta)
-        source = _spliced(lines, placed)
-        check_result(baseline, source)
+        understood = understand(baseline_source, delta)
+        check_result(baseline, understood.source)
+        check_permissions(baseline_source, understood.source, edits)
     except HunkRefused as refusal:
-        refused = HunkReport(refusal.hunk.number, "refused", None, refusal.message)
-        return _refusal(refusal, (*map(_report, refusal.placed), refused))
+        return _refusal(refusal, map(_unrepaired, refusal.placed))
     except DeltaRefused as refusal:
-        return _refusal(refusal, tuple(map(_report, placed)))
+        return _refusal(refusal, _reports(understood) if understood else [])
     return AppliedDelta(
         "applied",
         "",
         "",
-        min(map(_confidence, placed)),
-        source,
-        canonical_delta(baseline_source, source),
-        tuple(map(_report, placed)),
+        min(_confidence(place, understood) for place in understood.places),
+        understood.source,
+        canonical_delta(baseline_source, understood.source),
+        tuple(_reports(understood)),
     )
 
 
 def splice(baseline: str, delta: str) -> str:
     """The text alone, without the rules for networks. Raises DeltaRefused."""
-    lines = source_lines(baseline)
-    return _spliced(lines, _placed(lines, delta))
+    return understand(baseline, delta).source
 
 
 def _check_size(delta: str) -> None:
@@ -59,50 +68,49 @@ def _check_size(delta: str) -> None:
         )
 
 
-def _placed(lines: Sequence[str], delta: str) -> tuple[Place, ...]:
-    hunks = parse_hunks(sections_of(delta))
-    if _is_crlf(lines) and not any("\r" in edit.text for hunk in hunks for edit in hunk.edits):
-        hunks = tuple(_with_carriage_returns(hunk) for hunk in hunks)
-    return place_hunks(hunks, [line.removesuffix("\n") for line in lines])
+def _is_literal(place: Place, understood: Understanding) -> bool:
+    return place.at_hint and place.alignment.exact and not understood.corrections and not place.decided_by
 
 
-def _is_crlf(lines: Sequence[str]) -> bool:
-    ended = [line for line in lines if line.endswith("\n")]
-    return bool(ended) and all(line.endswith("\r\n") for line in ended)
-
-
-def _with_carriage_returns(hunk: Hunk) -> Hunk:
-    """A proposer writes plain newlines even where the baseline has CRLF throughout."""
-    edits = tuple(edit if edit.unended else Edit(edit.sign, edit.text + "\r") for edit in hunk.edits)
-    return Hunk(hunk.number, hunk.hint, edits)
-
-
-def _spliced(lines: Sequence[str], places: Sequence[Place]) -> str:
-    result: list[str] = []
-    at = 0
-    for place in places:
-        result.extend(lines[at : place.start])
-        at = place.start
-        for edit in place.hunk.edits:
-            if edit.sign == "+":
-                result.append(edit.text if edit.unended else edit.text + "\n")
-            else:
-                result.extend(lines[at : at + 1] if edit.sign == " " else ())
-                at += 1
-    result.extend(lines[at:])
-    body = [line if line.endswith("\n") else line + "\n" for line in result[:-1]]
-    return "".join((*body, *result[-1:]))
-
-
-def _confidence(place: Place) -> float:
-    if place.exact:
+def _confidence(place: Place, understood: Understanding) -> float:
+    if _is_literal(place, understood):
         return 1.0
-    return 0.9 if sum(1 for line in place.hunk.old if line.strip()) >= WELL_ANCHORED_LINES else 0.7
+    confidence = NOT_AT_ITS_NUMBER * math.exp(-place.alignment.cost / COST_SCALE)
+    visible = sum(1 for line in place.hunk.lines if line.is_old and line.key)
+    confidence *= POORLY_ANCHORED if visible < WELL_ANCHORED_LINES else 1.0
+    confidence *= RIVALS if place.decided_by else 1.0
+    confidence *= CHARACTERS_CORRECTED if understood.corrections else 1.0
+    return round(confidence, 4)
 
 
-def _report(place: Place) -> HunkReport:
-    return HunkReport(place.hunk.number, "exact" if place.exact else "moved", place.start + 1)
+def _unrepaired(place: Place) -> HunkReport:
+    """Of a hunk that was placed before another one was refused."""
+    exact = place.at_hint and place.alignment.exact
+    return HunkReport(place.hunk.number, "exact" if exact else "moved", place.start + 1)
 
 
-def _refusal(refusal: DeltaRefused, hunks: tuple[HunkReport, ...]) -> AppliedDelta:
-    return AppliedDelta("refused", str(refusal.reason), refusal.message, 0.0, None, None, hunks)
+def _reports(understood: Understanding) -> list[HunkReport]:
+    return [_report(place, understood) for place in understood.places]
+
+
+def _report(place: Place, understood: Understanding) -> HunkReport:
+    repairs = (*understood.corrections, *repairs_of(place, understood.baseline))
+    status = "repaired" if repairs else "exact" if place.at_hint else "moved"
+    return HunkReport(place.hunk.number, status, place.start + 1, repairs=repairs)
+
+
+def _refusal(refusal: DeltaRefused, hunks: Iterable[HunkReport]) -> AppliedDelta:
+    reports = {report.number: report for report in hunks}
+    if refusal.hunk is not None:
+        reports[refusal.hunk] = HunkReport(
+            refusal.hunk, "refused", None, refusal.message, str(refusal.reason)
+        )
+    return AppliedDelta(
+        "refused",
+        str(refusal.reason),
+        refusal.message,
+        0.0,
+        None,
+        None,
+        tuple(reports[number] for number in sorted(reports)),
+    )

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
 
 GIT_HEADER = "diff --git "
+PATCH_HEADER = "*** "
+"""Begins the lines of the `*** Begin Patch` form that name files."""
+UPDATED_FILE = "*** Update File: "
 FORBIDDEN = (
     (("new file mode ", "deleted file mode "), "creates or deletes a file"),
     (
@@ -18,16 +21,30 @@ FORBIDDEN = (
     (("old mode ", "new mode "), "changes the mode of a file"),
     (("GIT binary patch",), "is binary"),
 )
+FORBIDDEN_IN_PATCHES = (
+    (("*** Add File:", "*** Delete File:"), "creates or deletes a file"),
+    (("*** Move to:",), "renames a file"),
+)
+NAMED_FILE = re.compile(r"^(?:--- a|\+\+\+ b)/\S{1,200}$")
 BINARY_NOTICE = re.compile(r"^Binary files? .{1,400} differ$")
 
 
 def is_file_header(lines: Sequence[str], index: int) -> bool:
-    """Whether a `---` and `+++` pair stands here, with a hunk after it.
+    """Whether a `---` and `+++` pair, or what is left of one, stands here, with a hunk after it.
 
     Inside a hunk the same two lines may be a removed `-- x` and an added `++ y`; the `@@` after them
-    tells the difference, unless the counts have already done so.
+    tells the difference, or their names, unless the counts have already done so.
     """
-    return is_header_pair(lines, index) and index + 2 < len(lines) and lines[index + 2].startswith("@@")
+    if not lines[index].startswith(("--- ", "+++ ")):
+        return False
+    names_file = bool(NAMED_FILE.match(lines[index]))
+    if is_header_pair(lines, index):
+        return (names_file and bool(NAMED_FILE.match(lines[index + 1]))) or _opens_hunk(lines, index + 2)
+    return names_file and _opens_hunk(lines, index + 1)
+
+
+def _opens_hunk(lines: Sequence[str], index: int) -> bool:
+    return index < len(lines) and lines[index].startswith("@@")
 
 
 def is_header_pair(lines: Sequence[str], index: int) -> bool:
@@ -41,26 +58,41 @@ class FileHeaders:
     def __init__(self) -> None:
         self._path: str | None = None
         self._after_git_header = False
+        self.opens_body = False
+        """What was read last may be followed by the lines of a hunk that has no header of its own."""
 
     def read(self, lines: Sequence[str], index: int) -> int:
         """How many lines a header takes here: 0, 1 or 2. Raises DeltaRefused (policy_violation)."""
         line = lines[index]
+        self.opens_body = False
         self._after_git_header = self._after_git_header and index > 0
         if line.startswith(GIT_HEADER):
             self._after_git_header = True
             return 1
         if is_header_pair(lines, index):
             self._after_git_header = False
+            self.opens_body = True
             self._name(_path(line), _path(lines[index + 1]))
             return 2
+        if line.startswith(PATCH_HEADER):
+            self._read_patch_header(line)
+            return 1
+        if NAMED_FILE.match(line) and _opens_hunk(lines, index + 1):
+            return 1
         if BINARY_NOTICE.match(line):
             raise _refused("is binary", line)
         if self._after_git_header:
-            self._check_extended(line)
+            self._check(line, FORBIDDEN)
         return int(self._after_git_header)
 
-    def _check_extended(self, line: str) -> None:
-        for prefixes, what in FORBIDDEN:
+    def _read_patch_header(self, line: str) -> None:
+        self._check(line, FORBIDDEN_IN_PATCHES)
+        if line.startswith(UPDATED_FILE):
+            self.opens_body = True
+            self._name_one(line.removeprefix(UPDATED_FILE).strip())
+
+    def _check(self, line: str, forbidden: Sequence[tuple[tuple[str, ...], str]]) -> None:
+        for prefixes, what in forbidden:
             if line.startswith(prefixes):
                 raise _refused(what, line)
 
@@ -69,7 +101,9 @@ class FileHeaders:
             raise _refused("creates or deletes a file", "/dev/null")
         if old.startswith("a/") and new.startswith("b/") and old[2:] != new[2:]:
             raise _refused("renames a file", f"{old} → {new}")
-        path = new.removeprefix("b/")
+        self._name_one(new.removeprefix("b/"))
+
+    def _name_one(self, path: str) -> None:
         if self._path is not None and path != self._path:
             raise _refused("changes more than one file", path)
         self._path = path

@@ -1,11 +1,14 @@
 """What a source must still be after a delta: parsable, a network of the same contract, and another one."""
 
 import ast
+from functools import lru_cache
 
 from contracts.failures import FailureReason
+from contracts.jobs import EditPermissions
 from contracts.names import MAX_SOURCE_BYTES
 from contracts.source_rules import CheckedSource, SourceRejected, check_source
 from contracts.syntax import parse
+from generator_svc.deltas.permissions import forbidden_change
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
 
 REASONS = {
@@ -15,6 +18,11 @@ REASONS = {
 }
 
 
+REMEMBERED_BASELINES = 8
+"""A cycle applies many deltas to few baselines."""
+
+
+@lru_cache(maxsize=REMEMBERED_BASELINES)
 def check_baseline(source: str) -> CheckedSource:
     """The baseline must be a network itself. Raises DeltaRefused."""
     return _checked(source, "the baseline", "send a baseline that is an architecture source")
@@ -29,11 +37,43 @@ def check_result(baseline: CheckedSource, source: str) -> None:
             f"the delta turns a {baseline.contract} network into a {result.contract} one by adding or "
             "removing `Net.learn`; leave `learn` as it is",
         )
-    if ast.dump(parse(baseline.source)) == ast.dump(parse(source)):
+    if _same_code(_remembered_tree(baseline.source), parse(source)):
         raise DeltaRefused(
             RefusalReason.NO_OP,
             "the delta changes no code, only comments or layout at most; change the network",
         )
+
+
+def check_permissions(baseline: str, result: str, edits: EditPermissions) -> None:
+    """Raises DeltaRefused (forbidden_region)."""
+    if not (edits.only or edits.never):
+        return
+    change = forbidden_change(baseline, result, edits)
+    if change is not None:
+        raise DeltaRefused(RefusalReason.FORBIDDEN_REGION, change.message)
+
+
+@lru_cache(maxsize=REMEMBERED_BASELINES)
+def _remembered_tree(source: str) -> ast.Module:
+    return parse(source)
+
+
+def _same_code(first: object, second: object) -> bool:
+    """Whether two syntax trees are equal, positions aside; ends at the first difference."""
+    pending = [(first, second)]
+    while pending:
+        one, other = pending.pop()
+        if type(one) is not type(other):
+            return False
+        if isinstance(one, ast.AST) and isinstance(other, ast.AST):
+            pending.extend((getattr(one, name, None), getattr(other, name, None)) for name in one._fields)
+        elif isinstance(one, list) and isinstance(other, list):
+            if len(one) != len(other):
+                return False
+            pending.extend(zip(one, other, strict=True))
+        elif repr(one) != repr(other):
+            return False
+    return True
 
 
 def _checked(source: str, what: str, remedy: str) -> CheckedSource:

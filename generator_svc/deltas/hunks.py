@@ -1,201 +1,201 @@
-"""From sections of an answer to hunks: numbers are repaired here, content is not.
+"""From sections of an answer to hunks as they were written: where each begins and ends, and no more.
 
-Language models count badly, so each hunk is first read by its own counts and, where these do not
-come out, by the shape of its lines. The hunks are then written again with true counts and parsed by
-`unidiff`, whose own reader refuses any header that does not add up. What is not plainly one diff of
-one existing file is refused.
+Language models count badly, so a hunk ends where its counts say only if what follows agrees; else
+where the lines stop looking like a part of it. What a line means is for `written` to say.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
-from unidiff import PatchSet
-from unidiff.errors import UnidiffParseError
-
+from generator_svc.deltas.baseline import Baseline
 from generator_svc.deltas.extract import Section
 from generator_svc.deltas.file_headers import FileHeaders, is_file_header
-from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
+from generator_svc.deltas.prose import is_prose
+from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
+from generator_svc.deltas.search_replace import is_search, read_search_replace
 
-HEADER = re.compile(r"^@@ {0,4}-(\d{1,9})(?:,(\d{1,9}))? {1,4}\+(\d{1,9})(?:,(\d{1,9}))? {0,4}@@")
+RANGE = r"[ \t]{0,3}(\d{1,9})(?:[ \t]?,[ \t]?(\d{1,9}))?"
+NUMBERS = re.compile(rf"-{RANGE}[ \t]{{1,4}}\+{RANGE}")
 MARKER = "\\ "
 """Begins `\\ No newline at end of file`, in whatever language."""
 
 BODY = (" ", "+", "-")
+BOUNDARIES = ("@@", "diff --git ", "*** ", "Index: ", "<<<<<<<")
 
 MAX_HUNKS = 4096
 """About what a canonical delta of the largest source can have."""
+MAX_TAIL = 200
+"""Lines at the end of a hunk that are looked at to tell prose from code."""
 
 
 @dataclass(frozen=True)
-class Edit:
-    """One line of a hunk: `sign` is " ", "-" or "+"; `unended` if the file ends here without a newline."""
+class Header:
+    """What stood between `@@` and `@@`, as far as it could be read. `start` is the 1-based old line."""
 
-    sign: str
-    text: str
-    unended: bool = False
+    start: int | None = None
+    old_count: int | None = None
+    new_count: int | None = None
+    heading: str = ""
 
 
 @dataclass(frozen=True)
-class Hunk:
-    """One hunk. `hint` is the 0-based baseline line at which its header puts it, if the header says."""
+class RawHunk:
+    """One hunk as it was written."""
 
     number: int
-    hint: int | None
-    edits: tuple[Edit, ...]
+    header: Header
+    lines: tuple[str, ...]
+    block: int
+    """Hunks of one block were written in one breath; those of another may contradict them."""
+    counted: bool
+    """The counts of the header came out."""
+    cut: bool = False
+    """The answer ends with this hunk, openly."""
 
-    @cached_property
-    def old(self) -> tuple[str, ...]:
-        """The lines that the baseline must have."""
-        return tuple(edit.text for edit in self.edits if edit.sign != "+")
-
-
-@dataclass(frozen=True)
-class _RawHunk:
-    old_start: int | None
-    body: tuple[str, ...]
-
-    def count(self, other_side: str) -> int:
-        return sum(1 for line in self.body if line[:1] not in {other_side, "\\"})
+    @property
+    def is_marked(self) -> bool:
+        """Whether any line is marked as added or removed."""
+        return any(line.startswith(("+", "-")) for line in self.lines)
 
 
-def parse_hunks(sections: Sequence[Section]) -> tuple[Hunk, ...]:
+def read_hunks(sections: Sequence[Section], baseline: Baseline) -> list[RawHunk]:
     """All hunks of an answer, in order.
 
-    Raises DeltaRefused: no_diff_found, hunk_unplaceable (malformed), policy_violation, too_large.
+    Raises DeltaRefused: no_diff_found, policy_violation, too_large.
     """
-    headers = FileHeaders()
     if sum(line.startswith("@@") for section in sections for line in section.lines) > MAX_HUNKS:
         raise DeltaRefused(
             RefusalReason.TOO_LARGE, f"the delta has more than {MAX_HUNKS} hunks; merge those that are close"
         )
-    raw = [hunk for section in sections for hunk in _SectionReader(section, headers).read()]
-    if not raw:
+    headers = FileHeaders()
+    found: list[RawHunk] = []
+    for section in sections:
+        found.extend(_SectionReader(section, headers, baseline, found).read())
+    if not found:
         raise DeltaRefused(
             RefusalReason.NO_DIFF_FOUND,
             "the answer contains no unified diff; write hunks under `@@ -line,count +line,count @@` headers",
         )
-    return _parsed(raw)
-
-
-def _parsed(raw: Sequence[_RawHunk]) -> tuple[Hunk, ...]:
-    """Write the hunks with true counts and let unidiff read them."""
-    lines = ["--- a/net.py\n", "+++ b/net.py\n"]
-    for hunk in raw:
-        start = hunk.old_start or 0
-        lines.append(f"@@ -{start},{hunk.count('+')} +{start},{hunk.count('-')} @@\n")
-        lines.extend(_written(line) for line in hunk.body)
-    try:
-        (patch,) = PatchSet(lines)
-    except (UnidiffParseError, ValueError) as error:
-        raise DeltaRefused(
-            RefusalReason.HUNK_UNPLACEABLE, f"the diff cannot be read: {quoted(str(error))}; write it again"
-        ) from error
-    return tuple(
-        Hunk(number, _hint(source), _edits(parsed))
-        for number, (source, parsed) in enumerate(zip(raw, patch, strict=True), 1)
-    )
-
-
-def _written(line: str) -> str:
-    """A blank line has lost its space; a marker may be in any language."""
-    return f"{line or ' '}\n" if not line.startswith(MARKER) else "\\ No newline at end of file\n"
-
-
-def _hint(raw: _RawHunk) -> int | None:
-    if raw.old_start is None:
-        return None
-    return raw.old_start - 1 if raw.count("+") else raw.old_start
-
-
-def _edits(lines: Sequence) -> tuple[Edit, ...]:
-    edits: list[Edit] = []
-    for line in lines:
-        if line.line_type == "\\":
-            edits[-1:] = [Edit(edit.sign, edit.text, unended=True) for edit in edits[-1:]]
-        else:
-            edits.append(Edit(line.line_type, line.value.removesuffix("\n")))
-    return tuple(edits)
+    return found
 
 
 class _SectionReader:
     """Reads one section line by line; at most a constant number of looks at each line."""
 
-    def __init__(self, section: Section, headers: FileHeaders) -> None:
+    def __init__(
+        self, section: Section, headers: FileHeaders, baseline: Baseline, before: Sequence[RawHunk]
+    ) -> None:
         self._section = section
         self._lines = section.lines
         self._headers = headers
+        self._baseline = baseline
+        self._number = len(before)
+        self._block = before[-1].block + 1 if before else 0
         self._at = 0
-        self._uncertain = False
-        """The last hunk ended where its counts did not say so."""
 
-    def read(self) -> list[_RawHunk]:
-        hunks: list[_RawHunk] = []
+    def read(self) -> list[RawHunk]:
+        hunks: list[RawHunk] = []
         while self._at < len(self._lines):
-            hunk = self._next_hunk(bool(hunks))
-            if hunk is not None and hunk.count("+") + hunk.count("-"):
+            hunk = self._next_hunk(not hunks)
+            if hunk is not None and any(line.strip() for line in hunk.lines):
                 hunks.append(hunk)
+                self._number += 1
         return hunks
 
-    def _next_hunk(self, after_hunk: bool) -> _RawHunk | None:
+    def _next_hunk(self, first: bool) -> RawHunk | None:
         line = self._lines[self._at]
         if line.startswith("@@"):
             self._at += 1
-            return self._numbered_hunk(line)
+            return self._headed_hunk(_header(line))
+        if is_search(line):
+            body, self._at = read_search_replace(self._lines, self._at)
+            return self._hunk(Header(), body, counted=False)
         taken = self._headers.read(self._lines, self._at)
         if taken:
             self._at += taken
-            headed = taken == 2 and self._at < len(self._lines)
-            return self._unnumbered_hunk() if headed and self._lines[self._at].startswith(BODY) else None
-        if not after_hunk and self._section.announced and self._starts_bare_hunk():
-            return self._unnumbered_hunk()
-        if (
-            after_hunk
-            and line
-            and (self._section.enclosed or (self._uncertain and line.startswith(BODY[1:])))
-        ):
-            raise self._malformed()
+            self._block += taken == 2 and not first
+            return self._bare_hunk() if self._headers.opens_body else None
+        if first and line.strip() and self._reads_as_hunk():
+            return self._bare_hunk()
         self._at += 1
         return None
 
-    def _starts_bare_hunk(self) -> bool:
-        """No header at all, only lines of a hunk, from the first line to the last."""
-        return not any(self._lines[: self._at]) and all(
-            line.startswith((*BODY, MARKER)) or not line for line in self._lines
-        )
+    def _reads_as_hunk(self) -> bool:
+        """Whether lines without any header are a hunk: by their marks, and by what the baseline contains."""
+        end = self._shape_end(self._at)
+        lines = [line for line in self._lines[self._at : end] if line.strip()]
+        marked = [line for line in lines if line.startswith(("+", "-"))]
+        if not marked:
+            return False
+        if self._section.announced:
+            return lines[0].startswith(BODY) or self._baseline.is_known(lines[0])
+        if not lines[0].startswith(("+", "-")) and not self._baseline.is_known(lines[0]):
+            return False
+        old = [line for line in lines if not line.startswith("+")]
+        known = sum(self._is_known(line) for line in old)
+        return 0 < len(old) <= 2 * known
 
-    def _numbered_hunk(self, header: str) -> _RawHunk:
-        match = HEADER.match(header)
-        if match is None:
-            return self._unnumbered_hunk()
-        start, old, _, new = (None if group is None else int(group) for group in match.groups())
-        end = self._counted_end(1 if old is None else old, 1 if new is None else new)
-        if end is None:
-            return self._unnumbered_hunk(start)
-        self._uncertain = False
-        return self._take(end, start)
+    def _headed_hunk(self, header: Header) -> RawHunk | None:
+        end = self._counted_end(header)
+        if end is not None:
+            return self._take(end, header, counted=True)
+        return self._take(self._without_tail(self._at, self._shape_end(self._at)), header)
 
-    def _unnumbered_hunk(self, start: int | None = None) -> _RawHunk:
-        """Read as far as the lines look like a hunk; blank lines at the end belong to the page, not to it."""
-        begin, end = self._at, self._at
+    def _bare_hunk(self) -> RawHunk | None:
+        if self._at == len(self._lines):
+            return None
+        line = self._lines[self._at]
+        if line.startswith("@@") or not (line.startswith(BODY) or self._baseline.is_known(line)):
+            return None
+        return self._take(self._without_tail(self._at, self._shape_end(self._at)), Header())
+
+    def _take(self, end: int, header: Header, counted: bool = False) -> RawHunk:
+        body = self._lines[self._at : end]
+        self._at = end
+        return self._hunk(header, body, counted)
+
+    def _hunk(self, header: Header, body: tuple[str, ...], counted: bool) -> RawHunk:
+        cut = self._section.cut and not any(self._lines[self._at :])
+        return RawHunk(self._number + 1, header, body, self._block, counted, cut)
+
+    def _shape_end(self, start: int) -> int:
+        """Where the next thing begins that is no line of a hunk."""
+        end = start
         while end < len(self._lines) and not self._is_boundary(end):
-            line = self._lines[end]
-            if line and not line.startswith((*BODY, MARKER)):
-                if self._section.enclosed or self._lines[end - 1] or end == begin:
-                    self._at = end
-                    raise self._malformed()
-                break
             end += 1
-        hunk = self._take(end, start)
-        body = list(hunk.body)
-        while body and not body[-1]:
-            body.pop()
-        self._uncertain = True
-        return _RawHunk(start, tuple(body))
+        return end
 
-    def _counted_end(self, old: int, new: int) -> int | None:
+    def _without_tail(self, start: int, end: int) -> int:
+        """Blank lines at the end belong to the page, and so does what a sentence begins."""
+        last_known = next(
+            (
+                index
+                for index in range(end - 1, max(start, end - MAX_TAIL) - 1, -1)
+                if self._is_known(self._lines[index])
+            ),
+            start - 1,
+        )
+        for index in range(max(last_known + 1, start), min(end, start + MAX_TAIL)):
+            if self._is_sentence(index):
+                end = index
+                break
+        while end > start and not self._lines[end - 1].strip(" "):
+            end -= 1
+        return end
+
+    def _is_sentence(self, index: int) -> bool:
+        line = self._lines[index]
+        if line.startswith((*BODY, MARKER)):
+            # A removed line and a point of a list look alike; the blank line before tells them apart.
+            return line.startswith("- ") and index > 0 and not self._lines[index - 1] and is_prose(line)
+        return is_prose(line)
+
+    def _counted_end(self, header: Header) -> int | None:
         """Where the hunk ends if its counts are right; None if they are not."""
+        if header.old_count is None or header.new_count is None:
+            return None
+        old, new = header.old_count, header.new_count
         end = self._at
         while (old > 0 or new > 0) and end < len(self._lines):
             line = self._lines[end]
@@ -220,20 +220,22 @@ class _SectionReader:
             return True
         if follows > end and not self._section.enclosed:
             return True
-        return not self._lines[follows].startswith(BODY)
+        line = self._lines[follows]
+        return not line.startswith(BODY) and (is_prose(line) or not self._section.enclosed)
+
+    def _is_known(self, line: str) -> bool:
+        text = line[1:] if line.startswith(("+", "-")) else line
+        return not line.startswith("+") and self._baseline.is_known(text)
 
     def _is_boundary(self, index: int) -> bool:
-        return self._lines[index].startswith(("@@", "diff --git ")) or is_file_header(self._lines, index)
+        return self._lines[index].startswith(BOUNDARIES) or is_file_header(self._lines, index)
 
-    def _take(self, end: int, start: int | None) -> _RawHunk:
-        body = tuple(self._lines[self._at : end])
-        self._at = end
-        return _RawHunk(start, body)
 
-    def _malformed(self) -> DeltaRefused:
-        number = self._section.first_line + self._at
-        return DeltaRefused(
-            RefusalReason.HUNK_UNPLACEABLE,
-            f"line {number} of the delta, {quoted(self._lines[self._at])}, stands among hunks but is no part "
-            "of one; begin context lines with a space, removed ones with `-`, added ones with `+`",
-        )
+def _header(line: str) -> Header:
+    heading = line.strip().lstrip("@").rpartition("@@")[2].strip() if line.count("@@") > 1 else ""
+    numbers = NUMBERS.search(line[:80])
+    if numbers is None:
+        bare = line.strip("@ \t.…")
+        return Header(heading=heading or bare)
+    start, old, _, new = (None if group is None else int(group) for group in numbers.groups())
+    return Header(start, 1 if old is None else old, 1 if new is None else new, heading)

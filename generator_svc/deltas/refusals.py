@@ -19,16 +19,20 @@ class RefusalReason(StrEnum):
     NO_OP = "no_op"
     CONTRACT_LOST = "contract_lost"
     POLICY_VIOLATION = "policy_violation"
+    FORBIDDEN_REGION = "forbidden_region"
+    TRUNCATED = "truncated"
     TOO_LARGE = "too_large"
 
 
 class DeltaRefused(Exception):
     """The delta cannot be applied. `message` is a full sentence that ends with the remedy."""
 
-    def __init__(self, reason: RefusalReason, message: str) -> None:
+    def __init__(self, reason: RefusalReason, message: str, hunk: int | None = None) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.hunk = hunk
+        """The 1-based number of the hunk to blame, where it is one."""
 
 
 def quoted(line: str) -> str:

@@ -1,0 +1,68 @@
+"""Brings added lines to the indentation of the baseline, learnt from the old lines around them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from generator_svc.deltas.baseline import indent_of
+
+Pair = tuple[str, str]
+"""A line as the delta has it, and the same line as the baseline has it."""
+
+
+class Reindentation:
+    """What the white space that lines of a hunk begin with stands for.
+
+    Identity where the old lines of the hunk stand in the baseline as they were written: then the
+    indentation of an added line is the proposer's own business.
+    """
+
+    def __init__(self, pairs: Iterable[Pair]) -> None:
+        seen: dict[str, Counter[str]] = defaultdict(Counter)
+        kept = changed = 0
+        for written, real in pairs:
+            before, after = indent_of(written), indent_of(real)
+            seen[before][after] += 1
+            kept += before == after
+            changed += before != after
+        self._meanings = {before: _usual(before, after) for before, after in seen.items()}
+        moved = {before: after for before, after in self._meanings.items() if before != after}
+        self.is_identity = not moved or (kept >= changed and not any("\t" in before for before in moved))
+        self._tab = _tab_width(moved)
+
+    @property
+    def is_contradictory(self) -> bool:
+        """One written indentation stands for several real ones, and the identity is not the explanation."""
+        return not self.is_identity and len(set(self._meanings.values())) > len(self._meanings)
+
+    def __call__(self, text: str) -> str:
+        """An added line as the baseline would have it."""
+        if self.is_identity or not text.strip():
+            return text
+        written = indent_of(text)
+        return self._meaning(written) + text[len(written) :]
+
+    def _meaning(self, written: str) -> str:
+        known = self._meanings.get(written)
+        if known is not None:
+            return known
+        width = len(written.expandtabs(self._tab))
+        nearest = min(
+            self._meanings,
+            key=lambda other: (abs(len(other.expandtabs(self._tab)) - width), other),
+            default="",
+        )
+        shift = len(self._meanings[nearest].expandtabs(self._tab)) - len(nearest.expandtabs(self._tab))
+        return " " * max(0, width + shift)
+
+
+def _usual(before: str, after: Counter[str]) -> str:
+    """The meaning seen most often; as written, where that is as frequent."""
+    return max(after, key=lambda meaning: (after[meaning], meaning == before, meaning))
+
+
+def _tab_width(moved: dict[str, str]) -> int:
+    for before, after in moved.items():
+        tabs = before.count("\t")
+        if tabs and len(after) % tabs == 0 and after:
+            return len(after) // tabs
+    return 4

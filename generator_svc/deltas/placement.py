@@ -1,0 +1,207 @@
+"""Chooses one place for each hunk, so that all of them together make sense.
+
+What a hunk contains decides first. Between places that fit about equally well and give different
+results, the other hunks decide (a diff goes from top to bottom), then what stands behind the second
+`@@`, then the numbers. If none of them decides, nothing is guessed: the delta is refused.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from generator_svc.deltas.alignment import MAX_PLACES, Alignment, alignments, contiguous
+from generator_svc.deltas.assembly import visible_result
+from generator_svc.deltas.baseline import Baseline, key_of
+from generator_svc.deltas.diagnosis import why_unplaceable
+from generator_svc.deltas.edits import Edits, edits_of
+from generator_svc.deltas.indentation import Reindentation
+from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
+from generator_svc.deltas.segments import Step
+from generator_svc.deltas.written import WrittenHunk
+
+NEARLY_EQUAL = 0.75
+"""Places whose costs differ by less are rivals."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One hunk laid onto the baseline."""
+
+    hunk: WrittenHunk
+    alignment: Alignment
+    edits: Edits
+    at_hint: bool
+    """Where the header says, with every line of it."""
+    decided_by: str = ""
+    """What decided between rivals; empty if there were none."""
+    reindented: bool = False
+
+    @property
+    def start(self) -> int:
+        """The first baseline line that the hunk covers, 0-based."""
+        return self.alignment.start
+
+    @property
+    def end(self) -> int:
+        """The baseline line after the last that it covers."""
+        return self.alignment.end
+
+
+class HunkRefused(DeltaRefused):
+    """One hunk has no place of its own. `placed` are the places that the others would have had."""
+
+    def __init__(
+        self, hunk: WrittenHunk, reason: RefusalReason, message: str, placed: Sequence[Place]
+    ) -> None:
+        super().__init__(reason, message, hunk.number)
+        self.placed = tuple(placed)
+
+
+def place_exactly(hunks: Sequence[WrittenHunk], baseline: Baseline) -> list[Place] | None:
+    """All hunks where their headers say, line by line, in order and apart; None if one is not."""
+    places: list[Place] = []
+    for hunk in hunks:
+        start = hint_of(hunk)
+        old = [line.text for line in hunk.lines if line.is_old]
+        free = places[-1].end if places else 0
+        if start is None or start < free or not hunk.raw.counted or not all(x.is_marked for x in hunk.lines):
+            return None
+        if list(baseline.lines[start : start + len(old)]) != old or (not old and len(baseline)):
+            return None
+        places.append(_place(hunk, contiguous(hunk.lines, start, baseline), baseline))
+    return places
+
+
+def hint_of(hunk: WrittenHunk) -> int | None:
+    """The 0-based baseline line at which the header puts the hunk, if it does."""
+    start = hunk.raw.header.start
+    if start is None:
+        return None
+    return start - 1 if any(line.is_old for line in hunk.lines) else start
+
+
+def place_hunks(hunks: Sequence[WrittenHunk], baseline: Baseline) -> list[Place]:
+    """One place for each hunk. Raises HunkRefused (hunk_unplaceable, ambiguous)."""
+    rivals: list[list[Place]] = []
+    for hunk in hunks:
+        found = alignments(hunk.lines, baseline)
+        if not found:
+            raise _unplaceable(hunk, baseline, [places[0] for places in rivals])
+        best = found[0].cost
+        near = [alignment for alignment in found if alignment.cost < best + NEARLY_EQUAL]
+        rivals.append(_distinct([_place(hunk, alignment, baseline) for alignment in near], baseline))
+    return _Choice(hunks, rivals, baseline).made()
+
+
+def _unplaceable(hunk: WrittenHunk, baseline: Baseline, placed: Sequence[Place]) -> HunkRefused:
+    if not any(line.is_old and line.key for line in hunk.lines):
+        message = (
+            f"hunk {hunk.number} only adds lines and names none of those around it; add lines of context"
+        )
+        return HunkRefused(hunk, RefusalReason.AMBIGUOUS, message, placed)
+    return HunkRefused(hunk, RefusalReason.HUNK_UNPLACEABLE, why_unplaceable(hunk, baseline), placed)
+
+
+def _place(hunk: WrittenHunk, alignment: Alignment, baseline: Baseline) -> Place:
+    pairs = [
+        (hunk.lines[move.line].text, baseline.lines[move.at])
+        for move in alignment.moves
+        if move.step is Step.MATCH and hunk.lines[move.line].key == baseline.keys[move.at] != ""
+    ]
+    reindent = Reindentation(pairs)
+    edits = edits_of(hunk, alignment, baseline, reindent)
+    at_hint = alignment.contiguous and alignment.start == hint_of(hunk)
+    return Place(hunk, alignment, edits, at_hint, reindented=not reindent.is_identity)
+
+
+def _distinct(places: Sequence[Place], baseline: Baseline) -> list[Place]:
+    """Of places that lead to the same code one is enough: the cheapest, or the one that the header names."""
+    if len(places) == 1:
+        return list(places)
+    kept: dict[object, Place] = {}
+    for place in places:
+        result = visible_result(baseline, place.edits)
+        if result not in kept or (place.at_hint and not kept[result].at_hint):
+            kept[result] = place
+    return list(kept.values())
+
+
+class _Choice:
+    """The decision between rivals."""
+
+    def __init__(self, hunks: Sequence[WrittenHunk], rivals: list[list[Place]], baseline: Baseline) -> None:
+        self._hunks = hunks
+        self._rivals = rivals
+        self._baseline = baseline
+
+    def made(self) -> list[Place]:
+        """One place for each hunk. Raises HunkRefused (ambiguous)."""
+        self._decide("the order of the hunks", self._by_order)
+        self._decide("the heading of the hunk", self._by_heading)
+        self._decide("the line number", self._by_number)
+        self._decide("the order of the hunks", self._by_order)
+        for hunk, rivals in zip(self._hunks, self._rivals, strict=True):
+            if len(rivals) > 1:
+                raise self._ambiguous(hunk, rivals)
+        return [rivals[0] for rivals in self._rivals]
+
+    def _decide(self, name: str, choose: Callable[[int], list[Place]]) -> None:
+        for index, rivals in enumerate(self._rivals):
+            if len(rivals) > 1 and len(kept := choose(index)) == 1:
+                (place,) = kept
+                self._rivals[index] = [_decided(place, name)]
+
+    def _by_order(self, index: int) -> list[Place]:
+        """Those that leave room for what stands above and below; all, if the hunks are in no order."""
+        firm = [(i, places[0]) for i, places in enumerate(self._rivals) if len(places) == 1]
+        if any(earlier.start > later.start for (_, earlier), (_, later) in pairwise(firm)):
+            return self._rivals[index]
+        low = max((place.end for i, place in firm if i < index), default=0)
+        high = min((place.start for i, place in firm if i > index), default=len(self._baseline))
+        fitting = [place for place in self._rivals[index] if low <= place.start and place.end <= high]
+        return fitting or self._rivals[index]
+
+    def _by_heading(self, index: int) -> list[Place]:
+        """Those below the one line that the heading quotes, nearest first above them."""
+        heading = key_of(self._hunks[index].raw.header.heading)
+        at = self._baseline.positions.get(heading, []) if heading else []
+        if not at:
+            return self._rivals[index]
+        below = [place for place in self._rivals[index] if place.start >= at[0]]
+        if len(at) > 1 or not below:
+            return self._rivals[index]
+        return below
+
+    def _by_number(self, index: int) -> list[Place]:
+        """The one that stands where the header says, or as far from it as all sure ones do."""
+        hint = hint_of(self._hunks[index])
+        if hint is None:
+            return self._rivals[index]
+        offsets = {
+            places[0].start - other
+            for i, places in enumerate(self._rivals)
+            if len(places) == 1 and i != index and (other := hint_of(self._hunks[i])) is not None
+        }
+        if len(offsets) > 1:
+            return self._rivals[index]
+        offset = next(iter(offsets), 0)
+        return [place for place in self._rivals[index] if place.start == hint + offset]
+
+    def _ambiguous(self, hunk: WrittenHunk, rivals: Sequence[Place]) -> HunkRefused:
+        first, second = sorted(rivals, key=lambda place: place.start)[:2]
+        more = (
+            ""
+            if len(rivals) == 2
+            else f" and {'many' if len(rivals) == MAX_PLACES else len(rivals) - 2} more"
+        )
+        where = f"at lines {first.start + 1} and {second.start + 1}{more} of the baseline"
+        message = (
+            f"hunk {hunk.number} fits equally well {where}; add context lines until only one place fits, "
+            "or correct the line number after `@@ -`"
+        )
+        firm = [places[0] for places in self._rivals if len(places) == 1]
+        return HunkRefused(hunk, RefusalReason.AMBIGUOUS, message, firm)
+
+
+def _decided(place: Place, name: str) -> Place:
+    return Place(place.hunk, place.alignment, place.edits, place.at_hint, name, place.reindented)

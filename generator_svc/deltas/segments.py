@@ -1,0 +1,256 @@
+"""Explains the lines between two lines whose places are known.
+
+A small alignment by dynamic programming (S. Needleman, C. Wunsch, J. Mol. Biol. 48, 1970) of a few lines
+of a hunk with a few of the baseline: a line of context may be missing, misspelt, written twice, or not
+context at all but an added line that lost its mark. Each costs something; nothing is removed here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from generator_svc.deltas.baseline import Baseline
+from generator_svc.deltas.similarity import bigrams, edit_likeness, likeness
+from generator_svc.deltas.written import ADDED, CONTEXT, REMOVED, Line
+
+WHITE_SPACE = 0.2
+"""A line that differs in white space alone."""
+FORGOTTEN_MARK = 1.5
+"""A line without a mark that is no context: an added one."""
+FORGOTTEN_MARK_OF_COMMENT = 1.0
+FORGOTTEN_MARK_OF_KNOWN_LINE = 2.0
+"""Of one that the baseline has elsewhere, as context has."""
+MISTAKEN_MARK_OF_KNOWN_LINE = 4.0
+"""Of one that the baseline has elsewhere and that is marked as context."""
+WRITTEN_TWICE = 0.5
+MISSING_LINE = 1.0
+FURTHER_MISSING_LINE = 0.5
+MISSING_LINES_AT_MOST = 5.0
+"""However far it is to the next line; beyond, distance says nothing."""
+MISSING_BLANK = 0.05
+SURPLUS_BLANK = 0.1
+UNREMOVED_BLANK = 0.6
+ELISION = 0.1
+
+LEAST_LIKENESS = 0.35
+GOOD_LIKENESS = 0.6
+"""Below, short lines are compared once more, letter by letter."""
+MAX_CELLS = 900
+"""Lines of the hunk times lines of the baseline; above, nothing is taken for misspelt."""
+
+
+class Step(Enum):
+    """What happens to one line."""
+
+    MATCH = auto()
+    ADD = auto()
+    DROP = auto()
+    SKIP = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One step: `line` is an index into the hunk, `at` into the baseline (for ADD and DROP: what follows)."""
+
+    step: Step
+    line: int
+    at: int
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The cheapest explanation of a few lines."""
+
+    cost: float
+    moves: tuple[Move, ...]
+
+
+def misspelling_cost(likeness_found: float) -> float:
+    """What it costs to take a line for another one that is so alike."""
+    return 0.4 + 2.2 * (1 - likeness_found)
+
+
+def missing_cost(count: int, elided: bool = False) -> float:
+    """What so many lines cost that the hunk left out."""
+    if not count:
+        return 0.0
+    if elided:
+        return ELISION
+    return min(MISSING_LINE + FURTHER_MISSING_LINE * (count - 1), MISSING_LINES_AT_MOST)
+
+
+class Segments:
+    """Explains segments of one hunk; remembers what was asked."""
+
+    def __init__(self, lines: Sequence[Line], baseline: Baseline) -> None:
+        self._lines = lines
+        self._baseline = baseline
+        self._bigrams: dict[int, frozenset[str]] = {}
+        self._known: dict[tuple[int, int, int, int, bool, bool], Segment] = {}
+
+    def explain(
+        self,
+        first: int,
+        last: int,
+        start: int,
+        stop: int,
+        *,
+        open_start: bool = False,
+        open_stop: bool = False,
+    ) -> Segment:
+        """Lines [first, last) of the hunk as [start, stop) of the baseline; an open end may stay unused."""
+        asked = (first, last, start, stop, open_start, open_stop)
+        found = self._known.get(asked)
+        if found is None:
+            found = self._known[asked] = self._explain(*asked)
+        return found
+
+    def _explain(
+        self, first: int, last: int, start: int, stop: int, open_start: bool, open_stop: bool
+    ) -> Segment:
+        lines = self._lines[first:last]
+        if start == stop and all(line.mark == ADDED for line in lines):
+            return Segment(0.0, tuple(Move(Step.ADD, index, start) for index in range(first, last)))
+        if (last - first + 1) * (stop - start) > MAX_CELLS or not any(map(_needs_explanation, lines)):
+            return self._without_misspellings(first, last, start, stop, open_start, open_stop)
+        return self._aligned(first, last, start, stop, open_start, open_stop)
+
+    def _without_misspellings(
+        self, first: int, last: int, start: int, stop: int, open_start: bool, open_stop: bool
+    ) -> Segment:
+        """No line stands in between but blank ones and additions: those come first, then what was skipped."""
+        baseline, cost, at = self._baseline, 0.0, start
+        moves: list[Move] = []
+        if open_start:
+            at = stop
+        elided = False
+        unskipped = True
+        for index in range(first, last):
+            line = self._lines[index]
+            if line.mark == ADDED:
+                moves.append(Move(Step.ADD, index, at))
+            elif line.is_elision:
+                elided = True
+                cost += ELISION
+                moves.append(Move(Step.DROP, index, at))
+                while at < stop:
+                    moves.append(Move(Step.SKIP, -1, at))
+                    at += 1
+                unskipped = False
+            elif line.is_blank and at < stop and not baseline.keys[at]:
+                moves.append(Move(Step.MATCH, index, at))
+                at += 1
+            elif line.is_blank:
+                cost += UNREMOVED_BLANK if line.mark == REMOVED else SURPLUS_BLANK
+                moves.append(Move(Step.DROP, index, at))
+            else:
+                dropping, price = self._price_unmatched(index)
+                cost += price
+                moves.append(Move(Step.DROP if dropping else Step.ADD, index, at))
+        if open_stop:
+            return Segment(cost, tuple(moves))
+        if unskipped:
+            moves.extend(Move(Step.SKIP, -1, position) for position in range(at, stop))
+        begin = stop if open_start else start
+        visible = baseline.visible_between(begin, stop)
+        blanks = sum(1 for move in moves if move.step is Step.SKIP) - visible
+        cost += missing_cost(visible, elided) + (0.0 if elided else MISSING_BLANK * max(0, min(blanks, 10)))
+        return Segment(cost, tuple(moves))
+
+    def _aligned(
+        self, first: int, last: int, start: int, stop: int, open_start: bool, open_stop: bool
+    ) -> Segment:
+        """The full table: rows are lines of the hunk, columns those of the baseline."""
+        height, width = last - first, stop - start
+        table = [[0.0] * (width + 1) for _ in range(height + 1)]
+        steps: list[list[Step | None]] = [[None] * (width + 1) for _ in range(height + 1)]
+        for row in range(height + 1):
+            after_elision = row > 0 and self._lines[first + row - 1].is_elision
+            for column in range(width + 1):
+                if row == column == 0:
+                    continue
+                options: list[tuple[float, int, Step]] = []
+                if column and row == 0 and open_start:
+                    options.append((0.0, 3, Step.SKIP))
+                elif column:
+                    price = self._skip_price(start + column - 1, after_elision)
+                    options.append((table[row][column - 1] + price, 0, Step.SKIP))
+                if row:
+                    index = first + row - 1
+                    if column and (cost := self._match_price(index, start + column - 1)) is not None:
+                        options.append((table[row - 1][column - 1] + cost, 1, Step.MATCH))
+                    step, price = self._unmatched(index)
+                    options.append((table[row - 1][column] + price, 2, step))
+                table[row][column], _, steps[row][column] = min(options, key=lambda option: option[:2])
+        column = min(range(width, -1, -1), key=lambda c: table[height][c]) if open_stop else width
+        moves = _traced(steps, height, column, open_start)
+        placed = (Move(m.step, m.line + first if m.line >= 0 else -1, m.at + start) for m in moves)
+        return Segment(table[height][column], tuple(placed))
+
+    def _skip_price(self, at: int, after_elision: bool) -> float:
+        if after_elision:
+            return 0.01
+        return (MISSING_LINE + FURTHER_MISSING_LINE) / 2 if self._baseline.keys[at] else MISSING_BLANK
+
+    def _match_price(self, index: int, at: int) -> float | None:
+        line, key = self._lines[index], self._baseline.keys[at]
+        if line.mark == ADDED or line.is_elision:
+            return None
+        if line.key == key:
+            return 0.0 if line.text == self._baseline.lines[at] or not key else WHITE_SPACE
+        if line.mark == REMOVED or not key or line.is_blank:
+            return None
+        alike = likeness(self._bigrams_of(index), self._baseline.bigrams_at(at))
+        if alike < GOOD_LIKENESS:
+            alike = max(alike, edit_likeness(line.key, key))
+        return misspelling_cost(alike) if alike >= LEAST_LIKENESS else None
+
+    def _unmatched(self, index: int) -> tuple[Step, float]:
+        line = self._lines[index]
+        if line.mark == ADDED:
+            return Step.ADD, 0.0
+        if line.is_elision:
+            return Step.DROP, ELISION
+        if line.is_blank:
+            return Step.DROP, UNREMOVED_BLANK if line.mark == REMOVED else SURPLUS_BLANK
+        dropping, price = self._price_unmatched(index)
+        return (Step.DROP if dropping else Step.ADD), price
+
+    def _price_unmatched(self, index: int) -> tuple[bool, float]:
+        """A visible line of context that has no place: whether to drop it, and at what price."""
+        line = self._lines[index]
+        neighbours = self._lines[max(0, index - 1) : index + 2 : 2] if index else self._lines[1:2]
+        alike = {other.mark for other in neighbours if other.key == line.key}
+        if CONTEXT in alike:
+            return True, WRITTEN_TWICE
+        if line.key in self._baseline.positions and REMOVED not in alike:
+            return False, MISTAKEN_MARK_OF_KNOWN_LINE if line.is_marked else FORGOTTEN_MARK_OF_KNOWN_LINE
+        return False, FORGOTTEN_MARK_OF_COMMENT if line.key.startswith("#") else FORGOTTEN_MARK
+
+    def _bigrams_of(self, index: int) -> frozenset[str]:
+        found = self._bigrams.get(index)
+        if found is None:
+            found = self._bigrams[index] = bigrams(self._lines[index].key)
+        return found
+
+
+def _needs_explanation(line: Line) -> bool:
+    return line.is_old and not line.is_blank and not line.is_elision
+
+
+def _traced(steps: Sequence[Sequence[Step | None]], row: int, column: int, open_start: bool) -> list[Move]:
+    """The way through the table, from its end back to its beginning and then turned round."""
+    moves: list[Move] = []
+    while row or column:
+        step = steps[row][column]
+        if step is Step.SKIP:
+            column -= 1
+            if row or not open_start:  # Before the first line of a hunk nothing was left out.
+                moves.append(Move(Step.SKIP, -1, column))
+        elif step is Step.MATCH:
+            row, column = row - 1, column - 1
+            moves.append(Move(Step.MATCH, row, column))
+        else:
+            row -= 1
+            moves.append(Move(step or Step.DROP, row, column))
+    return moves[::-1]

@@ -1,0 +1,59 @@
+"""Tells a delta that ends from one that was cut off.
+
+A model that runs out of tokens stops in the middle. Half a change is another change, so what looks cut
+is refused: where the last hunk ends in a change or promises more lines than it has, and nothing else
+explains it.
+"""
+
+from generator_svc.deltas.baseline import Baseline
+from generator_svc.deltas.placement import Place
+from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
+from generator_svc.deltas.written import ADDED, REMOVED, Line
+
+CONTEXT_LINES = 3
+
+
+def check_end(last: Place, baseline: Baseline, *, counts_are_reliable: bool) -> None:
+    """Raises DeltaRefused (truncated). `last` is the hunk that was written last."""
+    raw, lines = last.hunk.raw, last.hunk.lines
+    if raw.counted or last.end >= len(baseline) or not lines:
+        return
+    leading, trailing = _context(lines), _context(lines[::-1]) + _blank_lines_at(last.end, baseline)
+    if trailing >= CONTEXT_LINES:
+        return
+    header = raw.header
+    if header.old_count is None or header.new_count is None:
+        if raw.cut and trailing < leading:
+            raise _cut_off(last)
+        return
+    missing_old = header.old_count - sum(line.is_old for line in lines)
+    missing_new = header.new_count - sum(line.mark != REMOVED for line in lines)
+    if missing_old <= 0 and missing_new <= 0:
+        return
+    balanced = missing_old == missing_new
+    if raw.cut or (not balanced and counts_are_reliable):
+        raise _cut_off(last)
+    if not trailing and missing_old > CONTEXT_LINES and counts_are_reliable:
+        raise _cut_off(last)
+
+
+def _context(lines: tuple[Line, ...]) -> int:
+    """Lines before the first that is marked as a change."""
+    return next((i for i, line in enumerate(lines) if line.mark in {ADDED, REMOVED}), len(lines))
+
+
+def _blank_lines_at(start: int, baseline: Baseline) -> int:
+    """Blank lines that a hunk may have ended with: at the end of an answer they are lost."""
+    return next(
+        (n for n in range(CONTEXT_LINES) if start + n >= len(baseline) or baseline.keys[start + n]), 3
+    )
+
+
+def _cut_off(last: Place) -> DeltaRefused:
+    shown = next((line.text for line in reversed(last.hunk.lines) if line.key), "")
+    return DeltaRefused(
+        RefusalReason.TRUNCATED,
+        f"hunk {last.hunk.number} breaks off after {quoted(shown)}: the answer seems cut off; send the whole "
+        "delta again, as short as possible, with three lines of context after the last change",
+        last.hunk.number,
+    )

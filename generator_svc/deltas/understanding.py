@@ -1,0 +1,155 @@
+"""What a delta means for a baseline: the story from an answer to the changes it asks for.
+
+A delta that fits line by line where its headers say is taken at its word. Any other is read with what
+the baseline contains: characters are corrected, hunks placed, doubts resolved or refused.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from contracts.syntax import parse
+from generator_svc.deltas.assembly import Changes, Contradiction, merged, spliced
+from generator_svc.deltas.baseline import Baseline, key_of
+from generator_svc.deltas.canonical import source_lines
+from generator_svc.deltas.corrections import LOOK_ALIKE_CHARACTERS, corrected, rewritten
+from generator_svc.deltas.edits import Edits, Insertion
+from generator_svc.deltas.extract import sections_of
+from generator_svc.deltas.hunks import RawHunk, read_hunks
+from generator_svc.deltas.placement import Place, hint_of, place_exactly, place_hunks
+from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
+from generator_svc.deltas.segments import Step
+from generator_svc.deltas.truncation import check_end
+from generator_svc.deltas.written import read_lines
+
+MAX_OPEN_GAPS = 40
+"""Trials of additions that fit at several gaps."""
+
+
+@dataclass(frozen=True)
+class Understanding:
+    """A delta, understood."""
+
+    source: str
+    places: tuple[Place, ...]
+    corrections: tuple[str, ...]
+    """What was corrected in all hunks."""
+    baseline: Baseline
+
+
+def understand(baseline_source: str, delta: str) -> Understanding:
+    """The result of a delta, the rules for networks aside. Raises DeltaRefused."""
+    lines = source_lines(baseline_source)
+    baseline = Baseline([line.removesuffix("\n") for line in lines])
+    raw = read_hunks(sections_of(delta), baseline)
+    if _is_crlf(lines) and not any("\r" in line for hunk in raw for line in hunk.lines):
+        raw = [replace(hunk, lines=tuple(line + "\r" for line in hunk.lines)) for hunk in raw]
+    written = [read_lines(hunk, baseline) for hunk in raw]
+    places = place_exactly(written, baseline)
+    if places is not None:
+        changes = merged([place.edits for place in places], [0] * len(places))
+        return Understanding(spliced(lines, changes), tuple(places), (), baseline)
+    raw, names = corrected(raw, baseline)
+    understood = _read(raw, baseline, lines)
+    if not _parses(understood.source) and not delta.isascii():
+        plain = rewritten(raw, LOOK_ALIKE_CHARACTERS)
+        again = _read(plain, baseline, lines) if plain != raw else understood
+        if _parses(again.source):
+            understood, names = again, [*names, LOOK_ALIKE_CHARACTERS.name]
+    return replace(understood, corrections=tuple(dict.fromkeys(names)))
+
+
+def _read(raw: Sequence[RawHunk], baseline: Baseline, lines: Sequence[str]) -> Understanding:
+    written = [read_lines(hunk, baseline) for hunk in raw]
+    places = place_hunks(written, baseline)
+    for place in places:
+        _check_marks(place)
+    others = [place.hunk.raw.counted for place in places[:-1]]
+    reliable = all(others) if others else places[-1].alignment.start == hint_of(places[-1].hunk)
+    check_end(places[-1], baseline, counts_are_reliable=reliable)
+    decided = _decided(places, lines)
+    return Understanding(spliced(lines, _merged(decided)), tuple(decided), (), baseline)
+
+
+def _is_crlf(lines: Sequence[str]) -> bool:
+    ended = [line for line in lines if line.endswith("\n")]
+    return bool(ended) and all(line.endswith("\r\n") for line in ended)
+
+
+def _check_marks(place: Place) -> None:
+    """A hunk whose lines all lost their marks does not say which of them it removes."""
+    hunk, header = place.hunk, place.hunk.raw.header
+    moves = place.alignment.moves
+    if hunk.raw.is_marked or not any(move.step is Step.ADD for move in moves):
+        return
+    context = [hunk.lines[move.line] for move in moves if move.step is Step.MATCH]
+    counts_agree = (header.old_count, header.new_count) == (len(context), len(hunk.lines))
+    if counts_agree or all(line.is_marked for line in context if line.key):
+        return
+    raise DeltaRefused(
+        RefusalReason.HUNK_UNPLACEABLE,
+        f"no line of hunk {hunk.number} is marked as added or removed; begin added lines with `+`, "
+        "removed ones with `-` and lines of context with a space",
+        hunk.number,
+    )
+
+
+def _merged(places: Sequence[Place]) -> Changes:
+    try:
+        return merged([place.edits for place in places], [place.hunk.raw.block for place in places])
+    except Contradiction as contradiction:
+        first, second = (places[index].hunk.number for index in contradiction.hunks)
+        raise DeltaRefused(
+            RefusalReason.AMBIGUOUS,
+            f"hunks {first} and {second} contradict each other about line {contradiction.line + 1} of the "
+            "baseline; send one version of each change, and put what changes the same lines into one hunk",
+            second,
+        ) from contradiction
+
+
+def _decided(places: Sequence[Place], lines: Sequence[str]) -> list[Place]:
+    """Every addition at one gap: where it fits at several, the result has to parse at one alone."""
+    decided = list(places)
+    trials = 0
+    for number, place in enumerate(places):
+        for index, insertion in enumerate(place.edits.insertions):
+            if len(insertion.gaps) == 1:
+                continue
+            trials += len(insertion.gaps)
+            if trials > MAX_OPEN_GAPS:
+                raise _open(place, insertion)
+            results: dict[tuple[str, ...], Place] = {}
+            for gap in insertion.gaps:
+                candidate = _at_gap(decided[number], index, gap)
+                source = spliced(lines, _merged([*decided[:number], candidate, *decided[number + 1 :]]))
+                if _parses(source):
+                    results[tuple(line for line in source.split("\n") if key_of(line))] = candidate
+            if len(results) > 1:
+                raise _open(place, insertion)
+            decided[number] = next(iter(results.values()), decided[number])
+    return decided
+
+
+def _at_gap(place: Place, index: int, gap: int) -> Place:
+    insertions = list(place.edits.insertions)
+    insertions[index] = Insertion((gap,), insertions[index].lines)
+    return replace(place, edits=Edits(place.edits.removed, place.edits.kept, tuple(insertions)))
+
+
+def _open(place: Place, insertion: Insertion) -> DeltaRefused:
+    first = next((line.text for line in insertion.lines if key_of(line.text)), "")
+    above, below = min(insertion.gaps), max(insertion.gaps) + 1
+    return DeltaRefused(
+        RefusalReason.AMBIGUOUS,
+        f"hunk {place.hunk.number} leaves out lines of context, so that the addition that begins with "
+        f"{quoted(first)} could stand anywhere between the lines {above} and {below} of the baseline; add "
+        "the line directly above it and the line directly below it",
+        place.hunk.number,
+    )
+
+
+def _parses(source: str) -> bool:
+    try:
+        parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True

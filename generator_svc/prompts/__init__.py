@@ -1,0 +1,5 @@
+"""What is said to language models. The words stand in versioned files beside the code that fills them in."""
+
+from generator_svc.prompts.repair import repair_prompt
+
+__all__ = ["repair_prompt"]
