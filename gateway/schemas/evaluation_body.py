@@ -4,12 +4,14 @@ import json
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     FiniteFloat,
     StrictBool,
     StrictInt,
+    ValidationInfo,
     create_model,
     field_validator,
 )
@@ -60,6 +62,18 @@ LimitsBody: Any = create_model("LimitsBody", __config__=_CLOSED, **_limit_fields
 """`contracts.measurements.Limits` with its ranges; what is left out keeps its default."""
 
 
+def _within_pids(threads: int, info: ValidationInfo) -> int:
+    """A thread counts as a process: with fewer than these the guest itself could not start."""
+    limits = info.data.get("limits")
+    if limits is not None and limits.pids < 2 * threads:
+        raise ValueError(f"{threads} threads need limits.pids of at least {2 * threads}, not {limits.pids}")
+    return threads
+
+
+Threads = Annotated[int, Field(strict=True, ge=1, le=64), AfterValidator(_within_pids)]
+"""Stands after `limits` in a body."""
+
+
 class ArchitectureBody(BaseModel):
     """Where an architecture comes from.
 
@@ -91,7 +105,7 @@ class EvaluationBody(ArchitectureBody):
         default_factory=dict
     )
     limits: LimitsBody = Field(default_factory=LimitsBody)
-    threads: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
+    threads: Threads = 1
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]{1,2})?)$")] = "cpu"
     integrity: Integrity = Integrity.STANDARD
     minimum_tier: IsolationTier = IsolationTier.NAMESPACES

@@ -13,7 +13,7 @@ from gateway.domain.search import (
     MAX_FINAL_SEEDS,
 )
 from gateway.schemas.edits_body import EditsBody
-from gateway.schemas.evaluation_body import BaselineName, LimitsBody, Name, Seed
+from gateway.schemas.evaluation_body import BaselineName, LimitsBody, Name, Seed, Threads
 
 MAX_OPTIONS_BYTES = 16 * 1024
 
@@ -59,7 +59,7 @@ class SearchBody(BaseModel):
     train_images: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] | None = None
     """Cuts the training split; null = all."""
     limits: LimitsBody = Field(default_factory=LimitsBody)
-    threads: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
+    threads: Threads = 1
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]{1,2})?)$")] = "cpu"
     minimum_tier: IsolationTier = IsolationTier.NAMESPACES
     integrity: Integrity = Integrity.STANDARD

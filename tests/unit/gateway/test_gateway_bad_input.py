@@ -83,6 +83,11 @@ BAD = {
         "invalid_request",
     ),
     "no threads": ({**GOOD, "threads": 0}, "threads", "invalid_request"),
+    "more threads than processes": (
+        {**GOOD, "threads": 16, "limits": {"pids": 31}},
+        "threads",
+        "invalid_request",
+    ),
     "unknown device": ({**GOOD, "device": "tpu"}, "device", "invalid_request"),
     "device that no host has": ({**GOOD, "device": "cuda:0"}, "device", "device_unavailable"),
     "unknown integrity": ({**GOOD, "integrity": "lax"}, "integrity", "invalid_request"),
