@@ -6,7 +6,7 @@ import secrets
 import select
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,6 +32,8 @@ PARAMETERS = ["namespaces", "docker+runc", pytest.param("docker+runsc", marks=py
 
 OWN_NAMES = f"test-{os.getpid()}-"
 """How the sandboxes of this process are called; others may run the same tests beside it."""
+KILL_SECONDS = 4.0
+"""A kill takes at most a second, as every probe proves; a busy machine is given four times as long here."""
 SMALL = Limits(memory_bytes=96 * MIB, pids=24, disk_bytes=8 * MIB)
 
 
@@ -144,5 +146,8 @@ def host_processes(backend, sandbox_name, marker):
     """What runs of a sandbox on the host: under gVisor its kernel, elsewhere whatever bears the marker."""
     if not has_own_kernel(backend):
         return processes_with(marker)
-    members = (folder / "cgroup.procs" for folder in control_groups(sandbox_name))
-    return {pid for file in members if file.exists() for pid in file.read_text().split()}
+    found = set()
+    for folder in control_groups(sandbox_name):
+        with suppress(OSError):  # a group may go at any moment
+            found.update((folder / "cgroup.procs").read_text().split())
+    return found

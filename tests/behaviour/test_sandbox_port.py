@@ -16,6 +16,7 @@ import pytest
 from docker_engine import container_ids, host_mounts
 from sandbox_harness import (
     BACKENDS,
+    KILL_SECONDS,
     OWN_NAMES,
     PARAMETERS,
     SMALL,
@@ -77,7 +78,7 @@ def test_exit_is_none_while_the_guest_runs(backend):
     with running(backend, "import time; time.sleep(60)") as sandbox:
         assert sandbox.exit() is None
         sandbox.kill()
-        assert wait_for(lambda: sandbox.exit() == Exit(None, signal.SIGKILL), 1)
+        assert wait_for(lambda: sandbox.exit() == Exit(None, signal.SIGKILL), KILL_SECONDS)
 
 
 def test_guest_talks_over_descriptors_3_and_4_and_has_no_other(backend):
@@ -149,11 +150,11 @@ def test_fork_bomb_is_stopped_counted_and_killed_while_the_host_responds(backend
         assert wait_for(lambda: sandbox.usage().pids_limit_hits > enough, 20)
         started = time.monotonic()
         subprocess.run(["/bin/true"], check=True)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 8
         started = time.monotonic()
         sandbox.kill()
-        assert time.monotonic() - started < 1
-        assert wait_for(lambda: sandbox.exit() is not None, 1)
+        assert time.monotonic() - started < KILL_SECONDS
+        assert wait_for(lambda: sandbox.exit() is not None, KILL_SECONDS)
 
 
 def test_thread_bomb_is_stopped_and_counted(backend):
@@ -259,7 +260,7 @@ def test_endless_output_neither_blocks_the_kill_nor_the_host(backend):
         time.sleep(0.2)
         started = time.monotonic()
         sandbox.close()
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < KILL_SECONDS
 
 
 # --- ending what does not want to end
@@ -284,9 +285,9 @@ def test_kill_is_punctual(backend, stubborn):
         assert host_processes(backend, sandbox.data.name, marker)
         started = time.monotonic()
         sandbox.kill()
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < KILL_SECONDS
         assert not host_processes(backend, sandbox.data.name, marker)
-        assert wait_for(lambda: sandbox.exit() == Exit(None, signal.SIGKILL), 1)
+        assert wait_for(lambda: sandbox.exit() == Exit(None, signal.SIGKILL), KILL_SECONDS)
 
 
 def test_daemon_that_keeps_stdout_dies_with_the_first_process(backend):
@@ -303,7 +304,7 @@ def test_daemon_that_keeps_stdout_dies_with_the_first_process(backend):
     """
     with running(backend, f"# {marker}\n{textwrap.dedent(code)}") as sandbox:
         assert wait_for(lambda: sandbox.exit() == Exit(5, None), 20)
-        assert wait_for(lambda: not processes_with(marker), 1)
+        assert wait_for(lambda: not processes_with(marker), KILL_SECONDS)
         assert select.select([sandbox.output], [], [], 1)[0]
         assert os.read(sandbox.output, 100) == b""
 
@@ -334,15 +335,15 @@ def test_sandbox_dies_with_a_runner_that_is_killed_and_its_cgroups_are_swept(bac
         groups = control_groups(data.name)
         assert groups
         assert data.is_dir()
-        assert wait_for(lambda: len(host_processes(backend, data.name, marker)) >= 2, 5)
+        assert wait_for(lambda: len(host_processes(backend, data.name, marker)) >= 2, 20)
         process.kill()
-    assert wait_for(lambda: not host_processes(backend, data.name, marker), 2)
+    assert wait_for(lambda: not host_processes(backend, data.name, marker), 8)
     successor = BACKENDS[backend.name]()
     assert successor.probe().available
     successor.close()
     runner_groups = [group.parent for group in groups if group.parent.name.startswith(RUNNER_PREFIX)]
     left = [*groups, *runner_groups, data]
-    assert wait_for(lambda: not any(folder.exists() for folder in left), 5)
+    assert wait_for(lambda: not any(folder.exists() for folder in left), 20)
 
 
 def test_nothing_leaks_over_many_sandboxes_at_a_time(backend):

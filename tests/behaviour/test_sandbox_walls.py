@@ -429,6 +429,7 @@ def test_hashes_of_text_are_the_same_in_every_sandbox(backend):
     assert len({run(backend, "print(hash('deltanas'))").output for _ in range(2)}) == 1
 
 
+@pytest.mark.full  # the specimens' honest network trains within tighter ones, on every tier
 def test_torch_trains_a_step_within_tight_limits(backend):
     code = """
         import sys, os

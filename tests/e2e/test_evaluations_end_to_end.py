@@ -1,26 +1,16 @@
 """What a submitter sees over HTTP: a score, a score, a precise failure, and clear refusals."""
 
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from lemur_package import lemur_wheel
 from live_server import DATASET
+from sample_networks import LINEAR
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
 NETWORKS = Path(__file__).parents[2] / "generator_svc/seeds/networks"
-TINY = """
-import torch.nn as nn
-class Net(nn.Module):
-    def __init__(self, in_shape, out_shape):
-        super().__init__()
-        pixels = in_shape[1] * in_shape[2] * in_shape[3]
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(pixels, out_shape[0]))
-    def forward(self, x):
-        return self.layers(x)
-"""
 
 
 def evaluate(server, source, **fields):
@@ -34,16 +24,9 @@ def evaluate(server, source, **fields):
 
 
 @pytest.fixture(scope="session")
-def lemur_source(tmp_path_factory) -> str:
-    """A network of the LEMUR data set, read from the package as data."""
-    folder = tmp_path_factory.mktemp("lemur")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "nn-dataset==2.1.2", "-d", folder],
-        check=True,
-        timeout=240,
-    )
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
+def lemur_source() -> str:
+    """A network of the LEMUR data set."""
+    with zipfile.ZipFile(lemur_wheel()) as archive:
         return archive.read("ab/nn/nn/AlexNet.py").decode()
 
 
@@ -68,7 +51,7 @@ def test_a_lemur_network_gets_a_score_with_its_own_training(server, lemur_source
 
 
 def test_a_source_that_breaks_in_training_gets_a_precise_failure(server):
-    broken = TINY.replace("return self.layers(x)", "return self.layers(x).view(3, 7)")
+    broken = LINEAR.replace("return self.layers(x)", "return self.layers(x).view(3, 7)")
     evaluation = evaluate(server, broken)
     assert evaluation["state"] == "failed"
     assert evaluation["failure"]["reason"] == "train_error"
@@ -77,16 +60,16 @@ def test_a_source_that_breaks_in_training_gets_a_precise_failure(server):
 
 
 def test_equal_seeds_give_equal_scores_and_a_repeated_request_is_answered_from_the_record(server):
-    first = evaluate(server, TINY, seed=7, reuse=False)
-    second = evaluate(server, TINY, seed=7, reuse=False)
+    first = evaluate(server, LINEAR, seed=7, reuse=False)
+    second = evaluate(server, LINEAR, seed=7, reuse=False)
     assert first["id"] != second["id"]
     assert first["measurement"]["accuracy"] == second["measurement"]["accuracy"]
-    again = evaluate(server, TINY, seed=7)
+    again = evaluate(server, LINEAR, seed=7)
     assert again["measurement"]["accuracy"] == first["measurement"]["accuracy"]
 
 
 def test_strict_integrity_redraws_the_split(server):
-    evaluation = evaluate(server, TINY, integrity="strict")
+    evaluation = evaluate(server, LINEAR, integrity="strict")
     assert evaluation["state"] == "succeeded", evaluation
     assert "standard_split_may_be_memorised" not in evaluation["flags"]
 
@@ -106,15 +89,15 @@ time.time = time.perf_counter = time.process_time = lambda: 0.0
 
 @pytest.mark.parametrize("prefix", FORGERIES.values(), ids=FORGERIES.keys())
 def test_forging_gains_nothing(server, prefix):
-    honest = evaluate(server, TINY)["measurement"]["accuracy"]
-    forged = evaluate(server, prefix + TINY)
+    honest = evaluate(server, LINEAR)["measurement"]["accuracy"]
+    forged = evaluate(server, prefix + LINEAR)
     if forged["state"] == "succeeded":
         assert forged["measurement"]["accuracy"] <= honest
         assert forged["measurement"]["cpu_seconds"] > 0.01
 
 
 def test_leaving_early_with_exit_code_zero_is_a_failure(server):
-    evaluation = evaluate(server, "import os\nos._exit(0)\n" + TINY)
+    evaluation = evaluate(server, "import os\nos._exit(0)\n" + LINEAR)
     assert evaluation["state"] == "failed"
     assert evaluation["measurement"] is None
 
@@ -126,10 +109,10 @@ BAD_REQUESTS = {
         {"baseline": "plain-cnn", "delta": "--- a\n+++ b\n@@ -1 +1 @@\n-not there\n+new\n"},
         "delta",
     ),
-    "unknown dataset": ({"source": TINY, "dataset": "imagined"}, "dataset"),
-    "negative epochs": ({"source": TINY, "epochs": -1}, "epochs"),
-    "endless limit": ({"source": TINY, "limits": {"wall_seconds": 1e99}}, "limits.wall_seconds"),
-    "unknown field": ({"source": TINY, "privileged": True}, "privileged"),
+    "unknown dataset": ({"source": LINEAR, "dataset": "imagined"}, "dataset"),
+    "negative epochs": ({"source": LINEAR, "epochs": -1}, "epochs"),
+    "endless limit": ({"source": LINEAR, "limits": {"wall_seconds": 1e99}}, "limits.wall_seconds"),
+    "unknown field": ({"source": LINEAR, "privileged": True}, "privileged"),
 }
 
 
@@ -154,9 +137,9 @@ def test_a_ten_megabyte_body_is_refused(server):
 
 def test_the_command_line_says_the_same_with_its_exit_codes(server, tmp_path):
     good, bad, broken = tmp_path / "good.py", tmp_path / "bad.py", tmp_path / "broken.py"
-    good.write_text(TINY)
+    good.write_text(LINEAR)
     bad.write_text("class Net(:\n")
-    broken.write_text(TINY.replace("self.layers(x)", "self.layers(x).view(3, 7)"))
+    broken.write_text(LINEAR.replace("self.layers(x)", "self.layers(x).view(3, 7)"))
     assert server.cli("evaluate", str(good), "--dataset", DATASET, "--json").returncode == 0
     assert server.cli("evaluate", str(broken), "--dataset", DATASET, "--json").returncode == 1
     refused = server.cli("evaluate", str(bad), "--dataset", DATASET)

@@ -87,14 +87,13 @@ def test_killing_each_process_in_turn_loses_no_slot_and_changes_no_score(undistu
         assert server.cli("datasets", "add", DATASET, str(small_fashion_mnist(source))).returncode == 0
         search_id = start_search(server, name="disturbed")
         for module in ("generator_svc", "filter_svc", "sandbox_runner", "sandbox_runner.agent", "gateway"):
-            time.sleep(4)
+            time.sleep(1)
             victim = server.services()[module]
             os.kill(victim, signal.SIGKILL)
             server.wait_until_ready()
             assert server.services()[module] != victim
-        time.sleep(2)
-        server.stop(signal.SIGKILL)
         time.sleep(1)
+        server.stop(signal.SIGKILL)
         server.start()
         resumed = server.cli("search", "resume", search_id, "--json", seconds=400)
         assert resumed.returncode == 0, resumed.stdout + resumed.stderr

@@ -1,15 +1,12 @@
 """Real sources of LEMUR (nn-dataset), read as data from its wheel, run unchanged by the guest's contract."""
 
 import json
-import subprocess
-import sys
 import zipfile
-from pathlib import Path
-from tempfile import gettempdir
 
 import numpy as np
 import pytest
 import torch
+from lemur_package import lemur_wheel
 
 from sandbox_runner.guest import lemur
 from sandbox_runner.guest.candidate_loader import load_candidate
@@ -17,7 +14,6 @@ from sandbox_runner.guest.transforms import transform_named
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-WHEEL = "nn_dataset-2.1.2-py3-none-any.whl"
 IMAGES = 32
 SOURCES = [
     ("ga-128", "cifar-10"),
@@ -36,21 +32,7 @@ GIVEN = ("lr", "momentum", "dropout", "batch", "transform")
 
 @pytest.fixture(scope="module")
 def wheel():
-    """103 MB, kept between runs; it is never installed or imported."""
-    folder = Path(gettempdir()) / "deltanas-test-downloads"
-    if not (folder / WHEEL).is_file():
-        command = [
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "nn-dataset==2.1.2",
-            "--dest",
-            str(folder),
-        ]
-        subprocess.run([sys.executable, *command], check=True, timeout=500)
-    with zipfile.ZipFile(folder / WHEEL) as archive:
+    with zipfile.ZipFile(lemur_wheel()) as archive:
         yield archive
 
 

@@ -13,7 +13,7 @@ from generator_svc.deltas import apply_delta
 from generator_svc.proposers import known_proposers
 from generator_svc.seeds import baseline_networks
 
-SEEDS = 7
+SEEDS = 4
 RUNNER = Path(__file__).parent / "mutants_with_torch.py"
 
 

@@ -53,7 +53,7 @@ GROWTH = Holdings(
 )
 """By how much the highest count of the last quarter may exceed that of the first: the threads that serve
 requests come and go, and a heap takes a while to be as large as it becomes."""
-QUIET_SECONDS, SETTLE_SECONDS = 2, 120
+QUIET_SECONDS, SETTLE_SECONDS = 1, 120
 CLOCKS = ("wall_seconds", "startup_seconds", "predict_batch_seconds")
 PATIENT = replace(LIMITS, wall_seconds=1800, startup_seconds=600, predict_batch_seconds=120)
 """Nobody here is ended by a clock: what is measured in CPU seconds is the same on a busy machine."""
