@@ -78,7 +78,7 @@ SECTION = Section(
         denied(
             "leaves_orphans",
             "Leaves thirty orphans in sessions of their own, which wait for every signal and keep its pipes.",
-            memory_bytes=2048 * MIB,  # a fork costs 36 MiB under gVisor
+            memory_bytes=4096 * MIB,  # a fork costs 36 MiB under gVisor
         ),
         denied(
             "runs_from_its_killer", "Is gone before it is killed: each process forks the next one and ends."
