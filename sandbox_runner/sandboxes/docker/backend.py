@@ -32,7 +32,7 @@ CONNECT_PAUSE_SECONDS = 0.05
 START_SECONDS = 90.0
 """From the request until the guest's program is loaded; the launcher itself gives up earlier."""
 ANSWER_SECONDS = 40.0
-"""Longer than the launcher waits for its engine, which a fork bomb beside it can hold up on a busy machine."""
+"""Longer than the launcher waits for its engine, which a fork bomb can hold up on a busy machine."""
 CLOSE_SECONDS = 40.0
 
 
