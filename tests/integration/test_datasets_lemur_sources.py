@@ -12,7 +12,7 @@ from sandbox_runner.guest import lemur
 from sandbox_runner.guest.candidate_loader import load_candidate
 from sandbox_runner.guest.transforms import transform_named
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("one_thread")]
 
 IMAGES = 32
 SOURCES = [
@@ -34,14 +34,6 @@ GIVEN = ("lr", "momentum", "dropout", "batch", "transform")
 def wheel():
     with zipfile.ZipFile(lemur_wheel()) as archive:
         yield archive
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def description(folder, dataset):

@@ -61,14 +61,10 @@ def accuracy(split):
 @pytest.mark.parametrize(
     "integrity", [Integrity.STRICT, pytest.param(Integrity.STANDARD, marks=pytest.mark.full)]
 )
+@pytest.mark.usefixtures("one_thread")
 def test_a_small_cnn_scores_above_80_percent_after_one_epoch_of_10_000_images(pack, integrity):
     split = open_split(pack, integrity, "some key", 10_000, ScoredOn.ALL)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        assert 0.82 < accuracy(split) < 0.95
-    finally:
-        torch.set_num_threads(threads)
+    assert 0.82 < accuracy(split) < 0.95
 
 
 def test_known_facts_of_the_data(pack):

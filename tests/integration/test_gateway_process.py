@@ -178,39 +178,22 @@ def test_a_gateway_told_to_stop_stops_although_somebody_waits(gateway):
     assert gateway.process.wait(20) in {0, -signal.SIGTERM}
 
 
+def refused(home, address):
+    """What a gateway says on this home that cannot start."""
+    environment = os.environ | {"DELTANAS_HOME": str(home), "DELTANAS_GATEWAY_ADDRESS": address}
+    command = [sys.executable, "-m", "gateway"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode != 0
+    return ended.stderr
+
+
 def test_a_second_gateway_on_the_same_folder_says_so_and_ends(gateway, tmp_path):
-    environment = os.environ | {
-        "DELTANAS_HOME": str(tmp_path),
-        "DELTANAS_GATEWAY_ADDRESS": f"unix:{tmp_path}/second.sock",
-    }
-    second = subprocess.run(
-        [sys.executable, "-m", "gateway"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert second.returncode != 0
-    assert "another gateway already runs" in second.stderr
+    assert "another gateway already runs" in refused(tmp_path, f"unix:{tmp_path}/second.sock")
     assert gateway.http.get("/healthz").status_code == 200
 
 
 def test_a_public_address_without_keys_says_so_and_ends(tmp_path):
-    environment = os.environ | {
-        "DELTANAS_HOME": str(tmp_path),
-        "DELTANAS_GATEWAY_ADDRESS": "http://0.0.0.0:0",
-    }
-    refused = subprocess.run(
-        [sys.executable, "-m", "gateway"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert refused.returncode != 0
-    assert "needs API keys" in refused.stderr
+    assert "needs API keys" in refused(tmp_path, "http://0.0.0.0:0")
 
 
 def test_it_stops_at_once_although_people_wait_and_follow(tmp_path):

@@ -14,6 +14,8 @@ from sandbox_runner.guest.failures import CandidateFailure
 from sandbox_runner.guest.recipe import HyperparameterInvalid
 from sandbox_runner.guest.transforms import UnknownTransform, transform_named
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 class Net(torch.nn.Module):
     def __init__(self, in_shape, out_shape, prm, device):
@@ -39,15 +41,6 @@ class Net(torch.nn.Module):
             self.optimizer.zero_grad()
             self.criterion(self(inputs), labels).backward()
             self.optimizer.step()
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Networks this small only wait for each other on more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def module_of(network=Net, supported=frozenset({"lr", "momentum", "dropout"})):

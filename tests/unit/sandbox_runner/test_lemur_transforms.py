@@ -7,20 +7,12 @@ from PIL import Image
 from sandbox_runner.guest.generated_transforms import GENERATED
 from sandbox_runner.guest.transforms import SIDES, UnknownTransform, transform_named
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 NORM = ((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 FAMILY = [f"{finish}{side}{flip}" for finish in ("norm", "echo", "complex")
           for side in ("", *(f"_{side}" for side in SIDES[:3])) for flip in ("", "_flip")]  # fmt: skip
 OTHERS = ["center_crop", "random_horizontal_flip", "random_vertical_flip", "soft_pad"]
 GENERATED_NAMES = [*(f"bf-v1-{key}" for key in GENERATED), "bf-v1-Resize_ColorJit_Flip_Blur"]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Networks this small only wait for each other on more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def normalised(pixels):

@@ -14,6 +14,8 @@ from sandbox_runner.guest import plain, recipe
 from sandbox_runner.guest.data import TrainingData, flipped, shifted, shuffled_batches
 from sandbox_runner.guest.failures import CandidateFailure
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 class Small(torch.nn.Module):
     def __init__(self, in_shape, out_shape):
@@ -31,15 +33,6 @@ class Small(torch.nn.Module):
 
     def forward(self, x):
         return self.body(x)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Networks this small only wait for each other on more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def module_of(network):
