@@ -47,7 +47,7 @@ def shortcomings(
     found += [
         f"the sandbox let it through: {line}"
         for line in breaches(outcome.log)
-        if not line.startswith(admitted)
+        if line.strip() not in admitted
     ]
     if specimen.log_holds not in outcome.log:
         found.append(f"its log does not hold {specimen.log_holds!r}: the attack was not tried")

@@ -66,7 +66,7 @@ class Specimen:
     differs: Mapping[IsolationTier, Expectation] = field(default_factory=dict)
     """What it comes to where a tier's kernel answers in another way."""
     admitted: Mapping[IsolationTier, tuple[str, ...]] = field(default_factory=dict)
-    """How the lines begin that tell what a tier is known to let through, as docs/threat-model.md says."""
+    """The lines that tell what a tier is known to let through, as docs/threat-model.md says."""
 
     def expected_on(self, tier: IsolationTier) -> Expectation:
         """What it must come to in a sandbox of this tier."""

@@ -79,14 +79,14 @@ def test_what_is_not_as_expected_is_told(outcome, expected, told):
 
 
 def test_what_a_tier_is_known_to_let_through_is_admitted_of_that_tier_alone():
-    known = Specimen("x", "X.", EarnsTrueScore(), admitted={TIER: ("BREACH fd ",)})
-    let_through = replace(SCORED, log="BREACH fd 3\n")
+    known = Specimen("x", "X.", EarnsTrueScore(), admitted={TIER: ("BREACH fd",)})
+    let_through = replace(SCORED, log="BREACH fd\n")
     assert shortcomings(known, let_through, TIER, SCORES) == ()
+    assert len(shortcomings(known, replace(SCORED, log="BREACH fd/1\n"), TIER, SCORES)) == 1
     assert len(shortcomings(known, replace(SCORED, log="BREACH mem\n"), TIER, SCORES)) == 1
     other = IsolationTier.DOCKER_RUNC
-    assert (
-        len(shortcomings(replace(known, admitted={other: ("BREACH fd ",)}), let_through, TIER, SCORES)) == 1
-    )
+    elsewhere = replace(known, admitted={other: ("BREACH fd",)})
+    assert len(shortcomings(elsewhere, let_through, TIER, SCORES)) == 1
 
 
 def test_another_tier_than_the_one_attacked_is_told():
