@@ -9,10 +9,10 @@ from dataclasses import replace
 from contracts.jobs import AttemptSpec
 from contracts.names import Integrity
 
-SMOKE_BATCH = 8
+SMOKE_BATCH = 4
 """Images a batch, at most."""
 TRAINED_BATCHES = 2
-ANSWERED_IMAGES = 8
+ANSWERED_IMAGES = 4
 
 
 def smoke_spec(spec: AttemptSpec, available: int) -> AttemptSpec:

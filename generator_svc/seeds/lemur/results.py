@@ -23,8 +23,8 @@ DATASETS = ("cifar-10", "cifar-100", "mnist", "svhn", "imagenette", "celeba-gend
 Hyperparameters = dict[str, float | int | str | bool]
 
 _KEEPS_SIZE = re.compile(r"(norm|echo|complex)(_flip|)")
-_SIDE_OF = {"cifar-10": 32, "cifar-100": 32, "svhn": 32}
-"""Whose images have a size that LEMUR's transforms can name."""
+_SIDE_OF = {"cifar-10": 32, "cifar-100": 32, "svhn": 32, "celeba-gender": 256}
+"""The size that LEMUR's transforms can name and that holds all of an image; CelebA's are 178 × 218."""
 _NOT_HYPERPARAMETERS = frozenset({"accuracy", "duration", "uid"})
 _PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _PARAMETER_TEXT = re.compile(r"[!-~]{1,100}")

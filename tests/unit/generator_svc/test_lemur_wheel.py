@@ -63,6 +63,7 @@ def test_a_network_comes_with_source_licence_and_results():
     [
         ("cifar-10", "norm_flip", "norm_32_flip"),
         ("svhn", "echo", "echo_32"),
+        ("celeba-gender", "echo_flip", "echo_256_flip"),
         ("cifar-100", "norm_64_flip", "norm_64_flip"),
         ("mnist", "norm", "norm"),
         ("imagenette", "bf-v1-CenterCrop_Pad", "bf-v1-CenterCrop_Pad"),

@@ -36,7 +36,7 @@ def run(library):
 def test_a_smoke_run_that_comes_through_has_costs_and_claims_and_no_measurement(run):
     outcome = run(honest)
     assert (outcome.measurement, outcome.failure, outcome.flags) == (None, None, ())
-    assert outcome.smoke.answered_images == 8
+    assert outcome.smoke.answered_images == 4
     assert (outcome.smoke.claimed_parameters, outcome.smoke.claimed_train_seconds) == (7, 1.5)
     assert not any("accuracy" in name for name in vars(outcome.smoke))
 
@@ -48,20 +48,20 @@ def test_the_guest_gets_two_batches_and_nothing_that_says_smoke(run):
         jobs.append(json.loads(guest.hear()[1]))
         guest.leave(1)
 
-    run(script, epochs=50, hyperparameters={"batch": 4, "lr": 0.1}, integrity=Integrity.STRICT)
-    assert (jobs[0]["data"]["count"], jobs[0]["epochs"]) == (8, 1)
-    assert jobs[0]["hyperparameters"] == {"batch": 4, "lr": 0.1}
+    run(script, epochs=50, hyperparameters={"batch": 3, "lr": 0.1}, integrity=Integrity.STRICT)
+    assert (jobs[0]["data"]["count"], jobs[0]["epochs"]) == (6, 1)
+    assert jobs[0]["hyperparameters"] == {"batch": 3, "lr": 0.1}
     assert "smoke" not in json.dumps(jobs[0])
 
 
 @pytest.mark.parametrize(
     ("given", "batch", "images"),
     [
-        ({}, 8, 16),
-        ({"batch": 512}, 8, 16),
+        ({}, 4, 8),
+        ({"batch": 512}, 4, 8),
         ({"batch": 3}, 3, 6),
-        ({"batch": "x"}, "x", 16),
-        ({"batch": 0}, 0, 16),
+        ({"batch": "x"}, "x", 8),
+        ({"batch": 0}, 0, 8),
     ],
 )
 def test_batches_are_small_and_senseless_ones_are_left_to_the_guest(given, batch, images):
@@ -69,7 +69,7 @@ def test_batches_are_small_and_senseless_ones_are_left_to_the_guest(given, batch
     assert (asked.hyperparameters["batch"], asked.train_images) == (batch, images)
 
 
-@pytest.mark.parametrize(("available", "batch", "images"), [(10, 5, 10), (3, 1, 2), (1, 1, 1)])
+@pytest.mark.parametrize(("available", "batch", "images"), [(6, 3, 6), (3, 1, 2), (1, 1, 1)])
 def test_of_a_tiny_dataset_no_more_is_asked_than_it_has(available, batch, images):
     asked = smoke_spec(make_spec(), available)
     assert (asked.hyperparameters["batch"], asked.train_images) == (batch, images)
@@ -130,4 +130,4 @@ def test_the_recipe_takes_exactly_two_steps_on_what_a_smoke_run_gives(tmp_path):
         "hyperparameters": spec.hyperparameters,
     }
     plain.build(module, job).train()
-    assert seen == [8, 8]
+    assert seen == [4, 4]
