@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import delete, exists, insert, select, update
 from sqlalchemy.orm import Session, aliased
 
@@ -30,6 +31,7 @@ from gateway.infra.events import signal_after_commit
 IMPORTS_TOPIC = "baseline-imports"
 """Signalled when there is an import to take up."""
 
+_NETWORK = TypeAdapter(BaselineNetwork)
 _OPEN = (ImportState.QUEUED, ImportState.RUNNING)
 
 
@@ -203,7 +205,8 @@ class BaselineImportStore:
 
 def network_digest(network: BaselineNetwork) -> str:
     """SHA-256 over the name and all content of a network, hex: the identity of a version of it."""
-    return hashlib.sha256(json.dumps(asdict(network), sort_keys=True).encode()).hexdigest()
+    content = _NETWORK.dump_python(network, mode="json")
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _insert(session: Session, import_id: str, networks: dict[str, BaselineNetwork]) -> None:

@@ -32,6 +32,8 @@ from contracts.names import MAX_DELTA_BYTES
 
 T = TypeVar("T")
 
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
+
 CONNECT_SECONDS = 5.0
 CALL_SECONDS = 60.0
 PROPOSAL_SECONDS = 600.0
@@ -124,9 +126,17 @@ class _ServiceClient:
 
     def _parse(self, kind: type[T], body: bytes | str) -> T:
         try:
-            return TypeAdapter(kind).validate_json(body)
+            parsed: T = _adapter(kind).validate_json(body)
         except ValidationError as error:
             raise ServiceUnavailable(self.name, f"answered nonsense: {error}"[:500]) from error
+        return parsed
+
+
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """One for each contract, kept: to build one takes longer than to read a hundred answers with it."""
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
 
 
 def _reasons(response: httpx.Response) -> list[str]:
