@@ -1,6 +1,6 @@
 """All public kinds in the order of the table, and the held-out ones beside them."""
 
-from . import context, envelopes, headers, held_out, losses, mixtures, signs
+from . import context, envelopes, headers, held_out, listings, losses, mixtures, signs
 from .kinds import INTACT, Kind
 
 CONTROL = Kind(INTACT, "nothing is damaged; counted in no mean", headers.intact)
@@ -10,6 +10,7 @@ PUBLIC: tuple[Kind, ...] = (
     *headers.KINDS,
     *context.KINDS,
     *signs.KINDS,
+    *listings.KINDS,
     *envelopes.KINDS,
     *losses.KINDS,
     *mixtures.KINDS,

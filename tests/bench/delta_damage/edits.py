@@ -91,6 +91,17 @@ EDITS: tuple[Edit, ...] = (
         "lemur-residual",
         (
             (
+                "nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1, bias=False)\n"
+                "        self.norm2 = nn.BatchNorm2d(out_channels)\n"
+                "        self.conv2 = "
+                "nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1, bias=False)\n"
+                "        self.shortcut = nn.Conv2d(in_channels, out_channels, kernel_size=1,",
+                "nn.Conv2d(in_channels, out_channels, kernel_size=5, stride=stride, padding=2)\n"
+                "        self.norm2 = nn.GroupNorm(4, out_channels)\n"
+                "        self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size=5, padding=2)\n"
+                "        self.shortcut = nn.Conv2d(in_channels, out_channels, kernel_size=2,",
+            ),
+            (
                 "    def train_setup(self, prm):\n",
                 "    def freeze_stem(self):\n"
                 "        for parameter in self.stem.parameters():\n"

@@ -5,24 +5,18 @@ their rates but never their instances, and the documents do not describe them.
 """
 
 import html
+import json
 import random
 import re
 
 from .context import known_lines
-from .determinacy import arrangements, stand_nowhere_else
+from .determinacy import places, stand_nowhere_else
 from .envelopes import BEFORE
-from .hunks import NAMES, Hunk, Line, body_text, diff_text, hunk_text, split_lines
+from .hunks import Hunk, Line, diff, diff_text, split_lines
 from .kinds import Damaged, Kind, meaning
-from .losses import REFUSE
+from .losses import REFUSE, otherwise
 from .pairs import Pair
-
-PLACEHOLDERS = (
-    "# ... rest of the layers as before",
-    "# ... existing code ...",
-    "# (remaining layers unchanged)",
-    "...",
-    "# TODO: same as in the original",
-)
+from .signs import indents_by_four
 
 
 def smart_quotes(pair: Pair, rng: random.Random) -> Damaged | None:
@@ -45,34 +39,6 @@ def html_escapes(pair: Pair, rng: random.Random) -> Damaged | None:
         return None
     text = html.escape(diff_text(pair.hunks), quote=rng.random() < 0.5)
     return Damaged(text, frozenset({pair.target})) if "&" in text else None
-
-
-def line_numbers(pair: Pair, rng: random.Random) -> Damaged:
-    """Each old line bears its number in the baseline, as a listing in the prompt would show it."""
-    style = rng.choice(("{:>4}: ", "{:>4} | ", "{}: "))
-    text = NAMES
-    for hunk in pair.hunks:
-        at = hunk.start
-        text += f"{hunk.header}\n"
-        for line in hunk.lines:
-            at += line.sign != "+"
-            label = style.format(at) if line.sign != "+" else " " * len(style.format(at))
-            text += f"{line.sign}{label}{line.text}\n"
-    return Damaged(text, frozenset({pair.target}))
-
-
-def space_after_sign(pair: Pair, rng: random.Random) -> Damaged | None:
-    """`+ code` and `- code`, while context lines are as they should be, or shifted as well."""
-    signs = rng.choice(("+-", "+-", " +-"))
-    hunks = tuple(
-        hunk.with_lines(
-            Line(line.sign, " " + line.text) if line.sign in signs and not line.is_blank else line
-            for line in hunk.lines
-        )
-        for hunk in pair.hunks
-    )
-    plain = all(any(line.sign != "+" and not line.is_blank for line in hunk.lines) for hunk in hunks)
-    return meaning(pair, hunks) if plain else None
 
 
 def indented_block(pair: Pair, rng: random.Random) -> Damaged:
@@ -144,25 +110,6 @@ def unended_source(pair: Pair, rng: random.Random) -> Damaged | None:
     return Damaged(diff_text(pair.hunks), frozenset(right), baseline)
 
 
-def elided_additions(pair: Pair, rng: random.Random) -> Damaged | None:
-    """Added lines of which some gave way to a placeholder: nobody knows what they were. Refuse."""
-    runs = [
-        (number, at)
-        for number, hunk in enumerate(pair.hunks)
-        for at in range(len(hunk.lines) - 2)
-        if all(line.sign == "+" and not line.is_blank for line in hunk.lines[at : at + 3])
-    ]
-    if not runs:
-        return None
-    number, at = rng.choice(runs)
-    hunk = pair.hunks[number]
-    text = hunk.lines[at + 1].text
-    indent = text[: len(text) - len(text.lstrip())]
-    placeholder = Line("+", indent + rng.choice(PLACEHOLDERS))
-    hurt = hunk.with_lines((*hunk.lines[: at + 1], placeholder, *hunk.lines[at + 3 :]))
-    return Damaged(diff_text((*pair.hunks[:number], hurt, *pair.hunks[number + 1 :])), REFUSE)
-
-
 def insertion_without_place(pair: Pair, rng: random.Random) -> Damaged | None:
     """A hunk of added lines alone under a bare header, next to others that are right. Refuse."""
     number = rng.randrange(len(pair.hunks))
@@ -195,31 +142,185 @@ def other_removed_line(pair: Pair, rng: random.Random) -> Damaged | None:
     return Damaged(diff_text((*pair.hunks[:number], hurt, *pair.hunks[number + 1 :])), REFUSE)
 
 
-def comments_in_hunks(pair: Pair, rng: random.Random) -> Damaged | None:
-    """Remarks of the model among the lines of a hunk, without any sign, and pieces that fit one place."""
-    if len(arrangements(pair.baseline, [hunk.old for hunk in pair.hunks], 2)) != 1:
+def typographic_signs(pair: Pair, rng: random.Random) -> Damaged | None:
+    """A minus sign or a dash for `-`, a full-width plus for `+`, at the beginning of changed lines."""
+    minus, plus = rng.choice("−–"), rng.choice("+＋")
+    signs = {"-": minus, "+": plus, " ": " "}
+    hunks = tuple(
+        hunk.with_lines(Line(signs[line.sign], line.text) for line in hunk.lines) for hunk in pair.hunks
+    )
+    return meaning(pair, hunks) if hunks != pair.hunks else None
+
+
+def quoted_lines(pair: Pair, rng: random.Random) -> Damaged:
+    """Every line of the answer as a Markdown quotation."""
+    text = f"{rng.choice(BEFORE)}{diff_text(pair.hunks)}"
+    return Damaged("".join(f"> {line}\n" for line in text.splitlines()), frozenset({pair.target}))
+
+
+def json_string(pair: Pair, rng: random.Random) -> Damaged:
+    """The delta as a string in JSON, as in a call of a tool."""
+    key = rng.choice(("delta", "diff", "patch"))
+    answer = json.dumps({key: diff_text(pair.hunks)})
+    return Damaged(f"```json\n{answer}\n```\n" if rng.random() < 0.5 else answer, frozenset({pair.target}))
+
+
+def terminal_colours(pair: Pair, rng: random.Random) -> Damaged:
+    """As git prints it on a terminal."""
+    colours = {"-": "31", "+": "32", "@": "36"}
+    lines = [
+        f"\x1b[{colours[line[0]]}m{line}\x1b[m" if line[:1] in colours else line
+        for line in diff_text(pair.hunks).splitlines()
+    ]
+    return Damaged("\n".join([*lines, ""]), frozenset({pair.target}))
+
+
+def end_tokens(pair: Pair, rng: random.Random) -> Damaged | None:
+    """A token that ends a turn, glued to the last line."""
+    token = rng.choice(("<|im_end|>", "</s>", "<|endoftext|>", "<|EOT|>", "<｜end▁of▁sentence｜>"))
+    if pair.hunks[-1].lines[-1].is_blank:
         return None
-    text = NAMES
+    return Damaged(diff_text(pair.hunks).removesuffix("\n") + token, frozenset({pair.target}))
+
+
+def echoed_baseline(pair: Pair, rng: random.Random) -> Damaged:
+    """The whole baseline in a fence of its own before the diff."""
+    first = f"The original network:\n\n```python\n{pair.baseline}```\n\n"
+    return Damaged(f"{first}The change:\n\n```diff\n{diff_text(pair.hunks)}```\n", frozenset({pair.target}))
+
+
+def draft_in_thought(pair: Pair, rng: random.Random) -> Damaged | None:
+    """Another version of the diff inside `<think>`, the one that counts behind it."""
+    number = rng.randrange(len(pair.hunks))
+    other = otherwise(pair.hunks[number], rng)
+    if other is None:
+        return None
+    draft = diff_text((*pair.hunks[:number], other, *pair.hunks[number + 1 :]))
+    thought = f"<think>\nMaybe this:\n\n```diff\n{draft}```\n\nNo, rather other numbers.\n</think>\n\n"
+    return Damaged(f"{thought}```diff\n{diff_text(pair.hunks)}```\n", frozenset({pair.target}))
+
+
+def half_indentation(pair: Pair, rng: random.Random) -> Damaged | None:
+    """Two columns for each four, in every line of the delta."""
+    if not indents_by_four(pair.baseline) or not stand_nowhere_else(pair.baseline, pair.hunks):
+        return None
+
+    def halved(line: Line) -> Line:
+        indent = len(line.text) - len(line.text.lstrip(" "))
+        return line if line.is_blank else Line(line.sign, line.text[indent // 2 :])
+
+    lines = [line for hunk in pair.hunks for line in hunk.lines if not line.is_blank]
+    if any((len(line.text) - len(line.text.lstrip(" "))) % 4 for line in lines):
+        return None
+    return meaning(pair, tuple(hunk.with_lines(map(halved, hunk.lines)) for hunk in pair.hunks))
+
+
+def context_on_header_line(pair: Pair, rng: random.Random) -> Damaged | None:
+    """The first context line of each hunk stands behind its second `@@`."""
+    if any(hunk.lines[0].sign != " " or hunk.lines[0].is_blank for hunk in pair.hunks):
+        return None
+    hunks = tuple(
+        hunk.with_lines(hunk.lines[1:]).with_header(f"{hunk.header} {hunk.lines[0].text}")
+        for hunk in pair.hunks
+    )
+    return meaning(pair, hunks)
+
+
+def joined_context(pair: Pair, rng: random.Random) -> Damaged | None:
+    """Two context lines of one call written as one, as a formatter would."""
+    hunks = []
     for hunk in pair.hunks:
-        first = hunk.changes[0]
-        remark = rng.choice(("// changed below", "<!-- new -->", "(the following lines are new)", "=> here:"))
-        head, tail = hunk.with_lines(hunk.lines[:first]), hunk.with_lines(hunk.lines[first:])
-        text += hunk_text(head) + remark + "\n" + body_text(tail)
-    return Damaged(text, frozenset({pair.target})) if stand_nowhere_else(pair.baseline, pair.hunks) else None
+        spots = [
+            at
+            for at in range(len(hunk.lines) - 1)
+            if all(line.sign == " " and not line.is_blank for line in hunk.lines[at : at + 2])
+            and hunk.lines[at].text.rstrip().endswith(("(", ",", "["))
+        ]
+        if spots:
+            at = rng.choice(spots)
+            first, second = hunk.lines[at].text.rstrip(), hunk.lines[at + 1].text.strip()
+            space = "" if first.endswith(("(", "[")) or second[:1] in ")]" else " "
+            joined = Line(" ", first + space + second)
+            hunk = hunk.with_lines((*hunk.lines[:at], joined, *hunk.lines[at + 2 :]))
+        hunks.append(hunk)
+    if tuple(hunks) == pair.hunks or any(len(hunk.old) < 2 for hunk in hunks):
+        return None
+    return meaning(pair, tuple(hunks)) if stand_nowhere_else(pair.baseline, tuple(hunks)) else None
+
+
+def stale_baseline(pair: Pair, rng: random.Random) -> Damaged | None:
+    """The baseline has moved on since: a line that the delta removes says something else now. Refuse."""
+    spots = [
+        (hunk.start + at, match)
+        for hunk in pair.hunks
+        for at, line in enumerate(old for old in hunk.lines if old.sign != "+")
+        if line.sign == "-"
+        for match in re.finditer(r"(?<![\w.])\d+(?![\w.])", line.text)
+    ]
+    if not spots:
+        return None
+    at, match = rng.choice(spots)
+    lines = split_lines(pair.baseline)
+    text = lines[at][: match.start()] + str(int(match.group()) * 2 + 3) + lines[at][match.end() :]
+    if lines.count(lines[at]) > 1:
+        return None
+    baseline = "\n".join([*lines[:at], text, *lines[at + 1 :]]) + "\n"
+    return Damaged(diff_text(pair.hunks), REFUSE, baseline)
+
+
+def reversed_diff(pair: Pair, rng: random.Random) -> Damaged | None:
+    """From target to baseline: what it removes is not there. Refuse."""
+    hunks = diff(pair.target, pair.baseline)
+    known = known_lines(pair.baseline)
+    removed = [line.text.strip() for hunk in hunks for line in hunk.lines if line.sign == "-"]
+    return Damaged(diff_text(hunks), REFUSE) if set(removed) - known else None
+
+
+def elided_removals(pair: Pair, rng: random.Random) -> Damaged | None:
+    """Dots for removed lines between the first and the last of a run: the target, or a refusal."""
+    runs = [
+        (number, at)
+        for number, hunk in enumerate(pair.hunks)
+        for at in range(len(hunk.lines) - 3)
+        if all(line.sign == "-" and not line.is_blank for line in hunk.lines[at : at + 4])
+    ]
+    if not runs:
+        return None
+    number, at = rng.choice(runs)
+    hunk = pair.hunks[number]
+    end = at
+    while end + 1 < len(hunk.lines) and hunk.lines[end + 1].sign == "-":
+        end += 1
+    indent = hunk.lines[at].text[: len(hunk.lines[at].text) - len(hunk.lines[at].text.lstrip())]
+    dots = Line("-", indent + rng.choice(("...", "# ...", "# ... old layers ...")))
+    hurt = hunk.with_lines((*hunk.lines[: at + 1], dots, *hunk.lines[end:]))
+    if len(places(split_lines(pair.baseline), [hunk.lines[end].text])) > 1:
+        return None
+    text = diff_text((*pair.hunks[:number], hurt, *pair.hunks[number + 1 :]))
+    return Damaged(text, frozenset({pair.target}), may_refuse=True)
 
 
 KINDS = (
     Kind("smart quotes", "", smart_quotes),
     Kind("HTML escapes", "", html_escapes),
-    Kind("line numbers", "", line_numbers),
-    Kind("space after sign", "", space_after_sign),
     Kind("indented block", "", indented_block),
     Kind("repeated diff", "", repeated_diff),
     Kind("needless pairs", "", needless_pairs),
     Kind("whole source", "", whole_source),
     Kind("unended source", "", unended_source),
-    Kind("elided additions", "", elided_additions),
     Kind("insertion without place", "", insertion_without_place),
     Kind("other removed line", "", other_removed_line),
-    Kind("remarks in hunks", "", comments_in_hunks),
+    Kind("typographic signs", "", typographic_signs),
+    Kind("quoted lines", "", quoted_lines),
+    Kind("JSON string", "", json_string),
+    Kind("terminal colours", "", terminal_colours),
+    Kind("end tokens", "", end_tokens),
+    Kind("echoed baseline", "", echoed_baseline),
+    Kind("draft in thought", "", draft_in_thought),
+    Kind("half indentation", "", half_indentation),
+    Kind("context on header line", "", context_on_header_line),
+    Kind("joined context", "", joined_context),
+    Kind("stale baseline", "", stale_baseline),
+    Kind("reversed diff", "", reversed_diff),
+    Kind("elided removals", "", elided_removals),
 )

@@ -19,6 +19,8 @@ class Damaged:
     """The sources that may result; empty where the only right answer is to refuse."""
     baseline: str | None = None
     """What it is applied to, where that is not the pair's own baseline."""
+    may_refuse: bool = False
+    """Refusing is as right as a right source."""
 
 
 Damage = Callable[[Pair, random.Random], Damaged | None]
@@ -43,10 +45,11 @@ class Instance:
     baseline: str
     answer: str
     right: frozenset[str]
+    may_refuse: bool
 
     @property
     def must_refuse(self) -> bool:
-        """Whether refusing is the right answer."""
+        """Whether refusing is the only right answer."""
         return not self.right
 
 
@@ -72,7 +75,8 @@ def _drawn(kind: Kind, pairs: Sequence[Pair], seed: int) -> Iterator[Instance]:
             damaged = kind.damage(pair, random.Random(f"{seed}:{kind.name}:{pair.name}:{number}"))
             if damaged is not None and (kind.name == INTACT or _does_harm(pair, damaged)):
                 baseline = pair.baseline if damaged.baseline is None else damaged.baseline
-                yield Instance(kind.name, pair, baseline, damaged.text, damaged.right)
+                may_refuse = damaged.may_refuse or not damaged.right
+                yield Instance(kind.name, pair, baseline, damaged.text, damaged.right, may_refuse)
 
 
 def _does_harm(pair: Pair, damaged: Damaged) -> bool:

@@ -27,6 +27,15 @@ INVENTED = (
 """Lines of networks that a model may remember instead of reading the one before it, and a word to change."""
 
 
+PLACEHOLDERS = (
+    "# ... rest of the layers as before",
+    "# ... existing code ...",
+    "# (remaining layers unchanged)",
+    "...",
+    "# TODO: same as in the original",
+)
+
+
 def _cut(text: str, rng: random.Random) -> str:
     """An answer that ran out of tokens, in half of the cases after a fence that nothing closes."""
     return f"{rng.choice(BEFORE)}```diff\n{text}" if rng.random() < 0.5 else text
@@ -87,7 +96,7 @@ def truncated_behind_changes(pair: Pair, rng: random.Random) -> Damaged | None:
     return Damaged(_cut(text, rng), frozenset({pair.target}))
 
 
-def _otherwise(hunk: Hunk, rng: random.Random) -> Hunk | None:
+def otherwise(hunk: Hunk, rng: random.Random) -> Hunk | None:
     """The same hunk, one of its added lines with another number."""
     spots = [
         (at, match)
@@ -106,7 +115,7 @@ def _otherwise(hunk: Hunk, rng: random.Random) -> Hunk | None:
 def contradicting_diffs(pair: Pair, rng: random.Random) -> Damaged | None:
     """Two whole diffs, or two hunks of one, that make different things of the same lines."""
     number = rng.randrange(len(pair.hunks))
-    other = _otherwise(pair.hunks[number], rng)
+    other = otherwise(pair.hunks[number], rng)
     if other is None:
         return None
     if rng.random() < 0.3:
@@ -192,10 +201,30 @@ def invented_hunk(pair: Pair, rng: random.Random) -> Damaged | None:
     return Damaged(diff_text(hunks), REFUSE)
 
 
+def elided_additions(pair: Pair, rng: random.Random) -> Damaged | None:
+    """Added lines of which some gave way to a placeholder: nobody knows what they were. Refuse."""
+    runs = [
+        (number, at)
+        for number, hunk in enumerate(pair.hunks)
+        for at in range(len(hunk.lines) - 2)
+        if all(line.sign == "+" and not line.is_blank for line in hunk.lines[at : at + 3])
+    ]
+    if not runs:
+        return None
+    number, at = rng.choice(runs)
+    hunk = pair.hunks[number]
+    text = hunk.lines[at + 1].text
+    indent = text[: len(text) - len(text.lstrip())]
+    placeholder = Line("+", indent + rng.choice(PLACEHOLDERS))
+    hurt = hunk.with_lines((*hunk.lines[: at + 1], placeholder, *hunk.lines[at + 3 :]))
+    return Damaged(diff_text((*pair.hunks[:number], hurt, *pair.hunks[number + 1 :])), REFUSE)
+
+
 KINDS = (
     Kind("truncated in a change", "ends with a changed line, whole or cut; refuse", truncated_in_a_change),
     Kind("truncated in context", "ends within the context behind the last change", truncated_behind_changes),
     Kind("contradicting diffs", "the same lines changed in two ways; refuse", contradicting_diffs),
+    Kind("elided additions", "a placeholder for some of the added lines; refuse", elided_additions),
     Kind("ambiguous place", "bare headers, two places or more that fit and parse; refuse", ambiguous_place),
     Kind("invented hunk", "one hunk removes a line that is not there; refuse", invented_hunk),
 )

@@ -36,7 +36,7 @@ class Trial:
     def outcome(self) -> Outcome:
         """Compared byte for byte: a blank line or a space at the end of a line counts."""
         if self.source is None:
-            return Outcome.RIGHT if self.instance.must_refuse else Outcome.REFUSED
+            return Outcome.RIGHT if self.instance.may_refuse else Outcome.REFUSED
         return Outcome.RIGHT if self.source in self.instance.right else Outcome.WRONG
 
 
