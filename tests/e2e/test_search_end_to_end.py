@@ -6,6 +6,7 @@ import time
 
 import pytest
 from live_server import DATASET, Server, small_fashion_mnist
+from processes import is_running, until
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -88,12 +89,14 @@ def test_killing_each_process_in_turn_loses_no_slot_and_changes_no_score(undistu
         search_id = start_search(server, name="disturbed")
         for module in ("generator_svc", "filter_svc", "sandbox_runner", "sandbox_runner.agent", "gateway"):
             time.sleep(1)
-            victim = server.services()[module]
+            victim = until(lambda module=module: server.services().get(module), 60, f"{module} runs")
             os.kill(victim, signal.SIGKILL)
+            until(lambda victim=victim: not is_running(victim), 60, f"{module} has ended")
             server.wait_until_ready()
-            assert server.services()[module] != victim
         time.sleep(1)
+        services = server.services().values()
         server.stop(signal.SIGKILL)
+        until(lambda: not any(map(is_running, services)), 60, "all services have ended")
         server.start()
         resumed = server.cli("search", "resume", search_id, "--json", seconds=400)
         assert resumed.returncode == 0, resumed.stdout + resumed.stderr
