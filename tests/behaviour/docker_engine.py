@@ -232,7 +232,8 @@ def host_mounts():
     return [
         line
         for line in Path("/proc/self/mounts").read_text().splitlines()
-        if str(Path(own).parent) in line or not any(kind in line for kind in kinds)
+        if str(Path(own).parent) in line
+        or not ("/deltanas-docker-" in line or any(kind in line for kind in kinds))
     ]
 
 
