@@ -1,5 +1,7 @@
 """A wheel over HTTP: bounded on its way in, a stream of lines on its way out, nothing left behind."""
 
+import asyncio
+import gc
 import os
 
 import pytest
@@ -83,6 +85,51 @@ def test_while_a_wheel_is_read_another_is_put_off(client, monkeypatch):
     assert send(client, WHEEL).status_code == 200
     assert [answer.status_code for answer in answers] == [409]
     assert answers[0].json()["code"] == "import_running"
+
+
+def test_a_client_that_leaves_ends_the_reading(client, monkeypatch):
+    monkeypatch.setattr(routes_lemur, "CHUNK_BYTES", 1)
+
+    async def leave() -> bool:
+        """Send the wheel, take one chunk, hang up; returns whether it was answered at all."""
+        sent, gone = [], asyncio.Event()
+        incoming = [{"type": "http.request", "body": WHEEL, "more_body": False}]
+
+        async def receive():
+            if incoming:
+                return incoming.pop()
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            sent.append(message)
+            if message.get("body"):
+                gone.set()
+                await asyncio.sleep(60)
+
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": routes_lemur.READ_NETWORKS_PATH,
+            "raw_path": routes_lemur.READ_NETWORKS_PATH.encode(),
+            "root_path": "",
+            "query_string": b"origin=lemur",
+            "headers": [],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 2),
+        }
+        await client.app(scope, receive, send)
+        return sent[0]["status"] == 200
+
+    gc.disable()
+    try:
+        assert asyncio.run(leave())
+        assert send(client, WHEEL).status_code == 200
+    finally:
+        gc.enable()
 
 
 def test_a_full_disk_is_not_the_wheels_fault(client, monkeypatch):
