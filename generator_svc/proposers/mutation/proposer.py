@@ -21,7 +21,10 @@ from generator_svc.proposers.mutation.verification import is_sound
 MAX_DRAWS = 40
 """Draws of one operator and one site for a proposal; unsound and empty ones count."""
 MAX_FORBIDDEN_DRAWS = 120
-"""Further draws that only go where no edits are allowed: they cost no symbolic run."""
+"""Further draws that only went where no edits are allowed; they cost no symbolic run."""
+MAX_FORBIDDEN_CHARACTERS = 500_000
+"""In all sources thrown away so, beyond the first LEAST_FORBIDDEN_DRAWS: long ones take their time."""
+LEAST_FORBIDDEN_DRAWS = 16
 
 _NOTHING_ALLOWED = "nothing to propose within the allowed regions"
 _NOTHING_SOUND = "no sound mutation found in the draws allowed"
@@ -82,10 +85,14 @@ class _Drawing:
         changes: list[Change] = []
         subject = self._baseline
         draws = min(MAX_DRAWS, self._baseline.affordable_runs // 2)
-        while draws and self.forbidden < MAX_FORBIDDEN_DRAWS and operators and len(changes) < wanted:
-            weights = [self._options.weights[one.name] for one in operators]
-            operator = self._rng.choices(operators, weights)[0]
+        most_forbidden = _forbidden_draws(self._baseline.source)
+        weights = dict(self._options.weights)
+        while draws and self.forbidden < most_forbidden and operators and len(changes) < wanted:
+            operator = self._rng.choices(operators, [weights[one.name] for one in operators])[0]
             change = _draw(operator, subject, self._rng)
+            if self._edits != EditPermissions():
+                # Soon the draws fall on operators that do find something where they may.
+                weights[operator.name] /= 2
             if change is not None and self._is_forbidden(change):
                 self.forbidden += 1
                 continue
@@ -116,6 +123,12 @@ class _Drawing:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             # No program at all is a matter of soundness.
             return False
+
+
+def _forbidden_draws(source: str) -> int:
+    """How many draws may be lost to permissions; counted, not timed, so that a replay draws alike."""
+    affordable = MAX_FORBIDDEN_CHARACTERS // max(len(source), 1)
+    return min(MAX_FORBIDDEN_DRAWS, max(LEAST_FORBIDDEN_DRAWS, affordable))
 
 
 def _draw(operator: Operator, subject: Subject, rng: random.Random) -> Change | None:
