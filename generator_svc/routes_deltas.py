@@ -4,16 +4,13 @@ from dataclasses import dataclass, field, replace
 
 from fastapi import FastAPI
 
-from contracts.edit_regions import forbidden_places
 from contracts.jobs import AppliedDelta, EditPermissions
 from contracts.names import MAX_DELTA_BYTES, MAX_SOURCE_BYTES
 from contracts.problems import problem
 from generator_svc.deltas import apply_delta
+from generator_svc.prompts import repair_prompt
 from generator_svc.request_checks import Refused, check_edits, check_size, refuse_field
 from generator_svc.seeds import baseline_networks
-
-_NAMED_PLACES = 6
-"""Places that a refusal names; a hostile delta adds thousands."""
 
 
 @dataclass(frozen=True)
@@ -31,29 +28,15 @@ def add_delta_routes(app: FastAPI) -> None:
 
     @app.post("/v1/deltas:apply")
     def apply(request: DeltaRequest) -> AppliedDelta:
-        """Baseline + delta → candidate source, or a precise refusal (as data, with status 200)."""
+        """Baseline + delta → candidate source, or a precise refusal (as data, with status 200).
+
+        A refusal carries the prompt that asks the model for a better delta.
+        """
         check_size("delta", request.delta, MAX_DELTA_BYTES)
         check_edits(request.edits)
         source = _baseline_source(request)
-        return _within(request.edits, source, apply_delta(source, request.delta))
-
-
-def _within(edits: EditPermissions, source: str, applied: AppliedDelta) -> AppliedDelta:
-    """The same answer, or a refusal where the delta went further than it may."""
-    forbidden = forbidden_places(source, applied.source, edits) if applied.source is not None else ()
-    if not forbidden:
-        return applied
-    named = ", ".join(f"`{place[:100]}`" for place in forbidden[:_NAMED_PLACES])
-    more = f" and {len(forbidden) - _NAMED_PLACES} more" if len(forbidden) > _NAMED_PLACES else ""
-    return replace(
-        applied,
-        status="refused",
-        reason="forbidden_region",
-        message=f"the delta changes {named}{more}, where no edits are allowed; leave that as it is",
-        confidence=0.0,
-        source=None,
-        canonical_delta=None,
-    )
+        applied = apply_delta(source, request.delta, request.edits)
+        return replace(applied, repair_prompt=repair_prompt(source, request.delta, applied) or None)
 
 
 def _baseline_source(request: DeltaRequest) -> str:

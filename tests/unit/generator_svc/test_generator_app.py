@@ -115,6 +115,17 @@ def test_a_delta_that_goes_where_no_edits_are_allowed_is_refused_by_name(client)
     assert allowed["source"] == changed
 
 
+def test_a_refusal_says_what_to_tell_the_model_and_success_does_not(client):
+    bad = "--- a\n+++ b\n@@ -1,2 +1,2 @@\n import torch\n-no such line\n+another\n"
+    refused = client.post("/v1/deltas:apply", json={"baseline_source": BLOCKS, "delta": bad}).json()
+    assert (refused["status"], refused["source"]) == ("refused", None)
+    assert "no such line" in refused["repair_prompt"]
+    assert len(refused["repair_prompt"]) <= 6000
+    good = canonical_delta(BLOCKS, BLOCKS.replace("(8, 16)", "(12, 16)"))
+    applied = client.post("/v1/deltas:apply", json={"baseline_source": BLOCKS, "delta": good}).json()
+    assert (applied["status"], applied["repair_prompt"]) == ("applied", None)
+
+
 def test_proposals_stay_where_edits_are_allowed(client):
     answer = client.post("/v1/proposals", json=request(slot(0), edits={"only": ["imports"]}))
     assert json.loads(answer.text)["failure"] == "nothing to propose within the allowed regions"
