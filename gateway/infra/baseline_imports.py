@@ -31,6 +31,8 @@ from gateway.infra.events import signal_after_commit
 IMPORTS_TOPIC = "baseline-imports"
 """Signalled when there is an import to take up."""
 
+CLEARED_AT_A_TIME = 200
+
 _NETWORK = TypeAdapter(BaselineNetwork)
 _OPEN = (ImportState.QUEUED, ImportState.RUNNING)
 
@@ -182,6 +184,8 @@ class BaselineImportStore:
                 .where(BaselineRow.import_id == import_id, BaselineRow.published.is_(False))
                 .values(published=True)
             )
+            # What an earlier import left behind that could not even clear away: on a full disk, say.
+            session.execute(delete(BaselineRow).where(BaselineRow.published.is_(False)))
             _forget_unused_sources(session)
             row = session.get_one(BaselineImportRow, import_id)
             row.state, row.summary, row.waiting_for = ImportState.SUCCEEDED, summary, None
@@ -189,18 +193,23 @@ class BaselineImportStore:
             signal_after_commit(session, import_topic(import_id))
 
     def fail(self, import_id: str, failure: ImportFailure) -> None:
-        """End an import; what it had written and nobody has seen goes."""
+        """End an import. A short step, for a disk with little room; `clear` takes away what was written."""
         with self._database.write() as session:
-            session.execute(
-                delete(BaselineRow).where(
-                    BaselineRow.import_id == import_id, BaselineRow.published.is_(False)
-                )
-            )
-            _forget_unused_sources(session)
             row = session.get_one(BaselineImportRow, import_id)
             row.state, row.failure, row.waiting_for = ImportState.FAILED, asdict(failure), None
             row.finished_at = utc_now()
             signal_after_commit(session, import_topic(import_id))
+
+    def clear(self) -> None:
+        """Take away what imports have written that did not end well, a little at a time."""
+        hidden = select(BaselineRow.digest).where(BaselineRow.published.is_(False)).limit(CLEARED_AT_A_TIME)
+        while True:
+            with self._database.write() as session:
+                digests = session.scalars(hidden).all()
+                if not digests:
+                    _forget_unused_sources(session)
+                    return
+                session.execute(delete(BaselineRow).where(BaselineRow.digest.in_(digests)))
 
 
 def network_digest(network: BaselineNetwork) -> str:

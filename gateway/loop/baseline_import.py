@@ -22,6 +22,7 @@ TRIES = 5
 FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 15.0
 _BUSY = 409
+_DISK_FULL = "disk_full"
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,9 @@ class BaselineImporter:
         if record is None:
             return False
         failure = self._outcome(record)
+        if failure is not None and failure.code == _DISK_FULL:
+            # On a full disk even a failure can be written down only once there is some room.
+            self._spool.discard(record.id)
         if failure is not None:
             self._end(record, failure)
         self._spool.discard(record.id)
@@ -124,15 +128,19 @@ class BaselineImporter:
                 yield line
 
     def _end(self, record: ImportRecord, failure: ImportFailure) -> None:
-        """Write the failure down, however long the disk stays full."""
+        """Write the failure down, however long the disk stays full; then clear away what nobody has seen."""
         failures = 0
         while True:
             try:
                 self._imports.fail(record.id, failure)
-                return
+                break
             except StorageUnavailable:
                 failures += 1
                 self._pause(failures)
+        try:
+            self._imports.clear()
+        except StorageUnavailable as error:
+            logger.warning("import %s: its networks stay hidden until the next import (%s)", record.id, error)
 
     def _wait_for_generator(self, record: ImportRecord, reason: str, tries: int) -> None:
         """Until it says that it is ready; being away does not count as a try."""
@@ -174,7 +182,7 @@ def _lost(detail: str) -> ImportFailure:
 
 def _disk(detail: str) -> ImportFailure:
     return ImportFailure(
-        "disk_full",
+        _DISK_FULL,
         f"The database could not be written in {TRIES} tries: {detail}"[:2000],
         "Free some space on the disk of DELTANAS_HOME, then import the file again.",
     )
