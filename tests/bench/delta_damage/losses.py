@@ -81,19 +81,20 @@ def truncated_in_a_change(pair: Pair, rng: random.Random) -> Damaged | None:
 
 
 def truncated_behind_changes(pair: Pair, rng: random.Random) -> Damaged | None:
-    """Ends within the context behind the last change."""
+    """Ends within the context behind the last change. Where nothing of it is left, nobody can be sure that
+    the last change was complete: the target is right, and so is a refusal."""
     last = pair.hunks[-1]
     trailing = len(last.lines) - 1 - last.changes[-1]
     if trailing < 1:
         return None
     kept = last.lines[: len(last.lines) - rng.randint(1, trailing)]
     hunks = (*pair.hunks[:-1], last.with_lines(kept))
-    text = diff_text(hunks)
-    following = last.lines[len(kept)]
+    following, piece = last.lines[len(kept)], ""
     if rng.random() < 0.5 and not following.is_blank:
         indent = len(following.text) - len(following.text.lstrip())
-        text += " " + following.text[: indent + rng.randint(1, max(1, len(following.text.strip()) - 1))]
-    return Damaged(_cut(text, rng), frozenset({pair.target}))
+        piece = " " + following.text[: indent + rng.randint(1, max(1, len(following.text.strip()) - 1))]
+    all_gone = kept[-1].sign != " " and not piece
+    return Damaged(_cut(diff_text(hunks) + piece, rng), frozenset({pair.target}), may_refuse=all_gone)
 
 
 def otherwise(hunk: Hunk, rng: random.Random) -> Hunk | None:
