@@ -17,6 +17,17 @@ MAX_DIRECTORY_BYTES = 64 * MIB
 MAX_UNPACKED_BYTES = 1024 * MIB
 _ENCRYPTED = 0x1
 
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    OverflowError,
+)
+"""What zipfile raises for damage and for what it does not support."""
+
 # Layouts of the zip format (APPNOTE.TXT 6.3, sections 4.3.12 to 4.3.16).
 _ENTRY = struct.Struct("<4s24x3H12x")
 _END = struct.Struct("<4s8xLLH")
@@ -32,15 +43,17 @@ class Archive:
         _check_directory(file)
         try:
             self._zip = zipfile.ZipFile(file)
-        # On damaged directories zipfile raises more than its own error.
-        except (zipfile.BadZipFile, struct.error, NotImplementedError, ValueError) as error:
+        except _UNREADABLE as error:
             raise WheelRefused("not_a_zip", f"The file is no readable zip archive: {error}.") from error
+        size = file.seek(0, 2)
         self._members: dict[str, zipfile.ZipInfo] = {}
         for member in self._zip.infolist():
             if member.filename in self._members:
                 raise WheelRefused(
                     "duplicate_member", f"The archive has two files named {quoted(member.filename)}."
                 )
+            if member.header_offset >= size:
+                raise _not_a_zip()
             self._members[member.filename] = member
         self._left = MAX_UNPACKED_BYTES
 
@@ -67,7 +80,7 @@ class Archive:
         try:
             with self._zip.open(member) as content:
                 data = content.read(limit + 1)
-        except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError) as error:
+        except _UNREADABLE as error:
             raise MemberRefused("damaged", f"it cannot be unpacked: {error}") from error
         if len(data) != member.file_size:
             raise MemberRefused("damaged", "it is shorter than the archive says")
@@ -77,21 +90,21 @@ class Archive:
 def _check_directory(file: IO[bytes]) -> None:
     """Count the members as `zipfile` will find them. Raises WheelRefused."""
     end = file.seek(0, 2) - _END.size
-    signature, size, _, comment = _unpacked(_END, file, end)
+    signature, size, start, comment = _unpacked(_END, file, end)
     # What wheels never have is refused, so that there is one way only to find the directory.
     if signature != b"PK\5\6" or comment:
         raise _not_a_zip()
     locator_signature, end_64 = _unpacked(_LOCATOR, file, end - _LOCATOR.size)
     if locator_signature == b"PK\6\7":
         end -= _LOCATOR.size + _END_64.size
-        signature, size, _ = _unpacked(_END_64, file, end)
+        signature, size, start = _unpacked(_END_64, file, end)
         if signature != b"PK\6\6" or end_64 != end:
             raise _not_a_zip()
-    if size > end:
+    if start + size != end:
         raise _not_a_zip()
     if size > MAX_DIRECTORY_BYTES:
         raise WheelRefused("too_many_members", f"The archive's table of contents claims {size} bytes.")
-    file.seek(end - size)
+    file.seek(start)
     _count_entries(file.read(size))
 
 
