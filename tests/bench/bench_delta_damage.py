@@ -134,7 +134,7 @@ def as_json(trials: Mapping[str, Mapping[str, Sequence[Trial]]]) -> str:
                 kind: {**asdict(one), "wrong_interval": wilson(one.wrong, one.count)}
                 for kind, one in scores.items()
             },
-            "milliseconds": {
+            "cpu_milliseconds": {
                 kind: {
                     f"p{p}": round(1000 * quantile([t.cpu_seconds for t in found], p / 100), 3)
                     for p in (50, 95)
