@@ -14,6 +14,7 @@ from generator_svc.deltas.baseline import Baseline
 from generator_svc.deltas.segments import (
     MISSING_LINES_AT_MOST,
     WHITE_SPACE,
+    WHITE_SPACE_ALONE,
     Move,
     Segment,
     Segments,
@@ -87,7 +88,7 @@ def contiguous(lines: Sequence[Line], start: int, baseline: Baseline) -> Alignme
         moves.append(Move(Step.MATCH, index, at))
         if line.text != baseline.lines[at]:
             exact = False
-            cost += WHITE_SPACE if line.key else 0.0
+            cost += WHITE_SPACE if line.key else WHITE_SPACE_ALONE
         at += 1
     return Alignment(cost, tuple(moves), start, at, contiguous=True, exact=exact)
 

@@ -61,6 +61,11 @@ class Baseline:
         twos = sum(width % 4 == 2 for width in widths)
         return 2 if 4 * twos > len(widths) else 4
 
+    @cached_property
+    def tab_width(self) -> int | None:
+        """What one tab stands for where no line of the baseline is indented by tabs; else None."""
+        return None if any("\t" in indent_of(line) for line in self.lines) else self.indent_unit
+
     def visible_between(self, start: int, stop: int) -> int:
         """Lines of [start, stop) that are not blank."""
         return self.visible_before[stop] - self.visible_before[start]

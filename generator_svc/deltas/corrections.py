@@ -1,7 +1,8 @@
 """Undoes what editors, web pages and terminals do to text: look-alike characters, entities, line numbers.
 
-A correction applies to a whole delta or not at all, and only on evidence: more of its old lines must
-stand in the baseline with it than without. Added lines then get the same correction.
+A correction is made only on evidence: more of the old lines must stand in the baseline with it than
+without. Added lines then get the same correction. Most apply to a whole delta or not at all; how far the
+text stands from its mark may differ from hunk to hunk.
 """
 
 import html
@@ -9,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from generator_svc.deltas.baseline import Baseline
+from generator_svc.deltas.baseline import Baseline, indent_of
 from generator_svc.deltas.hunks import RawHunk
 
 LOOK_ALIKES = str.maketrans(
@@ -29,27 +30,32 @@ LOOK_ALIKES = str.maketrans(
 )
 ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#39|#x27|#34|#x22);")
 LONE_AMPERSAND = re.compile(r"&(?!(?:[a-z]{2,8}|#x?[0-9a-fA-F]{1,6});)")
-GUTTER = re.compile(r"^\s{0,6}\d{1,6}\s?[|:│]\s?")
-NARROW_GUTTER = re.compile(r"^\s{0,6}\d{1,6}(?:[ \t]|$)")
+GUTTERS = (
+    re.compile(r"^[ \t]{0,6}\d{1,6}[ \t]?[|:│][ \t]?"),
+    re.compile(r"^[ \t]{0,6}\d{1,6}(?:[ \t]|$)"),
+)
 INDENTED_MARK = re.compile(r"^(?:([ \t]+)([+-]) ?|()([+-]) )(?=\S)")
-ESCAPED_UNDERSCORE = re.compile(r"\\([_*\[\]])")
+ESCAPED_CHARACTER = re.compile(r"\\([_*\[\]])")
 
-Rewrite = Callable[[str], str]
+Lines = Sequence[str]
 
 
 @dataclass(frozen=True)
 class Correction:
-    """One way to read lines differently. `after_mark` leaves the first character of a line alone."""
+    """One way to read lines differently."""
 
     name: str
-    rewrite: Rewrite
-    after_mark: bool = False
+    """What it does, for people; what stands before the colon is its kind."""
+    rewrite: Callable[[Lines], Iterable[str]]
+    """From the lines of one hunk to as many others."""
 
-    def line(self, line: str) -> str:
-        """One line of a hunk, corrected."""
-        if self.after_mark and line.startswith(("+", "-", " ")):
-            return line[0] + self.rewrite(line[1:])
-        return self.rewrite(line)
+    def hunk(self, hunk: RawHunk) -> RawHunk:
+        """A hunk, corrected."""
+        return replace(hunk, lines=tuple(self.rewrite(hunk.lines)))
+
+
+def _each(name: str, rewrite: Callable[[str], str]) -> Correction:
+    return Correction(name, lambda lines: map(rewrite, lines))
 
 
 def _look_alikes(line: str) -> str:
@@ -60,43 +66,71 @@ def _entities(line: str) -> str:
     return html.unescape(line) if ENTITY.search(line) else line
 
 
-def _gutter(line: str) -> str:
-    return GUTTER.sub("", line, count=1)
-
-
-def _narrow_gutter(line: str) -> str:
-    return NARROW_GUTTER.sub("", line, count=1)
-
-
-def _mark_to_the_front(line: str) -> str:
-    return INDENTED_MARK.sub(r"\2\4\1\3", line, count=1)
+def _marks_to_the_front(lines: Lines) -> Iterable[str]:
+    if not any(line.startswith((" ", "\t")) and line.lstrip().startswith(("+", "-")) for line in lines):
+        return lines
+    return [INDENTED_MARK.sub(r"\2\4\1\3", line, count=1) for line in lines]
 
 
 def _closer_to_the_mark(line: str) -> str:
-    return line[0] + line[2:] if line.startswith(("+ ", "- ")) else line
+    return line[0] + line[2:] if line.startswith(("+ ", "- ")) and line[1:].strip() else line
+
+
+def _farther_from_the_mark(line: str) -> str:
+    return f"{line[0]} {line[1:]}" if line.startswith(("+ ", "- ")) and line[1:].strip() else line
 
 
 def _markdown_escapes(line: str) -> str:
-    return ESCAPED_UNDERSCORE.sub(r"\1", line) if "\\" in line else line
+    return ESCAPED_CHARACTER.sub(r"\1", line) if "\\" in line else line
 
 
 def _carriage_return(line: str) -> str:
     return line.rstrip("\r")
 
 
-LOOK_ALIKE_CHARACTERS = Correction("look-alikes: characters are read as the plain ones", _look_alikes)
-CORRECTIONS = (
-    Correction("line ends: carriage returns are dropped", _carriage_return),
+LOOK_ALIKE_CHARACTERS = _each("look-alikes: characters are read as the plain ones", _look_alikes)
+ENTITIES = _each("entities: HTML entities are read as the characters they stand for", _entities)
+OF_ALL_HUNKS = (
+    _each("line ends: carriage returns are dropped", _carriage_return),
     LOOK_ALIKE_CHARACTERS,
-    Correction("entities: HTML entities are read as the characters they stand for", _entities),
-    Correction("line numbers: those before the lines are dropped", _gutter),
-    Correction("line numbers: those before the lines are dropped", _gutter, after_mark=True),
-    Correction("line numbers: those before the lines are dropped", _narrow_gutter),
-    Correction("line numbers: those before the lines are dropped", _narrow_gutter, after_mark=True),
-    Correction("marks: those after the indentation are read as if in front of it", _mark_to_the_front),
-    Correction("marks: a space after each `+` and `-` is dropped", _closer_to_the_mark),
-    Correction("escapes: backslashes of Markdown are dropped", _markdown_escapes),
+    ENTITIES,
+    Correction("marks: those after the indentation are read as if in front of it", _marks_to_the_front),
+    _each("escapes: backslashes of Markdown are dropped", _markdown_escapes),
 )
+CLOSER = _each("marks: a space after each `+` and `-` is dropped", _closer_to_the_mark)
+FARTHER = _each("marks: each `+` and `-` has taken the place of a space", _farther_from_the_mark)
+
+
+def _gutter(pattern: re.Pattern[str], after_mark: bool) -> Correction:
+    def rewrite(lines: Lines) -> list[str]:
+        return _without_numbers(lines, pattern, after_mark)
+
+    return Correction("line numbers: those before the lines are dropped", rewrite)
+
+
+def _without_numbers(lines: Lines, pattern: re.Pattern[str], after_mark: bool) -> list[str]:
+    """Lines without numbers before or after their marks; added ones may have blanks in their place."""
+    found = [pattern.match(_after(line, after_mark)) for line in lines]
+    widths = [match.end() for match in found if match]
+    width = widths[0] if widths else 0
+    added = [_after(line, after_mark) for line in lines if line.startswith("+")]
+    have_blanks = not any(text[: min(widths, default=0)].strip() for text in added if not pattern.match(text))
+    corrected_lines: list[str] = []
+    for line, match in zip(lines, found, strict=True):
+        text = _after(line, after_mark)
+        mark = line[: len(line) - len(text)]
+        width = match.end() if match else width
+        is_numbered = match is not None or (mark == "+" and have_blanks)
+        corrected_lines.append(mark + text[width:] if is_numbered else line)
+    return corrected_lines
+
+
+def _after(line: str, mark: bool) -> str:
+    return line[1:] if mark and line.startswith(("+", "-", " ")) else line
+
+
+LINE_NUMBERS_IN_FRONT = tuple(_gutter(pattern, after_mark=False) for pattern in GUTTERS)
+LINE_NUMBERS_AFTER_MARKS = tuple(_gutter(pattern, after_mark=True) for pattern in GUTTERS)
 
 
 def corrected(hunks: Sequence[RawHunk], baseline: Baseline) -> tuple[list[RawHunk], list[str]]:
@@ -104,20 +138,57 @@ def corrected(hunks: Sequence[RawHunk], baseline: Baseline) -> tuple[list[RawHun
     applied: list[str] = []
     hunks = list(hunks)
     evidence = _evidence(hunks, baseline)
-    for correction in CORRECTIONS:
-        candidate = rewritten(hunks, correction)
+    for correction in (*OF_ALL_HUNKS, _best_gutter(hunks, baseline)):
+        candidate = [correction.hunk(hunk) for hunk in hunks]
         if candidate == hunks:
             continue
         found = _evidence(candidate, baseline)
-        if found > evidence or (correction.rewrite is _entities and _escaped_throughout(hunks)):
+        if found > evidence or (correction is ENTITIES and found == evidence and _escaped_throughout(hunks)):
             hunks, evidence = candidate, found
             applied.append(correction.name)
-    return hunks, applied
+    for correction in (CLOSER, FARTHER):
+        helped = [_is_better(correction, hunk, baseline) for hunk in hunks]
+        for index, hunk in enumerate(hunks):
+            if helped[index] or (any(helped) and _is_odd_without(correction, hunk, baseline)):
+                hunks[index] = correction.hunk(hunk)
+                applied.append(correction.name)
+    return hunks, list(dict.fromkeys(applied))
 
 
-def rewritten(hunks: Iterable[RawHunk], correction: Correction) -> list[RawHunk]:
-    """Every line of the hunks, corrected."""
-    return [replace(hunk, lines=tuple(map(correction.line, hunk.lines))) for hunk in hunks]
+def _best_gutter(hunks: Sequence[RawHunk], baseline: Baseline) -> Correction:
+    """The way to drop line numbers that explains most; of equals, the one that leaves marks in front."""
+    has_marks = any(line.startswith(("+", "-")) for hunk in hunks for line in hunk.lines)
+    likely, other = LINE_NUMBERS_IN_FRONT, LINE_NUMBERS_AFTER_MARKS
+    if has_marks:
+        likely, other = other, likely
+    return max((*likely, *other), key=lambda each: _evidence(map(each.hunk, hunks), baseline))
+
+
+def _is_better(correction: Correction, hunk: RawHunk, baseline: Baseline) -> bool:
+    """Whether marks stand at another distance from the text while context is as it should be."""
+    candidate = correction.hunk(hunk)
+    context = [line for line in hunk.lines if line.strip() and not line.startswith(("+", "-"))]
+    bare = sum(line in baseline.exact for line in context)
+    right = bare if correction is FARTHER else sum(line[1:] in baseline.exact for line in context)
+    if candidate == hunk or 2 * right < len(context):
+        return False
+    before, after = _evidence([hunk], baseline), _evidence([candidate], baseline)
+    if before != after:
+        return after > before
+    return correction is FARTHER and bare > 0 and _is_odd_without(correction, hunk, baseline)
+
+
+def _is_odd_without(correction: Correction, hunk: RawHunk, baseline: Baseline) -> bool:
+    """Whether nothing but its added lines speaks for a correction: their indentation."""
+    if any(line.startswith("-") for line in hunk.lines):
+        return False
+    return not _is_whole(hunk, baseline) and _is_whole(correction.hunk(hunk), baseline)
+
+
+def _is_whole(hunk: RawHunk, baseline: Baseline) -> bool:
+    """Whether the indentation of every added line is a whole number of levels."""
+    added = [line[1:] for line in hunk.lines if line.startswith("+") and line[1:].strip()]
+    return all(len(indent_of(text)) % baseline.indent_unit == 0 for text in added)
 
 
 def _evidence(hunks: Iterable[RawHunk], baseline: Baseline) -> tuple[int, int]:
@@ -130,7 +201,7 @@ def _evidence(hunks: Iterable[RawHunk], baseline: Baseline) -> tuple[int, int]:
             text = line[1:] if line.startswith(("-", " ")) else line
             if baseline.is_known(text):
                 known += 1
-                exact += text in baseline.exact or line in baseline.exact
+                exact += text in baseline.exact or (line in baseline.exact and not line.startswith("-"))
             elif line.startswith("-") and text.strip():
                 known -= 1
     return known, exact

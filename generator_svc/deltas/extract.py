@@ -7,7 +7,7 @@ line, where no line of a diff can begin with it, so a source that contains fence
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 FENCE = re.compile(r"^(?:`{3,16}|~{3,16})[ \t]*(\{?\.?[A-Za-z0-9_+.-]{0,32})[^`~]{0,80}$")
 TAG = re.compile(r"^<(/?)(?:delta|diff|patch|answer)>[ \t]*$", re.IGNORECASE)
@@ -37,6 +37,8 @@ class Section:
     """The fence or tag says that this is a diff."""
     cut: bool = False
     """The answer ends here, without closing the fence or tag or without a newline."""
+    broken: bool = False
+    """Its last line has no newline: it may be the beginning of one."""
 
 
 def sections_of(answer: str) -> list[Section]:
@@ -51,8 +53,9 @@ def sections_of(answer: str) -> list[Section]:
             continue
         sections.append(_section(lines, start, index, opening))
         start, opening = index + 1, following
-    ends_openly = opening[0] or not answer.endswith("\n")
-    sections.append(_section(lines, start, len(lines), opening, ends_openly))
+    broken = not answer.endswith("\n")
+    last = _section(lines, start, len(lines), opening, opening[0] or broken)
+    sections.append(replace(last, broken=broken and last.cut))
     return [section for section in sections if any(section.lines)]
 
 

@@ -56,7 +56,7 @@ class FileHeaders:
     """Follows the file headers through one answer."""
 
     def __init__(self) -> None:
-        self._path: str | None = None
+        self._names: frozenset[str] = frozenset()
         self._after_git_header = False
         self.opens_body = False
         """What was read last may be followed by the lines of a hunk that has no header of its own."""
@@ -89,7 +89,7 @@ class FileHeaders:
         self._check(line, FORBIDDEN_IN_PATCHES)
         if line.startswith(UPDATED_FILE):
             self.opens_body = True
-            self._name_one(line.removeprefix(UPDATED_FILE).strip())
+            self._check_names(line.removeprefix(UPDATED_FILE).strip())
 
     def _check(self, line: str, forbidden: Sequence[tuple[tuple[str, ...], str]]) -> None:
         for prefixes, what in forbidden:
@@ -99,14 +99,13 @@ class FileHeaders:
     def _name(self, old: str, new: str) -> None:
         if "/dev/null" in {old, new}:
             raise _refused("creates or deletes a file", "/dev/null")
-        if old.startswith("a/") and new.startswith("b/") and old[2:] != new[2:]:
-            raise _refused("renames a file", f"{old} → {new}")
-        self._name_one(new.removeprefix("b/"))
+        self._check_names(old.removeprefix("a/"), new.removeprefix("b/"))
 
-    def _name_one(self, path: str) -> None:
-        if self._path is not None and path != self._path:
-            raise _refused("changes more than one file", path)
-        self._path = path
+    def _check_names(self, *names: str) -> None:
+        """Models call the two sides as they like; one that shares no name with the last is another file."""
+        if self._names and self._names.isdisjoint(names):
+            raise _refused("changes more than one file", names[-1])
+        self._names = frozenset(names)
 
 
 def _path(header: str) -> str:

@@ -52,6 +52,8 @@ class RawHunk:
     """The counts of the header came out."""
     cut: bool = False
     """The answer ends with this hunk, openly."""
+    broken: bool = False
+    """Its last line has no newline."""
 
     @property
     def is_marked(self) -> bool:
@@ -156,8 +158,9 @@ class _SectionReader:
         return self._hunk(header, body, counted)
 
     def _hunk(self, header: Header, body: tuple[str, ...], counted: bool) -> RawHunk:
-        cut = self._section.cut and not any(self._lines[self._at :])
-        return RawHunk(self._number + 1, header, body, self._block, counted, cut)
+        last = not any(self._lines[self._at :])
+        cut, broken = self._section.cut and last, self._section.broken and self._at == len(self._lines)
+        return RawHunk(self._number + 1, header, body, self._block, counted, cut, broken)
 
     def _shape_end(self, start: int) -> int:
         """Where the next thing begins that is no line of a hunk."""
@@ -180,6 +183,8 @@ class _SectionReader:
             if self._is_sentence(index):
                 end = index
                 break
+        if self._section.broken and end == len(self._lines) and self._lines[end - 1].startswith(" "):
+            return end  # The beginning of a line of context, and so the end of what was changed above.
         while end > start and not self._lines[end - 1].strip(" "):
             end -= 1
         return end
@@ -219,9 +224,20 @@ class _SectionReader:
         if follows == len(self._lines) or self._is_boundary(follows):
             return True
         if follows > end and not self._section.enclosed:
-            return True
+            return not self._goes_on(follows)
         line = self._lines[follows]
-        return not line.startswith(BODY) and (is_prose(line) or not self._section.enclosed)
+        if line.startswith(BODY) or (self._section.enclosed and not is_prose(line)):
+            return False
+        return not self._goes_on(follows)
+
+    def _goes_on(self, start: int) -> bool:
+        """Whether lines of the baseline follow before the next header."""
+        for index in range(start, min(len(self._lines), start + MAX_TAIL)):
+            if self._is_boundary(index):
+                return False
+            if self._is_known(self._lines[index]):
+                return True
+        return False
 
     def _is_known(self, line: str) -> bool:
         text = line[1:] if line.startswith(("+", "-")) else line

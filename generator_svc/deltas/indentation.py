@@ -16,7 +16,8 @@ class Reindentation:
     indentation of an added line is the proposer's own business.
     """
 
-    def __init__(self, pairs: Iterable[Pair]) -> None:
+    def __init__(self, pairs: Iterable[Pair], *, tab: int | None = None) -> None:
+        """`tab` is the width of one where the baseline indents by spaces alone, else None."""
         seen: dict[str, Counter[str]] = defaultdict(Counter)
         kept = changed = 0
         for written, real in pairs:
@@ -27,18 +28,17 @@ class Reindentation:
         self._meanings = {before: _usual(before, after) for before, after in seen.items()}
         moved = {before: after for before, after in self._meanings.items() if before != after}
         self.is_identity = not moved or (kept >= changed and not any("\t" in before for before in moved))
-        self._tab = _tab_width(moved)
-
-    @property
-    def is_contradictory(self) -> bool:
-        """One written indentation stands for several real ones, and the identity is not the explanation."""
-        return not self.is_identity and len(set(self._meanings.values())) > len(self._meanings)
+        self._expands_tabs = tab is not None
+        self._tab = _tab_width(moved) or tab or 4
 
     def __call__(self, text: str) -> str:
         """An added line as the baseline would have it."""
-        if self.is_identity or not text.strip():
+        if not text.strip():
             return text
         written = indent_of(text)
+        if self.is_identity:
+            has_tab = self._expands_tabs and "\t" in written
+            return written.expandtabs(self._tab) + text[len(written) :] if has_tab else text
         return self._meaning(written) + text[len(written) :]
 
     def _meaning(self, written: str) -> str:
@@ -60,9 +60,9 @@ def _usual(before: str, after: Counter[str]) -> str:
     return max(after, key=lambda meaning: (after[meaning], meaning == before, meaning))
 
 
-def _tab_width(moved: dict[str, str]) -> int:
+def _tab_width(moved: dict[str, str]) -> int | None:
     for before, after in moved.items():
         tabs = before.count("\t")
         if tabs and len(after) % tabs == 0 and after:
             return len(after) // tabs
-    return 4
+    return None

@@ -17,7 +17,7 @@ from generator_svc.deltas.edits import Edits, edits_of
 from generator_svc.deltas.indentation import Reindentation
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
 from generator_svc.deltas.segments import Step
-from generator_svc.deltas.written import WrittenHunk
+from generator_svc.deltas.written import ADDED, WrittenHunk
 
 NEARLY_EQUAL = 0.75
 """Places whose costs differ by less are rivals."""
@@ -108,10 +108,14 @@ def _place(hunk: WrittenHunk, alignment: Alignment, baseline: Baseline) -> Place
         for move in alignment.moves
         if move.step is Step.MATCH and hunk.lines[move.line].key == baseline.keys[move.at] != ""
     ]
-    reindent = Reindentation(pairs)
+    reindent = Reindentation(pairs, tab=baseline.tab_width)
     edits = edits_of(hunk, alignment, baseline, reindent)
     at_hint = alignment.contiguous and alignment.start == hint_of(hunk)
-    return Place(hunk, alignment, edits, at_hint, reindented=not reindent.is_identity)
+    return Place(hunk, alignment, edits, at_hint, reindented=_respells(reindent, hunk))
+
+
+def _respells(reindent: Reindentation, hunk: WrittenHunk) -> bool:
+    return any(reindent(line.text) != line.text for line in hunk.lines if line.mark == ADDED)
 
 
 def _distinct(places: Sequence[Place], baseline: Baseline) -> list[Place]:

@@ -12,6 +12,14 @@ SENTENCE = re.compile(r"[A-Za-z'’`*]{1,40},? [A-Za-z'’`*]{1,40},? [A-Za-z'�
 CAPTION = re.compile(r"^[*_`]{0,3}[A-Z][A-Za-z' ]{1,60}[.:!][*_`]{0,3}$")
 
 
+def is_remark(line: str) -> bool:
+    """Whether a line inside a hunk is said to people: prose, in brackets too, or a foreign comment."""
+    text = line.strip()
+    if text.startswith(("<!--", "//", "/*", "**", "=>", "-->", "←", "→")):
+        return True
+    return is_prose(text.strip("()[]<>*_~ "))
+
+
 def is_prose(line: str) -> bool:
     """Whether a line reads as a sentence, a caption or a point of a list, and not as Python."""
     text = BULLET.sub("", line.strip()[:LONGEST_SENTENCE]).strip()

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from generator_svc.deltas.baseline import Baseline
 from generator_svc.deltas.placement import Place
+from generator_svc.deltas.prose import is_remark
 from generator_svc.deltas.refusals import quoted
 from generator_svc.deltas.segments import Move, Step
 from generator_svc.deltas.written import ADDED
@@ -40,7 +41,8 @@ def _about_lines(place: Place, baseline: Baseline) -> Iterable[str]:
         elif move.step is Step.ADD and line.mark != ADDED and line.key:
             yield f"forgotten plus: {quoted(line.text)} was read as an added line without its `+`"
         elif move.step is Step.DROP and line.key and not line.is_elision:
-            yield f"repeated context: {quoted(line.text)} was read as context written twice"
+            meaning = "a remark" if is_remark(line.text) else "context written twice"
+            yield f"left aside: {quoted(line.text)} was read as {meaning}"
     if spaced:
         yield f"white space: differs from the baseline in {_lines(spaced)}"
 

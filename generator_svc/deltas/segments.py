@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from generator_svc.deltas.baseline import Baseline
+from generator_svc.deltas.prose import is_remark
 from generator_svc.deltas.similarity import bigrams, edit_likeness, likeness
 from generator_svc.deltas.written import ADDED, CONTEXT, REMOVED, Line
 
 WHITE_SPACE = 0.2
 """A line that differs in white space alone."""
+WHITE_SPACE_ALONE = 0.01
+"""Of a line that has nothing else."""
 FORGOTTEN_MARK = 1.5
 """A line without a mark that is no context: an added one."""
 FORGOTTEN_MARK_OF_COMMENT = 1.0
@@ -23,18 +26,24 @@ FORGOTTEN_MARK_OF_KNOWN_LINE = 2.0
 MISTAKEN_MARK_OF_KNOWN_LINE = 4.0
 """Of one that the baseline has elsewhere and that is marked as context."""
 WRITTEN_TWICE = 0.5
+REACH_OF_REPETITION = 4
+"""Lines that are repeated as one."""
+REMARK = 0.3
 MISSING_LINE = 1.0
 FURTHER_MISSING_LINE = 0.5
+EACH_MISSING_LINE = 0.75
+"""What one costs while alternatives are weighed; the price of all of them is `missing_cost`."""
 MISSING_LINES_AT_MOST = 5.0
 """However far it is to the next line; beyond, distance says nothing."""
 MISSING_BLANK = 0.05
 SURPLUS_BLANK = 0.1
-UNREMOVED_BLANK = 0.6
+UNREMOVED_BLANK = 3.0
 ELISION = 0.1
 
 LEAST_LIKENESS = 0.35
 GOOD_LIKENESS = 0.6
 """Below, short lines are compared once more, letter by letter."""
+MAX_GAP = 24
 MAX_CELLS = 900
 """Lines of the hunk times lines of the baseline; above, nothing is taken for misspelt."""
 
@@ -111,7 +120,9 @@ class Segments:
         lines = self._lines[first:last]
         if start == stop and all(line.mark == ADDED for line in lines):
             return Segment(0.0, tuple(Move(Step.ADD, index, start) for index in range(first, last)))
-        if (last - first + 1) * (stop - start) > MAX_CELLS or not any(map(_needs_explanation, lines)):
+        blanks_differ = start < stop and any(line.is_old and line.is_blank for line in lines)
+        is_worth_it = blanks_differ or any(map(_needs_explanation, lines))
+        if stop - start > MAX_GAP or len(lines) * (stop - start) > MAX_CELLS or not is_worth_it:
             return self._without_misspellings(first, last, start, stop, open_start, open_stop)
         return self._aligned(first, last, start, stop, open_start, open_stop)
 
@@ -184,20 +195,25 @@ class Segments:
                 table[row][column], _, steps[row][column] = min(options, key=lambda option: option[:2])
         column = min(range(width, -1, -1), key=lambda c: table[height][c]) if open_stop else width
         moves = _traced(steps, height, column, open_start)
-        placed = (Move(m.step, m.line + first if m.line >= 0 else -1, m.at + start) for m in moves)
-        return Segment(table[height][column], tuple(placed))
+        placed = tuple(Move(m.step, m.line + first if m.line >= 0 else -1, m.at + start) for m in moves)
+        skipped = sum(1 for m in placed if m.step is Step.SKIP and self._baseline.keys[m.at])
+        elided = any(self._lines[index].is_elision for index in range(first, last))
+        rebate = 0.0 if elided else skipped * EACH_MISSING_LINE - missing_cost(skipped)
+        return Segment(table[height][column] - rebate, placed)
 
     def _skip_price(self, at: int, after_elision: bool) -> float:
         if after_elision:
             return 0.01
-        return (MISSING_LINE + FURTHER_MISSING_LINE) / 2 if self._baseline.keys[at] else MISSING_BLANK
+        return EACH_MISSING_LINE if self._baseline.keys[at] else MISSING_BLANK
 
     def _match_price(self, index: int, at: int) -> float | None:
         line, key = self._lines[index], self._baseline.keys[at]
         if line.mark == ADDED or line.is_elision:
             return None
         if line.key == key:
-            return 0.0 if line.text == self._baseline.lines[at] or not key else WHITE_SPACE
+            if line.text == self._baseline.lines[at]:
+                return 0.0
+            return WHITE_SPACE if key else WHITE_SPACE_ALONE
         if line.mark == REMOVED or not key or line.is_blank:
             return None
         alike = likeness(self._bigrams_of(index), self._baseline.bigrams_at(at))
@@ -219,13 +235,26 @@ class Segments:
     def _price_unmatched(self, index: int) -> tuple[bool, float]:
         """A visible line of context that has no place: whether to drop it, and at what price."""
         line = self._lines[index]
-        neighbours = self._lines[max(0, index - 1) : index + 2 : 2] if index else self._lines[1:2]
-        alike = {other.mark for other in neighbours if other.key == line.key}
-        if CONTEXT in alike:
+        if self._is_written_twice(index):
             return True, WRITTEN_TWICE
-        if line.key in self._baseline.positions and REMOVED not in alike:
+        if not line.is_marked and is_remark(line.text):
+            return True, REMARK
+        neighbours = self._lines[max(0, index - 1) : index + 2]
+        is_respelt = any(other.mark == REMOVED and other.key == line.key for other in neighbours)
+        if line.key in self._baseline.positions and not is_respelt:
             return False, MISTAKEN_MARK_OF_KNOWN_LINE if line.is_marked else FORGOTTEN_MARK_OF_KNOWN_LINE
         return False, FORGOTTEN_MARK_OF_COMMENT if line.key.startswith("#") else FORGOTTEN_MARK
+
+    def _is_written_twice(self, index: int) -> bool:
+        """Whether the same context stands a few lines away, with nothing but context in between."""
+        line = self._lines[index]
+        for step in (-1, 1):
+            for other in range(index + step, index + (REACH_OF_REPETITION + 1) * step, step):
+                if not 0 <= other < len(self._lines) or self._lines[other].mark != CONTEXT:
+                    break
+                if self._lines[other].key == line.key and self._lines[other].is_marked == line.is_marked:
+                    return True
+        return False
 
     def _bigrams_of(self, index: int) -> frozenset[str]:
         found = self._bigrams.get(index)

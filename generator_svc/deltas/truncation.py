@@ -13,27 +13,32 @@ from generator_svc.deltas.written import ADDED, REMOVED, Line
 CONTEXT_LINES = 3
 
 
-def check_end(last: Place, baseline: Baseline, *, counts_are_reliable: bool) -> None:
+def check_end(last: Place, baseline: Baseline, *, numbers_are_reliable: bool) -> None:
     """Raises DeltaRefused (truncated). `last` is the hunk that was written last."""
-    raw, lines = last.hunk.raw, last.hunk.lines
-    if raw.counted or last.end >= len(baseline) or not lines:
+    hunk, lines = last.hunk, last.hunk.lines
+    if hunk.raw.counted or not lines:
         return
-    leading, trailing = _context(lines), _context(lines[::-1]) + _blank_lines_at(last.end, baseline)
-    if trailing >= CONTEXT_LINES:
-        return
-    header = raw.header
+    is_at_end = last.end >= len(baseline)
+    leading = _context(lines)
+    trailing = _context(lines[::-1]) + hunk.is_broken
+    is_rounded_off = is_at_end or trailing + _blank_lines_at(last.end, baseline) >= CONTEXT_LINES
+    header = hunk.raw.header
     if header.old_count is None or header.new_count is None:
-        if raw.cut and trailing < leading:
+        if hunk.raw.cut and not is_rounded_off and trailing < leading:
             raise _cut_off(last)
         return
-    missing_old = header.old_count - sum(line.is_old for line in lines)
-    missing_new = header.new_count - sum(line.mark != REMOVED for line in lines)
+    missing_old = header.old_count - sum(line.is_old for line in lines) - hunk.is_broken
+    missing_new = header.new_count - sum(line.mark != REMOVED for line in lines) - hunk.is_broken
     if missing_old <= 0 and missing_new <= 0:
         return
-    balanced = missing_old == missing_new
-    if raw.cut or (not balanced and counts_are_reliable):
-        raise _cut_off(last)
-    if not trailing and missing_old > CONTEXT_LINES and counts_are_reliable:
+    is_balanced = missing_old == missing_new
+    if hunk.raw.cut:
+        only_context_is_missing = is_balanced and trailing and missing_old + trailing <= CONTEXT_LINES
+        if not only_context_is_missing and (numbers_are_reliable or not is_rounded_off):
+            raise _cut_off(last)
+        return
+    loses_a_change = not is_balanced or (not trailing and missing_old > CONTEXT_LINES)
+    if loses_a_change and numbers_are_reliable and not is_rounded_off:
         raise _cut_off(last)
 
 

@@ -11,7 +11,7 @@ from contracts.syntax import parse
 from generator_svc.deltas.assembly import Changes, Contradiction, merged, spliced
 from generator_svc.deltas.baseline import Baseline, key_of
 from generator_svc.deltas.canonical import source_lines
-from generator_svc.deltas.corrections import LOOK_ALIKE_CHARACTERS, corrected, rewritten
+from generator_svc.deltas.corrections import LOOK_ALIKE_CHARACTERS, corrected
 from generator_svc.deltas.edits import Edits, Insertion
 from generator_svc.deltas.extract import sections_of
 from generator_svc.deltas.hunks import RawHunk, read_hunks
@@ -19,7 +19,7 @@ from generator_svc.deltas.placement import Place, hint_of, place_exactly, place_
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
 from generator_svc.deltas.segments import Step
 from generator_svc.deltas.truncation import check_end
-from generator_svc.deltas.written import read_lines
+from generator_svc.deltas.written import ADDED, WrittenHunk, read_lines
 
 MAX_OPEN_GAPS = 40
 """Trials of additions that fit at several gaps."""
@@ -51,7 +51,7 @@ def understand(baseline_source: str, delta: str) -> Understanding:
     raw, names = corrected(raw, baseline)
     understood = _read(raw, baseline, lines)
     if not _parses(understood.source) and not delta.isascii():
-        plain = rewritten(raw, LOOK_ALIKE_CHARACTERS)
+        plain = [LOOK_ALIKE_CHARACTERS.hunk(hunk) for hunk in raw]
         again = _read(plain, baseline, lines) if plain != raw else understood
         if _parses(again.source):
             understood, names = again, [*names, LOOK_ALIKE_CHARACTERS.name]
@@ -60,12 +60,14 @@ def understand(baseline_source: str, delta: str) -> Understanding:
 
 def _read(raw: Sequence[RawHunk], baseline: Baseline, lines: Sequence[str]) -> Understanding:
     written = [read_lines(hunk, baseline) for hunk in raw]
+    for hunk in written:
+        _check_elisions(hunk, baseline)
     places = place_hunks(written, baseline)
     for place in places:
         _check_marks(place)
     others = [place.hunk.raw.counted for place in places[:-1]]
     reliable = all(others) if others else places[-1].alignment.start == hint_of(places[-1].hunk)
-    check_end(places[-1], baseline, counts_are_reliable=reliable)
+    check_end(places[-1], baseline, numbers_are_reliable=reliable)
     decided = _decided(places, lines)
     return Understanding(spliced(lines, _merged(decided)), tuple(decided), (), baseline)
 
@@ -73,6 +75,21 @@ def _read(raw: Sequence[RawHunk], baseline: Baseline, lines: Sequence[str]) -> U
 def _is_crlf(lines: Sequence[str]) -> bool:
     ended = [line for line in lines if line.endswith("\n")]
     return bool(ended) and all(line.endswith("\r\n") for line in ended)
+
+
+def _check_elisions(hunk: WrittenHunk, baseline: Baseline) -> None:
+    """Dots among the added lines stand for lines that nobody gave, unless the counts include them."""
+    if hunk.raw.counted:
+        return
+    for index, line in enumerate(hunk.lines):
+        is_body = index > 0 and hunk.lines[index - 1].text.rstrip().endswith(":")
+        if line.mark == ADDED and line.key not in baseline.positions and line.is_placeholder and not is_body:
+            raise DeltaRefused(
+                RefusalReason.AMBIGUOUS,
+                f"hunk {hunk.number} adds {quoted(line.text)}, which stands for lines that it does not give; "
+                "write out every added line",
+                hunk.number,
+            )
 
 
 def _check_marks(place: Place) -> None:

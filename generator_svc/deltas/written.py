@@ -7,6 +7,7 @@ there is context. What neither says stays open (`is_marked` is false), for `alig
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from generator_svc.deltas.baseline import BLANK, Baseline, indent_of, key_of
 from generator_svc.deltas.hunks import MARKER, RawHunk
@@ -43,10 +44,15 @@ class Line:
         """The line claims to stand in the baseline."""
         return self.mark != ADDED
 
-    @property
+    @cached_property
     def is_elision(self) -> bool:
-        """It stands for lines left out."""
-        return self.mark == CONTEXT and ELISION.match(self.text.strip()) is not None
+        """It is context that stands for lines left out."""
+        return self.mark == CONTEXT and self.is_placeholder
+
+    @property
+    def is_placeholder(self) -> bool:
+        """It reads as if it stood for lines left out, whatever its mark."""
+        return ELISION.match(self.text.strip()) is not None
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ class WrittenHunk:
 
     raw: RawHunk
     lines: tuple[Line, ...]
+    is_broken: bool = False
+    """The answer broke off within a last line of context, which is left out here."""
 
     @property
     def number(self) -> int:
@@ -70,7 +78,17 @@ def read_lines(raw: RawHunk, baseline: Baseline) -> WrittenHunk:
             lines[-1:] = [replace(last, unended=True) for last in lines[-1:]]
         else:
             lines.append(_line(line, baseline))
-    return WrittenHunk(raw, _with_texts_in_doubt(lines, baseline))
+    is_broken = raw.broken and bool(lines) and _is_beginning(lines[-1], baseline)
+    if is_broken:
+        lines.pop()
+    return WrittenHunk(raw, _with_texts_in_doubt(lines, baseline), is_broken)
+
+
+def _is_beginning(line: Line, baseline: Baseline) -> bool:
+    """Whether context is no line of the baseline but what one of them begins with."""
+    if line.mark != CONTEXT or not line.key or line.key in baseline.positions:
+        return False
+    return any(key.startswith(line.key) for key in baseline.positions)
 
 
 def _line(line: str, baseline: Baseline) -> Line:
@@ -87,22 +105,48 @@ def _line(line: str, baseline: Baseline) -> Line:
 def _with_texts_in_doubt(lines: Sequence[Line], baseline: Baseline) -> tuple[Line, ...]:
     """Decide whether the first space of a line is its mark or its text.
 
-    By its indentation, if only one of both is whole; else as most lines of the hunk have it.
+    By its indentation, if only one of both is a whole number of levels or stands below an open bracket; else
+    as it is in the other lines in doubt; else as it is in the context.
     """
+    doubtful = {
+        index
+        for index, line in enumerate(lines)
+        if not line.is_marked and line.text.startswith(CONTEXT) and line.text not in baseline.exact
+    }
+    if not doubtful:
+        return tuple(lines)
+    votes = {index: _has_mark(lines, index, baseline.indent_unit) for index in doubtful}
+    cast = [vote for vote in votes.values() if vote is not None]
     sure = [line for line in lines if line.mark == CONTEXT and line.key]
-    with_mark = sum(line.is_marked for line in sure)
+    marked = sum(line.is_marked for line in sure)
     bare = sum(line.text in baseline.exact for line in sure if not line.is_marked)
-    marks_are_there = with_mark >= bare
+    usual = 2 * sum(cast) >= len(cast) if cast else marked >= bare
     return tuple(
-        line
-        if line.is_marked or line.text in baseline.exact or not line.text.startswith(CONTEXT)
-        else _undoubted(line, marks_are_there, baseline.indent_unit)
-        for line in lines
+        replace(line, text=line.text[1:], is_marked=True)
+        if index in doubtful and (usual if votes[index] is None else votes[index])
+        else line
+        for index, line in enumerate(lines)
     )
 
 
-def _undoubted(line: Line, marks_are_there: bool, unit: int) -> Line:
-    width = len(indent_of(line.text))
-    whole, whole_without_mark = width % unit == 0, (width - 1) % unit == 0
-    has_mark = whole_without_mark if whole != whole_without_mark else marks_are_there
-    return replace(line, text=line.text[1:], is_marked=True) if has_mark else line
+def _has_mark(lines: Sequence[Line], index: int, unit: int) -> bool | None:
+    """What the indentation of one line says; None if nothing."""
+    width = len(indent_of(lines[index].text))
+    bare, marked = width % unit == 0, (width - 1) % unit == 0
+    if bare == marked and index:
+        column = _open_bracket(lines[index - 1].text)
+        bare, marked = width == column, width - 1 == column
+    return None if bare == marked else marked
+
+
+def _open_bracket(text: str) -> int | None:
+    """The column behind the last bracket that the line leaves open; None without one."""
+    depth = 0
+    for column in range(len(text) - 1, -1, -1):
+        if text[column] in ")]}":
+            depth += 1
+        elif text[column] in "([{":
+            if not depth:
+                return column + 1
+            depth -= 1
+    return None

@@ -219,7 +219,6 @@ def test_what_follows_a_hunk_and_removes_a_line_that_is_not_there_is_no_reason_t
         "--- a/other.py\n+++ b/other.py\n@@ -1,1 +1,1 @@\n-x\n+y\n" + DELTA,
         DELTA.replace("--- a/net.py", "--- /dev/null"),
         DELTA.replace("+++ b/net.py", "+++ /dev/null"),
-        DELTA.replace("+++ b/net.py", "+++ b/evil.py"),
         "diff --git a/net.py b/evil.py\nsimilarity index 90%\nrename from net.py\nrename to evil.py\n"
         + DELTA,
         "diff --git a/net.py b/net.py\nold mode 100644\nnew mode 100755\n" + DELTA,
@@ -231,6 +230,12 @@ def test_what_follows_a_hunk_and_removes_a_line_that_is_not_there_is_no_reason_t
 )
 def test_a_delta_that_does_more_than_edit_one_file_is_refused(delta):
     refused(delta, "policy_violation")
+
+
+def test_models_may_call_the_two_sides_of_one_file_differently():
+    assert (
+        applied(DELTA.replace("--- a/net.py\n+++ b/net.py", "--- a/base.py\n+++ b/wide.py")).source == CHANGED
+    )
 
 
 def test_a_git_header_and_repeated_file_headers_are_fine():
