@@ -147,7 +147,7 @@ class SmokeRunStore:
     def cancel(self, run_id: str, tenant: str) -> None:
         """End a run and its open evaluations; what it has found stays. Raises SmokeRunUnknown."""
         with self._database.write() as session:
-            run = _own(session, run_id, tenant)
+            run = _own(session, run_id, tenant, locked=True)
             if SmokeRunState(run.state).is_terminal:
                 return
             unfinished = select(SmokeItemRow).where(
@@ -220,6 +220,12 @@ class SmokeRunStore:
                 for row in rows
             }
 
+    def is_pending(self, session: Session, run_id: str, place: int) -> bool:
+        """Whether nothing was done for a network yet. The run cannot be cancelled within this transaction."""
+        session.get_one(SmokeRunRow, run_id, with_for_update=True)
+        item = session.get_one(SmokeItemRow, (run_id, place), populate_existing=True)
+        return item.state == SmokeState.PENDING
+
     def submitted(self, session: Session, run_id: str, place: int, evaluation_id: str) -> None:
         """A network's evaluation was accepted, in the same transaction."""
         session.execute(
@@ -286,8 +292,8 @@ def _end(session: Session, run: SmokeRunRow, state: SmokeRunState) -> None:
     signal_after_commit(session, SMOKE_RUNS_TOPIC)
 
 
-def _own(session: Session, run_id: str, tenant: str) -> SmokeRunRow:
-    row = session.get(SmokeRunRow, run_id)
+def _own(session: Session, run_id: str, tenant: str, locked: bool = False) -> SmokeRunRow:
+    row = session.get(SmokeRunRow, run_id, with_for_update=locked)
     if row is None or row.tenant != tenant:
         raise SmokeRunUnknown(run_id)
     return row

@@ -121,6 +121,8 @@ class SmokeDriver:
             tags=(f"smoke:{run_id}",),
         )
         with self._database.write() as session:
+            if not self._runs.is_pending(session, run_id, item.place):
+                return  # cancelled in between
             evaluation_id = self._evaluations.submit(
                 session, request, tenant=tenant, origin_key=f"smoke:{run_id}:{item.place}"
             )

@@ -239,6 +239,20 @@ def test_a_cancelled_run_ends_its_evaluations_and_keeps_what_it_found(scene, dri
     assert scene.http.post(f"{run}:cancel").json() == cancelled
 
 
+def test_a_run_cancelled_between_two_steps_submits_nothing_more(scene, driver, monkeypatch):
+    run = start(scene)
+    look_up = scene.services.baselines.version
+
+    def cancelled_meanwhile(digest):
+        scene.http.post(f"{run}:cancel")
+        return look_up(digest)
+
+    monkeypatch.setattr(scene.services.baselines, "version", cancelled_meanwhile)
+    driver.advance()
+    assert scene.http.get(run).json()["progress"]["cancelled"] == len(NETWORKS)
+    assert scene.stored() == 0
+
+
 def test_a_network_that_a_newer_import_replaced_is_lost_to_the_run(scene, driver):
     run = start(scene, names=["lemur/net-1"])
     imported(scene, network("net-1", family="newer"))
