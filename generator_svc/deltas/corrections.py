@@ -138,7 +138,8 @@ def corrected(hunks: Sequence[RawHunk], baseline: Baseline) -> tuple[list[RawHun
     applied: list[str] = []
     hunks = list(hunks)
     evidence = _evidence(hunks, baseline)
-    for correction in (*OF_ALL_HUNKS, _best_gutter(hunks, baseline)):
+    is_fine = evidence[1] == _visible_old_lines(hunks)
+    for correction in (ENTITIES,) if is_fine else (*OF_ALL_HUNKS, _best_gutter(hunks, baseline)):
         candidate = [correction.hunk(hunk) for hunk in hunks]
         if candidate == hunks:
             continue
@@ -172,10 +173,10 @@ def _is_better(correction: Correction, hunk: RawHunk, baseline: Baseline) -> boo
     right = bare if correction is FARTHER else sum(line[1:] in baseline.exact for line in context)
     if candidate == hunk or 2 * right < len(context):
         return False
+    if right == len(context) and not any(line.startswith("-") for line in hunk.lines):
+        return correction is FARTHER and bare > 0 and _is_odd_without(correction, hunk, baseline)
     before, after = _evidence([hunk], baseline), _evidence([candidate], baseline)
-    if before != after:
-        return after > before
-    return correction is FARTHER and bare > 0 and _is_odd_without(correction, hunk, baseline)
+    return after > before
 
 
 def _is_odd_without(correction: Correction, hunk: RawHunk, baseline: Baseline) -> bool:
@@ -205,6 +206,10 @@ def _evidence(hunks: Iterable[RawHunk], baseline: Baseline) -> tuple[int, int]:
             elif line.startswith("-") and text.strip():
                 known -= 1
     return known, exact
+
+
+def _visible_old_lines(hunks: Iterable[RawHunk]) -> int:
+    return sum(1 for hunk in hunks for line in hunk.lines if not line.startswith("+") and line.strip(" -"))
 
 
 def _escaped_throughout(hunks: Iterable[RawHunk]) -> bool:

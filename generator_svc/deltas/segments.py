@@ -120,8 +120,8 @@ class Segments:
         lines = self._lines[first:last]
         if start == stop and all(line.mark == ADDED for line in lines):
             return Segment(0.0, tuple(Move(Step.ADD, index, start) for index in range(first, last)))
-        blanks_differ = start < stop and any(line.is_old and line.is_blank for line in lines)
-        is_worth_it = blanks_differ or any(map(_needs_explanation, lines))
+        blanks_differ = any(line.is_old and line.is_blank for line in lines)
+        is_worth_it = start < stop and (blanks_differ or any(map(_needs_explanation, lines)))
         if stop - start > MAX_GAP or len(lines) * (stop - start) > MAX_CELLS or not is_worth_it:
             return self._without_misspellings(first, last, start, stop, open_start, open_stop)
         return self._aligned(first, last, start, stop, open_start, open_stop)
@@ -173,33 +173,38 @@ class Segments:
     ) -> Segment:
         """The full table: rows are lines of the hunk, columns those of the baseline."""
         height, width = last - first, stop - start
-        table = [[0.0] * (width + 1) for _ in range(height + 1)]
-        steps: list[list[Step | None]] = [[None] * (width + 1) for _ in range(height + 1)]
+        unmatched = [self._unmatched(index) for index in range(first, last)]
+        after_elision = [False, *(self._lines[index].is_elision for index in range(first, last))]
+        skipping = [[self._skip_price(at, elided) for at in range(start, stop)] for elided in (False, True)]
+        table: list[list[float]] = []
+        steps: list[list[Step | None]] = []
         for row in range(height + 1):
-            after_elision = row > 0 and self._lines[first + row - 1].is_elision
-            for column in range(width + 1):
-                if row == column == 0:
+            above = table[-1] if row else []
+            costs = [above[0] + unmatched[row - 1][1] if row else 0.0]
+            taken: list[Step | None] = [unmatched[row - 1][0] if row else None]
+            prices = skipping[after_elision[row]]
+            for column in range(1, width + 1):
+                if not row:
+                    costs.append(0.0 if open_start else costs[-1] + prices[column - 1])
+                    taken.append(Step.SKIP)
                     continue
-                options: list[tuple[float, int, Step]] = []
-                if column and row == 0 and open_start:
-                    options.append((0.0, 3, Step.SKIP))
-                elif column:
-                    price = self._skip_price(start + column - 1, after_elision)
-                    options.append((table[row][column - 1] + price, 0, Step.SKIP))
-                if row:
-                    index = first + row - 1
-                    if column and (cost := self._match_price(index, start + column - 1)) is not None:
-                        options.append((table[row - 1][column - 1] + cost, 1, Step.MATCH))
-                    step, price = self._unmatched(index)
-                    options.append((table[row - 1][column] + price, 2, step))
-                table[row][column], _, steps[row][column] = min(options, key=lambda option: option[:2])
-        column = min(range(width, -1, -1), key=lambda c: table[height][c]) if open_stop else width
-        moves = _traced(steps, height, column, open_start)
+                best, step = above[column] + unmatched[row - 1][1], unmatched[row - 1][0]
+                matching = self._match_price(first + row - 1, start + column - 1)
+                if matching is not None and above[column - 1] + matching <= best:
+                    best, step = above[column - 1] + matching, Step.MATCH
+                # Of equals the skipped line comes last, so that additions stand before it.
+                if costs[-1] + prices[column - 1] <= best:
+                    best, step = costs[-1] + prices[column - 1], Step.SKIP
+                costs.append(best)
+                taken.append(step)
+            table.append(costs)
+            steps.append(taken)
+        end = min(range(width, -1, -1), key=lambda column: table[height][column]) if open_stop else width
+        moves = _traced(steps, height, end, open_start)
         placed = tuple(Move(m.step, m.line + first if m.line >= 0 else -1, m.at + start) for m in moves)
         skipped = sum(1 for m in placed if m.step is Step.SKIP and self._baseline.keys[m.at])
-        elided = any(self._lines[index].is_elision for index in range(first, last))
-        rebate = 0.0 if elided else skipped * EACH_MISSING_LINE - missing_cost(skipped)
-        return Segment(table[height][column] - rebate, placed)
+        rebate = 0.0 if any(after_elision) else skipped * EACH_MISSING_LINE - missing_cost(skipped)
+        return Segment(table[height][end] - rebate, placed)
 
     def _skip_price(self, at: int, after_elision: bool) -> float:
         if after_elision:
