@@ -3,8 +3,8 @@
 import ast
 import hashlib
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from contracts.failures import FailureReason
 from contracts.names import (
@@ -15,6 +15,10 @@ from contracts.names import (
     SourceContract,
 )
 from contracts.syntax import parse
+
+_DISPLAYS = (ast.List, ast.Tuple, ast.Set, ast.Dict, ast.JoinedStr, ast.BinOp)
+"""What may spell out a table."""
+_PARTS = (*_DISPLAYS, ast.UnaryOp)
 
 
 class SourceRejected(Exception):
@@ -38,6 +42,8 @@ class CheckedSource:
 
     source: str
     contract: SourceContract
+    tree: ast.Module = field(repr=False, compare=False)
+    """Parsed once, for whoever looks further. Not to be changed."""
 
     @property
     def candidate_id(self) -> str:
@@ -66,9 +72,8 @@ def check_source(source: str) -> CheckedSource:
         )
     _check_information(encoded)
     tree = _parse(source)
-    _check_depth(tree)
-    _check_literals(tree)
-    return CheckedSource(source, _contract(tree))
+    _check_literals(_nodes(tree))
+    return CheckedSource(source, _contract(tree), tree)
 
 
 def _check_information(encoded: bytes) -> None:
@@ -95,12 +100,15 @@ def _parse(source: str) -> ast.Module:
         ) from error
 
 
-def _check_depth(tree: ast.Module) -> None:
+def _nodes(tree: ast.Module) -> list[ast.AST]:
+    """All nodes, level by level, of a tree that is not too deep."""
+    found: list[ast.AST] = []
     level: list[ast.AST] = [tree]
     for _ in range(MAX_SYNTAX_DEPTH):
+        found += level
         level = [child for node in level for child in ast.iter_child_nodes(node)]
         if not level:
-            return
+            return found
     raise SourceRejected(
         FailureReason.POLICY_VIOLATION,
         f"the source nests deeper than {MAX_SYNTAX_DEPTH} levels",
@@ -108,8 +116,8 @@ def _check_depth(tree: ast.Module) -> None:
     )
 
 
-def _check_literals(tree: ast.Module) -> None:
-    for node in ast.walk(tree):
+def _check_literals(nodes: Sequence[ast.AST]) -> None:
+    for node in nodes:
         size = _literal_bytes(node)
         if size > MAX_LITERAL_BYTES:
             line = getattr(node, "lineno", None)
@@ -124,7 +132,7 @@ def _literal_bytes(node: ast.AST) -> int:
     """Size of one literal: a constant, or a display (list, tuple, set, dict) with all the constants in it."""
     if isinstance(node, ast.Constant):
         return _constant_bytes(node.value)
-    if isinstance(node, ast.List | ast.Tuple | ast.Set | ast.Dict | ast.JoinedStr | ast.BinOp):
+    if isinstance(node, _DISPLAYS):
         return sum(_constant_bytes(n.value) for n in _constants_within(node))
     return 0
 
@@ -136,9 +144,7 @@ def _constants_within(node: ast.AST) -> Iterator[ast.Constant]:
         child = pending.pop()
         if isinstance(child, ast.Constant):
             yield child
-        elif isinstance(
-            child, ast.List | ast.Tuple | ast.Set | ast.Dict | ast.JoinedStr | ast.BinOp | ast.UnaryOp
-        ):
+        elif isinstance(child, _PARTS):
             pending.extend(ast.iter_child_nodes(child))
 
 
