@@ -1,15 +1,11 @@
-"""Smoke runs on disk: which networks, how far each is, what came of it. `loop.baseline_smoke` drives them.
+"""Smoke runs as people start, read and cancel them. How they come further is `baseline_smoke_journal`."""
 
-Every step is one transaction, and a step that is repeated after a crash changes nothing: an item's evaluation
-is found again by its origin key, and a verdict is written once.
-"""
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from contracts.failures import Failure
@@ -21,16 +17,14 @@ from gateway.domain.baseline_smoke import (
     SmokeRunState,
     SmokeState,
     SmokeTally,
-    SmokeVerdict,
     counted,
 )
 from gateway.infra.baseline_catalogue import conditions
-from gateway.infra.baseline_tables import BaselineRow, BaselineSmokeRow, SmokeItemRow, SmokeRunRow
+from gateway.infra.baseline_tables import BaselineRow, SmokeItemRow, SmokeRunRow
 from gateway.infra.database import Database, utc_now
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import signal_after_commit
 from gateway.infra.identifiers import new_id
-from gateway.infra.tables import EvaluationRow
 
 SMOKE_RUNS_TOPIC = "baseline-smoke-runs"
 """Signalled when there is a run to take up, or one was cancelled."""
@@ -54,8 +48,6 @@ class SmokeRunStore:
     def __init__(self, database: Database, evaluations: EvaluationStore) -> None:
         self._database = database
         self._evaluations = evaluations
-
-    # --- people's requests ---------------------------------------------------------------------------
 
     def create(
         self,
@@ -133,7 +125,7 @@ class SmokeRunStore:
         with self._database.read() as session:
             _own(session, run_id, tenant)
             rows = session.scalars(query.order_by(SmokeItemRow.place).limit(limit + 1)).all()
-            items = [_item(row) for row in rows[:limit]]
+            items = [smoke_item(row) for row in rows[:limit]]
         return items, items[-1].place if len(rows) > limit else None
 
     def count_open(self, tenant: str) -> int:
@@ -158,135 +150,11 @@ class SmokeRunStore:
                 if item.evaluation_id is not None:
                     self._evaluations.cancel(session, item.evaluation_id)
                 item.state = SmokeState.CANCELLED
-            _end(session, run, SmokeRunState.CANCELLED)
-
-    # --- the driver's steps --------------------------------------------------------------------------
-
-    def open_runs(self) -> list[tuple[str, str, str]]:
-        """(id, tenant, dataset) of all that have not ended, oldest first."""
-        with self._database.read() as session:
-            query = select(SmokeRunRow).where(SmokeRunRow.state == SmokeRunState.RUNNING)
-            return [(r.id, r.tenant, r.dataset) for r in session.scalars(query.order_by(SmokeRunRow.id))]
-
-    def pending(self, run_id: str, limit: int) -> list[SmokeItem]:
-        """The next networks of a run that nothing was done for yet."""
-        with self._database.read() as session:
-            query = select(SmokeItemRow).where(
-                SmokeItemRow.run_id == run_id, SmokeItemRow.state == SmokeState.PENDING
-            )
-            return [_item(row) for row in session.scalars(query.order_by(SmokeItemRow.place).limit(limit))]
-
-    def in_flight(self, run_id: str) -> list[str]:
-        """The evaluations of a run whose verdict is not written down yet."""
-        with self._database.read() as session:
-            query = select(SmokeItemRow.evaluation_id).where(
-                SmokeItemRow.run_id == run_id, SmokeItemRow.state == SmokeState.SUBMITTED
-            )
-            return [found for found in session.scalars(query) if found is not None]
-
-    def ended(self, run_id: str) -> list[tuple[SmokeItem, str]]:
-        """The submitted networks of a run whose evaluation (the second value is its id) has ended."""
-        with self._database.read() as session:
-            rows = session.scalars(
-                select(SmokeItemRow)
-                .join(EvaluationRow, EvaluationRow.id == SmokeItemRow.evaluation_id)
-                .where(
-                    SmokeItemRow.run_id == run_id,
-                    SmokeItemRow.state == SmokeState.SUBMITTED,
-                    EvaluationRow.state.in_(_ENDED),
-                )
-                .order_by(SmokeItemRow.place)
-            )
-            return [(_item(row), str(row.evaluation_id)) for row in rows]
-
-    def recorded(
-        self, items: Iterable[SmokeItem], dataset: str, environments: set[str]
-    ) -> dict[str, SmokeVerdict]:
-        """By digest, what is known already of networks on a dataset, in one of these environments."""
-        with self._database.read() as session:
-            rows = session.scalars(
-                select(BaselineSmokeRow).where(
-                    BaselineSmokeRow.digest.in_([item.digest for item in items]),
-                    BaselineSmokeRow.dataset == dataset,
-                    BaselineSmokeRow.environment_digest.in_(environments),
-                )
-            )
-            return {
-                row.digest: SmokeVerdict(
-                    SmokeState(row.state),
-                    None if row.failure is None else _FAILURE.validate_python(row.failure),
-                    row.claimed_parameters,
-                )
-                for row in rows
-            }
-
-    def is_pending(self, session: Session, run_id: str, place: int) -> bool:
-        """Whether nothing was done for a network yet. The run cannot be cancelled within this transaction."""
-        session.get_one(SmokeRunRow, run_id, with_for_update=True)
-        item = session.get_one(SmokeItemRow, (run_id, place), populate_existing=True)
-        return item.state == SmokeState.PENDING
-
-    def submitted(self, session: Session, run_id: str, place: int, evaluation_id: str) -> None:
-        """A network's evaluation was accepted, in the same transaction."""
-        session.execute(
-            update(SmokeItemRow)
-            .where(
-                SmokeItemRow.run_id == run_id,
-                SmokeItemRow.place == place,
-                SmokeItemRow.state == SmokeState.PENDING,
-            )
-            .values(state=SmokeState.SUBMITTED, evaluation_id=evaluation_id)
-        )
-        signal_after_commit(session, smoke_run_topic(run_id))
-
-    def judge(
-        self,
-        run_id: str,
-        dataset: str,
-        verdicts: Sequence[tuple[SmokeItem, SmokeVerdict]],
-        environment_digest: dict[str, str] | None = None,
-    ) -> None:
-        """Write down what came of networks.
-
-        `environment_digest`, by digest of the network, is where each was tried just now; None: the verdicts
-        are from the record.
-        """
-        with self._database.write() as session:
-            for item, verdict in verdicts:
-                row = session.get_one(SmokeItemRow, (run_id, item.place))
-                if row.state not in {SmokeState.PENDING, SmokeState.SUBMITTED}:
-                    continue
-                _write_verdict(row, verdict)
-                row.reused = environment_digest is None
-                digest = (environment_digest or {}).get(item.digest)
-                if digest is not None and verdict.state in {SmokeState.PASSED, SmokeState.FAILED}:
-                    _keep_record(session, item.digest, dataset, verdict, digest)
-            signal_after_commit(session, smoke_run_topic(run_id))
-
-    def wait_for(self, run_id: str, reason: str | None) -> None:
-        """Say what the run waits for; nothing is written where it said so before."""
-        with self._database.read() as session:
-            if session.get_one(SmokeRunRow, run_id).waiting_for == reason:
-                return
-        with self._database.write() as session:
-            session.get_one(SmokeRunRow, run_id).waiting_for = reason
-            signal_after_commit(session, smoke_run_topic(run_id))
-
-    def end_if_done(self, run_id: str) -> bool:
-        """End a run when nothing of it is left to do."""
-        with self._database.write() as session:
-            left = select(func.count()).where(
-                SmokeItemRow.run_id == run_id,
-                SmokeItemRow.state.in_((SmokeState.PENDING, SmokeState.SUBMITTED)),
-            )
-            run = session.get_one(SmokeRunRow, run_id)
-            if session.scalar(left) or SmokeRunState(run.state).is_terminal:
-                return False
-            _end(session, run, SmokeRunState.SUCCEEDED)
-            return True
+            end_run(session, run, SmokeRunState.CANCELLED)
 
 
-def _end(session: Session, run: SmokeRunRow, state: SmokeRunState) -> None:
+def end_run(session: Session, run: SmokeRunRow, state: SmokeRunState) -> None:
+    """Write the end of a run down."""
     run.state, run.waiting_for, run.finished_at = state, None, utc_now()
     signal_after_commit(session, smoke_run_topic(run.id))
     signal_after_commit(session, SMOKE_RUNS_TOPIC)
@@ -299,31 +167,8 @@ def _own(session: Session, run_id: str, tenant: str, locked: bool = False) -> Sm
     return row
 
 
-def _write_verdict(row: SmokeItemRow, verdict: SmokeVerdict) -> None:
-    row.state = verdict.state
-    if verdict.failure is not None:
-        row.reason = verdict.failure.reason
-        row.phase = verdict.failure.phase or verdict.failure.resource
-        row.message = verdict.failure.message
-
-
-def _keep_record(
-    session: Session, digest: str, dataset: str, verdict: SmokeVerdict, environment_digest: str
-) -> None:
-    if session.get(BaselineRow, digest) is None:
-        return  # another import replaced the network meanwhile
-    record = session.get(BaselineSmokeRow, (digest, dataset))
-    if record is None:
-        record = BaselineSmokeRow(digest=digest, dataset=dataset)
-        session.add(record)
-    record.state = verdict.state
-    record.failure = None if verdict.failure is None else asdict(verdict.failure)
-    record.claimed_parameters = verdict.claimed_parameters
-    record.environment_digest = environment_digest
-    record.finished_at = utc_now()
-
-
-def _item(row: SmokeItemRow) -> SmokeItem:
+def smoke_item(row: SmokeItemRow) -> SmokeItem:
+    """A network of a run as the domain knows it."""
     return SmokeItem(
         place=row.place,
         name=row.name,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TypeVar
 
+from gateway.infra.baseline_import_journal import ImportJournal
 from gateway.infra.baseline_imports import IMPORTS_TOPIC
 from gateway.infra.baseline_smokes import SMOKE_RUNS_TOPIC
 from gateway.infra.database import StorageUnavailable
@@ -43,7 +44,7 @@ class BaselineConductor:
     def start(self) -> None:
         """Begin. Uploads that were cut off are removed first, before new ones can come in."""
         services = self._services
-        open_imports = services.baseline_imports.open_imports()
+        open_imports = ImportJournal(services.database).open_imports()
         services.baseline_spool.discard_all_but(record.id for record in open_imports)
         for thread in self._threads:
             thread.start()
@@ -59,7 +60,7 @@ class BaselineConductor:
     def _import(self) -> None:
         services = self._services
         importer = BaselineImporter(
-            services.baseline_imports, services.baseline_spool, services.generator, self._stopping
+            ImportJournal(services.database), services.baseline_spool, services.generator, self._stopping
         )
         with self._signals.in_thread(IMPORTS_TOPIC) as bell:
             while not self._stopping.is_set():
@@ -71,7 +72,6 @@ class BaselineConductor:
         services = self._services
         driver = SmokeDriver(
             services.database,
-            services.smoke_runs,
             services.baselines,
             services.evaluations,
             services.settings.max_open_evaluations,

@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 from contracts.jobs import BaselineNetwork, NetworkImportLine
 from gateway.domain.baseline_import import ImportFailure, ImportRecord
-from gateway.infra.baseline_imports import BaselineImportStore
+from gateway.infra.baseline_import_journal import ImportJournal
 from gateway.infra.baseline_spool import BaselineSpool
 from gateway.infra.database import StorageUnavailable
 from gateway.infra.service_clients import GeneratorClient, ServiceRefused, ServiceUnavailable
@@ -36,19 +36,19 @@ class BaselineImporter:
 
     def __init__(
         self,
-        imports: BaselineImportStore,
+        journal: ImportJournal,
         spool: BaselineSpool,
         generator: GeneratorClient,
         stopping: threading.Event,
     ) -> None:
-        self._imports = imports
+        self._journal = journal
         self._spool = spool
         self._generator = generator
         self._stopping = stopping
 
     def import_next(self) -> bool:
         """Bring the oldest open import to its end. False when there is none. Raises Stopped."""
-        record = next(iter(self._imports.open_imports()), None)
+        record = next(iter(self._journal.open_imports()), None)
         if record is None:
             return False
         failure = self._outcome(record)
@@ -95,13 +95,13 @@ class BaselineImporter:
                 self._pause(tries)
 
     def _read_once(self, record: ImportRecord) -> None:
-        self._imports.begin(record.id)
+        self._journal.begin(record.id)
         batch: list[BaselineNetwork] = []
         refused: list[str] = []
         seen: set[str] = set()
         for line in self._lines(record):
             if line.total is not None:
-                self._imports.expect(record.id, line.total)
+                self._journal.expect(record.id, line.total)
             elif line.network is not None and line.network.name not in seen:
                 seen.add(line.network.name)
                 batch.append(line.network)
@@ -110,13 +110,13 @@ class BaselineImporter:
             elif line.refused is not None:
                 refused.append(line.refused.reason[:60])
             if len(batch) + len(refused) >= BATCH:
-                self._imports.fill(record.id, batch, refused)
+                self._journal.fill(record.id, batch, refused)
                 batch, refused = [], []
             if line.failed is not None:
                 raise ServiceRefused("generator", 422, line.failed)
             if line.summary is not None:
-                self._imports.fill(record.id, batch, refused)
-                self._imports.publish(record.id, asdict(line.summary))
+                self._journal.fill(record.id, batch, refused)
+                self._journal.publish(record.id, asdict(line.summary))
                 return
         raise ServiceUnavailable("generator", "the list of networks ended before its summary")
 
@@ -132,13 +132,13 @@ class BaselineImporter:
         failures = 0
         while True:
             try:
-                self._imports.fail(record.id, failure)
+                self._journal.fail(record.id, failure)
                 break
             except StorageUnavailable:
                 failures += 1
                 self._pause(failures)
         try:
-            self._imports.clear()
+            self._journal.clear()
         except StorageUnavailable as error:
             logger.warning("import %s: its networks stay hidden until the next import (%s)", record.id, error)
 
@@ -152,7 +152,7 @@ class BaselineImporter:
 
     def _rest(self, record: ImportRecord, reason: str, failures: int) -> None:
         try:
-            self._imports.wait_for(record.id, reason)
+            self._journal.wait_for(record.id, reason)
         except StorageUnavailable:
             logger.warning("import %s waits: %s", record.id, reason)
         self._pause(failures)

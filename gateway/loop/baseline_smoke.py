@@ -20,7 +20,7 @@ from gateway.domain.baseline_smoke import (
 from gateway.domain.evaluation import EvaluationRecord, smoke_request
 from gateway.infra.agent_directory import live_agents
 from gateway.infra.baseline_catalogue import BaselineCatalogue
-from gateway.infra.baseline_smokes import SmokeRunStore
+from gateway.infra.baseline_smoke_journal import SmokeJournal
 from gateway.infra.database import Database
 from gateway.infra.evaluation_store import EvaluationStore
 
@@ -44,13 +44,12 @@ class SmokeDriver:
     def __init__(
         self,
         database: Database,
-        runs: SmokeRunStore,
         catalogue: BaselineCatalogue,
         evaluations: EvaluationStore,
         max_open_evaluations: int,
     ) -> None:
         self._database = database
-        self._runs = runs
+        self._journal = SmokeJournal(database)
         self._catalogue = catalogue
         self._evaluations = evaluations
         self._room_of_tenant = int(max_open_evaluations * TENANTS_SHARE)
@@ -58,12 +57,12 @@ class SmokeDriver:
     def advance(self) -> list[str]:
         """Take every step that can be taken now; gives the evaluations whose end brings the next one."""
         awaited: list[str] = []
-        for run_id, tenant, dataset in self._runs.open_runs():
+        for run_id, tenant, dataset in self._journal.open_runs():
             farm = self._farm()
             self._settle(run_id, dataset, farm)
             self._submit(run_id, tenant, dataset, farm)
-            if not self._runs.end_if_done(run_id):
-                awaited += self._runs.in_flight(run_id)
+            if not self._journal.end_if_done(run_id):
+                awaited += self._journal.in_flight(run_id)
         return awaited
 
     def _farm(self) -> _Farm:
@@ -77,41 +76,42 @@ class SmokeDriver:
         """Write down the verdicts of evaluations that have ended."""
         verdicts: list[tuple[SmokeItem, SmokeVerdict]] = []
         environments: dict[str, str] = {}
-        for item, evaluation_id in self._runs.ended(run_id):
+        for item, evaluation_id in self._journal.ended(run_id):
             evaluation = self._evaluations.read(evaluation_id)
             verdicts.append((item, _verdict(evaluation)))
             digest = _environment(evaluation, farm)
             if digest is not None:
                 environments[item.digest] = digest
         if verdicts:
-            self._runs.judge(run_id, dataset, verdicts, environments)
+            self._journal.judge(run_id, dataset, verdicts, environments)
 
     def _submit(self, run_id: str, tenant: str, dataset: str, farm: _Farm) -> None:
         """Answer from the record what it knows; fill the window with the rest."""
         if not farm.environments:
-            self._runs.wait_for(run_id, "no agent is alive")
+            self._journal.wait_for(run_id, "no agent is alive")
             return
-        room = window(farm.slots) - len(self._runs.in_flight(run_id))
+        room = window(farm.slots) - len(self._journal.in_flight(run_id))
         while room > 0:
-            ahead = self._runs.pending(run_id, AHEAD)
+            ahead = self._journal.pending(run_id, AHEAD)
             if not ahead:
                 break
-            known = self._runs.recorded(ahead, dataset, set(farm.environments))
+            known = self._journal.recorded(ahead, dataset, set(farm.environments))
             if known:
-                self._runs.judge(run_id, dataset, [(i, known[i.digest]) for i in ahead if i.digest in known])
+                answered = [(item, known[item.digest]) for item in ahead if item.digest in known]
+                self._journal.judge(run_id, dataset, answered)
             for item in [item for item in ahead if item.digest not in known][:room]:
                 if self._evaluations.count_open(tenant) >= self._room_of_tenant:
-                    self._runs.wait_for(run_id, "the tenant's queue is half full")
+                    self._journal.wait_for(run_id, "the tenant's queue is half full")
                     return
                 self._submit_one(run_id, tenant, dataset, item)
                 room -= 1
-        self._runs.wait_for(run_id, None)
+        self._journal.wait_for(run_id, None)
 
     def _submit_one(self, run_id: str, tenant: str, dataset: str, item: SmokeItem) -> None:
         found = self._catalogue.version(item.digest)
         if found is None:
             gone = Failure(FailureReason.INFRASTRUCTURE, "another import replaced the network meanwhile")
-            self._runs.judge(run_id, dataset, [(item, SmokeVerdict(SmokeState.LOST, gone))], {})
+            self._journal.judge(run_id, dataset, [(item, SmokeVerdict(SmokeState.LOST, gone))], {})
             return
         request = smoke_request(
             found.network.source,
@@ -121,12 +121,12 @@ class SmokeDriver:
             tags=(f"smoke:{run_id}",),
         )
         with self._database.write() as session:
-            if not self._runs.is_pending(session, run_id, item.place):
+            if not self._journal.is_pending(session, run_id, item.place):
                 return  # cancelled in between
             evaluation_id = self._evaluations.submit(
                 session, request, tenant=tenant, origin_key=f"smoke:{run_id}:{item.place}"
             )
-            self._runs.submitted(session, run_id, item.place, evaluation_id)
+            self._journal.submitted(session, run_id, item.place, evaluation_id)
 
 
 def _verdict(evaluation: EvaluationRecord) -> SmokeVerdict:

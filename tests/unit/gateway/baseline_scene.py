@@ -10,6 +10,7 @@ from contracts.jobs import (
     ReferenceResult,
     RefusedNetwork,
 )
+from gateway.infra.baseline_import_journal import ImportJournal
 from gateway.loop.baseline_import import BaselineImporter
 
 SUMMARY = NetworkImportSummary(NetworkWheel("0" * 64, True, "nn-dataset", "2.1.2", "MIT", "as is"), 0, {}, {})
@@ -75,9 +76,8 @@ def upload(scene, content: bytes = b"wheel"):
 def importer(scene, reader: Reader, stopping: threading.Event | None = None) -> BaselineImporter:
     """The gateway's importer, with another reader."""
     services = scene.services
-    return BaselineImporter(
-        services.baseline_imports, services.baseline_spool, reader, stopping or threading.Event()
-    )
+    journal = ImportJournal(services.database)
+    return BaselineImporter(journal, services.baseline_spool, reader, stopping or threading.Event())
 
 
 def imported(scene, *networks: BaselineNetwork, refused: tuple[str, ...] = ()) -> dict:

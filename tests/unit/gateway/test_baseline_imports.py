@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from contracts.jobs import NetworkImportLine
 from gateway.config import Settings
 from gateway.infra import baseline_spool
+from gateway.infra.baseline_import_journal import ImportJournal
 from gateway.infra.baseline_imports import ImportUnknown
 from gateway.infra.baseline_tables import BaselineResultRow, BaselineRow, BaselineSourceRow
 from gateway.infra.database import StorageUnavailable
@@ -184,13 +185,12 @@ def test_a_reader_that_is_busy_is_asked_again(scene):
 
 def test_a_database_that_stays_full_fails_the_import_and_says_so(scene, monkeypatch):
     accepted = upload(scene)
-    store = scene.services.baseline_imports
 
     def full(*_):
         raise StorageUnavailable("database or disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(store, "fill", full)
+        patched.setattr(ImportJournal, "fill", full)
         importer(scene, Reader(lines(network("a")))).import_next()
     failure = scene.http.get(accepted.headers["location"]).json()["failure"]
     assert failure["code"] == "disk_full"

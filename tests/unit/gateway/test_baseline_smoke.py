@@ -41,7 +41,10 @@ def driver(scene):
 def make_driver(scene, max_open_evaluations: int = 1000) -> SmokeDriver:
     services = scene.services
     return SmokeDriver(
-        services.database, services.smoke_runs, services.baselines, services.evaluations, max_open_evaluations
+        services.database,
+        services.baselines,
+        services.evaluations,
+        max_open_evaluations,
     )
 
 
