@@ -183,6 +183,8 @@ def smoke(
             "name a dataset with --dataset, or a run with --run",
             {"code": "dataset_missing", "field": "dataset"},
         )
+    if cancel and run is None:
+        raise RequestInvalid("name the run to end with --run", {"code": "run_missing", "field": "run"})
     by_accuracy = accuracy_at_least is not None or accuracy_at_most is not None
     chosen = _given(
         names=name,

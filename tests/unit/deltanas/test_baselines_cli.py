@@ -137,6 +137,7 @@ def test_a_failed_import_says_why_and_whose_fault_it_is(gateway, deltanas, tmp_p
         ("import", "lemur", "--wheel", "/nowhere/x.whl"),
         ("import", "oak", "--download"),
         ("smoke",),
+        ("smoke", "--dataset", "digits", "--cancel"),
         ("smoke", "--dataset", "digits", "--run", "sm_1"),
         ("smoke", "--dataset", "digits", "--limit", "0"),
     ],
