@@ -12,22 +12,8 @@ from dataclasses import dataclass, replace
 
 from generator_svc.deltas.baseline import Baseline, indent_of
 from generator_svc.deltas.hunks import RawHunk
+from generator_svc.deltas.look_alikes import plain
 
-LOOK_ALIKES = str.maketrans(
-    {
-        **dict.fromkeys(
-            "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a", " "
-        ),
-        **dict.fromkeys("\u202f\u205f\u3000", " "),
-        **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad", None),
-        **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032", "'"),
-        **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033", '"'),
-        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"),
-        "\u2026": "...",
-        "\u00d7": "x",
-        **{chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},
-    }
-)
 ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#39|#x27|#34|#x22);")
 LONE_AMPERSAND = re.compile(r"&(?!(?:[a-z]{2,8}|#x?[0-9a-fA-F]{1,6});)")
 GUTTERS = (
@@ -58,10 +44,6 @@ def _each(name: str, rewrite: Callable[[str], str]) -> Correction:
     return Correction(name, lambda lines: map(rewrite, lines))
 
 
-def _look_alikes(line: str) -> str:
-    return line if line.isascii() else line.translate(LOOK_ALIKES)
-
-
 def _entities(line: str) -> str:
     return html.unescape(line) if ENTITY.search(line) else line
 
@@ -88,7 +70,7 @@ def _carriage_return(line: str) -> str:
     return line.rstrip("\r")
 
 
-LOOK_ALIKE_CHARACTERS = _each("look-alikes: characters are read as the plain ones", _look_alikes)
+LOOK_ALIKE_CHARACTERS = _each("look-alikes: characters are read as the plain ones", plain)
 ENTITIES = _each("entities: HTML entities are read as the characters they stand for", _entities)
 OF_ALL_HUNKS = (
     _each("line ends: carriage returns are dropped", _carriage_return),

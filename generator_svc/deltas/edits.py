@@ -8,12 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from generator_svc.deltas.alignment import Alignment
-from generator_svc.deltas.baseline import Baseline, indent_of
+from generator_svc.deltas.baseline import Baseline, indent_of, key_of
 from generator_svc.deltas.segments import Move, Step
+from generator_svc.deltas.similarity import bigrams, likeness
 from generator_svc.deltas.written import ADDED, REMOVED, WrittenHunk
 
 CONTEXT_LINES = 3
 """What diff puts around changes, so that numbers tell where the first and the last change is."""
+
+RESEMBLANCE = 0.5
+MAX_COMPARED_LINES = 12
 
 OPENS_BLOCK = ("def", "class", "async", "@")
 
@@ -130,15 +134,34 @@ class _Gaps:
         """One gap where the neighbours decide, or only blank lines are in between; else all."""
         if self._first == self._last:
             return (self._gap,)
-        if self._is_removal(self._before):
-            return (self._first,)
-        if self._is_removal(self._after):
-            return (self._last,)
         baseline = self._baseline
-        if not baseline.visible_between(self._first, self._last):
+        is_visible = baseline.visible_between(self._first, self._last) > 0
+        gaps = [gap for gap in range(self._first, self._last + 1) if self._is_beside_visible(gap)]
+        named = self._named(gaps) if is_visible else gaps
+        if len(named) == 1:
+            return tuple(named)
+        if self._replaces(self._before, added):
+            return (self._first,)
+        if self._replaces(self._after, added):
+            return (self._last,)
+        if not is_visible:
             return (self._last if self._belongs_below(added) else self._first,)
-        visible = [gap for gap in range(self._first, self._last + 1) if self._is_beside_visible(gap)]
-        return tuple(self._numbered_first(visible))
+        return tuple(gaps)
+
+    def _replaces(self, neighbour: Move | None, added: Sequence[Added]) -> bool:
+        """Whether additions stand beside a removed line and resemble it or its like."""
+        if not self._is_removal(neighbour) or neighbour is None:
+            return False
+        index = neighbour.line
+        step = -1 if neighbour is self._before else 1
+        removed: list[frozenset[str]] = []
+        while 0 <= index < len(self._hunk.lines) and self._hunk.lines[index].mark == REMOVED:
+            removed.append(bigrams(self._hunk.lines[index].key))
+            index += step
+        new = [bigrams(key_of(line.text)) for line in added[:MAX_COMPARED_LINES]]
+        return any(
+            likeness(one, other) >= RESEMBLANCE for one in removed[:MAX_COMPARED_LINES] for other in new
+        )
 
     def _is_removal(self, move: Move | None) -> bool:
         return move is not None and move.step is Step.MATCH and self._hunk.lines[move.line].mark == REMOVED
@@ -156,7 +179,7 @@ class _Gaps:
         """One gap is enough of those that only blank lines part."""
         return gap in {self._first, self._last} or bool(self._baseline.keys[gap - 1])
 
-    def _numbered_first(self, gaps: Sequence[int]) -> list[int]:
+    def _named(self, gaps: Sequence[int]) -> list[int]:
         """Only the gap that the numbers of the header name, where they agree with what was found."""
         header = self._hunk.raw.header
         if header.start is None or header.old_count is None or header.new_count is None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from generator_svc.deltas.baseline import Baseline
 from generator_svc.deltas.extract import Section
 from generator_svc.deltas.file_headers import FileHeaders, is_file_header
+from generator_svc.deltas.look_alikes import plain
 from generator_svc.deltas.prose import is_prose
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
 from generator_svc.deltas.search_replace import is_search, read_search_replace
@@ -74,6 +75,12 @@ def read_hunks(sections: Sequence[Section], baseline: Baseline) -> list[RawHunk]
     found: list[RawHunk] = []
     for section in sections:
         found.extend(_SectionReader(section, headers, baseline, found).read())
+    if found and _ends_in_header(sections[-1]):
+        raise DeltaRefused(
+            RefusalReason.TRUNCATED,
+            f"the answer breaks off at the header of hunk {found[-1].number + 1}; send the whole delta "
+            "again, as short as possible",
+        )
     if not found:
         raise DeltaRefused(
             RefusalReason.NO_DIFF_FOUND,
@@ -240,11 +247,18 @@ class _SectionReader:
         return False
 
     def _is_known(self, line: str) -> bool:
+        line = plain(line)
         text = line[1:] if line.startswith(("+", "-")) else line
         return not line.startswith("+") and self._baseline.is_known(text)
 
     def _is_boundary(self, index: int) -> bool:
         return self._lines[index].startswith(BOUNDARIES) or is_file_header(self._lines, index)
+
+
+def _ends_in_header(section: Section) -> bool:
+    """Whether the last thing that was written promises a hunk."""
+    last = next((line for line in reversed(section.lines) if line.strip()), "")
+    return section.cut and last.startswith("@@ -")
 
 
 def _header(line: str) -> Header:

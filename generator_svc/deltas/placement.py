@@ -6,7 +6,7 @@ results, the other hunks decide (a diff goes from top to bottom), then what stan
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from generator_svc.deltas.alignment import MAX_PLACES, Alignment, alignments, contiguous
@@ -17,7 +17,7 @@ from generator_svc.deltas.edits import Edits, edits_of
 from generator_svc.deltas.indentation import Reindentation
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
 from generator_svc.deltas.segments import Step
-from generator_svc.deltas.written import ADDED, WrittenHunk
+from generator_svc.deltas.written import ADDED, REMOVED, WrittenHunk
 
 NEARLY_EQUAL = 0.75
 """Places whose costs differ by less are rivals."""
@@ -102,7 +102,27 @@ def _unplaceable(hunk: WrittenHunk, baseline: Baseline, placed: Sequence[Place])
     return HunkRefused(hunk, RefusalReason.HUNK_UNPLACEABLE, why_unplaceable(hunk, baseline), placed)
 
 
+def _as_counted(hunk: WrittenHunk, alignment: Alignment) -> Alignment:
+    """With repeated lines added rather than dropped, where the counts of the header say exactly that."""
+    header = hunk.raw.header
+    if header.old_count is None or header.new_count is None:
+        return alignment
+    repeated = [
+        move
+        for move in alignment.moves
+        if move.step is Step.DROP and (line := hunk.lines[move.line]).key and not line.is_elision
+    ]
+    added = sum(move.step is Step.ADD for move in alignment.moves)
+    removed = sum(line.mark == REMOVED for line in hunk.lines)
+    wanted = header.new_count - header.old_count + removed
+    if not repeated or added == wanted or added + len(repeated) != wanted:
+        return alignment
+    moves = tuple(replace(move, step=Step.ADD) if move in repeated else move for move in alignment.moves)
+    return replace(alignment, moves=moves)
+
+
 def _place(hunk: WrittenHunk, alignment: Alignment, baseline: Baseline) -> Place:
+    alignment = _as_counted(hunk, alignment)
     pairs = [
         (hunk.lines[move.line].text, baseline.lines[move.at])
         for move in alignment.moves

@@ -9,6 +9,7 @@ LONGEST_SENTENCE = 2000
 
 BULLET = re.compile(r"^(?:[-*+•]|\d{1,3}[.)]|#{2,6})[ \t]{1,4}")
 SENTENCE = re.compile(r"[A-Za-z'’`*]{1,40},? [A-Za-z'’`*]{1,40},? [A-Za-z'’`*]{1,40}")
+CODE = re.compile(r"=|[({\[,]$|\w\(.*\)$|\w\.\w")
 CAPTION = re.compile(r"^[*_`]{0,3}[A-Z][A-Za-z' ]{1,60}[.:!][*_`]{0,3}$")
 
 
@@ -17,13 +18,15 @@ def is_remark(line: str) -> bool:
     text = line.strip()
     if text.startswith(("<!--", "//", "/*", "**", "=>", "-->", "←", "→")):
         return True
-    return is_prose(text.strip("()[]<>*_~ "))
+    if text.startswith(("(", "[", "<")) and text.endswith((")", "]", ">")):
+        text = text[1:-1]
+    return is_prose(text.strip("*_~ "))
 
 
 def is_prose(line: str) -> bool:
     """Whether a line reads as a sentence, a caption or a point of a list, and not as Python."""
     text = BULLET.sub("", line.strip()[:LONGEST_SENTENCE]).strip()
-    if not (SENTENCE.search(text) or CAPTION.match(text)) or text.startswith("#"):
+    if not (SENTENCE.search(text) or CAPTION.match(text)) or text.startswith("#") or CODE.search(text):
         return False
     first_word = text.split(maxsplit=1)[0].rstrip(":")
     return first_word not in keyword.kwlist and not _is_statement(text)

@@ -251,13 +251,11 @@ class Segments:
         return False, FORGOTTEN_MARK_OF_COMMENT if line.key.startswith("#") else FORGOTTEN_MARK
 
     def _is_written_twice(self, index: int) -> bool:
-        """Whether the same context stands a few lines away, with nothing but context in between."""
-        line = self._lines[index]
-        for step in (-1, 1):
-            for other in range(index + step, index + (REACH_OF_REPETITION + 1) * step, step):
-                if not 0 <= other < len(self._lines) or self._lines[other].mark != CONTEXT:
-                    break
-                if self._lines[other].key == line.key and self._lines[other].is_marked == line.is_marked:
+        """Whether the line lies in context that is repeated at once: one line or a block of them."""
+        for size in range(1, REACH_OF_REPETITION + 1):
+            for start in range(max(0, index - 2 * size + 1), index + 1):
+                block = self._lines[start : start + 2 * size]
+                if len(block) == 2 * size and _repeats(block, size):
                     return True
         return False
 
@@ -288,3 +286,11 @@ def _traced(steps: Sequence[Sequence[Step | None]], row: int, column: int, open_
             row -= 1
             moves.append(Move(step or Step.DROP, row, column))
     return moves[::-1]
+
+
+def _repeats(block: Sequence[Line], size: int) -> bool:
+    """Whether both halves are the same context, marked in the same way."""
+    return all(
+        one.mark == other.mark == CONTEXT and one.key == other.key and one.is_marked == other.is_marked
+        for one, other in zip(block[:size], block[size:], strict=True)
+    )
