@@ -103,8 +103,9 @@ def _in_order(old: Sequence[tuple[int, str]], lines: Sequence[str], start: int, 
 def dropping_keeps_order(lines: Sequence[Line], dropped: set[int]) -> bool:
     """Whether every added line still has its one place once these context lines are gone.
 
-    After a removed line added ones replace it, so that what is dropped behind them does no harm. An
-    insertion between context lines of which one is gone might belong on either side of it.
+    After a removed line added ones replace it, so that what is dropped behind them does no harm, unless
+    another removed line follows. An insertion between context lines of which one is gone might belong on
+    either side of it.
     """
     return all(_gap_is_plain(lines, gap, dropped) for gap in _gaps(lines, dropped))
 
@@ -125,8 +126,9 @@ def _gap_is_plain(lines: Sequence[Line], gap: Sequence[int], dropped: set[int]) 
     added = [number for number in gap if number not in dropped]
     if not gone or not added:
         return True
-    before = gap[0] - 1
-    return before >= 0 and lines[before].sign == "-" and added[-1] < gone[0]
+    before, behind = gap[0] - 1, gap[-1] + 1
+    between_removed = behind < len(lines) and lines[behind].sign == "-"
+    return before >= 0 and lines[before].sign == "-" and added[-1] < gone[0] and not between_removed
 
 
 def readings_of_gaps(lines: Sequence[Line], dropped: set[int]) -> list[tuple[Line, ...]] | None:

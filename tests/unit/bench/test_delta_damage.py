@@ -138,6 +138,12 @@ def test_blank_lines_lost_behind_a_replacement_leave_one_reading():
     assert readings_of_gaps(lines(" a\n+x\n \n+y\n c"), {2}) is None
 
 
+def test_added_lines_between_two_removed_ones_may_replace_either():
+    body = lines("-a\n+A\n \n-b\n c")
+    assert set(readings_of_gaps(body, {2})) == {body, lines("-a\n \n+A\n-b\n c")}
+    assert not dropping_keeps_order(body, {2})
+
+
 def test_wrong_counts_are_wrong(pairs):
     rng = random.Random(0)
     for pair in pairs:
