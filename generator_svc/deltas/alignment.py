@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from generator_svc.deltas.baseline import Baseline
+from generator_svc.deltas.effort import Effort
 from generator_svc.deltas.segments import (
     MISSING_LINES_AT_MOST,
     WHITE_SPACE,
@@ -25,6 +26,8 @@ from generator_svc.deltas.written import REMOVED, Line
 
 MAX_PLACES = 64
 """Places kept for one hunk."""
+MAX_LINES_PLACED = 20_000
+"""Lines of a hunk times places kept."""
 MAX_OCCURRENCES = 48
 """Places of one line that are tried."""
 MAX_STATES = 16
@@ -65,15 +68,21 @@ class _Chain:
     at: int
 
 
-def alignments(lines: Sequence[Line], baseline: Baseline) -> list[Alignment]:
-    """The places of a hunk, cheapest first, at most MAX_PLACES; empty if there is none."""
+def alignments(lines: Sequence[Line], baseline: Baseline, effort: Effort) -> list[Alignment]:
+    """The places of a hunk, cheapest first, at most MAX_PLACES; empty if there is none.
+
+    Raises DeltaRefused (too_large) when the effort is spent.
+    """
     old = [index for index, line in enumerate(lines) if line.is_old]
     if not any(lines[index].key for index in old):
         return []
-    runs = baseline.runs([lines[index].key for index in old], MAX_PLACES)
+    effort.spend(len(lines) + len(baseline) // 100)
+    runs = baseline.runs(
+        [lines[index].key for index in old], max(2, min(MAX_PLACES, MAX_LINES_PLACED // len(lines)))
+    )
     found = [contiguous(lines, start, baseline) for start in runs]
     if not found:
-        found = _Chaining(lines, baseline).alignments()
+        found = _Chaining(lines, baseline, effort).alignments()
     return sorted(found, key=lambda alignment: (alignment.cost, alignment.start))
 
 
@@ -96,10 +105,11 @@ def contiguous(lines: Sequence[Line], start: int, baseline: Baseline) -> Alignme
 class _Chaining:
     """The chains of one hunk."""
 
-    def __init__(self, lines: Sequence[Line], baseline: Baseline) -> None:
+    def __init__(self, lines: Sequence[Line], baseline: Baseline, effort: Effort) -> None:
         self._lines = lines
         self._baseline = baseline
-        self._segments = Segments(lines, baseline)
+        self._effort = effort
+        self._segments = Segments(lines, baseline, effort)
         self._removed = [i for i, line in enumerate(lines) if line.mark == REMOVED and line.key]
         self._places = self._places_of_lines()
         self._links = [index for index in range(len(lines)) if self._places.get(index)]
@@ -149,6 +159,7 @@ class _Chaining:
     def _reach(
         self, reached: dict[int, list[_Chain]], before: _Chain | None, segment: Segment, index: int, at: int
     ) -> None:
+        self._effort.spend(1 + len(segment.moves) // 4)
         line = self._lines[index]
         cost = (before.cost if before else 0.0) + segment.cost
         cost += 0.0 if line.text == self._baseline.lines[at] else WHITE_SPACE
@@ -189,6 +200,7 @@ class _Chaining:
                     if move.step is Step.ADD
                 )
                 for chain in chains:
+                    self._effort.spend(len(self._lines) // 4)
                     changes = hash((chain.changes, *added))
                     alignment = self._alignment(chain, segment)
                     if changes not in found or alignment.cost < found[changes].cost:
@@ -226,10 +238,14 @@ class _Chaining:
         pivots = sorted(decisive, key=lambda index: len(places[index]))[:END_LINKS]
         near = sorted({at for index in pivots for at in places[index][:MAX_OCCURRENCES]})
         reach = 2 * len(self._lines) + round(2 * MISSING_LINES_AT_MOST)
-        return {
-            index: found if len(found) <= MAX_OCCURRENCES else _near(found, near, reach)
-            for index, found in places.items()
-        }
+        nearby: dict[str, list[int]] = {}
+        for index, found in places.items():
+            key = self._lines[index].key
+            if key not in nearby:
+                self._effort.spend(len(near) if len(found) > MAX_OCCURRENCES else 1)
+                nearby[key] = found if len(found) <= MAX_OCCURRENCES else _near(found, near, reach)
+            places[index] = nearby[key]
+        return places
 
 
 def _near(positions: Sequence[int], near: Sequence[int], reach: int) -> list[int]:

@@ -23,6 +23,9 @@ GUTTERS = (
 INDENTED_MARK = re.compile(r"^(?:([ \t]+)([+-]) ?|()([+-]) )(?=\S)")
 ESCAPED_CHARACTER = re.compile(r"\\([_*\[\]])")
 
+MAX_LINES = 5_000
+"""Longer deltas are not corrected: no network of a usual size needs one."""
+
 Lines = Sequence[str]
 
 
@@ -121,7 +124,8 @@ def corrected(hunks: Sequence[RawHunk], baseline: Baseline) -> tuple[list[RawHun
     hunks = list(hunks)
     evidence = _evidence(hunks, baseline)
     is_fine = evidence[1] == _visible_old_lines(hunks)
-    for correction in (ENTITIES,) if is_fine else (*OF_ALL_HUNKS, _best_gutter(hunks, baseline)):
+    is_long = sum(len(hunk.lines) for hunk in hunks) > MAX_LINES
+    for correction in (ENTITIES,) if is_fine or is_long else (*OF_ALL_HUNKS, _best_gutter(hunks, baseline)):
         candidate = [correction.hunk(hunk) for hunk in hunks]
         if candidate == hunks:
             continue
@@ -129,7 +133,7 @@ def corrected(hunks: Sequence[RawHunk], baseline: Baseline) -> tuple[list[RawHun
         if found > evidence or (correction is ENTITIES and found == evidence and _escaped_throughout(hunks)):
             hunks, evidence = candidate, found
             applied.append(correction.name)
-    for correction in (CLOSER, FARTHER):
+    for correction in () if is_long else (CLOSER, FARTHER):
         helped = [_is_better(correction, hunk, baseline) for hunk in hunks]
         for index, hunk in enumerate(hunks):
             if helped[index] or (any(helped) and _is_odd_without(correction, hunk, baseline)):

@@ -102,6 +102,8 @@ class _SectionReader:
         self._number = len(before)
         self._block = before[-1].block + 1 if before else 0
         self._at = 0
+        self._end = next((n for n in range(len(self._lines), 0, -1) if self._lines[n - 1].strip()), 0)
+        """Behind the last visible line."""
 
     def read(self) -> list[RawHunk]:
         hunks: list[RawHunk] = []
@@ -132,7 +134,7 @@ class _SectionReader:
 
     def _reads_as_hunk(self) -> bool:
         """Whether lines without any header are a hunk: by their marks, and by what the baseline contains."""
-        end = self._shape_end(self._at)
+        end = self._shape_end(self._at, self._at + MAX_TAIL)
         lines = [line for line in self._lines[self._at : end] if line.strip()]
         marked = [line for line in lines if line.startswith(("+", "-"))]
         if not marked:
@@ -165,14 +167,15 @@ class _SectionReader:
         return self._hunk(header, body, counted)
 
     def _hunk(self, header: Header, body: tuple[str, ...], counted: bool) -> RawHunk:
-        last = not any(self._lines[self._at :])
+        last = self._at >= self._end
         cut, broken = self._section.cut and last, self._section.broken and self._at == len(self._lines)
         return RawHunk(self._number + 1, header, body, self._block, counted, cut, broken)
 
-    def _shape_end(self, start: int) -> int:
+    def _shape_end(self, start: int, limit: int | None = None) -> int:
         """Where the next thing begins that is no line of a hunk."""
         end = start
-        while end < len(self._lines) and not self._is_boundary(end):
+        limit = len(self._lines) if limit is None else min(limit, len(self._lines))
+        while end < limit and not self._is_boundary(end):
             end += 1
         return end
 

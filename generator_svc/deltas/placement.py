@@ -14,11 +14,13 @@ from generator_svc.deltas.assembly import visible_result
 from generator_svc.deltas.baseline import Baseline, key_of
 from generator_svc.deltas.diagnosis import why_unplaceable
 from generator_svc.deltas.edits import Edits, edits_of
+from generator_svc.deltas.effort import Effort
 from generator_svc.deltas.indentation import Reindentation
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
 from generator_svc.deltas.segments import Step
 from generator_svc.deltas.written import ADDED, REMOVED, WrittenHunk
 
+MAX_SEARCHED_HUNKS = 512
 NEARLY_EQUAL = 0.75
 """Places whose costs differ by less are rivals."""
 
@@ -80,16 +82,23 @@ def hint_of(hunk: WrittenHunk) -> int | None:
     return start - 1 if any(line.is_old for line in hunk.lines) else start
 
 
-def place_hunks(hunks: Sequence[WrittenHunk], baseline: Baseline) -> list[Place]:
-    """One place for each hunk. Raises HunkRefused (hunk_unplaceable, ambiguous)."""
+def place_hunks(hunks: Sequence[WrittenHunk], baseline: Baseline, effort: Effort) -> list[Place]:
+    """One place for each hunk. Raises HunkRefused (hunk_unplaceable, ambiguous), DeltaRefused (too_large)."""
+    if len(hunks) > MAX_SEARCHED_HUNKS:
+        raise DeltaRefused(
+            RefusalReason.TOO_LARGE,
+            f"not all of the {len(hunks)} hunks are where their headers say, and at most "
+            f"{MAX_SEARCHED_HUNKS} are searched for; derive the delta again from the baseline",
+        )
     rivals: list[list[Place]] = []
     for hunk in hunks:
-        found = alignments(hunk.lines, baseline)
+        found = alignments(hunk.lines, baseline, effort)
         if not found:
             raise _unplaceable(hunk, baseline, [places[0] for places in rivals])
         best = found[0].cost
+        effort.spend(len(found) * len(hunk.lines) // 4)
         near = [alignment for alignment in found if alignment.cost < best + NEARLY_EQUAL]
-        rivals.append(_distinct([_place(hunk, alignment, baseline) for alignment in near], baseline))
+        rivals.append(_distinct([_place(hunk, alignment, baseline) for alignment in near], baseline, effort))
     return _Choice(hunks, rivals, baseline).made()
 
 
@@ -138,12 +147,13 @@ def _respells(reindent: Reindentation, hunk: WrittenHunk) -> bool:
     return any(reindent(line.text) != line.text for line in hunk.lines if line.mark == ADDED)
 
 
-def _distinct(places: Sequence[Place], baseline: Baseline) -> list[Place]:
+def _distinct(places: Sequence[Place], baseline: Baseline, effort: Effort) -> list[Place]:
     """Of places that lead to the same code one is enough: the cheapest, or the one that the header names."""
     if len(places) == 1:
         return list(places)
     kept: dict[object, Place] = {}
     for place in places:
+        effort.spend(len(baseline) // 16)
         result = visible_result(baseline, place.edits)
         if result not in kept or (place.at_hint and not kept[result].at_hint):
             kept[result] = place

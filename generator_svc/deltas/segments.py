@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from generator_svc.deltas.baseline import Baseline
+from generator_svc.deltas.effort import Effort
 from generator_svc.deltas.prose import is_remark
 from generator_svc.deltas.similarity import bigrams, edit_likeness, likeness
 from generator_svc.deltas.written import ADDED, CONTEXT, REMOVED, Line
@@ -91,9 +92,10 @@ def missing_cost(count: int, elided: bool = False) -> float:
 class Segments:
     """Explains segments of one hunk; remembers what was asked."""
 
-    def __init__(self, lines: Sequence[Line], baseline: Baseline) -> None:
+    def __init__(self, lines: Sequence[Line], baseline: Baseline, effort: Effort) -> None:
         self._lines = lines
         self._baseline = baseline
+        self._effort = effort
         self._bigrams: dict[int, frozenset[str]] = {}
         self._known: dict[tuple[int, int, int, int, bool, bool], Segment] = {}
 
@@ -111,6 +113,7 @@ class Segments:
         asked = (first, last, start, stop, open_start, open_stop)
         found = self._known.get(asked)
         if found is None:
+            self._effort.spend(1 + (last - first + stop - start) // 4)
             found = self._known[asked] = self._explain(*asked)
         return found
 
@@ -173,6 +176,7 @@ class Segments:
     ) -> Segment:
         """The full table: rows are lines of the hunk, columns those of the baseline."""
         height, width = last - first, stop - start
+        self._effort.spend((height + 1) * (width + 1))
         unmatched = [self._unmatched(index) for index in range(first, last)]
         after_elision = [False, *(self._lines[index].is_elision for index in range(first, last))]
         skipping = [[self._skip_price(at, elided) for at in range(start, stop)] for elided in (False, True)]

@@ -13,6 +13,7 @@ from generator_svc.deltas.baseline import Baseline, key_of
 from generator_svc.deltas.canonical import source_lines
 from generator_svc.deltas.corrections import LOOK_ALIKE_CHARACTERS, corrected
 from generator_svc.deltas.edits import Edits, Insertion
+from generator_svc.deltas.effort import Effort
 from generator_svc.deltas.extract import sections_of
 from generator_svc.deltas.hunks import RawHunk, read_hunks
 from generator_svc.deltas.placement import Place, hint_of, place_exactly, place_hunks
@@ -49,20 +50,21 @@ def understand(baseline_source: str, delta: str) -> Understanding:
         changes = merged([place.edits for place in places], [0] * len(places))
         return Understanding(spliced(lines, changes), tuple(places), (), baseline)
     raw, names = corrected(raw, baseline)
-    understood = _read(raw, baseline, lines)
+    effort = Effort()
+    understood = _read(raw, baseline, lines, effort)
     if not _parses(understood.source) and not delta.isascii():
         plain = [LOOK_ALIKE_CHARACTERS.hunk(hunk) for hunk in raw]
-        again = _read(plain, baseline, lines) if plain != raw else understood
+        again = _read(plain, baseline, lines, effort) if plain != raw else understood
         if _parses(again.source):
             understood, names = again, [*names, LOOK_ALIKE_CHARACTERS.name]
     return replace(understood, corrections=tuple(dict.fromkeys(names)))
 
 
-def _read(raw: Sequence[RawHunk], baseline: Baseline, lines: Sequence[str]) -> Understanding:
+def _read(raw: Sequence[RawHunk], baseline: Baseline, lines: Sequence[str], effort: Effort) -> Understanding:
     written = [read_lines(hunk, baseline) for hunk in raw]
     for hunk in written:
         _check_elisions(hunk, baseline)
-    places = place_hunks(written, baseline)
+    places = place_hunks(written, baseline, effort)
     for place in places:
         _check_marks(place)
     others = [place.hunk.raw.counted for place in places[:-1]]

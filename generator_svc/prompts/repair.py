@@ -49,7 +49,7 @@ def repair_prompt(baseline_source: str, delta: str, applied: AppliedDelta) -> st
     if hunk is not None:
         parts += [words["real_lines"], _fenced(_excerpts(hunk))] if hunk.windows else []
         parts += [words["failing_part"], _fenced(hunk.written)]
-    else:
+    elif applied.hunks:
         parts += _attempt(baseline_source, delta, words)
     parts.append(words["closing"])
     return "\n\n".join(part for part in parts if part)[:MAX_PROMPT_CHARACTERS]
