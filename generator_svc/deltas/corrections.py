@@ -135,6 +135,8 @@ def corrected(hunks: Sequence[RawHunk], baseline: Baseline) -> tuple[list[RawHun
             applied.append(correction.name)
     for correction in () if is_long else (CLOSER, FARTHER):
         helped = [_is_better(correction, hunk, baseline) for hunk in hunks]
+        if correction is CLOSER and not any(line.startswith("-") for hunk in hunks for line in hunk.lines):
+            helped = [_is_odd_throughout(hunk, baseline) for hunk in hunks]
         for index, hunk in enumerate(hunks):
             if helped[index] or (any(helped) and _is_odd_without(correction, hunk, baseline)):
                 hunks[index] = correction.hunk(hunk)
@@ -170,6 +172,16 @@ def _is_odd_without(correction: Correction, hunk: RawHunk, baseline: Baseline) -
     if any(line.startswith("-") for line in hunk.lines):
         return False
     return not _is_whole(hunk, baseline) and _is_whole(correction.hunk(hunk), baseline)
+
+
+def _is_odd_throughout(hunk: RawHunk, baseline: Baseline) -> bool:
+    """Whether every added line stands one column beside a whole level, and context as it should."""
+    added = [line[1:] for line in hunk.lines if line.startswith("+") and line[1:].strip()]
+    context = [line[1:] for line in hunk.lines if line.strip() and not line.startswith("+")]
+    fits = all(text in baseline.exact for text in context)
+    return (
+        bool(added and context) and fits and all(len(indent_of(t)) % baseline.indent_unit == 1 for t in added)
+    )
 
 
 def _is_whole(hunk: RawHunk, baseline: Baseline) -> bool:

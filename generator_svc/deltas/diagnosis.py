@@ -101,10 +101,16 @@ def _nearest_windows(hunk: WrittenHunk, baseline: Baseline) -> list[tuple[int, i
         for at in found[:MAX_VOTES]:
             votes[max(0, at - index)] += 12 // min(len(found), 12)
     windows: list[tuple[int, int]] = []
+    missing = _first_missing([line for line in old if line.mark == REMOVED], baseline)
+    nearest = None if missing is None else nearest_line(missing.key, baseline, hunk.raw.header.start)
+    if nearest is not None:
+        windows.append((max(0, nearest - 3), min(len(baseline), nearest + 4)))
     for start, _ in votes.most_common():
-        low, high = max(0, start - 2), min(len(baseline), start + min(len(old), MAX_WINDOW) + 3)
-        if all(high <= other[0] or low >= other[1] for other in windows):
-            windows.append((low, high))
         if len(windows) == 2:
             break
+        low, high = max(0, start - 2), min(len(baseline), start + min(len(old), MAX_WINDOW) + 3)
+        if all(high < top or low > end for top, end in windows):
+            windows.append((low, high))
+        elif nearest is not None:
+            return [(min(low, windows[0][0]), max(high, windows[0][1]))]
     return windows

@@ -135,18 +135,25 @@ class _Gaps:
         if self._first == self._last:
             return (self._gap,)
         baseline = self._baseline
-        is_visible = baseline.visible_between(self._first, self._last) > 0
+        if not baseline.visible_between(self._first, self._last):
+            return (self._among_blank_lines(added),)
         gaps = [gap for gap in range(self._first, self._last + 1) if self._is_beside_visible(gap)]
-        named = self._named(gaps) if is_visible else gaps
+        named = self._named(gaps)
         if len(named) == 1:
             return tuple(named)
         if self._replaces(self._before, added):
             return (self._first,)
         if self._replaces(self._after, added):
             return (self._last,)
-        if not is_visible:
-            return (self._last if self._belongs_below(added) else self._first,)
         return tuple(gaps)
+
+    def _among_blank_lines(self, added: Sequence[Added]) -> int:
+        """Beside what was removed; else with the line above, unless a new block opens."""
+        if self._is_removal(self._before):
+            return self._first
+        if self._is_removal(self._after) or self._belongs_below(added):
+            return self._last
+        return self._first
 
     def _replaces(self, neighbour: Move | None, added: Sequence[Added]) -> bool:
         """Whether additions stand beside a removed line and resemble it or its like."""

@@ -7,7 +7,6 @@ from contracts.failures import FailureReason
 from contracts.jobs import EditPermissions
 from contracts.names import MAX_SOURCE_BYTES
 from contracts.source_rules import CheckedSource, SourceRejected, check_source
-from contracts.syntax import parse
 from generator_svc.deltas.permissions import forbidden_change
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
 
@@ -37,7 +36,7 @@ def check_result(baseline: CheckedSource, source: str) -> None:
             f"the delta turns a {baseline.contract} network into a {result.contract} one by adding or "
             "removing `Net.learn`; leave `learn` as it is",
         )
-    if _same_code(_remembered_tree(baseline.source), parse(source)):
+    if _same_code(baseline.tree, result.tree):
         raise DeltaRefused(
             RefusalReason.NO_OP,
             "the delta changes no code, only comments or layout at most; change the network",
@@ -51,11 +50,6 @@ def check_permissions(baseline: str, result: str, edits: EditPermissions) -> Non
     change = forbidden_change(baseline, result, edits)
     if change is not None:
         raise DeltaRefused(RefusalReason.FORBIDDEN_REGION, change.message)
-
-
-@lru_cache(maxsize=REMEMBERED_BASELINES)
-def _remembered_tree(source: str) -> ast.Module:
-    return parse(source)
 
 
 def _same_code(first: object, second: object) -> bool:

@@ -195,7 +195,7 @@ class _SectionReader:
                 break
         if self._section.broken and end == len(self._lines) and self._lines[end - 1].startswith(" "):
             return end  # The beginning of a line of context, and so the end of what was changed above.
-        while end > start and not self._lines[end - 1].strip(" "):
+        while end > start and not self._lines[end - 1]:
             end -= 1
         return end
 

@@ -174,6 +174,7 @@ class _Choice:
         self._decide("the heading of the hunk", self._by_heading)
         self._decide("the line number", self._by_number)
         self._decide("the order of the hunks", self._by_order)
+        self._decide_by_sequence()
         for hunk, rivals in zip(self._hunks, self._rivals, strict=True):
             if len(rivals) > 1:
                 raise self._ambiguous(hunk, rivals)
@@ -184,6 +185,27 @@ class _Choice:
             if len(rivals) > 1 and len(kept := choose(index)) == 1:
                 (place,) = kept
                 self._rivals[index] = [_decided(place, name)]
+
+    def _decide_by_sequence(self) -> None:
+        """Where only one choice for all hunks together keeps them in order and apart, that is it.
+
+        Each as early as possible and each as late as possible are two such choices, and all lie in between.
+        """
+        if all(len(rivals) == 1 for rivals in self._rivals):
+            return
+        early: list[Place] = []
+        late: list[Place] = []
+        for rivals in self._rivals:
+            free = early[-1].end if early else 0
+            early += sorted((p for p in rivals if p.start >= free), key=lambda p: (p.end, p.start))[:1]
+        for rivals in reversed(self._rivals):
+            bound = late[-1].start if late else len(self._baseline)
+            late += sorted((p for p in rivals if p.end <= bound), key=lambda p: (-p.start, -p.end))[:1]
+        if len(early) == len(late) == len(self._rivals) and early == late[::-1]:
+            self._rivals = [
+                rivals if len(rivals) == 1 else [_decided(place, "the order of the hunks")]
+                for rivals, place in zip(self._rivals, early, strict=True)
+            ]
 
     def _by_order(self, index: int) -> list[Place]:
         """Those that leave room for what stands above and below; all, if the hunks are in no order."""

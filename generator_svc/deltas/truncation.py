@@ -37,8 +37,9 @@ def check_end(last: Place, baseline: Baseline, *, numbers_are_reliable: bool) ->
         if not only_context_is_missing and (numbers_are_reliable or not is_rounded_off):
             raise _cut_off(last)
         return
+    loses_additions = missing_old == 0 < missing_new and not trailing
     loses_a_change = not is_balanced or (not trailing and missing_old > CONTEXT_LINES)
-    if loses_a_change and numbers_are_reliable and not is_rounded_off:
+    if numbers_are_reliable and (loses_additions or (loses_a_change and not is_rounded_off)):
         raise _cut_off(last)
 
 

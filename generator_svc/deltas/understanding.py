@@ -84,7 +84,7 @@ def _check_elisions(hunk: WrittenHunk, baseline: Baseline) -> None:
     if hunk.raw.counted:
         return
     for index, line in enumerate(hunk.lines):
-        is_body = index > 0 and hunk.lines[index - 1].text.rstrip().endswith(":")
+        is_body = line.key == "..." and index > 0 and hunk.lines[index - 1].text.rstrip().endswith(":")
         if line.mark == ADDED and line.key not in baseline.positions and line.is_placeholder and not is_body:
             raise DeltaRefused(
                 RefusalReason.AMBIGUOUS,

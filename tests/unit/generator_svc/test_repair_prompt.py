@@ -47,6 +47,14 @@ def test_it_shows_reason_real_lines_and_failing_hunk():
     assert "```diff" in prompt
 
 
+def test_it_shows_the_nearest_real_line_of_what_was_refused_wherever_its_context_is():
+    change = "-        self.head = nn.Linear(48, classes)\n+        self.head = None\n"
+    delta = f"@@\n from torch import nn\n ...\n{change}"
+    prompt = prompt_for(delta)
+    assert "    1  from torch import nn\n" in prompt
+    assert "    9          self.head = nn.Linear(32, out_shape[0])\n" in prompt
+
+
 def test_it_shows_both_places_of_an_ambiguous_hunk():
     baseline = BASELINE.replace(
         "    def forward", "    # here\n    pass\n    # here\n    pass\n\n    def forward"
