@@ -33,7 +33,6 @@ _PACKAGES = (
     "fastapi",
     "sqlalchemy",
     "libcst",
-    "unidiff",
     "datasketch",
     "pyseccomp",
 )
