@@ -5,13 +5,14 @@ the baseline contains: characters are corrected, hunks placed, doubts resolved o
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from contracts.syntax import parse
 from generator_svc.deltas.assembly import Changes, Contradiction, merged, spliced
 from generator_svc.deltas.baseline import Baseline, key_of
 from generator_svc.deltas.canonical import source_lines
-from generator_svc.deltas.corrections import LOOK_ALIKE_CHARACTERS, corrected
+from generator_svc.deltas.corrections import ENTITIES, LOOK_ALIKE_CHARACTERS, corrected
 from generator_svc.deltas.edits import Edits, Insertion
 from generator_svc.deltas.effort import Effort
 from generator_svc.deltas.extract import sections_of
@@ -44,20 +45,31 @@ def understand(baseline_source: str, delta: str) -> Understanding:
     raw = read_hunks(sections_of(delta), baseline)
     if _is_crlf(lines) and not any("\r" in line for hunk in raw for line in hunk.lines):
         raw = [replace(hunk, lines=tuple(line + "\r" for line in hunk.lines)) for hunk in raw]
-    written = [read_lines(hunk, baseline) for hunk in raw]
-    places = place_exactly(written, baseline)
-    if places is not None:
-        changes = merged([place.edits for place in places], [0] * len(places))
-        return Understanding(spliced(lines, changes), tuple(places), (), baseline)
-    raw, names = corrected(raw, baseline)
     effort = Effort()
-    understood = _read(raw, baseline, lines, effort)
-    if not _parses(understood.source) and not delta.isascii():
-        plain = [LOOK_ALIKE_CHARACTERS.hunk(hunk) for hunk in raw]
-        again = _read(plain, baseline, lines, effort) if plain != raw else understood
-        if _parses(again.source):
-            understood, names = again, [*names, LOOK_ALIKE_CHARACTERS.name]
-    return replace(understood, corrections=tuple(dict.fromkeys(names)))
+    understood = _taken_at_its_word(raw, baseline, lines)
+    if understood is None:
+        raw, names = corrected(raw, baseline)
+        understood = replace(_read(raw, baseline, lines, effort), corrections=tuple(names))
+    if _parses(understood.source):
+        return understood
+    for correction in (LOOK_ALIKE_CHARACTERS, ENTITIES):
+        candidate = [correction.hunk(hunk) for hunk in raw]
+        again = None
+        if candidate != raw:
+            with suppress(DeltaRefused):
+                again = _read(candidate, baseline, lines, effort)
+        if again is not None and _parses(again.source):
+            return replace(again, corrections=(*understood.corrections, correction.name))
+    return understood
+
+
+def _taken_at_its_word(
+    raw: Sequence[RawHunk], baseline: Baseline, lines: Sequence[str]
+) -> Understanding | None:
+    places = place_exactly([read_lines(hunk, baseline) for hunk in raw], baseline)
+    if places is None:
+        return None
+    return Understanding(spliced(lines, _merged(places)), tuple(places), (), baseline)
 
 
 def _read(raw: Sequence[RawHunk], baseline: Baseline, lines: Sequence[str], effort: Effort) -> Understanding:
