@@ -203,7 +203,7 @@ class AppliedDelta:
     """`applied` or `refused`."""
     reason: str
     """Empty when applied; else a code: no_diff_found, truncated, hunk_unplaceable, ambiguous, syntax_error,
-    no_op, contract_lost, policy_violation, forbidden_region, truncated, too_large."""
+    no_op, contract_lost, policy_violation, forbidden_region, too_large."""
     message: str
     """Empty when applied; else a sentence that names lines and the remedy."""
     confidence: float
