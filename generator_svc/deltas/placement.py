@@ -137,7 +137,8 @@ def _place(hunk: WrittenHunk, alignment: Alignment, baseline: Baseline) -> Place
         for move in alignment.moves
         if move.step is Step.MATCH and hunk.lines[move.line].key == baseline.keys[move.at] != ""
     ]
-    reindent = Reindentation(pairs, tab=baseline.tab_width)
+    written = [line.text for line in hunk.lines]
+    reindent = Reindentation(pairs, written, tab=baseline.tab_width, unit=baseline.indent_unit)
     edits = edits_of(hunk, alignment, baseline, reindent)
     at_hint = alignment.contiguous and alignment.start == hint_of(hunk)
     return Place(hunk, alignment, edits, at_hint, reindented=_respells(reindent, hunk))

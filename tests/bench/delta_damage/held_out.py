@@ -16,7 +16,6 @@ from .hunks import Hunk, Line, diff, diff_text, split_lines
 from .kinds import Damaged, Kind, meaning
 from .losses import REFUSE, otherwise
 from .pairs import Pair
-from .signs import indents_by_four
 
 
 def smart_quotes(pair: Pair, rng: random.Random) -> Damaged | None:
@@ -200,21 +199,6 @@ def draft_in_thought(pair: Pair, rng: random.Random) -> Damaged | None:
     return Damaged(f"{thought}```diff\n{diff_text(pair.hunks)}```\n", frozenset({pair.target}))
 
 
-def half_indentation(pair: Pair, rng: random.Random) -> Damaged | None:
-    """Two columns for each four, in every line of the delta."""
-    if not indents_by_four(pair.baseline) or not stand_nowhere_else(pair.baseline, pair.hunks):
-        return None
-
-    def halved(line: Line) -> Line:
-        indent = len(line.text) - len(line.text.lstrip(" "))
-        return line if line.is_blank else Line(line.sign, line.text[indent // 2 :])
-
-    lines = [line for hunk in pair.hunks for line in hunk.lines if not line.is_blank]
-    if any((len(line.text) - len(line.text.lstrip(" "))) % 4 for line in lines):
-        return None
-    return meaning(pair, tuple(hunk.with_lines(map(halved, hunk.lines)) for hunk in pair.hunks))
-
-
 def context_on_header_line(pair: Pair, rng: random.Random) -> Damaged | None:
     """The first context line of each hunk stands behind its second `@@`."""
     if any(hunk.lines[0].sign != " " or hunk.lines[0].is_blank for hunk in pair.hunks):
@@ -317,7 +301,6 @@ KINDS = (
     Kind("end tokens", "", end_tokens),
     Kind("echoed baseline", "", echoed_baseline),
     Kind("draft in thought", "", draft_in_thought),
-    Kind("half indentation", "", half_indentation),
     Kind("context on header line", "", context_on_header_line),
     Kind("joined context", "", joined_context),
     Kind("stale baseline", "", stale_baseline),

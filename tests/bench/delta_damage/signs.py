@@ -111,6 +111,21 @@ def tabs(pair: Pair, rng: random.Random) -> Damaged | None:
     return meaning(pair, hunks) if hunks != pair.hunks else None
 
 
+def half_indentation(pair: Pair, rng: random.Random) -> Damaged | None:
+    """Two columns for each four, in every line of the delta."""
+    if not indents_by_four(pair.baseline) or not stand_nowhere_else(pair.baseline, pair.hunks):
+        return None
+
+    def halved(line: Line) -> Line:
+        indent = len(line.text) - len(line.text.lstrip(" "))
+        return line if line.is_blank else Line(line.sign, line.text[indent // 2 :])
+
+    lines = [line for hunk in pair.hunks for line in hunk.lines if not line.is_blank]
+    if any((len(line.text) - len(line.text.lstrip(" "))) % 4 for line in lines):
+        return None
+    return meaning(pair, tuple(hunk.with_lines(map(halved, hunk.lines)) for hunk in pair.hunks))
+
+
 KINDS = (
     Kind("no prefix", "all context lines without the space before them", all_prefixes_lost),
     Kind(
@@ -118,5 +133,6 @@ KINDS = (
     ),
     Kind("forgotten +", "added lines that are new to the baseline without their `+`", forgotten_plus),
     Kind("outdent", "whole hunks moved left by 1, 4, 8 or all common columns", outdented),
+    Kind("half indentation", "two columns for each four, in every line", half_indentation),
     Kind("tabs", "tabs for each four leading spaces, in all lines or in changed ones", tabs),
 )

@@ -107,6 +107,21 @@ def test_damage_is_understood_and_reported(kind):
     assert all(re.match(r"[a-z][a-z -]*: ", text) for hunk in result.hunks for text in hunk.repairs)
 
 
+def columns(text):
+    return len(text) - len(text.lstrip(" "))
+
+
+@pytest.mark.parametrize(
+    "respell", [lambda text: text[columns(text) // 2 :], lambda text: text[min(4, columns(text)) :]]
+)
+def test_a_new_level_is_as_deep_as_the_others_say(respell):
+    """Levels of half the width, and all lines one level too far to the left."""
+    nested = "        if self.training:\n            x = x * 1.1\n        x = self.pool"
+    changed = BASELINE.replace("        x = self.pool", nested)
+    delta = body(lambda line: line[:1] + respell(line[1:]), canonical_delta(BASELINE, changed))
+    assert apply_delta(BASELINE, delta).source == changed
+
+
 def test_search_and_replace_blocks_are_understood():
     block = '<<<<<<< SEARCH\n    return {"lr", "momentum"}\n=======\n    return {"lr"}\n>>>>>>> REPLACE\n'
     assert apply_delta(BASELINE, block).source == BASELINE.replace(', "momentum"', "")
