@@ -105,6 +105,7 @@ SECTION = Section(
             admitted={
                 IsolationTier.DOCKER_RUNSC: (
                     "BREACH fd",
+                    "BREACH fdinfo",
                     "BREACH environ",
                     "BREACH task/1/environ",
                     "BREACH ns/mnt 0",
