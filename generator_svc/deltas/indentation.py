@@ -34,9 +34,9 @@ class Reindentation:
         self._expands_tabs = tab is not None
         self._tab = _tab_width(moved) or tab or 4
         widths = {self._width(indent_of(line)) for line in written if line.strip()}
-        self._scale = self._common_scale(widths, unit) if moved else None
+        self.scale = self._common_scale(widths, unit) if moved else None
         mostly_kept = kept >= changed and not any("\t" in before for before in moved)
-        self.is_identity = not moved or (self._scale is None and mostly_kept)
+        self.is_identity = not moved or (self.scale is None and mostly_kept)
 
     def __call__(self, text: str) -> str:
         """An added line as the baseline would have it."""
@@ -53,8 +53,8 @@ class Reindentation:
         if known is not None:
             return known
         width = self._width(written)
-        if self._scale is not None:
-            return " " * int(width * self._scale)
+        if self.scale is not None:
+            return " " * int(width * self.scale)
         nearest = min(self._meanings, key=lambda other: (abs(self._width(other) - width), other), default="")
         shift = self._width(self._meanings[nearest]) - self._width(nearest)
         return " " * max(0, width + shift)

@@ -5,20 +5,20 @@ results, the other hunks decide (a diff goes from top to bottom), then what stan
 `@@`, then the numbers. If none of them decides, nothing is guessed: the delta is refused.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from generator_svc.deltas.alignment import MAX_PLACES, Alignment, alignments, contiguous
 from generator_svc.deltas.assembly import visible_result
-from generator_svc.deltas.baseline import Baseline, key_of
+from generator_svc.deltas.baseline import Baseline, indent_of, key_of
 from generator_svc.deltas.diagnosis import why_unplaceable
 from generator_svc.deltas.edits import Edits, edits_of
 from generator_svc.deltas.effort import Effort
-from generator_svc.deltas.indentation import Reindentation
+from generator_svc.deltas.indentation import Pair, Reindentation
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
 from generator_svc.deltas.segments import Step
-from generator_svc.deltas.written import ADDED, REMOVED, WrittenHunk
+from generator_svc.deltas.written import ADDED, REMOVED, Line, WrittenHunk
 
 MAX_SEARCHED_HUNKS = 512
 NEARLY_EQUAL = 0.75
@@ -99,7 +99,7 @@ def place_hunks(hunks: Sequence[WrittenHunk], baseline: Baseline, effort: Effort
         effort.spend(len(found) * len(hunk.lines) // 4)
         near = [alignment for alignment in found if alignment.cost < best + NEARLY_EQUAL]
         rivals.append(_distinct([_place(hunk, alignment, baseline) for alignment in near], baseline, effort))
-    return _Choice(hunks, rivals, baseline).made()
+    return _with_common_levels(_Choice(hunks, rivals, baseline).made(), baseline)
 
 
 def _unplaceable(hunk: WrittenHunk, baseline: Baseline, placed: Sequence[Place]) -> HunkRefused:
@@ -132,16 +132,42 @@ def _as_counted(hunk: WrittenHunk, alignment: Alignment) -> Alignment:
 
 def _place(hunk: WrittenHunk, alignment: Alignment, baseline: Baseline) -> Place:
     alignment = _as_counted(hunk, alignment)
-    pairs = [
+    reindent = _reindentation(_pairs(hunk, alignment, baseline), hunk.lines, baseline)
+    edits = edits_of(hunk, alignment, baseline, reindent)
+    at_hint = alignment.contiguous and alignment.start == hint_of(hunk)
+    return Place(hunk, alignment, edits, at_hint, reindented=_respells(reindent, hunk))
+
+
+def _pairs(hunk: WrittenHunk, alignment: Alignment, baseline: Baseline) -> list[Pair]:
+    return [
         (hunk.lines[move.line].text, baseline.lines[move.at])
         for move in alignment.moves
         if move.step is Step.MATCH and hunk.lines[move.line].key == baseline.keys[move.at] != ""
     ]
-    written = [line.text for line in hunk.lines]
-    reindent = Reindentation(pairs, written, tab=baseline.tab_width, unit=baseline.indent_unit)
-    edits = edits_of(hunk, alignment, baseline, reindent)
-    at_hint = alignment.contiguous and alignment.start == hint_of(hunk)
-    return Place(hunk, alignment, edits, at_hint, reindented=_respells(reindent, hunk))
+
+
+def _reindentation(pairs: Sequence[Pair], lines: Iterable[Line], baseline: Baseline) -> Reindentation:
+    written = [line.text for line in lines]
+    return Reindentation(pairs, written, tab=baseline.tab_width, unit=baseline.indent_unit)
+
+
+def _with_common_levels(places: list[Place], baseline: Baseline) -> list[Place]:
+    """Where all hunks together show levels of another width, one that shows none by itself has them too."""
+    pairs = [_pairs(place.hunk, place.alignment, baseline) for place in places]
+    lines = [line for place in places for line in place.hunk.lines]
+    common = _reindentation([pair for some in pairs for pair in some], lines, baseline)
+    if common.scale is None:
+        return places
+    return [
+        place
+        if any(indent_of(real) for _, real in own)
+        else replace(
+            place,
+            edits=edits_of(place.hunk, place.alignment, baseline, common),
+            reindented=_respells(common, place.hunk),
+        )
+        for place, own in zip(places, pairs, strict=True)
+    ]
 
 
 def _respells(reindent: Reindentation, hunk: WrittenHunk) -> bool:
