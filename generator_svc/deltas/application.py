@@ -55,11 +55,6 @@ def apply_delta(baseline_source: str, delta: str, edits: EditPermissions = EVERY
     )
 
 
-def splice(baseline: str, delta: str) -> str:
-    """The text alone, without the rules for networks. Raises DeltaRefused."""
-    return understand(baseline, delta).source
-
-
 def _check_size(delta: str) -> None:
     if len(delta) > MAX_DELTA_BYTES or len(delta.encode(errors="surrogatepass")) > MAX_DELTA_BYTES:
         raise DeltaRefused(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from contracts.jobs import AppliedDelta
 from contracts.names import MAX_DELTA_BYTES
 from generator_svc.deltas import apply_delta, canonical_delta
-from generator_svc.deltas.application import splice
+from generator_svc.deltas.understanding import understand
 
 NETWORK = "from torch import nn\n\n\nclass Net(nn.Module):\n    pass\n"
 
@@ -43,7 +43,7 @@ def test_a_canonical_delta_leads_from_one_text_to_the_other(before, after):
     delta = canonical_delta(before, after)
     assert (delta == "") == (before == after)
     if delta:
-        assert splice(before, delta) == after
+        assert understand(before, delta).source == after
 
 
 @settings(deadline=None, max_examples=30)
@@ -74,7 +74,7 @@ def test_whatever_numbers_stand_in_its_headers_a_delta_of_unique_lines_gives_one
         for line in delta.splitlines(keepends=True)
     )
     if delta:
-        assert splice(before_text, spoilt) == after_text
+        assert understand(before_text, spoilt).source == after_text
 
 
 @settings(deadline=None, max_examples=60)
@@ -148,4 +148,4 @@ def test_the_canonical_delta_of_endless_repetitions_stays_quick_and_right():
     started = time.process_time()
     delta = canonical_delta(before, after)
     assert time.process_time() - started < 2.0
-    assert splice(before, delta) == after
+    assert understand(before, delta).source == after
