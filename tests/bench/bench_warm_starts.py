@@ -14,8 +14,10 @@ from itertools import count
 from pathlib import Path
 from threading import Event
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "behaviour"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "behaviour"))
+# Before both, the packages: the folders of unit tests bear their names.
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from sample_attempts import make_attempt
 from sandbox_harness import BACKENDS
