@@ -39,12 +39,14 @@ class CopyOf:
 class NearnessLine:
     """One line of the answer: exactly one field is set. The last line has `compared`, or `failed`."""
 
+    progress: float | None = None
+    """Now and then, so that nobody takes work for silence: about which share of it is done, in [0, 1]."""
     copy: CopyOf | None = None
     near: NearPair | None = None
     not_comparable: str | None = None
     """The id of a source that cannot be brought into canonical form."""
     compared: int | None = None
-    """Last of all: how many sources were compared."""
+    """Last of all: how many sources were compared, without copies and what is not comparable."""
     failed: dict[str, Any] | None = None
     """A problem document: what came before is not all."""
 
@@ -78,7 +80,10 @@ class ChatMessage:
 
 @dataclass(frozen=True)
 class TrainingPair:
-    """A chat whose last turn is the canonical delta from the baseline to the target, and nothing else."""
+    """A chat whose last turn is the canonical delta from the baseline to the target, and nothing else.
+
+    It stands there in the frame that the prompt asks for; `delta` is without.
+    """
 
     id: str
     prompt_version: str
@@ -94,7 +99,11 @@ class TrainingPair:
 
 @dataclass(frozen=True)
 class PairLeftOut:
-    """An order that became no pair, with the reason as a code: `too_short`, `too_long`, `no_delta`, …"""
+    """An order that became no pair, with the reason as a code.
+
+    `baseline_invalid`, `target_invalid` (a source breaks the rules), `contract_differs`, `no_mutation` (the
+    proposer found none), `no_delta` (no code differs), `too_short`, `too_long`, `does_not_apply`.
+    """
 
     id: str
     reason: str
