@@ -5,9 +5,10 @@ contains, hunks or prose, is for `hunks` to say. A fence or a tag counts only at
 line, where no line of a diff can begin with it, so a source that contains fences is not cut.
 """
 
-import json
 import re
 from dataclasses import dataclass, replace
+
+from generator_svc.deltas.json_answers import out_of_json
 
 FENCE = re.compile(r"^(?:`{3,16}|~{3,16})[ \t]*(\{?\.?[A-Za-z0-9_+.-]{0,32})[^`~]{0,80}$")
 TAG = re.compile(r"^<(/?)(?:delta|diff|patch|answer)>[ \t]*$", re.IGNORECASE)
@@ -67,9 +68,7 @@ def _section(lines: list[str], start: int, end: int, opening: Opening, cut: bool
 
 def _without_wrapping(answer: str) -> str:
     """Undo what a transport did to the whole answer; each sign of it stands where no diff can have it."""
-    answer = answer.removeprefix("\ufeff")
-    if answer.lstrip().startswith(('"', "{")):
-        answer = _out_of_json(answer)
+    answer = out_of_json(answer.removeprefix("\ufeff"))
     if COLOUR.search(answer):
         answer = COLOUR.sub("", answer)
     thought = max(answer.rfind(f"\n{THOUGHT}"), 0 if answer.startswith(THOUGHT) else -1)
@@ -78,17 +77,6 @@ def _without_wrapping(answer: str) -> str:
     if OPENING_TAG.search(answer) or any(map(TAG.match, answer.split("\n"))):
         answer = CLOSING_TAG.sub(r"\n\1", OPENING_TAG.sub(r"\1\n", answer))
     return answer
-
-
-def _out_of_json(answer: str) -> str:
-    """The longest text of several lines in a JSON string or object; the answer itself if it is neither."""
-    try:
-        value = json.loads(answer)
-    except (ValueError, RecursionError):
-        return answer
-    values = value.values() if isinstance(value, dict) else [value]
-    texts = [text for text in values if isinstance(text, str) and "\n" in text]
-    return max(texts, key=len, default=answer)
 
 
 def _lines_of(answer: str) -> list[str]:

@@ -5,8 +5,10 @@ where the lines stop looking like a part of it. What a line means is for `writte
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from generator_svc.deltas.baseline import Baseline
 from generator_svc.deltas.extract import Section
@@ -21,7 +23,8 @@ NUMBERS = re.compile(rf"-{RANGE}[ \t]{{1,4}}\+{RANGE}")
 MARKER = "\\ "
 """Begins `\\ No newline at end of file`, in whatever language."""
 
-BODY = (" ", "+", "-")
+MARKS = ("+", "-")
+BODY = (" ", *MARKS)
 BOUNDARIES = ("@@", "diff --git ", "*** ", "Index: ", "<<<<<<<")
 
 MAX_HUNKS = 4096
@@ -59,7 +62,7 @@ class RawHunk:
     @property
     def is_marked(self) -> bool:
         """Whether any line is marked as added or removed."""
-        return any(line.startswith(("+", "-")) for line in self.lines)
+        return any(line.startswith(MARKS) for line in self.lines)
 
 
 def read_hunks(sections: Sequence[Section], baseline: Baseline) -> list[RawHunk]:
@@ -134,24 +137,23 @@ class _SectionReader:
 
     def _reads_as_hunk(self) -> bool:
         """Whether lines without any header are a hunk: by their marks, and by what the baseline contains."""
-        end = self._shape_end(self._at, self._at + MAX_TAIL)
-        lines = [line for line in self._lines[self._at : end] if line.strip()]
-        marked = [line for line in lines if line.startswith(("+", "-"))]
-        if not marked:
+        line = self._lines[self._at]
+        if not line.startswith(BODY if self._section.announced else MARKS) and not self._baseline.is_known(
+            line
+        ):
             return False
-        if self._section.announced:
-            return lines[0].startswith(BODY) or self._baseline.is_known(lines[0])
-        if not lines[0].startswith(("+", "-")) and not self._baseline.is_known(lines[0]):
-            return False
-        old = [line for line in lines if not line.startswith("+")]
-        known = sum(self._is_known(line) for line in old)
-        return 0 < len(old) <= 2 * known
+        counts = self._counts
+        end = min(self._at + MAX_TAIL, self._boundary_from(self._at))
+        old, known, marked = (
+            after - before for before, after in zip(counts[self._at], counts[end], strict=True)
+        )
+        return bool(marked) and (self._section.announced or 0 < old <= 2 * known)
 
     def _headed_hunk(self, header: Header) -> RawHunk | None:
         end = self._counted_end(header)
         if end is not None:
             return self._take(end, header, counted=True)
-        return self._take(self._without_tail(self._at, self._shape_end(self._at)), header)
+        return self._take(self._without_tail(self._at, self._boundary_from(self._at)), header)
 
     def _bare_hunk(self) -> RawHunk | None:
         if self._at == len(self._lines):
@@ -159,7 +161,7 @@ class _SectionReader:
         line = self._lines[self._at]
         if line.startswith("@@") or not (line.startswith(BODY) or self._baseline.is_known(line)):
             return None
-        return self._take(self._without_tail(self._at, self._shape_end(self._at)), Header())
+        return self._take(self._without_tail(self._at, self._boundary_from(self._at)), Header())
 
     def _take(self, end: int, header: Header, counted: bool = False) -> RawHunk:
         body = self._lines[self._at : end]
@@ -171,13 +173,10 @@ class _SectionReader:
         cut, broken = self._section.cut and last, self._section.broken and self._at == len(self._lines)
         return RawHunk(self._number + 1, header, body, self._block, counted, cut, broken)
 
-    def _shape_end(self, start: int, limit: int | None = None) -> int:
+    def _boundary_from(self, start: int) -> int:
         """Where the next thing begins that is no line of a hunk."""
-        end = start
-        limit = len(self._lines) if limit is None else min(limit, len(self._lines))
-        while end < limit and not self._is_boundary(end):
-            end += 1
-        return end
+        found = bisect_left(self._boundaries, start)
+        return self._boundaries[found] if found < len(self._boundaries) else len(self._lines)
 
     def _without_tail(self, start: int, end: int) -> int:
         """Blank lines at the end belong to the page, and so does what a sentence begins."""
@@ -231,7 +230,7 @@ class _SectionReader:
         follows = end
         while follows < len(self._lines) and not self._lines[follows]:
             follows += 1
-        if follows == len(self._lines) or self._is_boundary(follows):
+        if follows == self._boundary_from(follows):
             return True
         if follows > end and not self._section.enclosed:
             return not self._goes_on(follows)
@@ -242,20 +241,35 @@ class _SectionReader:
 
     def _goes_on(self, start: int) -> bool:
         """Whether lines of the baseline follow before the next header."""
-        for index in range(start, min(len(self._lines), start + MAX_TAIL)):
-            if self._is_boundary(index):
-                return False
-            if self._is_known(self._lines[index]):
-                return True
-        return False
+        end = min(start + MAX_TAIL, self._boundary_from(start))
+        return any(self._is_known(line) for line in self._lines[start:end])
 
     def _is_known(self, line: str) -> bool:
         line = plain(line)
-        text = line[1:] if line.startswith(("+", "-")) else line
+        text = line[1:] if line.startswith(MARKS) else line
         return not line.startswith("+") and self._baseline.is_known(text)
 
-    def _is_boundary(self, index: int) -> bool:
-        return self._lines[index].startswith(BOUNDARIES) or is_file_header(self._lines, index)
+    @cached_property
+    def _boundaries(self) -> list[int]:
+        """The lines that are no lines of a hunk, in ascending order."""
+        return [
+            index
+            for index, line in enumerate(self._lines)
+            if line.startswith(BOUNDARIES) or is_file_header(self._lines, index)
+        ]
+
+    @cached_property
+    def _counts(self) -> list[tuple[int, int, int]]:
+        """Of the visible lines before each line: old ones, those of them that are known, marked ones."""
+        old = known = marked = 0
+        counts = [(0, 0, 0)]
+        for line in self._lines:
+            if line.strip():
+                old += not line.startswith("+")
+                known += self._is_known(line)
+                marked += line.startswith(MARKS)
+            counts.append((old, known, marked))
+        return counts
 
 
 def _ends_in_header(section: Section) -> bool:

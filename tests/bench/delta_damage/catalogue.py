@@ -1,6 +1,6 @@
 """All public kinds in the order of the table, and the held-out ones beside them."""
 
-from . import context, envelopes, headers, held_out, listings, losses, mixtures, signs
+from . import context, envelopes, headers, held_out, listings, losses, mixtures, signs, transports
 from .kinds import INTACT, Kind
 
 CONTROL = Kind(INTACT, "nothing is damaged; counted in no mean", headers.intact)
@@ -12,6 +12,7 @@ PUBLIC: tuple[Kind, ...] = (
     *signs.KINDS,
     *listings.KINDS,
     *envelopes.KINDS,
+    *transports.KINDS,
     *losses.KINDS,
     *mixtures.KINDS,
 )

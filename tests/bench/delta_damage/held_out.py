@@ -4,11 +4,10 @@ They measure whether the problem was solved or the list: nothing is tuned on the
 their rates but never their instances, and the documents do not describe them.
 """
 
-import html
-import json
 import random
 import re
 
+from . import held_out_notations
 from .context import known_lines
 from .determinacy import places, stand_nowhere_else
 from .envelopes import BEFORE
@@ -31,13 +30,6 @@ def smart_quotes(pair: Pair, rng: random.Random) -> Damaged | None:
         hunk.with_lines(Line(line.sign, curled(line.text)) for line in hunk.lines) for hunk in pair.hunks
     )
     return meaning(pair, hunks) if hunks != pair.hunks else None
-
-
-def html_escapes(pair: Pair, rng: random.Random) -> Damaged | None:
-    if "&" in pair.baseline + pair.target:
-        return None
-    text = html.escape(diff_text(pair.hunks), quote=rng.random() < 0.5)
-    return Damaged(text, frozenset({pair.target})) if "&" in text else None
 
 
 def indented_block(pair: Pair, rng: random.Random) -> Damaged:
@@ -155,13 +147,6 @@ def quoted_lines(pair: Pair, rng: random.Random) -> Damaged:
     """Every line of the answer as a Markdown quotation."""
     text = f"{rng.choice(BEFORE)}{diff_text(pair.hunks)}"
     return Damaged("".join(f"> {line}\n" for line in text.splitlines()), frozenset({pair.target}))
-
-
-def json_string(pair: Pair, rng: random.Random) -> Damaged:
-    """The delta as a string in JSON, as in a call of a tool."""
-    key = rng.choice(("delta", "diff", "patch"))
-    answer = json.dumps({key: diff_text(pair.hunks)})
-    return Damaged(f"```json\n{answer}\n```\n" if rng.random() < 0.5 else answer, frozenset({pair.target}))
 
 
 def terminal_colours(pair: Pair, rng: random.Random) -> Damaged:
@@ -286,7 +271,6 @@ def elided_removals(pair: Pair, rng: random.Random) -> Damaged | None:
 
 KINDS = (
     Kind("smart quotes", "", smart_quotes),
-    Kind("HTML escapes", "", html_escapes),
     Kind("indented block", "", indented_block),
     Kind("repeated diff", "", repeated_diff),
     Kind("needless pairs", "", needless_pairs),
@@ -296,7 +280,6 @@ KINDS = (
     Kind("other removed line", "", other_removed_line),
     Kind("typographic signs", "", typographic_signs),
     Kind("quoted lines", "", quoted_lines),
-    Kind("JSON string", "", json_string),
     Kind("terminal colours", "", terminal_colours),
     Kind("end tokens", "", end_tokens),
     Kind("echoed baseline", "", echoed_baseline),
@@ -306,4 +289,5 @@ KINDS = (
     Kind("stale baseline", "", stale_baseline),
     Kind("reversed diff", "", reversed_diff),
     Kind("elided removals", "", elided_removals),
+    *held_out_notations.KINDS,
 )

@@ -115,6 +115,9 @@ def hostile_pairs():
     yield "huge counts", many, ("@@ -1,999999999 +1,999999999 @@\n" + " \n" * 40) * (size // 112)
     yield "digits", NETWORK, "@@ -" + "9" * size
     yield "spaces", NETWORK, "@@ -1" + " " * size
+    yield "prose", NETWORK, "x\n" * (size // 2)
+    yield "announced prose", NETWORK, "```diff\n" + "x\n-y\n" * (size // 6)
+    yield "JSON", NETWORK, ("{" + '"a":1,' * 3000 + "\n") * (size // 18_002)
     yield "one line", NETWORK, "@@\n-" + "x" * size
     yield "fences", NETWORK, "```\n" * (size // 4)
     yield "half fences", NETWORK, "`" * size

@@ -1,0 +1,54 @@
+"""Takes the texts out of JSON in an answer: a tool's call holds its delta as a string."""
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+OPENING = re.compile(r'^[ \t]{0,8}(?=["{\[])', re.MULTILINE)
+"""Where a line begins that may be the first of a JSON value."""
+MAX_OPENINGS = 20
+"""Lines from which a value is tried to be read: each try may look at the whole answer."""
+BROKEN_STRINGS_TOO = json.JSONDecoder(strict=False)
+"""Reads objects whose strings have bare line ends: what surrounds them leaves no doubt where they end."""
+
+
+def out_of_json(answer: str) -> str:
+    """The answer with its first JSON value that holds a text of several lines replaced by such texts."""
+    for opening in islice(OPENING.finditer(answer), MAX_OPENINGS):
+        start = opening.end()
+        decoder = json.JSONDecoder() if answer[start] == '"' else BROKEN_STRINGS_TOO
+        try:
+            value, end = decoder.raw_decode(answer, start)
+        except (ValueError, RecursionError):
+            continue
+        texts = [text.removesuffix("\n") + "\n" for text in _texts(value) if "\n" in text]
+        if texts:
+            return answer[: opening.start()] + "\n".join(texts) + answer[end:].removeprefix("\n")
+    return answer
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All strings in a value, in order; one that is an object's JSON itself gives those in it."""
+    pending = [value]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, dict):
+            pending.extend(reversed(one.values()))
+        elif isinstance(one, list):
+            pending.extend(reversed(one))
+        elif isinstance(one, str) and (inner := _object(one)) is not None:
+            pending.append(inner)
+        elif isinstance(one, str):
+            yield one
+
+
+def _object(text: str) -> dict[str, object] | None:
+    """What a text says that is a JSON object and nothing else."""
+    if not text.startswith("{"):
+        return None
+    try:
+        value = json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
