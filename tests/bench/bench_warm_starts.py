@@ -1,7 +1,9 @@
 """From an attempt's arrival to the candidate's first line: cold, out of the pool, forked; on every tier.
 
 An honest little network is evaluated again and again; what counts is the `startup_seconds` that the runner
-itself measures, checks and hand-over of the data included. The last column is what a waiting guest holds.
+itself measures, checks and hand-over of the data included. The last columns are what a waiting guest costs.
+
+    python tests/bench/bench_warm_starts.py [namespaces | docker+runc | docker+runsc ...]
 """
 
 import statistics
@@ -10,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from threading import Event
@@ -33,6 +36,7 @@ from sandbox_runner.starts import Starts
 
 COLD_ROUNDS, WARM_ROUNDS = 5, 15
 WARM_SECONDS = 120.0
+IDLE_SECONDS = 5.0
 NUMBERS = count()
 
 
@@ -53,16 +57,28 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def waiting_mebibytes(backend: SandboxBackend) -> float:
-    """What the kernel charges to a sandbox whose guest waits for its job."""
+@dataclass(frozen=True)
+class Waiting:
+    """What a sandbox costs whose guest waits for its job."""
+
+    mebibytes: float
+    cpu_share: float
+    """Of one core."""
+
+
+def waiting_cost(backend: SandboxBackend) -> Waiting:
+    """What the kernel charges to such a sandbox once its imports are over and its memory grows no more."""
     sandbox = backend.launch(guest_spec("bench-idle", Limits(), 1))
     try:
-        until(lambda: sandbox.usage().cpu_seconds > 0)
-        before = -1.0
-        while sandbox.usage().cpu_seconds - before > 0.01:
-            before = sandbox.usage().cpu_seconds
-            time.sleep(0.7)
-        return sandbox.usage().memory_bytes / MIB
+        until(lambda: sandbox.usage().memory_bytes > 0)
+        before = -2 * MIB
+        while sandbox.usage().memory_bytes - before > MIB:
+            before = sandbox.usage().memory_bytes
+            time.sleep(2)
+        spent = sandbox.usage().cpu_seconds
+        time.sleep(IDLE_SECONDS)
+        used = sandbox.usage()
+        return Waiting(used.memory_bytes / MIB, (used.cpu_seconds - spent) / IDLE_SECONDS)
     finally:
         sandbox.close()
 
@@ -78,13 +94,13 @@ def forking(folder: Path) -> Iterator[ForkingBackend]:
         backend.close()
 
 
-def row(name: str, way: str, taken: list[float], cold: float | None, held: float) -> float:
+def row(name: str, way: str, taken: list[float], cold: float | None, idle: Waiting) -> float:
     """Print one line; returns its median."""
     median = statistics.median(taken)
     ratio = f"cold × {median / cold:.3f}" if cold else ""
     print(
-        f"  {name:<14}{way:<8}p50 {median:8.1f} ms   max {max(taken):8.1f}   {ratio:<14} {held:5.0f} MiB"
-        f"   ({len(taken)} starts)",
+        f"  {name:<14}{way:<8}p50 {median:8.1f} ms   max {max(taken):8.1f}   {ratio:<14}"
+        f" {idle.mebibytes:5.0f} MiB  {idle.cpu_share:5.1%} CPU   ({len(taken)} starts)",
         flush=True,
     )
     return median
@@ -92,9 +108,9 @@ def row(name: str, way: str, taken: list[float], cold: float | None, held: float
 
 def measure(name: str, backend: SandboxBackend, home: Path) -> None:
     """Print one backend's rows."""
-    held = waiting_mebibytes(backend)
+    idle = waiting_cost(backend)
     starts = Starts(backend, most_waiting=0)
-    cold = row(name, "cold", [startup_milliseconds(starts, home) for _ in range(COLD_ROUNDS)], None, held)
+    cold = row(name, "cold", [startup_milliseconds(starts, home) for _ in range(COLD_ROUNDS)], None, idle)
     starts = Starts(backend, most_waiting=1)
     taken = []
     for _ in range(WARM_ROUNDS):
@@ -102,21 +118,22 @@ def measure(name: str, backend: SandboxBackend, home: Path) -> None:
         until(starts.waiting)
         taken.append(startup_milliseconds(starts, home))
     starts.close()
-    row(name, "waited", taken, cold, held)
+    row(name, "waited", taken, cold, idle)
     if name == "namespaces":
         with forking(home / "forks") as forks:
             starts = Starts(forks, most_waiting=0)
             taken = [startup_milliseconds(starts, home) for _ in range(2 * WARM_ROUNDS)]
-            row(name, "forked", taken, cold, waiting_mebibytes(forks))
+            row(name, "forked", taken, cold, waiting_cost(forks))
 
 
 def main() -> None:
-    """All backends that hold on this machine; the others by name, with the reason."""
-    print("\nfrom the attempt's arrival to the candidate's first line; what a waiting guest holds")
+    """All backends that hold on this machine, or those named; the others by name, with the reason."""
+    named = sys.argv[1:] or list(BACKENDS)
+    print("\nfrom the attempt's arrival to the candidate's first line; what a waiting guest costs")
     with tempfile.TemporaryDirectory(prefix="bench-warm-") as folder:
         quadrants.write_quadrants(Path(folder))
-        for name, make in BACKENDS.items():
-            backend = make()
+        for name in named:
+            backend = BACKENDS[name]()
             report = backend.probe()
             if report.available:
                 measure(name, backend, Path(folder))
