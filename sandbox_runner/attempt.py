@@ -220,32 +220,13 @@ class _Attempt:
             accuracy_standard_error=earned.standard_error,
             scored_on=self._spec.scored_on,
             evaluated_images=earned.evaluated_images,
-            startup_seconds=meter.startup_seconds,
-            wall_seconds=meter.wall_seconds,
-            cpu_seconds=meter.cpu_seconds,
-            peak_memory_bytes=meter.peak_memory_bytes,
-            peak_gpu_memory_bytes=meter.peak_gpu_memory_bytes,
             audit_accuracy=earned.audit_accuracy,
             audit_images=earned.audit_images,
-            claimed_train_seconds=claimed_number(answered.claims.get("train_seconds")),
-            claimed_predict_seconds=answered.predict_seconds,
-            claimed_parameters=claimed_count(answered.claims.get("parameters")),
-            claimed_train_loss=claimed_number(answered.claims.get("train_loss")),
+            **_costs(answered, meter),
         )
 
     def _smoked(self, answered: _Answered, meter: Meter) -> SmokeResult:
-        return SmokeResult(
-            answered_images=answered.images,
-            startup_seconds=meter.startup_seconds,
-            wall_seconds=meter.wall_seconds,
-            cpu_seconds=meter.cpu_seconds,
-            peak_memory_bytes=meter.peak_memory_bytes,
-            peak_gpu_memory_bytes=meter.peak_gpu_memory_bytes,
-            claimed_train_seconds=claimed_number(answered.claims.get("train_seconds")),
-            claimed_predict_seconds=answered.predict_seconds,
-            claimed_parameters=claimed_count(answered.claims.get("parameters")),
-            claimed_train_loss=claimed_number(answered.claims.get("train_loss")),
-        )
+        return SmokeResult(answered_images=answered.images, **_costs(answered, meter))
 
     def _observed(self, earned: Score, split: Split, meter: Meter) -> Observed:
         spec = self._spec
@@ -283,3 +264,19 @@ class _Attempt:
             flags=tuple(self._flags),
             log=self._log,
         )
+
+
+def _costs(answered: _Answered, meter: Meter) -> dict[str, Any]:
+    """What is told of every run that came through: the host's readings, and beside them the guest's word."""
+    claims = answered.claims
+    return {
+        "startup_seconds": meter.startup_seconds,
+        "wall_seconds": meter.wall_seconds,
+        "cpu_seconds": meter.cpu_seconds,
+        "peak_memory_bytes": meter.peak_memory_bytes,
+        "peak_gpu_memory_bytes": meter.peak_gpu_memory_bytes,
+        "claimed_train_seconds": claimed_number(claims.get("train_seconds")),
+        "claimed_predict_seconds": answered.predict_seconds,
+        "claimed_parameters": claimed_count(claims.get("parameters")),
+        "claimed_train_loss": claimed_number(claims.get("train_loss")),
+    }

@@ -26,9 +26,9 @@ def library(tmp_path_factory):
 def run(library):
     """Run a smoke attempt with a guest that follows a script."""
 
-    def run(script, **changes):
+    def run(script, kind=AttemptKind.SMOKE, **changes):
         bench = Bench(Starts(ScriptedBackend(script), 0), library, "e" * 64)
-        return run_attempt(make_spec(kind=AttemptKind.SMOKE, **changes), bench, Event(), lambda _: None)
+        return run_attempt(make_spec(kind=kind, **changes), bench, Event(), lambda _: None)
 
     return run
 
@@ -38,6 +38,8 @@ def test_a_smoke_run_that_comes_through_has_costs_and_claims_and_no_measurement(
     assert (outcome.measurement, outcome.failure, outcome.flags) == (None, None, ())
     assert outcome.smoke.answered_images == 4
     assert (outcome.smoke.claimed_parameters, outcome.smoke.claimed_train_seconds) == (7, 1.5)
+    assert outcome.smoke.startup_seconds > 0
+    assert outcome.smoke.wall_seconds >= outcome.smoke.claimed_predict_seconds > 0
     assert not any("accuracy" in name for name in vars(outcome.smoke))
 
 
@@ -88,9 +90,8 @@ def test_an_answer_of_the_wrong_length_fails(run):
     assert (outcome.smoke, outcome.failure.reason) == (None, FailureReason.INVALID_RESULT)
 
 
-def test_a_run_that_is_scored_has_no_smoke_result(library):
-    bench = Bench(Starts(ScriptedBackend(honest), 0), library, "e" * 64)
-    outcome = run_attempt(make_spec(scored_on=ScoredOn.ALL), bench, Event(), lambda _: None)
+def test_a_run_that_is_scored_has_no_smoke_result(run):
+    outcome = run(honest, kind=AttemptKind.EVALUATE, scored_on=ScoredOn.ALL)
     assert (outcome.smoke, outcome.measurement.accuracy) == (None, 1.0)
 
 
