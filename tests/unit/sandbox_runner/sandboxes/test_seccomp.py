@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pyseccomp
@@ -81,6 +82,13 @@ def test_filter_is_whole_bpf_instructions_and_always_the_same():
     assert len(program) % struct.calcsize("HBBI") == 0
     assert 0 < len(program) // 8 < 4096
     assert program == seccomp.compile_filter()
+
+
+def test_filter_needs_no_room_on_any_disk(monkeypatch, tmp_path):
+    program = seccomp.compile_filter()
+    (tmp_path / "no folder").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no folder"))
+    assert seccomp.compile_filter() == program
 
 
 def test_no_dangerous_call_is_on_the_list():
