@@ -16,7 +16,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from deltanas.dataset_upload import open_upload
-from deltanas.errors import StillRunning
+from deltanas.errors import PlatformFailed, StillRunning, error_for
 from deltanas.home import Home
 from deltanas.transport import Event, Transport
 
@@ -190,6 +190,22 @@ class Client:
         """
         return self._transport.json("POST", "/v1/novelty:check", json={"source": source, **request})
 
+    def training_pairs(self, *, dataset: str, **request: Any) -> Iterator[Json]:
+        """Make pairs (baseline → better network) to fine-tune a model on; gives each line of the answer.
+
+        `request` has any of min_gain, at_least, pairs_per_network, max_pairs, mutation_pairs,
+        validation_share, seed, fewest_lines, most_lines. A line has `progress`, `pair`, or last of all
+        `summary`; without that one the pairs are not whole, and an error is raised in its place.
+        """
+        for line in self._transport.lines("/v1/training-pairs", {"dataset": dataset, **request}):
+            failed = line.get("failed")
+            if failed is not None:
+                raise error_for(int(failed.get("status", 502)), failed)
+            yield line
+            if "summary" in line:
+                return
+        raise PlatformFailed("the training pairs ended before their summary")
+
     # --- what is here --------------------------------------------------------------------------
 
     def datasets(self) -> list[Json]:
@@ -257,6 +273,10 @@ class Client:
     def cancel_smoke_run(self, run_id: str) -> Json:
         """End a smoke run; what it has found out stays."""
         return self._transport.json("POST", f"/v1/baselines/smoke-runs/{_part(run_id)}:cancel")
+
+    def tagged_evaluations(self, tag: str) -> list[Json]:
+        """All evaluations that bear a tag, newest first."""
+        return self._all("/v1/evaluations", None, {"tag": tag, "limit": 200})
 
     def _page(self, path: str, limit: int, cursor: str | None) -> Json:
         parameters: Json = {"limit": limit, **({"cursor": cursor} if cursor else {})}

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from deltanas.cli.baseline_fidelity import fidelity
 from deltanas.cli.baseline_import import import_file, show_import
 from deltanas.cli.baseline_list import print_facts, print_list
 from deltanas.cli.baseline_smoke import follow_smoke_run, show_smoke_run
@@ -203,6 +204,9 @@ def smoke(
         emit(ended)
     else:
         show_smoke_run(ended)
+
+
+app.command()(fidelity)
 
 
 def _chosen_run(client: Client, run: str | None, cancel: bool, dataset: str | None, chosen: Json) -> Json:

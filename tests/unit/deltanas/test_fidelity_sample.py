@@ -1,0 +1,102 @@
+"""Which networks a fidelity study takes, and how large it takes their images to be."""
+
+from itertools import product
+
+import pytest
+import torch
+
+from deltanas.fidelity.sample import Exclusion, RecordedNetwork, drawn, judged, transformed_pixels
+from sandbox_runner.guest.generated_transforms import GENERATED
+from sandbox_runner.guest.transforms import SIDES, UnknownTransform, transform_named
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+FAMILY = [
+    finish + side + flip
+    for finish, side, flip in product(
+        ("norm", "echo", "complex"), ("", *(f"_{side}" for side in SIDES)), ("", "_flip")
+    )
+]
+SINGLE = ("center_crop", "random_horizontal_flip", "random_vertical_flip", "soft_pad")
+ALL = (*FAMILY, *SINGLE, "bf-v1-Resize_ColorJit_Flip_Blur", *(f"bf-v1-{key}" for key in GENERATED))
+
+
+def document(name: str = "lemur/a", **changes) -> dict:
+    result = {
+        "dataset": "mnist",
+        "first_epoch_accuracy": 0.9,
+        "hyperparameters": {"lr": 0.1, "transform": "norm_64"},
+    }
+    return {"name": name, "family": "ResNet", "source": "class Net: ...", "results": [result | changes]}
+
+
+def network(name: str) -> RecordedNetwork:
+    return RecordedNetwork(name, "ResNet", "norm_64", 64, 0.9, "0")
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 24)])
+def test_inferred_sizes_are_what_the_guest_makes(shape):
+    image = torch.zeros(1, *shape, dtype=torch.uint8)
+    longest = max(shape[1:])
+    checked = 0
+    for name in ALL:
+        made = transform_named(name, shape[0], lambda pixels: pixels.float()).for_prediction(image)
+        assert transformed_pixels(name, longest) == max(made.shape[2:]), name
+        checked += 1
+    assert checked > 180
+
+
+@pytest.mark.parametrize("name", ["", "norm_48", "norm_064", "five_crop", "NORM", "norm_64_flip_flip", "64"])
+def test_a_name_that_the_guest_does_not_know_has_no_size(name):
+    with pytest.raises(UnknownTransform):
+        transform_named(name, 1, lambda pixels: pixels)
+    assert transformed_pixels(name, 28) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"dataset": "svhn"}, Exclusion.NO_FIRST_EPOCH),
+        ({"first_epoch_accuracy": None}, Exclusion.NO_FIRST_EPOCH),
+        ({"hyperparameters": {"lr": 0.1}}, Exclusion.NO_TRANSFORM),
+        ({"hyperparameters": {"transform": "five_crop"}}, Exclusion.UNKNOWN_TRANSFORM),
+        ({"hyperparameters": {"transform": 64}}, Exclusion.UNKNOWN_TRANSFORM),
+        ({"hyperparameters": {"transform": "norm_128"}}, Exclusion.TOO_LARGE),
+    ],
+)
+def test_a_network_is_left_out_by_a_named_reason(changes, reason):
+    assert judged(document(**changes), "mnist", 28, 64) is reason
+
+
+def test_a_fitting_network_is_taken_with_what_was_recorded():
+    found = judged(document(), "mnist", 28, 64)
+    assert (found.name, found.transform, found.pixels, found.recorded_accuracy) == (
+        "lemur/a",
+        "norm_64",
+        64,
+        0.9,
+    )
+    assert judged(document(hyperparameters={"transform": "echo"}), "mnist", 28, 28).pixels == 28
+
+
+def test_another_source_or_another_hyperparameter_is_another_version():
+    same, other = document(), document(hyperparameters={"lr": 0.2, "transform": "norm_64"})
+    changed = {**document(), "source": "class Net: pass"}
+    versions = [judged(found, "mnist", 28, 64).version for found in (same, document(), other, changed)]
+    assert versions[0] == versions[1]
+    assert len(set(versions)) == 3
+
+
+def test_a_draw_is_the_same_for_a_seed_and_part_of_every_larger_one():
+    networks = [network(f"lemur/{n}") for n in range(200)]
+    small = drawn(networks, 20, seed=4)
+    assert drawn(reversed(networks), 20, seed=4) == small
+    assert drawn(networks, 30, seed=4)[:20] == small
+    assert drawn(networks, 20, seed=5) != small
+    assert len(drawn(networks[:3], 20, seed=4)) == 3
+
+
+def test_every_network_is_drawn_about_as_often():
+    networks = [network(f"lemur/{n}") for n in range(10)]
+    seen = [found.name for seed in range(1000) for found in drawn(networks, 3, seed)]
+    assert all(220 < seen.count(found.name) < 380 for found in networks)
