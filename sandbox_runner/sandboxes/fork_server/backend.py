@@ -96,8 +96,9 @@ class ForkingBackend(NamespacesBackend):
         while True:
             self._prepare()
             remaining = deadline - time.monotonic()
+            pause = min(POLL_SECONDS, max(0.0, remaining))
             with self._changed:
-                if self._changed.wait_for(lambda: self._is_proved, min(POLL_SECONDS, max(0.0, remaining))):
+                if self._changed.wait_for(lambda: self._proved_server() is not None, pause):
                     return True
             if remaining <= 0:
                 return False
@@ -146,7 +147,11 @@ class ForkingBackend(NamespacesBackend):
             report = probe_backend(_Way(self.name, self.tier, partial(self._launch_forked, server)))
             with self._changed:
                 self._is_proved = report.available
-                self._why_cold = f"forked sandboxes fail the probe: {'; '.join(report.problems)}"
+                self._why_cold = (
+                    "the fork server has ended"  # once it has; while it lives, nobody is told
+                    if report.available
+                    else f"forked sandboxes fail the probe: {'; '.join(report.problems)}"
+                )
                 self._changed.notify_all()
         except (OSError, RuntimeError, CgroupsUnavailable, SandboxUnavailable) as error:
             self._why_cold = str(error)
@@ -234,7 +239,10 @@ class ForkingBackend(NamespacesBackend):
         self._give_back(data, user)
         with self._changed:
             self._running[server] -= 1
-            if server in self._retired and not self._running[server]:
+            if self._running[server]:
+                return
+            del self._running[server]
+            if server in self._retired:
                 self._retired.remove(server)
                 server.close()
 

@@ -6,7 +6,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 
+from contracts.jobs import BackendReport
 from contracts.measurements import MIB, Limits
+from contracts.names import IsolationTier
 from sandbox_runner.python_environment import GUEST_MEMORY_BYTES, guest_spec
 from sandbox_runner.sandboxes.fork_server import backend as forking
 from sandbox_runner.sandboxes.fork_server.backend import ForkingBackend, user_names, without_what_is_shared
@@ -42,6 +44,45 @@ def test_a_fork_server_that_cannot_start_is_not_tried_again_at_once(tmp_path, mo
             backend._preparation.join()
         assert "no room" in backend.why_cold()
         assert len(tried) == 1
+    finally:
+        backend.close()
+
+
+class ProvedServer:
+    """In the place of a fork server that serves until somebody ends it."""
+
+    def __init__(self, *_):
+        self.alive = True
+
+    def wait_until_ready(self):
+        pass
+
+    def is_alive(self):
+        return self.alive
+
+    def close(self):
+        self.alive = False
+
+
+def test_a_fork_server_that_has_ended_forks_no_more_until_another_is_proved(tmp_path, monkeypatch):
+    passed = BackendReport("namespaces", IsolationTier.NAMESPACES, True)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(ForkingBackend, "hierarchy", lambda _: None)
+    monkeypatch.setattr(forking, "ForkServer", ProvedServer)
+    monkeypatch.setattr(forking, "probe_backend", lambda _: passed)
+    backend = ForkingBackend(tmp_path)
+    try:
+        assert backend.wait_until_forking(10)
+        assert backend.why_cold() == ""
+        first = backend._server
+        first.alive = False
+
+        assert not backend.wait_until_forking(0.05)
+        assert backend.why_cold() == "the fork server has ended"
+
+        backend._next_try = 0.0  # RETRY_SECONDS are over
+        assert backend.wait_until_forking(10)
+        assert backend._server is not first
     finally:
         backend.close()
 
