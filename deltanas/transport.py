@@ -20,6 +20,8 @@ _DELAYS_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 4.0, 4.0)
 _BUSY = frozenset({429, 502, 503})
 _EVENT_SILENCE_SECONDS = 60.0
 """The server sends a comment every 15 seconds; a longer silence is a lost connection."""
+_LINE_SILENCE_SECONDS = 600.0
+"""Between two lines of an answer something may have to be computed."""
 _MAX_LINE_BYTES = 4 * 1024 * 1024
 
 
@@ -98,6 +100,23 @@ class Transport:
             raise error_for(answer.status_code, _problem(answer))
         return answer.json()
 
+    def lines(self, path: str, document: Any) -> Iterator[dict[str, Any]]:
+        """Post JSON once, and give each line of the answer, an object, as it comes."""
+        headers = {"content-type": "application/json", "accept": "application/x-ndjson"}
+        try:
+            with self._http.stream(
+                "POST", path, content=_encoded(document), headers=headers, timeout=_LINE_SILENCE_SECONDS
+            ) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise error_for(answer.status_code, _problem(answer))
+                for line in answer.iter_lines():
+                    yield _parsed_line(line)
+        except httpx.ConnectError as error:
+            raise ServerUnreachable(_nobody(self.address, error)) from error
+        except httpx.TransportError as error:
+            raise PlatformFailed(f"{self.address} broke off in the middle of its answer ({error})") from error
+
     def events(self, path: str, last_id: str = "") -> Iterator[Event]:
         """Follow a stream of events until the server ends it; a lost connection is taken up again."""
         delays = iter(_DELAYS_SECONDS)
@@ -147,6 +166,18 @@ def _event(fields: dict[str, str]) -> Event:
     except ValueError as error:
         raise PlatformFailed("an event of the server is not JSON") from error
     return Event(fields.get("id", ""), fields.get("event", "message"), data if isinstance(data, dict) else {})
+
+
+def _parsed_line(line: str) -> dict[str, Any]:
+    if len(line) > _MAX_LINE_BYTES:
+        raise PlatformFailed("a line of the server is too long")
+    try:
+        document = json.loads(line)
+    except ValueError as error:
+        raise PlatformFailed("a line of the server is not JSON") from error
+    if not isinstance(document, dict):
+        raise PlatformFailed("a line of the server is not a JSON object")
+    return document
 
 
 def _encoded(document: Any) -> bytes:

@@ -33,6 +33,7 @@ from gateway.routes import (
     novelty,
     operations,
     searches,
+    training_pairs,
 )
 from gateway.routes.problems import install_problem_handlers
 from gateway.services import Services
@@ -54,6 +55,7 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
         evaluations,
         deltas,
         novelty,
+        training_pairs,
         datasets,
         baselines,
         searches,

@@ -13,6 +13,7 @@ from gateway.infra.dataset_catalogue import DatasetCatalogue
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.search_store import SearchStore
 from gateway.infra.service_clients import FilterClient, GeneratorClient, RunnerClient
+from gateway.loop.one_at_a_time import OneAtATime
 from gateway.services import Services
 
 
@@ -39,6 +40,7 @@ def open_services(settings: Settings) -> Services:
         baseline_imports=BaselineImportStore(database),
         baseline_spool=BaselineSpool(settings.home),
         smoke_runs=SmokeRunStore(database, evaluations),
+        pair_makings=OneAtATime(),
         generator=GeneratorClient(settings.generator_address, token),
         filter=FilterClient(settings.filter_address, token),
         runner=runner,

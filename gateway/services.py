@@ -15,6 +15,7 @@ from gateway.infra.dataset_catalogue import DatasetCatalogue
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.search_store import SearchStore
 from gateway.infra.service_clients import FilterClient, GeneratorClient, RunnerClient
+from gateway.loop.one_at_a_time import OneAtATime
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Services:
     baseline_imports: BaselineImportStore
     baseline_spool: BaselineSpool
     smoke_runs: SmokeRunStore
+    pair_makings: OneAtATime
     generator: GeneratorClient
     filter: FilterClient
     runner: RunnerClient

@@ -21,6 +21,7 @@ from deltanas.cli import (
     doctor,
     evaluate,
     novelty,
+    pairs,
     search,
     up,
 )
@@ -84,6 +85,7 @@ app.command()(novelty.novelty)
 app.add_typer(search.app, name="search")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(baselines.app, name="baselines")
+app.add_typer(pairs.app, name="pairs")
 
 
 class ExitCode(IntEnum):

@@ -1,7 +1,8 @@
 """The imported reference networks on disk, as people look for them. Reads only; imports write them."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
@@ -10,7 +11,9 @@ from contracts.jobs import BaselineNetwork, ReferenceResult
 from gateway.domain.baseline_filter import BaselineFilter
 from gateway.domain.baseline_record import CataloguedBaseline, Facet, SmokeStatus
 from gateway.domain.baseline_smoke import SmokeState
+from gateway.domain.training_pairs import RecordedNetwork
 from gateway.infra.baseline_tables import (
+    BaselineImportRow,
     BaselineResultRow,
     BaselineRow,
     BaselineSmokeRow,
@@ -18,6 +21,7 @@ from gateway.infra.baseline_tables import (
 )
 from gateway.infra.database import Database
 
+READ_AT_A_TIME = 500
 NO_ACCURACY = -1.0
 """Where nobody recorded a first epoch: below every accuracy, so that it comes last."""
 
@@ -79,6 +83,54 @@ class BaselineCatalogue:
             found = session.execute(query.order_by(accuracy.desc(), BaselineRow.name).limit(limit)).all()
             items = _read(session, [row for row, _ in found], {})
         return [(place, item) for (_, place), item in zip(found, items, strict=True)]
+
+    def first_epochs(self, dataset: str) -> Iterator[RecordedNetwork]:
+        """Every network with a recorded first epoch on a dataset, by name, read a little at a time.
+
+        One consistent snapshot; end the iteration to end it.
+        """
+        recorded = (
+            select(
+                BaselineRow.name,
+                BaselineRow.family,
+                BaselineRow.candidate_id,
+                BaselineRow.licence,
+                BaselineRow.import_id,
+                BaselineResultRow.first_epoch_accuracy,
+            )
+            .join(BaselineResultRow, BaselineResultRow.digest == BaselineRow.digest)
+            .where(
+                _PUBLISHED,
+                BaselineResultRow.dataset == dataset,
+                BaselineResultRow.first_epoch_accuracy.is_not(None),
+            )
+            .order_by(BaselineRow.name)
+            .execution_options(yield_per=READ_AT_A_TIME)
+        )
+        with self._database.read() as session:
+            for row in session.execute(recorded):
+                yield RecordedNetwork(
+                    row.name,
+                    row.family,
+                    row.candidate_id,
+                    row.first_epoch_accuracy,
+                    row.licence,
+                    row.import_id,
+                )
+
+    def sources(self, candidate_ids: Sequence[str]) -> dict[str, str]:
+        """Sources by candidate id, at most some hundreds; what has gone from the catalogue is left out."""
+        wanted = select(BaselineSourceRow).where(BaselineSourceRow.candidate_id.in_(candidate_ids))
+        with self._database.read() as session:
+            return {row.candidate_id: row.source for row in session.scalars(wanted)}
+
+    def wheels(self, import_ids: Iterable[str]) -> list[dict[str, Any]]:
+        """The package, version, licence … of the files that these imports have read; each file once."""
+        read = select(BaselineImportRow.summary).where(BaselineImportRow.id.in_(import_ids))
+        with self._database.read() as session:
+            summaries = session.scalars(read.order_by(BaselineImportRow.id)).all()
+        found = {wheel["sha256"]: wheel for wheel in (summary["wheel"] for summary in summaries if summary)}
+        return list(found.values())
 
     def facets(self) -> dict[str, list[Facet]]:
         """What there is to filter by: origins, families, contracts and datasets with recorded results."""

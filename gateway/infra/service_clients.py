@@ -5,7 +5,7 @@ raises ServiceUnavailable (retry later); one that refuses the request raises Ser
 """
 
 import json
-from collections.abc import AsyncIterable, Iterator
+from collections.abc import AsyncIterable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import IO, Any, TypeVar
@@ -29,6 +29,7 @@ from contracts.jobs import (
     ScreeningRequest,
 )
 from contracts.names import MAX_DELTA_BYTES
+from contracts.training_pairs import NamedSource, NearnessLine, PairOrder, TrainingPairLine
 
 T = TypeVar("T")
 
@@ -38,6 +39,9 @@ CONNECT_SECONDS = 5.0
 CALL_SECONDS = 60.0
 PROPOSAL_SECONDS = 600.0
 """Between two proposals of a stream: a language model on a CPU takes minutes."""
+MAX_LINE_BYTES = 4 * 1024 * 1024
+"""Of a streamed answer: a source of 64 KiB in JSON's longest escapes, several times over."""
+_NDJSON = {"content-type": "application/x-ndjson"}
 
 
 class ServiceUnavailable(Exception):
@@ -124,6 +128,32 @@ class _ServiceClient:
             document = {}
         raise ServiceRefused(self.name, response.status_code, document if isinstance(document, dict) else {})
 
+    def _exchange_lines(
+        self, path: str, parameters: dict[str, Any], lines: Iterable[Any], kind: type[T]
+    ) -> Generator[T, None, None]:
+        """Send contracts one a line, all of them, then give each line of the answer."""
+        with self._stream(
+            "POST",
+            path,
+            params=parameters,
+            content=(_adapter(type(line)).dump_json(line, exclude_none=True) + b"\n" for line in lines),
+            headers=_NDJSON,
+            timeout=httpx.Timeout(PROPOSAL_SECONDS, connect=CONNECT_SECONDS),
+        ) as response:
+            for line in self._lines(response):
+                yield self._parse(kind, line)
+
+    def _lines(self, response: httpx.Response) -> Iterator[bytes]:
+        """The lines of an answer, without blank ones. httpx splits at U+2028, too, which JSON may hold."""
+        rest = b""
+        for chunk in response.iter_bytes():
+            *whole, rest = (rest + chunk).split(b"\n")
+            yield from filter(bytes.strip, whole)
+            if len(rest) > MAX_LINE_BYTES:
+                raise ServiceUnavailable(self.name, f"answered a line of more than {MAX_LINE_BYTES} bytes")
+        if rest.strip():
+            yield rest
+
     def _parse(self, kind: type[T], body: bytes | str) -> T:
         try:
             parsed: T = _adapter(kind).validate_json(body)
@@ -159,11 +189,10 @@ class GeneratorClient(_ServiceClient):
         """The proposals of the request's slots, each as it arrives."""
         timeout = httpx.Timeout(PROPOSAL_SECONDS, connect=CONNECT_SECONDS)
         with self._stream("POST", "/v1/proposals", json=asdict(request), timeout=timeout) as response:
-            for line in response.iter_lines():
-                if line.strip():
-                    yield self._proposal(line)
+            for line in self._lines(response):
+                yield self._proposal(line)
 
-    def _proposal(self, line: str) -> Proposal:
+    def _proposal(self, line: bytes) -> Proposal:
         proposal = self._parse(Proposal, line)
         if len(proposal.delta.encode("utf-8", "replace")) > MAX_DELTA_BYTES:
             return replace(proposal, delta="", failure=f"the answer is larger than {MAX_DELTA_BYTES} bytes")
@@ -203,9 +232,18 @@ class GeneratorClient(_ServiceClient):
             headers={"content-type": "application/octet-stream"},
             timeout=httpx.Timeout(PROPOSAL_SECONDS, connect=CONNECT_SECONDS),
         ) as response:
-            for line in response.iter_lines():
-                if line.strip():
-                    yield self._parse(NetworkImportLine, line)
+            for line in self._lines(response):
+                yield self._parse(NetworkImportLine, line)
+
+    def training_pairs(
+        self, orders: Iterable[PairOrder], fewest_lines: int, most_lines: int
+    ) -> Generator[TrainingPairLine, None, None]:
+        """What became of each order, as ordered; the last line has `made`, or `failed`.
+
+        A delta of fewer or more lines than these is left out.
+        """
+        asked = {"fewest_lines": fewest_lines, "most_lines": most_lines}
+        return self._exchange_lines("/v1/training-pairs", asked, orders, TrainingPairLine)
 
 
 class FilterClient(_ServiceClient):
@@ -228,6 +266,14 @@ class FilterClient(_ServiceClient):
     def count(self, scope: str) -> int:
         """How many architectures a scope holds."""
         return self._parse(_ScopeSize, self._call("GET", f"/v1/scopes/{quote(scope, safe='')}")).architectures
+
+    def near(self, sources: Iterable[NamedSource], at_least: float) -> Generator[NearnessLine, None, None]:
+        """Which of the sources are copies of earlier ones, and which pairs of the others are near.
+
+        They are compared with each other alone. The last line has `compared`, or `failed`.
+        """
+        asked = {"at_least": at_least}
+        return self._exchange_lines("/v1/architectures:near", asked, sources, NearnessLine)
 
 
 class RunnerClient(_ServiceClient):

@@ -1,0 +1,286 @@
+"""Makes one set of training pairs: the filter finds what is near, the generator writes the chats.
+
+Nothing is stored, and nothing grows with the number of near pairs. What comes out depends on the catalogue
+and the settings alone, news of progress included; where anything fails, all of it has failed.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.training_pairs import NamedSource, PairOrder, TrainingPair
+from gateway.domain.pair_choice import NearPairs, PairQueue, mutation_order
+from gateway.domain.search import derive_number
+from gateway.domain.training_pairs import (
+    FamilySplit,
+    MadePair,
+    PairCounts,
+    PairKind,
+    PairSettings,
+    RecordedNetwork,
+    Split,
+    catalogue_digest,
+)
+from gateway.infra.baseline_catalogue import BaselineCatalogue
+from gateway.infra.service_clients import FilterClient, GeneratorClient, ServiceRefused, ServiceUnavailable
+
+ORDERS_AT_A_TIME = 32
+"""Their sources go out in one request, and stand in memory."""
+SOURCES_AT_A_TIME = 200
+SHOWN_STEPS = 20
+"""News of the comparison come each time that another such part of it is done."""
+NEAR_AT_A_TIME = 1000
+"""After so many near pairs the caller is asked whether it is still there."""
+
+
+class NoRecordedNetworks(Exception):
+    """The catalogue has no network with a recorded first epoch on the dataset."""
+
+
+class CatalogueChanged(Exception):
+    """A network has gone from the catalogue in the meantime."""
+
+
+class MakingStopped(Exception):
+    """The gateway stops."""
+
+
+@dataclass(frozen=True)
+class MakingProgress:
+    """How far a making is: `done` of `total` of what the step counts."""
+
+    step: str
+    """`comparing` (per cent), `pairs` (near pairs looked at) or `mutations` (made)."""
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class MakingReport:
+    """The end of a making: everything is there."""
+
+    counts: PairCounts
+    families: dict[Split, int]
+    catalogue_sha256: str
+    wheels: list[dict[str, Any]]
+
+
+MakingEvent = MadePair | MakingProgress | MakingReport | None
+"""None: nothing new, but a good moment to stop."""
+
+
+class PairMaking:
+    """One making: `begin`, then all `events`."""
+
+    def __init__(
+        self,
+        catalogue: BaselineCatalogue,
+        novelty: FilterClient,
+        generator: GeneratorClient,
+        settings: PairSettings,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self._catalogue = catalogue
+        self._novelty = novelty
+        self._generator = generator
+        self._settings = settings
+        self._is_stopping = is_stopping
+        self._networks: list[RecordedNetwork] = []
+        self._left_aside: set[int] = set()
+        """Copies, and what cannot be compared."""
+
+    def begin(self) -> None:
+        """See what there is. Raises NoRecordedNetworks, ServiceUnavailable, StorageUnavailable."""
+        self._networks = list(self._catalogue.first_epochs(self._settings.dataset))
+        if not self._networks:
+            raise NoRecordedNetworks
+        for service in (self._novelty, self._generator):
+            problems = service.readiness_problems()
+            if problems:
+                raise ServiceUnavailable(service.name, "; ".join(problems))
+
+    def events(self) -> Generator[MakingEvent, None, None]:
+        """Progress and pairs, last of all the report.
+
+        Raises CatalogueChanged, MakingStopped, ServiceUnavailable, ServiceRefused, StorageUnavailable: then
+        what came before is not all.
+        """
+        counts = PairCounts(len(self._networks))
+        near = NearPairs(self._networks, self._settings)
+        yield from self._compare(near, counts)
+        share = self._settings.validation_share
+        families = FamilySplit(near.weights(), share, self._settings.seed)
+        counts.left_out[PairKind.LEMUR] = near.left_out
+        yield from self._pairs(near.queue(families), counts)
+        yield from self._mutations(families, counts)
+        yield self._report(families, counts)
+
+    # --- what is near --------------------------------------------------------------------------
+
+    def _compare(self, near: NearPairs, counts: PairCounts) -> Iterator[MakingEvent]:
+        shown = 0
+        compared: int | None = None
+        with closing(self._novelty.near(self._named_sources(), self._settings.at_least)) as lines:
+            for line in lines:
+                self._stop_if_asked()
+                if line.near is not None:
+                    near.add(self._number(line.near.first), self._number(line.near.second), line.near.jaccard)
+                    counts.near_pairs += 1
+                    if counts.near_pairs % NEAR_AT_A_TIME == 0:
+                        yield None
+                elif line.copy is not None:
+                    counts.copies += 1
+                    self._left_aside.add(self._number(line.copy.id))
+                elif line.not_comparable is not None:
+                    counts.not_comparable += 1
+                    self._left_aside.add(self._number(line.not_comparable))
+                elif line.progress is not None:
+                    yield None
+                    while shown < min(int(line.progress * SHOWN_STEPS), SHOWN_STEPS - 1):
+                        shown += 1
+                        yield MakingProgress("comparing", shown, SHOWN_STEPS)
+                elif line.failed is not None:
+                    raise ServiceRefused(self._novelty.name, _status(line.failed), line.failed)
+                compared = line.compared
+        if compared is None:
+            raise ServiceUnavailable(self._novelty.name, "the near pairs ended before their last line")
+        for step in range(shown, SHOWN_STEPS):
+            yield MakingProgress("comparing", step + 1, SHOWN_STEPS)
+
+    def _named_sources(self) -> Iterator[NamedSource]:
+        for start in range(0, len(self._networks), SOURCES_AT_A_TIME):
+            self._stop_if_asked()
+            numbers = range(start, min(start + SOURCES_AT_A_TIME, len(self._networks)))
+            sources = self._sources(numbers)
+            for number in numbers:
+                yield NamedSource(f"{number:06d}", sources[number])
+
+    def _number(self, name: str) -> int:
+        if not (name.isascii() and name.isdigit() and int(name) < len(self._networks)):
+            raise ServiceUnavailable(self._novelty.name, f"named a source that was not sent: {name[:60]!r}")
+        return int(name)
+
+    # --- chats ---------------------------------------------------------------------------------
+
+    def _pairs(self, queue: PairQueue, counts: PairCounts) -> Iterator[MakingEvent]:
+        while candidates := queue.take(ORDERS_AT_A_TIME):
+            sources = self._sources([place for c in candidates for place in (c.baseline, c.target)])
+            orders = [
+                self._order(place, c.baseline, sources, target_source=sources[c.target])
+                for place, c in enumerate(candidates)
+            ]
+            for candidate, chat in zip(candidates, self._chats(orders), strict=True):
+                if isinstance(chat, str):
+                    queue.settle(candidate, left_out=chat)
+                    continue
+                queue.settle(candidate)
+                pair = MadePair(
+                    queue.split_of(candidate),
+                    PairKind.LEMUR,
+                    self._networks[candidate.baseline],
+                    self._networks[candidate.target],
+                    candidate.jaccard,
+                    chat,
+                )
+                counts.count_pair(pair)
+                yield pair
+            yield MakingProgress("pairs", queue.done, queue.total)
+        # What was barred after the last order counts, too.
+        yield MakingProgress("pairs", queue.total, queue.total)
+
+    def _mutations(self, families: FamilySplit, counts: PairCounts) -> Iterator[MakingEvent]:
+        settings = self._settings
+        validation = round(settings.validation_share * settings.mutation_pairs)
+        wanted = {Split.TRAIN: settings.mutation_pairs - validation, Split.VALIDATION: validation}
+        comparable = [n for n in range(len(self._networks)) if n not in self._left_aside]
+        for split, room in wanted.items():
+            order = mutation_order(self._networks, comparable, families, split, settings.seed)
+            while room > 0 and (numbers := _next_of(order, min(room, ORDERS_AT_A_TIME))):
+                for pair in self._mutated(numbers, split, counts):
+                    room -= 1
+                    yield pair
+                made = sum(counts.made[part, PairKind.MUTATION] for part in Split)
+                yield MakingProgress("mutations", made, settings.mutation_pairs)
+
+    def _mutated(self, numbers: Sequence[int], split: Split, counts: PairCounts) -> Iterator[MadePair]:
+        sources = self._sources(numbers)
+        orders = [
+            self._order(
+                place,
+                number,
+                sources,
+                seed=derive_number("mutation pair", self._settings.seed, self._networks[number].name),
+            )
+            for place, number in enumerate(numbers)
+        ]
+        for number, chat in zip(numbers, self._chats(orders), strict=True):
+            if isinstance(chat, str):
+                counts.left_out[PairKind.MUTATION][chat] += 1
+                continue
+            pair = MadePair(split, PairKind.MUTATION, self._networks[number], None, None, chat)
+            counts.count_pair(pair)
+            yield pair
+
+    def _order(self, place: int, baseline: int, sources: dict[int, str], **more: Any) -> PairOrder:
+        return PairOrder(
+            id=str(place),
+            dataset=self._settings.dataset,
+            baseline_source=sources[baseline],
+            baseline_accuracy=self._networks[baseline].accuracy,
+            **more,
+        )
+
+    def _chats(self, orders: Sequence[PairOrder]) -> list[TrainingPair | str]:
+        """The chat of each order, or the reason why it is left out."""
+        self._stop_if_asked()
+        settings = self._settings
+        found: list[TrainingPair | str] = []
+        answer = self._generator.training_pairs(orders, settings.fewest_lines, settings.most_lines)
+        is_whole = False
+        with closing(answer) as lines:
+            for line in lines:
+                if line.failed is not None:
+                    raise ServiceRefused(self._generator.name, _status(line.failed), line.failed)
+                is_whole = line.made is not None
+                made = line.pair or line.left_out
+                if made is not None and made.id != str(len(found)):
+                    raise ServiceUnavailable(self._generator.name, "answered in another order than asked")
+                if line.pair is not None:
+                    found.append(line.pair)
+                elif line.left_out is not None:
+                    found.append(line.left_out.reason[:60])
+        if not is_whole or len(found) != len(orders):
+            raise ServiceUnavailable(self._generator.name, "the training pairs ended before their last line")
+        return found
+
+    # --- what both need ------------------------------------------------------------------------
+
+    def _sources(self, numbers: Sequence[int]) -> dict[int, str]:
+        wanted = {number: self._networks[number].candidate_id for number in numbers}
+        found = self._catalogue.sources(sorted(set(wanted.values())))
+        if len(found) < len(set(wanted.values())):
+            raise CatalogueChanged
+        return {number: found[candidate_id] for number, candidate_id in wanted.items()}
+
+    def _stop_if_asked(self) -> None:
+        if self._is_stopping():
+            raise MakingStopped
+
+    def _report(self, families: FamilySplit, counts: PairCounts) -> MakingReport:
+        named = {network.family for network in self._networks}
+        return MakingReport(
+            counts,
+            {split: sum(families.of(family) is split for family in named) for split in Split},
+            catalogue_digest(self._networks),
+            self._catalogue.wheels(sorted({network.import_id for network in self._networks})),
+        )
+
+
+def _next_of(order: Iterator[int], count: int) -> list[int]:
+    return [number for _, number in zip(range(count), order, strict=False)]
+
+
+def _status(document: dict[str, Any]) -> int:
+    status = document.get("status")
+    return status if isinstance(status, int) else 502

@@ -1,0 +1,153 @@
+"""`POST /v1/training-pairs`: pairs of networks as chats to fine-tune a language model on, as one stream."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Message, Receive, Scope, Send
+
+from contracts.problems import problem
+from gateway.domain.training_pairs import PairSettings
+from gateway.loop.training_pairs import (
+    CatalogueChanged,
+    MakingStopped,
+    NoRecordedNetworks,
+    PairMaking,
+)
+from gateway.routes.dependencies import ServicesOf, Tenant
+from gateway.routes.problems import RequestProblem, problem_of
+from gateway.schemas.training_pairs_body import TrainingPairsBody
+from gateway.schemas.training_pairs_document import PairLines, failed_line
+from gateway.services import Services
+
+router = APIRouter(prefix="/v1", tags=["training pairs"])
+
+BUSY_RETRY_SECONDS = 30
+STALLED_SECONDS = 120.0
+"""A client that takes nothing for so long is gone: others wait for their turn."""
+
+log = logging.getLogger(__name__)
+
+
+@router.post("/training-pairs", response_class=StreamingResponse)
+def make_training_pairs(body: TrainingPairsBody, services: ServicesOf, _tenant: Tenant) -> StreamingResponse:
+    """Pairs (baseline → better network) of a dataset as chats, split by family, with deltas of some length.
+
+    NDJSON: each line has `progress`, `pair`, or at the end `summary`; or `failed`, a problem document: then
+    what came before is not all. Nothing is stored. The same catalogue and body give the same bytes.
+    """
+    stream = _PairStream(_making(services, body.settings), body.settings)
+    if not services.pair_makings.enter(stream):
+        raise RequestProblem(
+            429,
+            "training_pairs_being_made",
+            "Training pairs are being made for somebody; one set is made at a time.",
+            remedy="Ask again when that one is done; it takes some minutes.",
+            headers={"retry-after": str(BUSY_RETRY_SECONDS)},
+        )
+    try:
+        stream.begin()
+    except NoRecordedNetworks as error:
+        stream.close()
+        raise _nothing_recorded(services, body.dataset) from error
+    except BaseException:
+        stream.close()
+        raise
+    return _Answer(stream)
+
+
+def _making(services: Services, settings: PairSettings) -> PairMaking:
+    return PairMaking(
+        services.baselines,
+        services.filter,
+        services.generator,
+        settings,
+        lambda: services.database.signals.ended,
+    )
+
+
+class _PairStream:
+    """The lines of one making. Over when they are all given, when closed, or when nobody holds it."""
+
+    def __init__(self, making: PairMaking, settings: PairSettings) -> None:
+        self.is_over = False
+        self._making = making
+        self._events = making.events()
+        self._lines = PairLines(settings)
+
+    def begin(self) -> None:
+        """See whether there is anything to make, as `PairMaking.begin` does."""
+        self._making.begin()
+
+    def close(self) -> None:
+        """Let go of the other services."""
+        self._events.close()
+        self.is_over = True
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self.is_over:
+            raise StopIteration
+        try:
+            return self._lines.render(next(self._events))
+        except StopIteration:
+            self.close()
+            raise
+        except Exception as error:  # noqa: BLE001 - a stream that has begun can tell of it in no other way
+            self.close()
+            return failed_line(_problem(error))
+
+
+class _Answer(StreamingResponse):
+    """The lines of a stream, which is over when they are sent, or when the client has gone."""
+
+    def __init__(self, stream: _PairStream) -> None:
+        super().__init__(stream, media_type="application/x-ndjson")
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_soon(message: Message) -> None:
+            async with asyncio.timeout(STALLED_SECONDS):
+                await send(message)
+
+        try:
+            with suppress(TimeoutError):
+                await super().__call__(scope, receive, send_soon)
+        finally:
+            await run_in_threadpool(self._stream.close)
+
+
+def _problem(error: Exception) -> dict[str, Any]:
+    if isinstance(error, CatalogueChanged):
+        return problem(
+            409,
+            "catalogue_changed",
+            "An import has replaced networks in the meantime.",
+            remedy="Make the pairs again.",
+        )
+    if isinstance(error, MakingStopped):
+        return problem(503, "server_stopping", "The server stops.", remedy="Make the pairs again later.")
+    known = problem_of(error)
+    if known is None:
+        log.error("training pairs cannot be made", exc_info=error)
+        return problem(500, "internal_error", "The gateway failed.")
+    log.warning("training pairs cannot be made: %s", error)
+    return known.document
+
+
+def _nothing_recorded(services: Services, dataset: str) -> RequestProblem:
+    recorded = [facet.value for facet in services.baselines.facets()["datasets"]]
+    if recorded:
+        detail = f"No imported network has a recorded first epoch on {dataset!r}."
+        remedy = f"Use one of: {', '.join(recorded)}."
+    else:
+        detail = "No network is imported yet."
+        remedy = "Run `deltanas baselines import lemur --download` first."
+    return RequestProblem(422, "no_recorded_networks", detail, field="dataset", value=dataset, remedy=remedy)
