@@ -6,9 +6,9 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
+from processes import is_running, until
 
 from deltanas import child as child_module
 from deltanas.child import Child
@@ -46,13 +46,6 @@ def started(tmp_path):
     yield start
     for made in children:
         made.finish(0)
-
-
-def is_running(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def tend_until(made, condition, seconds=5.0):
@@ -105,10 +98,7 @@ def test_what_a_dead_child_started_ends_with_it(started, tmp_path):
     made = started(code)
     tend_until(made, lambda said: said)
     pid = int(grandchild.read_text())
-    give_up = time.monotonic() + 5
-    while is_running(pid) and time.monotonic() < give_up:
-        time.sleep(0.01)
-    assert not is_running(pid)
+    until(lambda: not is_running(pid), 5, "what it started has ended")
 
 
 def test_a_child_that_ignores_the_end_is_ended(started):
@@ -128,11 +118,14 @@ def test_a_child_that_ignores_the_end_is_ended(started):
 
 def test_a_log_is_bounded_and_one_older_copy_is_kept(started, monkeypatch, tmp_path):
     monkeypatch.setattr(child_module, "MAX_LOG_BYTES", 1000)
-    made = started("import time\nfor n in range(300): print('line', n, flush=True)\ntime.sleep(60)")
-    tend_until(made, lambda _: (tmp_path / "program.log.1").exists())
-    time.sleep(0.2)
+    everything = tmp_path / "everything is written"
+    code = "import time\nfor n in range(300): print('line', n, flush=True)\n"
+    made = started(f"{code}open({str(everything)!r}, 'w')\ntime.sleep(60)")
+    tend_until(made, lambda _: everything.exists())
     made.tend()
-    assert (tmp_path / "program.log").stat().st_size <= 4000
+    assert (tmp_path / "program.log").stat().st_size <= 1000
+    assert (tmp_path / "program.log.1").stat().st_size > 1000
+    assert sorted(tmp_path.glob("program.log*")) == [tmp_path / "program.log", tmp_path / "program.log.1"]
 
 
 def test_on_a_full_disk_a_log_is_bounded_without_a_copy(started, monkeypatch, tmp_path):
