@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -31,14 +31,6 @@ from gateway.infra.events import signal_after_commit
 CLEARED_AT_A_TIME = 200
 
 _NETWORK = TypeAdapter(BaselineNetwork)
-
-
-@dataclass(frozen=True)
-class Filled:
-    """What became of one batch."""
-
-    stored: int
-    unchanged: int
 
 
 class ImportJournal:
@@ -70,9 +62,7 @@ class ImportJournal:
             session.get_one(BaselineImportRow, import_id).total = total
             signal_after_commit(session, import_topic(import_id))
 
-    def fill(
-        self, import_id: str, networks: Sequence[BaselineNetwork], refused: Sequence[str] = ()
-    ) -> Filled:
+    def fill(self, import_id: str, networks: Sequence[BaselineNetwork], refused: Sequence[str] = ()) -> None:
         """Write networks down, still hidden, and count them and the reasons of those `refused`."""
         by_digest = {network_digest(network): network for network in networks}
         with self._database.write() as session:
@@ -83,21 +73,21 @@ class ImportJournal:
                 update(BaselineRow).where(BaselineRow.digest.in_(hidden)).values(import_id=import_id)
             )
             _insert(session, import_id, {d: n for d, n in by_digest.items() if d not in known})
-            filled = Filled(len(networks) - sum(known.values()), sum(known.values()))
+            unchanged = sum(known.values())
             row = session.get_one(BaselineImportRow, import_id)
             row.read += len(networks) + len(refused)
-            row.stored += filled.stored
-            row.unchanged += filled.unchanged
+            row.stored += len(networks) - unchanged
+            row.unchanged += unchanged
             row.refused = dict(Counter(row.refused) + Counter(refused))
             signal_after_commit(session, import_topic(import_id))
-        return filled
 
-    def wait_for(self, import_id: str, reason: str | None) -> None:
-        """Say what the import waits for."""
+    def wait_for(self, import_id: str, reason: str) -> None:
+        """Say what the import waits for; nothing is written where it said so before."""
+        with self._database.read() as session:
+            if session.get_one(BaselineImportRow, import_id).waiting_for == reason[:600]:
+                return
         with self._database.write() as session:
-            session.get_one(BaselineImportRow, import_id).waiting_for = (
-                None if reason is None else reason[:600]
-            )
+            session.get_one(BaselineImportRow, import_id).waiting_for = reason[:600]
             signal_after_commit(session, import_topic(import_id))
 
     def publish(self, import_id: str, summary: dict[str, Any]) -> None:
@@ -116,7 +106,7 @@ class ImportJournal:
                 .where(BaselineRow.import_id == import_id, BaselineRow.published.is_(False))
                 .values(published=True)
             )
-            # What an earlier import left behind that could not even clear away: on a full disk, say.
+            # What an earlier import left behind and nobody could clear away yet: on a full disk, say.
             session.execute(delete(BaselineRow).where(BaselineRow.published.is_(False)))
             _forget_unused_sources(session)
             row = session.get_one(BaselineImportRow, import_id)

@@ -6,6 +6,7 @@ Nothing is held in memory that matters: cut off anywhere, an import begins anew 
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 
 from contracts.jobs import BaselineNetwork, NetworkImportLine
@@ -22,7 +23,7 @@ TRIES = 5
 FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 15.0
 _BUSY = 409
-_DISK_FULL = "disk_full"
+_UNWRITABLE = "database_unwritable"
 
 logger = logging.getLogger(__name__)
 
@@ -45,14 +46,19 @@ class BaselineImporter:
         self._spool = spool
         self._generator = generator
         self._stopping = stopping
+        self._is_clear = False  # an earlier life may have left hidden networks behind
 
     def import_next(self) -> bool:
-        """Bring the oldest open import to its end. False when there is none. Raises Stopped."""
+        """Bring the oldest open import to its end. False when there is none. Raises Stopped.
+
+        Raises StorageUnavailable while the database cannot be read, or be cleared of what nobody has seen.
+        """
         record = next(iter(self._journal.open_imports()), None)
         if record is None:
+            self._clear()
             return False
         failure = self._outcome(record)
-        if failure is not None and failure.code == _DISK_FULL:
+        if failure is not None and failure.code == _UNWRITABLE:
             # On a full disk even a failure can be written down only once there is some room.
             self._spool.discard(record.id)
         if failure is not None:
@@ -81,7 +87,7 @@ class BaselineImporter:
                 tries += 1
                 logger.warning("import %s: the database cannot be written (%s)", record.id, error)
                 if tries >= TRIES:
-                    return _disk(str(error))
+                    return _unwritable(str(error))
                 self._pause(tries)
             except FileNotFoundError:
                 return _file_lost()
@@ -91,7 +97,7 @@ class BaselineImporter:
                 tries += 1
                 logger.exception("an unexpected error in import %s", record.id)
                 if tries >= TRIES:
-                    return _lost(type(error).__name__)
+                    return _broken(type(error).__name__)
                 self._pause(tries)
 
     def _read_once(self, record: ImportRecord) -> None:
@@ -137,10 +143,15 @@ class BaselineImporter:
             except StorageUnavailable:
                 failures += 1
                 self._pause(failures)
-        try:
+        self._is_clear = False
+        with suppress(StorageUnavailable):  # then the next look for an import tries again
+            self._clear()
+
+    def _clear(self) -> None:
+        """Take away what imports that failed have left. Raises StorageUnavailable."""
+        if not self._is_clear:
             self._journal.clear()
-        except StorageUnavailable as error:
-            logger.warning("import %s: its networks stay hidden until the next import (%s)", record.id, error)
+            self._is_clear = True
 
     def _wait_for_generator(self, record: ImportRecord, reason: str, tries: int) -> None:
         """Until it says that it is ready; being away does not count as a try."""
@@ -180,11 +191,20 @@ def _lost(detail: str) -> ImportFailure:
     )
 
 
-def _disk(detail: str) -> ImportFailure:
+def _broken(error: str) -> ImportFailure:
     return ImportFailure(
-        _DISK_FULL,
+        "import_broken",
+        f"The gateway broke off {TRIES} times while it stored the networks; the last time: {error}"[:2000],
+        "Look into the gateway's log, then import the file again.",
+    )
+
+
+def _unwritable(detail: str) -> ImportFailure:
+    return ImportFailure(
+        _UNWRITABLE,
         f"The database could not be written in {TRIES} tries: {detail}"[:2000],
-        "Free some space on the disk of DELTANAS_HOME, then import the file again.",
+        "Free some space where the disk of DELTANAS_HOME is full, else mend what the database says; "
+        "then import the file again.",
     )
 
 

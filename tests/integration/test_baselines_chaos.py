@@ -270,7 +270,7 @@ def test_a_disk_that_gets_full_fails_the_import_and_keeps_what_was_there(small_d
         assert len(before) == 5
         reader.total, reader.padding = NETWORKS, 30_000
         failed = gateway.get(upload(gateway), wait=60)
-        assert (failed["state"], failed["failure"]["code"]) == ("failed", "disk_full")
+        assert (failed["state"], failed["failure"]["code"]) == ("failed", "database_unwritable")
         assert "full" in failed["failure"]["message"]
         assert gateway.names() == before
         assert list((small_disk / "baseline-imports").iterdir()) == []

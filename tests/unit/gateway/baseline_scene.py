@@ -13,7 +13,15 @@ from contracts.jobs import (
 from gateway.infra.baseline_import_journal import ImportJournal
 from gateway.loop.baseline_import import BaselineImporter
 
-SUMMARY = NetworkImportSummary(NetworkWheel("0" * 64, True, "nn-dataset", "2.1.2", "MIT", "as is"), 0, {}, {})
+WHEEL = NetworkWheel(
+    package="nn-dataset",
+    version="2.1.2",
+    sha256="0" * 64,
+    verified=True,
+    licence="MIT",
+    licence_text="as is",
+)
+SUMMARY = NetworkImportSummary(WHEEL, networks=0, refused={}, ignored_results={})
 OCTETS = {"content-type": "application/octet-stream"}
 
 

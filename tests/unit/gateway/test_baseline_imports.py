@@ -63,7 +63,8 @@ def test_an_accepted_file_is_on_disk_and_its_networks_are_seen_when_all_are_in(s
     assert ended["state"] == "succeeded"
     expected = {"total": 2, "read": 2, "stored": 2, "unchanged": 0, "refused": {}, "waiting_for": None}
     assert ended["progress"] == expected
-    assert ended["summary"]["wheel"]["licence"] == "MIT"
+    wheel = ended["summary"]["wheel"]
+    assert (wheel["package"], wheel["version"], wheel["licence"]) == ("nn-dataset", "2.1.2", "MIT")
     assert names(scene) == ["lemur/a", "lemur/b"]
     assert spooled(scene) == []
 
@@ -183,19 +184,60 @@ def test_a_reader_that_is_busy_is_asked_again(scene):
     assert scene.http.get(accepted.headers["location"]).json()["state"] == "succeeded"
 
 
+def full(*_):
+    """In the place of a step of the journal, while the disk has no room."""
+    raise StorageUnavailable("database or disk is full")
+
+
 def test_a_database_that_stays_full_fails_the_import_and_says_so(scene, monkeypatch):
     accepted = upload(scene)
-
-    def full(*_):
-        raise StorageUnavailable("database or disk is full")
-
     with monkeypatch.context() as patched:
         patched.setattr(ImportJournal, "fill", full)
         importer(scene, Reader(lines(network("a")))).import_next()
     failure = scene.http.get(accepted.headers["location"]).json()["failure"]
-    assert failure["code"] == "disk_full"
+    assert failure["code"] == "database_unwritable"
+    assert "database or disk is full" in failure["message"]
     assert "Free some space" in failure["remedy"]
     assert stored_rows(scene) == [0, 0, 0]
+
+
+def test_a_gateway_that_breaks_over_an_import_does_not_blame_the_reader(scene, monkeypatch):
+    def broken(*_):
+        raise ValueError("a column is too short")
+
+    accepted = upload(scene)
+    monkeypatch.setattr(ImportJournal, "fill", broken)
+    importer(scene, Reader(lines(network("a")))).import_next()
+    failure = scene.http.get(accepted.headers["location"]).json()["failure"]
+    assert failure["code"] == "import_broken"
+    assert "ValueError" in failure["message"]
+    assert "the gateway's log" in failure["remedy"]
+
+
+@pytest.mark.parametrize("gateway", ["that runs on", "that was killed"])
+def test_what_a_failed_import_could_not_clear_is_cleared_when_there_is_room(scene, monkeypatch, gateway):
+    monkeypatch.setattr(baseline_import, "BATCH", 1)
+    upload(scene)
+    some = lines(network("a"), network("b"))[:3]
+    imports = importer(scene, Reader([*some, NetworkImportLine(failed={})]))
+    with monkeypatch.context() as patched:
+        patched.setattr(ImportJournal, "clear", full)
+        assert imports.import_next()
+        with pytest.raises(StorageUnavailable):  # and the conductor tries again
+            imports.import_next()
+    assert stored_rows(scene)[:2] == [2, 2]
+    if gateway == "that was killed":
+        imports = importer(scene, Reader([]))
+    assert not imports.import_next()
+    assert stored_rows(scene) == [0, 0, 0]
+
+
+def test_what_a_reader_that_stays_busy_is_waited_for_is_written_down_once(scene, monkeypatch):
+    accepted = upload(scene)
+    journal = ImportJournal(scene.services.database)
+    journal.wait_for(accepted.json()["id"], "a reader")
+    monkeypatch.setattr(scene.services.database, "write", lambda: pytest.fail("written again"))
+    journal.wait_for(accepted.json()["id"], "a reader")
 
 
 def test_a_lost_file_fails_the_import(scene):
