@@ -1,4 +1,4 @@
-"""Which baselines somebody asks for, and in which order. Pure: the catalogue turns it into a query."""
+"""Which baselines somebody asks for. Pure: the catalogue turns it into a query."""
 
 from dataclasses import dataclass
 
@@ -47,11 +47,6 @@ class BaselineFilter:
         )
 
 
-def imported_name(origin: str, name: str) -> str:
-    """Such as `lemur/ResNet`: what an imported network is called here."""
-    return f"{origin}/{name}"
-
-
 def is_imported_name(name: str) -> bool:
-    """Whether a name is an imported network's; shipped ones have no slash."""
+    """Whether a name is an imported network's, such as `lemur/ResNet`; shipped ones have no slash."""
     return "/" in name

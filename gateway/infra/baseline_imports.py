@@ -5,9 +5,7 @@ from sqlalchemy.orm import Session
 
 from gateway.domain.baseline_import import ImportFailure, ImportRecord, ImportState
 from gateway.infra.baseline_spool import SpooledFile
-from gateway.infra.baseline_tables import (
-    BaselineImportRow,
-)
+from gateway.infra.baseline_tables import BaselineImportRow
 from gateway.infra.database import Database, utc_now
 from gateway.infra.events import signal_after_commit
 

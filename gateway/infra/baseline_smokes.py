@@ -4,12 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from contracts.failures import Failure
-from contracts.names import EvaluationState
 from gateway.domain.baseline_filter import BaselineFilter
 from gateway.domain.baseline_smoke import (
     SmokeItem,
@@ -28,9 +25,6 @@ from gateway.infra.identifiers import new_id
 
 SMOKE_RUNS_TOPIC = "baseline-smoke-runs"
 """Signalled when there is a run to take up, or one was cancelled."""
-
-_FAILURE = TypeAdapter(Failure)
-_ENDED = tuple(state.value for state in EvaluationState if state.is_terminal)
 
 
 class SmokeRunUnknown(Exception):
