@@ -21,7 +21,7 @@ from gateway.domain.evaluation import EvaluationRecord, smoke_request
 from gateway.infra.agent_directory import live_agents
 from gateway.infra.baseline_catalogue import BaselineCatalogue
 from gateway.infra.baseline_smoke_journal import SmokeJournal
-from gateway.infra.database import Database
+from gateway.infra.database import Database, StorageUnavailable
 from gateway.infra.evaluation_store import EvaluationStore
 
 AHEAD = 200
@@ -55,15 +55,26 @@ class SmokeDriver:
         self._room_of_tenant = int(max_open_evaluations * TENANTS_SHARE)
 
     def advance(self) -> list[str]:
-        """Take every step that can be taken now; gives the evaluations whose end brings the next one."""
+        """Take every step that can be taken now; gives the evaluations whose end brings the next one.
+
+        A run that breaks keeps no other from going on. Raises StorageUnavailable.
+        """
         awaited: list[str] = []
         for run_id, tenant, dataset in self._journal.open_runs():
-            farm = self._farm()
-            self._settle(run_id, dataset, farm)
-            self._submit(run_id, tenant, dataset, farm)
-            if not self._journal.end_if_done(run_id):
-                awaited += self._journal.in_flight(run_id)
+            try:
+                awaited += self._advance_run(run_id, tenant, dataset)
+            except StorageUnavailable:
+                raise
+            except Exception:
+                logger.exception("a step of smoke run %s failed; trying again", run_id)
+                self._journal.wait_for(run_id, "a step of it failed, and the gateway's log says why")
         return awaited
+
+    def _advance_run(self, run_id: str, tenant: str, dataset: str) -> list[str]:
+        farm = self._farm()
+        self._settle(run_id, dataset, farm)
+        self._submit(run_id, tenant, dataset, farm)
+        return [] if self._journal.end_if_done(run_id) else self._journal.in_flight(run_id)
 
     def _farm(self) -> _Farm:
         with self._database.read() as session:

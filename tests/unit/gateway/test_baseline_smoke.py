@@ -176,6 +176,25 @@ def test_a_run_that_was_cut_off_goes_on_and_evaluates_nothing_twice(scene):
     assert scene.stored() == len(NETWORKS)
 
 
+def test_a_run_that_breaks_says_so_and_keeps_no_other_from_going_on(scene, driver, monkeypatch):
+    broken, other = start(scene, names=["lemur/net-1"]), start(scene, names=["lemur/net-2"])
+    look_up = scene.services.baselines.version
+
+    def broken_for_one(digest):
+        found = look_up(digest)
+        if found.network.name == "lemur/net-1":
+            raise ValueError("a column that nobody can read")
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scene.services.baselines, "version", broken_for_one)
+        assert run_to_the_end(scene, driver, other)["progress"]["passed"] == 1
+    shown = scene.http.get(broken).json()
+    assert shown["state"] == "running"
+    assert "the gateway's log" in shown["progress"]["waiting_for"]
+    assert run_to_the_end(scene, driver, broken)["progress"]["passed"] == 1
+
+
 def test_what_was_tried_in_this_environment_is_answered_from_the_record(scene, driver):
     fails = Failure(FailureReason.TRAIN_ERROR, "shapes differ")
 
