@@ -61,7 +61,9 @@ def _by_accuracy(query: BaselineQuery, services: Services) -> Json:
 
 def _is_plain(last: object) -> bool:
     """Whether the last part of a cursor is a number of items or a name, and nothing that only looks so."""
-    return last.isascii() if isinstance(last, str) else isinstance(last, int) and last >= 0
+    if isinstance(last, str):
+        return last.isascii() and last.isprintable()
+    return isinstance(last, int) and last >= 0
 
 
 def _page(items: list[Json], after: list[Any] | None) -> Json:

@@ -121,7 +121,7 @@ def test_a_filter_that_makes_no_sense_is_refused_by_name(scene, query, field):
 
 
 @pytest.mark.parametrize(
-    "after", ["nonsense", [], [0.5, "lemur/a", 1], [-1], [True], ["\ud800"], {"a": 1}, [[[]]], None]
+    "after", ["nonsense", [], [0.5, "lemur/a", 1], [-1], [True], ["\ud800"], ["a\0b"], {"a": 1}, [[[]]], None]
 )
 def test_a_cursor_of_another_list_is_refused(scene, after):
     cursor = urlsafe_b64encode(json.dumps(after).encode()).decode().rstrip("=")
