@@ -1,6 +1,7 @@
 """What a source must still be after a delta: parsable, a network of the same contract, and another one."""
 
 import ast
+from collections.abc import Callable
 from functools import lru_cache
 
 from contracts.failures import FailureReason
@@ -20,16 +21,28 @@ REASONS = {
 REMEMBERED_BASELINES = 8
 """A cycle applies many deltas to few baselines."""
 
+_checked_once = lru_cache(maxsize=1)(check_source)
+"""A result is parsed to be understood and once more to be checked: the second time costs nothing."""
+
+
+def parses(source: str) -> bool:
+    """Whether a result is Python, as far as its size lets it be looked at."""
+    try:
+        _checked_once(source)
+    except SourceRejected as error:
+        return error.reason is not FailureReason.SYNTAX_ERROR
+    return True
+
 
 @lru_cache(maxsize=REMEMBERED_BASELINES)
 def check_baseline(source: str) -> CheckedSource:
     """The baseline must be a network itself. Raises DeltaRefused."""
-    return _checked(source, "the baseline", "send a baseline that is an architecture source")
+    return _checked(source, "the baseline", "send a baseline that is an architecture source", check_source)
 
 
 def check_result(baseline: CheckedSource, source: str) -> None:
     """Raises DeltaRefused: too_large, syntax_error, contract_lost, policy_violation, no_op."""
-    result = _checked(source, "the result", "correct the added lines")
+    result = _checked(source, "the result", "correct the added lines", _checked_once)
     if result.contract is not baseline.contract:
         raise DeltaRefused(
             RefusalReason.POLICY_VIOLATION,
@@ -70,13 +83,13 @@ def _same_code(first: object, second: object) -> bool:
     return True
 
 
-def _checked(source: str, what: str, remedy: str) -> CheckedSource:
+def _checked(source: str, what: str, remedy: str, check: Callable[[str], CheckedSource]) -> CheckedSource:
     if len(source) > MAX_SOURCE_BYTES or len(source.encode(errors="surrogatepass")) > MAX_SOURCE_BYTES:
         raise DeltaRefused(
             RefusalReason.TOO_LARGE,
             f"{what} is larger than {MAX_SOURCE_BYTES} bytes; make the source shorter",
         )
     try:
-        return check_source(source)
+        return check(source)
     except SourceRejected as error:
         raise DeltaRefused(REASONS[error.reason], f"{what}: {error.message}; {remedy}") from error

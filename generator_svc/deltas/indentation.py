@@ -1,51 +1,70 @@
 """Brings added lines to the indentation of the baseline, learnt from the old lines around them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
-from generator_svc.deltas.baseline import indent_of
+from generator_svc.deltas.baseline import Baseline, indent_of
 
-Pair = tuple[str, str]
-"""A line as the delta has it, and the same line as the baseline has it."""
+USUAL_TAB = 4
+
+
+@dataclass(frozen=True)
+class Indents:
+    """The white space that the visible lines of one hunk begin with."""
+
+    old: tuple[tuple[str, str], ...]
+    """Of each line that stands in the baseline: as the delta has it, and as the baseline has it."""
+    written: frozenset[str]
+    """Of all lines, as the delta has it."""
+
+    @cached_property
+    def differ(self) -> bool:
+        """Whether any line is indented otherwise than in the baseline."""
+        return any(before != after for before, after in self.old)
+
+    @cached_property
+    def tab(self) -> int | None:
+        """The columns that one tab stands for, if the lines tell."""
+        for before, after in self.old:
+            tabs = before.count("\t")
+            if before != after and tabs and after and len(after) % tabs == 0:
+                return len(after) // tabs
+        return None
+
+
+def indents_of(old: Iterable[tuple[str, str]], written: Iterable[str]) -> Indents:
+    """From old lines, as written and as the baseline has them, and all lines as written; blank ones aside."""
+    return Indents(
+        tuple((indent_of(line), indent_of(real)) for line, real in old if line.strip()),
+        frozenset(indent_of(line) for line in written if line.strip()),
+    )
 
 
 class Reindentation:
-    """What the white space that lines of a hunk begin with stands for.
+    """What the indentation of an added line stands for.
 
-    Identity where the old lines of the hunk stand in the baseline as they were written: then the
-    indentation of an added line is the proposer's own business.
+    What it stands for in the old lines of the hunk; else, where most of these stand in the baseline as they
+    were written, it is the proposer's own business.
     """
 
-    def __init__(
-        self, pairs: Iterable[Pair], written: Iterable[str] = (), *, tab: int | None = None, unit: int = 4
-    ) -> None:
-        """`tab` is the width of one where the baseline indents by spaces alone, else None; `unit` the columns
-        of one of its levels. `written` are all lines of the hunk."""
-        seen: dict[str, Counter[str]] = defaultdict(Counter)
-        kept = changed = 0
-        for written, real in pairs:
-            before, after = indent_of(written), indent_of(real)
-            seen[before][after] += 1
-            kept += before == after
-            changed += before != after
-        self._meanings = {before: _usual(before, after) for before, after in seen.items()}
-        moved = {before: after for before, after in self._meanings.items() if before != after}
-        self._expands_tabs = tab is not None
-        self._tab = _tab_width(moved) or tab or 4
-        widths = {self._width(indent_of(line)) for line in written if line.strip()}
-        self.scale = self._common_scale(widths, unit) if moved else None
-        mostly_kept = kept >= changed and not any("\t" in before for before in moved)
-        self.is_identity = not moved or (self.scale is None and mostly_kept)
+    def __init__(self, indents: Indents, baseline: Baseline, scale: Fraction | None = None) -> None:
+        """`scale` is that of the whole delta, as `common_scale` has it."""
+        self._expands_tabs = baseline.tab_width is not None
+        self._tab = indents.tab or baseline.tab_width or USUAL_TAB
+        self._scale = scale
+        self._meanings = _meanings(indents) if indents.differ else {}
+        moved = [before for before, after in indents.old if before != after]
+        has_tabs = any("\t" in before for before in moved)
+        self._keeps_unknown = 2 * len(moved) <= len(indents.old) and not has_tabs
 
     def __call__(self, text: str) -> str:
         """An added line as the baseline would have it."""
         if not text.strip():
             return text
         written = indent_of(text)
-        if self.is_identity:
-            has_tab = self._expands_tabs and "\t" in written
-            return written.expandtabs(self._tab) + text[len(written) :] if has_tab else text
         return self._meaning(written) + text[len(written) :]
 
     def _meaning(self, written: str) -> str:
@@ -53,42 +72,54 @@ class Reindentation:
         if known is not None:
             return known
         width = self._width(written)
-        if self.scale is not None:
-            return " " * int(width * self.scale)
-        nearest = min(self._meanings, key=lambda other: (abs(self._width(other) - width), other), default="")
+        if self._scale is not None:
+            return " " * int(width * self._scale)
+        if self._keeps_unknown:
+            return written.expandtabs(self._tab) if self._expands_tabs else written
+        nearest = min(self._meanings, key=lambda other: (abs(self._width(other) - width), other))
         shift = self._width(self._meanings[nearest]) - self._width(nearest)
         return " " * max(0, width + shift)
 
     def _width(self, indent: str) -> int:
         return len(indent.expandtabs(self._tab))
 
-    def _common_scale(self, widths: Collection[int], unit: int) -> Fraction | None:
-        """Columns of the baseline for each written one, where the levels have another width; None if shifted.
 
-        Two levels tell both apart; with one, whether all lines then stand at whole levels.
-        """
-        seen = [(self._width(before), self._width(after)) for before, after in self._meanings.items()]
-        if any(after for before, after in seen if not before):
-            return None
-        scales = {Fraction(after, before) for before, after in seen if before}
-        shifts = {after - before for before, after in seen if before}
-        if len(scales) != 1:
-            return None
-        (scale,) = scales
-        if any(width * scale % unit for width in widths):
-            return None
-        is_shifted = len(shifts) == 1 and not any((width + min(shifts)) % unit for width in widths if width)
-        return None if is_shifted else scale
+def common_scale(hunks: Sequence[Indents], baseline: Baseline) -> Fraction | None:
+    """Columns of the baseline for each one of the delta, where its levels have another width.
+
+    None where they have not, or where lines may as well have been shifted, a hunk at a time.
+    """
+    unit = baseline.indent_unit
+    widths = [_widths(hunk, baseline) for hunk in hunks if hunk.differ]
+    moved = [pair for old, _ in widths for pair in old if pair[0] != pair[1]]
+    kept = [pair for hunk in hunks for pair in hunk.old if pair[0] == pair[1] != ""]
+    if not moved or kept or not all(before and after for before, after in moved):
+        return None
+    ratio, *other_ratios = {Fraction(after, before) for before, after in moved}
+    shift, *other_shifts = {after - before for before, after in moved}
+    if other_ratios:
+        return None
+    if other_shifts or (len(moved) > 1 and any((0, 0) in old for old, _ in widths)):
+        return ratio
+    written = [width for _, all_widths in widths for width in all_widths if width]
+    is_shifted = not any((width + shift) % unit for width in written)
+    is_scaled = not any(width * ratio % unit for width in written)
+    return ratio if is_scaled and not is_shifted else None
+
+
+def _widths(hunk: Indents, baseline: Baseline) -> tuple[list[tuple[int, int]], list[int]]:
+    tab = hunk.tab or baseline.tab_width or USUAL_TAB
+    old = [(len(before.expandtabs(tab)), len(after.expandtabs(tab))) for before, after in hunk.old]
+    return old, [len(indent.expandtabs(tab)) for indent in hunk.written]
+
+
+def _meanings(indents: Indents) -> Mapping[str, str]:
+    """For each indentation the one seen most often for it; as written, where that is as frequent."""
+    seen: dict[str, Counter[str]] = defaultdict(Counter)
+    for before, after in indents.old:
+        seen[before][after] += 1
+    return {before: _usual(before, after) for before, after in seen.items()}
 
 
 def _usual(before: str, after: Counter[str]) -> str:
-    """The meaning seen most often; as written, where that is as frequent."""
     return max(after, key=lambda meaning: (after[meaning], meaning == before, meaning))
-
-
-def _tab_width(moved: dict[str, str]) -> int | None:
-    for before, after in moved.items():
-        tabs = before.count("\t")
-        if tabs and len(after) % tabs == 0 and after:
-            return len(after) // tabs
-    return None

@@ -5,20 +5,20 @@ results, the other hunks decide (a diff goes from top to bottom), then what stan
 `@@`, then the numbers. If none of them decides, nothing is guessed: the delta is refused.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from generator_svc.deltas.alignment import MAX_PLACES, Alignment, alignments, contiguous
 from generator_svc.deltas.assembly import visible_result
-from generator_svc.deltas.baseline import Baseline, indent_of, key_of
+from generator_svc.deltas.baseline import Baseline, key_of
 from generator_svc.deltas.diagnosis import why_unplaceable
 from generator_svc.deltas.edits import Edits, edits_of
 from generator_svc.deltas.effort import Effort
-from generator_svc.deltas.indentation import Pair, Reindentation
+from generator_svc.deltas.indentation import Indents, Reindentation, common_scale, indents_of
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
 from generator_svc.deltas.segments import Step
-from generator_svc.deltas.written import ADDED, REMOVED, Line, WrittenHunk
+from generator_svc.deltas.written import REMOVED, WrittenHunk
 
 MAX_SEARCHED_HUNKS = 512
 NEARLY_EQUAL = 0.75
@@ -32,11 +32,17 @@ class Place:
     hunk: WrittenHunk
     alignment: Alignment
     edits: Edits
+    indents: Indents
     at_hint: bool
     """Where the header says, with every line of it."""
     decided_by: str = ""
     """What decided between rivals; empty if there were none."""
-    reindented: bool = False
+
+    @property
+    def is_reindented(self) -> bool:
+        """Whether an added line got another indentation than it was written with."""
+        written = {line.text for line in self.hunk.lines}
+        return any(line.text not in written for added in self.edits.insertions for line in added.lines)
 
     @property
     def start(self) -> int:
@@ -99,7 +105,7 @@ def place_hunks(hunks: Sequence[WrittenHunk], baseline: Baseline, effort: Effort
         effort.spend(len(found) * len(hunk.lines) // 4)
         near = [alignment for alignment in found if alignment.cost < best + NEARLY_EQUAL]
         rivals.append(_distinct([_place(hunk, alignment, baseline) for alignment in near], baseline, effort))
-    return _with_common_levels(_Choice(hunks, rivals, baseline).made(), baseline)
+    return _with_common_scale(_Choice(hunks, rivals, baseline).made(), baseline)
 
 
 def _unplaceable(hunk: WrittenHunk, baseline: Baseline, placed: Sequence[Place]) -> HunkRefused:
@@ -132,46 +138,28 @@ def _as_counted(hunk: WrittenHunk, alignment: Alignment) -> Alignment:
 
 def _place(hunk: WrittenHunk, alignment: Alignment, baseline: Baseline) -> Place:
     alignment = _as_counted(hunk, alignment)
-    reindent = _reindentation(_pairs(hunk, alignment, baseline), hunk.lines, baseline)
-    edits = edits_of(hunk, alignment, baseline, reindent)
-    at_hint = alignment.contiguous and alignment.start == hint_of(hunk)
-    return Place(hunk, alignment, edits, at_hint, reindented=_respells(reindent, hunk))
-
-
-def _pairs(hunk: WrittenHunk, alignment: Alignment, baseline: Baseline) -> list[Pair]:
-    return [
+    old = [
         (hunk.lines[move.line].text, baseline.lines[move.at])
         for move in alignment.moves
         if move.step is Step.MATCH and hunk.lines[move.line].key == baseline.keys[move.at] != ""
     ]
+    indents = indents_of(old, (line.text for line in hunk.lines))
+    reindent = Reindentation(indents, baseline, common_scale([indents], baseline))
+    edits = edits_of(hunk, alignment, baseline, reindent)
+    at_hint = alignment.contiguous and alignment.start == hint_of(hunk)
+    return Place(hunk, alignment, edits, indents, at_hint)
 
 
-def _reindentation(pairs: Sequence[Pair], lines: Iterable[Line], baseline: Baseline) -> Reindentation:
-    written = [line.text for line in lines]
-    return Reindentation(pairs, written, tab=baseline.tab_width, unit=baseline.indent_unit)
-
-
-def _with_common_levels(places: list[Place], baseline: Baseline) -> list[Place]:
-    """Where all hunks together show levels of another width, one that shows none by itself has them too."""
-    pairs = [_pairs(place.hunk, place.alignment, baseline) for place in places]
-    lines = [line for place in places for line in place.hunk.lines]
-    common = _reindentation([pair for some in pairs for pair in some], lines, baseline)
-    if common.scale is None:
+def _with_common_scale(places: list[Place], baseline: Baseline) -> list[Place]:
+    """Where all hunks together show levels of another width, one that does not by itself has them too."""
+    scale = common_scale([place.indents for place in places], baseline)
+    if scale is None:
         return places
+    respelt = [Reindentation(place.indents, baseline, scale) for place in places]
     return [
-        place
-        if any(indent_of(real) for _, real in own)
-        else replace(
-            place,
-            edits=edits_of(place.hunk, place.alignment, baseline, common),
-            reindented=_respells(common, place.hunk),
-        )
-        for place, own in zip(places, pairs, strict=True)
+        replace(place, edits=edits_of(place.hunk, place.alignment, baseline, reindent))
+        for place, reindent in zip(places, respelt, strict=True)
     ]
-
-
-def _respells(reindent: Reindentation, hunk: WrittenHunk) -> bool:
-    return any(reindent(line.text) != line.text for line in hunk.lines if line.mark == ADDED)
 
 
 def _distinct(places: Sequence[Place], baseline: Baseline, effort: Effort) -> list[Place]:
@@ -211,7 +199,7 @@ class _Choice:
         for index, rivals in enumerate(self._rivals):
             if len(rivals) > 1 and len(kept := choose(index)) == 1:
                 (place,) = kept
-                self._rivals[index] = [_decided(place, name)]
+                self._rivals[index] = [replace(place, decided_by=name)]
 
     def _decide_by_sequence(self) -> None:
         """Where only one choice for all hunks together keeps them in order and apart, that is it.
@@ -230,7 +218,7 @@ class _Choice:
             late += sorted((p for p in rivals if p.end <= bound), key=lambda p: (-p.start, -p.end))[:1]
         if len(early) == len(late) == len(self._rivals) and early == late[::-1]:
             self._rivals = [
-                rivals if len(rivals) == 1 else [_decided(place, "the order of the hunks")]
+                rivals if len(rivals) == 1 else [replace(place, decided_by="the order of the hunks")]
                 for rivals, place in zip(self._rivals, early, strict=True)
             ]
 
@@ -284,7 +272,3 @@ class _Choice:
         )
         firm = [places[0] for places in self._rivals if len(places) == 1]
         return HunkRefused(hunk, RefusalReason.AMBIGUOUS, message, firm)
-
-
-def _decided(place: Place, name: str) -> Place:
-    return Place(place.hunk, place.alignment, place.edits, place.at_hint, name, place.reindented)

@@ -18,7 +18,7 @@ MAX_SENTENCES = 12
 def repairs_of(place: Place, baseline: Baseline) -> tuple[str, ...]:
     """What was repaired in one hunk; empty for a hunk that fits as it is, here or elsewhere."""
     sentences = [*_about_lines(place, baseline), *_about_left_out(place.alignment.moves, baseline)]
-    if place.reindented:
+    if place.is_reindented:
         sentences.append("indentation: the added lines got the indentation that the baseline has around them")
     if place.decided_by:
         sentences.append(f"choice: of several places that fit, {place.decided_by} decided")

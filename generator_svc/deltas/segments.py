@@ -97,6 +97,7 @@ class Segments:
         self._baseline = baseline
         self._effort = effort
         self._bigrams: dict[int, frozenset[str]] = {}
+        self._alone: dict[int, tuple[Step, float]] = {}
         self._known: dict[tuple[int, int, int, int, bool, bool], Segment] = {}
 
     def explain(
@@ -138,33 +139,21 @@ class Segments:
         if open_start:
             at = stop
         elided = False
-        unskipped = True
         for index in range(first, last):
             line = self._lines[index]
-            if line.mark == ADDED:
-                moves.append(Move(Step.ADD, index, at))
-            elif line.is_elision:
-                elided = True
-                cost += ELISION
-                moves.append(Move(Step.DROP, index, at))
-                while at < stop:
-                    moves.append(Move(Step.SKIP, -1, at))
-                    at += 1
-                unskipped = False
-            elif line.is_blank and at < stop and not baseline.keys[at]:
+            if line.is_blank and line.is_old and at < stop and not baseline.keys[at]:
                 moves.append(Move(Step.MATCH, index, at))
                 at += 1
-            elif line.is_blank:
-                cost += UNREMOVED_BLANK if line.mark == REMOVED else SURPLUS_BLANK
-                moves.append(Move(Step.DROP, index, at))
-            else:
-                dropping, price = self._price_unmatched(index)
-                cost += price
-                moves.append(Move(Step.DROP if dropping else Step.ADD, index, at))
+                continue
+            step, price = self._unmatched(index)
+            cost += price
+            moves.append(Move(step, index, at))
+            if line.is_elision:
+                moves.extend(Move(Step.SKIP, -1, position) for position in range(at, stop))
+                at, elided = max(at, stop), True
         if open_stop:
             return Segment(cost, tuple(moves))
-        if unskipped:
-            moves.extend(Move(Step.SKIP, -1, position) for position in range(at, stop))
+        moves.extend(Move(Step.SKIP, -1, position) for position in range(at, stop))
         begin = stop if open_start else start
         visible = baseline.visible_between(begin, stop)
         blanks = sum(1 for move in moves if move.step is Step.SKIP) - visible
@@ -231,6 +220,13 @@ class Segments:
         return misspelling_cost(alike) if alike >= LEAST_LIKENESS else None
 
     def _unmatched(self, index: int) -> tuple[Step, float]:
+        """What becomes of a line that has no place in the baseline, and at what price."""
+        found = self._alone.get(index)
+        if found is None:
+            found = self._alone[index] = self._price_unmatched(index)
+        return found
+
+    def _price_unmatched(self, index: int) -> tuple[Step, float]:
         line = self._lines[index]
         if line.mark == ADDED:
             return Step.ADD, 0.0
@@ -238,21 +234,15 @@ class Segments:
             return Step.DROP, ELISION
         if line.is_blank:
             return Step.DROP, UNREMOVED_BLANK if line.mark == REMOVED else SURPLUS_BLANK
-        dropping, price = self._price_unmatched(index)
-        return (Step.DROP if dropping else Step.ADD), price
-
-    def _price_unmatched(self, index: int) -> tuple[bool, float]:
-        """A visible line of context that has no place: whether to drop it, and at what price."""
-        line = self._lines[index]
         if self._is_written_twice(index):
-            return True, WRITTEN_TWICE
+            return Step.DROP, WRITTEN_TWICE
         if not line.is_marked and is_remark(line.text):
-            return True, REMARK
+            return Step.DROP, REMARK
         neighbours = self._lines[max(0, index - 1) : index + 2]
         is_respelt = any(other.mark == REMOVED and other.key == line.key for other in neighbours)
         if line.key in self._baseline.positions and not is_respelt:
-            return False, MISTAKEN_MARK_OF_KNOWN_LINE if line.is_marked else FORGOTTEN_MARK_OF_KNOWN_LINE
-        return False, FORGOTTEN_MARK_OF_COMMENT if line.key.startswith("#") else FORGOTTEN_MARK
+            return Step.ADD, MISTAKEN_MARK_OF_KNOWN_LINE if line.is_marked else FORGOTTEN_MARK_OF_KNOWN_LINE
+        return Step.ADD, FORGOTTEN_MARK_OF_COMMENT if line.key.startswith("#") else FORGOTTEN_MARK
 
     def _is_written_twice(self, index: int) -> bool:
         """Whether the line lies in context that is repeated at once: one line or a block of them."""

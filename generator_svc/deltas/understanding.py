@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from contracts.syntax import parse
 from generator_svc.deltas.assembly import Changes, Contradiction, merged, spliced
 from generator_svc.deltas.baseline import Baseline, key_of
 from generator_svc.deltas.canonical import source_lines
@@ -16,6 +15,7 @@ from generator_svc.deltas.corrections import ENTITIES, LOOK_ALIKE_CHARACTERS, co
 from generator_svc.deltas.edits import Edits, Insertion
 from generator_svc.deltas.effort import Effort
 from generator_svc.deltas.extract import sections_of
+from generator_svc.deltas.gates import parses
 from generator_svc.deltas.hunks import RawHunk, read_hunks
 from generator_svc.deltas.placement import Place, hint_of, place_exactly, place_hunks
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
@@ -50,7 +50,7 @@ def understand(baseline_source: str, delta: str) -> Understanding:
     if understood is None:
         raw, names = corrected(raw, baseline)
         understood = replace(_read(raw, baseline, lines, effort), corrections=tuple(names))
-    if _parses(understood.source):
+    if parses(understood.source):
         return understood
     for correction in (LOOK_ALIKE_CHARACTERS, ENTITIES):
         candidate = [correction.hunk(hunk) for hunk in raw]
@@ -58,7 +58,7 @@ def understand(baseline_source: str, delta: str) -> Understanding:
         if candidate != raw:
             with suppress(DeltaRefused):
                 again = _read(candidate, baseline, lines, effort)
-        if again is not None and _parses(again.source):
+        if again is not None and parses(again.source):
             return replace(again, corrections=(*understood.corrections, correction.name))
     return understood
 
@@ -152,7 +152,7 @@ def _decided(places: Sequence[Place], lines: Sequence[str]) -> list[Place]:
             for gap in insertion.gaps:
                 candidate = _at_gap(decided[number], index, gap)
                 source = spliced(lines, _merged([*decided[:number], candidate, *decided[number + 1 :]]))
-                if _parses(source):
+                if parses(source):
                     results[tuple(line for line in source.split("\n") if key_of(line))] = candidate
             if len(results) > 1:
                 raise _open(place, insertion)
@@ -176,11 +176,3 @@ def _open(place: Place, insertion: Insertion) -> DeltaRefused:
         "the line directly above it and the line directly below it",
         place.hunk.number,
     )
-
-
-def _parses(source: str) -> bool:
-    try:
-        parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
