@@ -5,12 +5,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.domain.delta_reports import APPLIED, NO_PROPOSAL, UNACCEPTABLE
+
 Json = dict[str, Any]
 
-_APPLIED = "applied"
-_MEANINGS = {
-    _APPLIED: "the delta fits, and the result is a network",
-    "no_proposal": "the proposer found nothing to change",
+MEANINGS = {
+    APPLIED: "the delta fits, and the result is a network",
+    NO_PROPOSAL: "the proposer found nothing to change",
+    UNACCEPTABLE: "the applier would not look at it at all",
     "no_diff_found": "the answer holds no unified diff",
     "truncated": "the answer breaks off in the middle of a change",
     "hunk_unplaceable": "its lines stand nowhere in the baseline",
@@ -22,6 +24,7 @@ _MEANINGS = {
     "forbidden_region": "it changes what this search keeps as it is",
     "too_large": "the delta or the result is too long",
 }
+"""Of every code that a delta can end with."""
 _HUNKS = {
     "exact": "stood where its header said, line by line",
     "moved": "stood elsewhere, and only there",
@@ -71,13 +74,13 @@ def delta_outcomes(diagnostics: Json | None) -> DeltaOutcomes | None:
         return None
     applied = sum(record["applied"] for record in diagnostics["proposals"])
     failures = _summed(diagnostics["delta_failures"], "code")
-    outcomes = [(_APPLIED, applied), *failures.most_common()]
+    outcomes = [(APPLIED, applied), *failures.most_common()]
     hunks = _summed(diagnostics["hunks"], "status")
     ordered = [status for status in _HUNKS if hunks[status]]
     ordered += [status for status in hunks if status not in _HUNKS]
     return DeltaOutcomes(
         answered=sum(record["answered"] for record in diagnostics["proposals"]),
-        outcomes=_bars(outcomes, _MEANINGS),
+        outcomes=_bars(outcomes, MEANINGS),
         hunks=_bars([(status, hunks[status]) for status in ordered], _hunk_meanings(diagnostics["hunks"])),
         repairs=_summed(diagnostics["repairs"], "kind").most_common(),
         proposers=_proposers(diagnostics),
@@ -99,7 +102,7 @@ def _bars(counts: list[tuple[str, int]], meanings: dict[str, str]) -> list[Bar]:
             meanings.get(name, ""),
             count,
             round(100 * count / total, 1),
-            name in {_APPLIED, "exact", "moved", "repaired"},
+            name in {APPLIED, "exact", "moved", "repaired"},
         )
         for name, count in counts
     ]
@@ -136,4 +139,4 @@ def _proposer_line(name: str, diagnostics: Json) -> ProposerLine:
 
 
 def _words(code: str) -> str:
-    return "nothing proposed" if code == "no_proposal" else code.replace("_", " ")
+    return "nothing proposed" if code == NO_PROPOSAL else code.replace("_", " ")

@@ -1,0 +1,10 @@
+"""What the report says of deltas: in words for each code that one can end with."""
+
+from gateway.dashboard.delta_outcomes import MEANINGS
+from gateway.domain.delta_reports import APPLIED, NO_PROPOSAL, UNACCEPTABLE
+from generator_svc.deltas.refusals import RefusalReason
+
+
+def test_every_code_that_a_delta_can_end_with_is_explained():
+    assert MEANINGS.keys() == {APPLIED, NO_PROPOSAL, UNACCEPTABLE, *RefusalReason}
+    assert all(MEANINGS.values())
