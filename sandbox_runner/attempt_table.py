@@ -112,7 +112,10 @@ class AttemptTable:
             if entry is None:
                 return
             entry.cancelled.set()
-            self._changed.wait_for(lambda: entry.outcome is not None, REMOVE_SECONDS)
+            self._changed.wait_for(
+                lambda: entry.outcome is not None or self._entries.get(attempt_id) is not entry,
+                REMOVE_SECONDS,
+            )
             if self._entries.get(attempt_id) is entry:
                 del self._entries[attempt_id]
             self._changed.notify_all()

@@ -1,5 +1,5 @@
 from dataclasses import replace
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 from attempt_scene import make_spec
@@ -144,3 +144,19 @@ def test_work_that_breaks_frees_its_slot() -> None:
         table.put(spec(number))
         with pytest.raises(AttemptUnknown):
             table.get(f"at_{number}", 5)
+
+
+def test_work_that_breaks_when_it_is_killed_keeps_nobody_waiting(monkeypatch) -> None:
+    def broken(_spec: AttemptSpec, cancelled: Event, _on_phase) -> AttemptOutcome:
+        cancelled.wait(20)
+        raise SystemError("unexpected")
+
+    monkeypatch.setattr(attempt_table, "REMOVE_SECONDS", 3600.0)
+    table = AttemptTable(1, 1, broken)
+    table.put(spec(1))
+    removing = Thread(target=table.remove, args=("at_1",), daemon=True)
+    removing.start()
+    removing.join(20)
+
+    assert not removing.is_alive()
+    assert table.all() == []
