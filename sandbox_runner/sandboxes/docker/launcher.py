@@ -4,6 +4,7 @@ It listens on a unix socket for processes of one user. One connection is one san
 sandbox does. What the sandboxes of a launcher that was killed leave behind is swept away by its successor.
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -36,6 +37,9 @@ logger = logging.getLogger(__name__)
 FIRST_MESSAGE_SECONDS = 10.0
 SWEEP_SECONDS = 5.0
 LEAVE_SECONDS = 20.0
+STRAIN_PAUSE_SECONDS = 0.5
+STRAIN = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED}
+"""The machine cannot take a connection in just now. Nobody's sandbox ends for that."""
 MAX_CONNECTIONS = len(SANDBOX_USERS) + 16
 PEER_CREDENTIALS = struct.Struct("3i")
 PRIVATE_UMASK, PRIVATE_MODE = 0o177, 0o700
@@ -75,8 +79,12 @@ class Launcher:
         while not self._stopped.is_set():
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
-                break
+            except OSError as error:
+                if error.errno not in STRAIN:
+                    break
+                logger.warning("no connection can be taken in just now: %s", error)
+                self._stopped.wait(STRAIN_PAUSE_SECONDS)
+                continue
             self._accept(connection)
         self._socket.unlink(missing_ok=True)
         for connection, thread in self._open_connections():
@@ -100,7 +108,11 @@ class Launcher:
                 return
             thread = threading.Thread(target=self._serve, args=(connection,), name="sandbox", daemon=True)
             self._connections[connection] = thread
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # no thread to be had
+            logger.warning("a connection is turned away: %s", error)
+            self._forget(connection)
 
     def _open_connections(self) -> list[tuple[socket.socket, threading.Thread]]:
         with self._connections_lock:
@@ -114,9 +126,12 @@ class Launcher:
         except Exception:
             logger.exception("a sandbox is given up")
         finally:
-            with self._connections_lock:
-                del self._connections[connection]
-            connection.close()
+            self._forget(connection)
+
+    def _forget(self, connection: socket.socket) -> None:
+        with self._connections_lock:
+            del self._connections[connection]
+        connection.close()
 
     def _serve_sandbox(self, connection: socket.socket) -> None:
         """Start what the first message asks for, then answer until the connection ends."""
