@@ -71,10 +71,6 @@ class ForkServer:
         self._is_ready = False
         self._memory_bytes = 0
 
-    def is_ready(self) -> bool:
-        """Whether it has imported everything and serves. Never blocks. False for ever once it has ended."""
-        return self._look(0.0) and self._is_ready
-
     def wait_until_ready(self, seconds: float = IMPORT_SECONDS) -> None:
         """Block until it serves. Raises SandboxUnavailable with what it said when it does not."""
         deadline = time.monotonic() + seconds
