@@ -21,7 +21,7 @@ import pytest
 
 from sandbox_runner.sandboxes.docker.backend import TIERS, DockerBackend
 from sandbox_runner.sandboxes.docker.container import NAME_LABEL
-from sandbox_runner.sandboxes.docker.launcher import Launcher
+from sandbox_runner.sandboxes.docker.launcher import SWEEP_SECONDS, Launcher
 from sandbox_runner.sandboxes.docker.settings import LauncherSettings
 from sandbox_runner.sandboxes.docker.wire import Runtime
 
@@ -32,6 +32,10 @@ RUNTIMES = {tier: runtime for runtime, tier in TIERS.items()}
 START_SECONDS = 60
 ENGINE_OPTIONS = ("--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=overlay2")
 DIE_WITH_TEST = ("setpriv", "--pdeathsig", "TERM", "--")
+LAUNCH = (
+    "import sys; from sandbox_runner.sandboxes.docker import launcher; "
+    "launcher.SWEEP_SECONDS = {}; sys.exit(launcher.main())"
+)
 
 
 class Engine:
@@ -107,10 +111,11 @@ class Engine:
 
 
 class LauncherProcess:
-    """One launcher, for an engine."""
+    """One launcher, for an engine; one that sweeps more often than usual, where a test waits for that."""
 
-    def __init__(self, engine, home=None):
+    def __init__(self, engine, home=None, sweep_seconds=SWEEP_SECONDS):
         self.home = Path(home or engine.folder / "home")
+        self._sweep_seconds = sweep_seconds
         self.socket = self.home / "launcher.sock"
         self.log = engine.folder / f"launcher-{secrets.token_hex(4)}.log"
         self._engine = engine
@@ -131,7 +136,7 @@ class LauncherProcess:
         settings = {"DELTANAS_HOME": str(self.home), "DELTANAS_DOCKER_HOST": self._engine.address}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*DIE_WITH_TEST, sys.executable, "-m", "sandbox_runner.sandboxes.docker.launcher"],
+                [*DIE_WITH_TEST, sys.executable, "-c", LAUNCH.format(self._sweep_seconds)],
                 env={"PATH": os.environ["PATH"], **settings, **environment},
                 cwd=Path(__file__).parents[2],
                 stdin=subprocess.DEVNULL,

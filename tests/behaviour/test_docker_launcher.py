@@ -15,6 +15,7 @@ import pytest
 from docker_engine import Engine, LauncherProcess, containers_of, missing
 from sandbox_harness import read_until, run, running, spec, wait_for
 
+from sandbox_runner.sandboxes.docker import backend as docker_backend
 from sandbox_runner.sandboxes.docker.backend import DockerBackend
 from sandbox_runner.sandboxes.docker.wire import Runtime
 from sandbox_runner.sandboxes.port import Exit, SandboxUnavailable
@@ -39,7 +40,7 @@ def engine():
 
 @pytest.fixture
 def launcher(engine):
-    made = LauncherProcess(engine)
+    made = LauncherProcess(engine, sweep_seconds=0.5)
     made.start()
     yield made
     made.stop()
@@ -126,7 +127,8 @@ def test_image_that_the_engine_lacks_makes_the_tier_unavailable(engine):
     assert "has no image" in report.problems[0]
 
 
-def test_without_a_launcher_the_report_says_how_to_start_it(tmp_path):
+def test_without_a_launcher_the_report_says_how_to_start_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(docker_backend, "CONNECT_SECONDS", 0.2)  # nobody is about to start one
     report = DockerBackend(Runtime.RUNC, tmp_path / "launcher.sock").probe()
     assert not report.available
     assert "python -m sandbox_runner.sandboxes.docker.launcher" in report.problems[0]
@@ -235,6 +237,7 @@ def test_runner_that_leaves_during_the_start_leaves_nothing(engine, backend, lau
 import sys
 sys.path[:0] = {[*sys.path, str(Path(__file__).parent)]!r}
 from sandbox_harness import spec
+from sandbox_runner.sandboxes.docker import backend as docker_backend
 from sandbox_runner.sandboxes.docker.backend import DockerBackend
 from sandbox_runner.sandboxes.docker.wire import Runtime
 DockerBackend(Runtime.RUNC, {str(launcher.socket)!r}).launch(spec("pass"))
