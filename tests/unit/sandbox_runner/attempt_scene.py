@@ -1,18 +1,23 @@
-"""What tests of attempts share: a tiny dataset, a spec, and guests that keep to the protocol."""
+"""What tests of attempts share: a tiny dataset, a spec, guests that keep to the protocol, and one GPU."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 
 import numpy as np
 from fakes import ScriptedSandbox
 from sample_attempts import make_attempt
 
+from contracts.failures import FailureReason
 from contracts.guest_wire import FrameKind
-from contracts.jobs import AttemptSpec
+from contracts.jobs import AttemptOutcome, AttemptSpec
 from sandbox_runner.datasets.library import Library
 from sandbox_runner.datasets.pack import write_pack
 from sandbox_runner.datasets.raw import ImageSet, RawDataset
+from sandbox_runner.gpus import Gpus
 
 CLASSES = 3
 EVALUATION_IMAGES = 300
@@ -69,3 +74,23 @@ def honest(guest: ScriptedSandbox, logits: Logits = right_answers) -> None:
 
 def header(kind: int, length: int) -> bytes:
     return struct.pack("<BI", kind, length)
+
+
+def reason_of(outcome: AttemptOutcome) -> FailureReason:
+    """Of an attempt that must have failed."""
+    assert outcome.measurement is None
+    assert outcome.failure is not None
+    return outcome.failure.reason
+
+
+class OneGpu(Gpus):
+    """Lends a GPU that answers, or does not answer any more, once `wait` has been called."""
+
+    def __init__(self, answers: bool = True, wait: Callable[[], None] = lambda: None) -> None:
+        self._answers = answers
+        self._wait = wait
+
+    @contextmanager
+    def lend(self, device: str, cancelled: Event) -> Iterator[SimpleNamespace]:
+        self._wait()
+        yield SimpleNamespace(uuid="GPU-a", used_bytes=lambda: 0, answers=lambda: self._answers)

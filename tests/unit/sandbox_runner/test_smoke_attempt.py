@@ -1,36 +1,24 @@
 """A smoke attempt: two batches learnt, one answered, costs and claims reported, and no score anywhere."""
 
 import json
-from threading import Event
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from attempt_scene import CLASSES, honest, make_library, make_spec, right_answers
-from fakes import ScriptedBackend, ScriptedSandbox
+from attempt_scene import CLASSES, honest, make_spec, right_answers
+from fakes import ScriptedSandbox
 
 from contracts.failures import FailureReason
 from contracts.names import AttemptKind, Integrity, ScoredOn
-from sandbox_runner.attempt import Bench, run_attempt
 from sandbox_runner.guest import plain
 from sandbox_runner.smoke import smoke_spec
-from sandbox_runner.starts import Starts
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    return make_library(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture
-def run(library):
+def run(run_guest):
     """Run a smoke attempt with a guest that follows a script."""
-
-    def run(script, kind=AttemptKind.SMOKE, **changes):
-        bench = Bench(Starts(ScriptedBackend(script), 0), library, "e" * 64)
-        return run_attempt(make_spec(kind=kind, **changes), bench, Event(), lambda _: None)
-
-    return run
+    return partial(run_guest, kind=AttemptKind.SMOKE)
 
 
 def test_a_smoke_run_that_comes_through_has_costs_and_claims_and_no_measurement(run):
