@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from contracts.jobs import AppliedDelta, EditPermissions, HunkReport
 from contracts.names import MAX_DELTA_BYTES
 from generator_svc.deltas.canonical import canonical_delta
+from generator_svc.deltas.corrections import doubtful_entity
 from generator_svc.deltas.gates import check_baseline, check_permissions, check_result
 from generator_svc.deltas.placement import HunkRefused, Place
-from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
+from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
 from generator_svc.deltas.repairs import repairs_of
 from generator_svc.deltas.understanding import Understanding, understand
 
@@ -40,6 +41,7 @@ def apply_delta(baseline_source: str, delta: str, edits: EditPermissions = EVERY
         understood = understand(baseline_source, delta)
         check_result(baseline, understood.source)
         check_permissions(baseline_source, understood.source, edits)
+        _check_entities(understood)
     except HunkRefused as refusal:
         return _refusal(refusal, map(_unrepaired, refusal.placed))
     except DeltaRefused as refusal:
@@ -60,6 +62,18 @@ def _check_size(delta: str) -> None:
         raise DeltaRefused(
             RefusalReason.TOO_LARGE,
             f"the delta is larger than {MAX_DELTA_BYTES} bytes; send only the hunks that change something",
+        )
+
+
+def _check_entities(understood: Understanding) -> None:
+    doubtful = doubtful_entity([place.hunk.raw for place in understood.places], understood.baseline)
+    if doubtful is not None:
+        number, line = doubtful
+        raise DeltaRefused(
+            RefusalReason.AMBIGUOUS,
+            f"hunk {number} adds {quoted(line)}, and nothing tells whether it means the HTML entity or the "
+            "character that this stands for; write `<`, `>`, `&` and quotes as they are",
+            number,
         )
 
 

@@ -61,6 +61,15 @@ class Baseline:
         twos = sum(width % 4 == 2 for width in widths)
         return 2 if 4 * twos > len(widths) else 4
 
+    def is_level(self, width: int) -> bool:
+        """Whether so many columns are a whole number of levels."""
+        return width % self.indent_unit == 0
+
+    @cached_property
+    def indent_widths(self) -> frozenset[int]:
+        """The columns at which visible lines begin."""
+        return frozenset(len(indent_of(line)) for line, key in zip(self.lines, self.keys, strict=True) if key)
+
     @cached_property
     def tab_width(self) -> int | None:
         """What one tab stands for where no line of the baseline is indented by tabs; else None."""

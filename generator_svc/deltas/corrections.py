@@ -171,7 +171,7 @@ def _is_odd_without(correction: Correction, hunk: RawHunk, baseline: Baseline) -
     """Whether nothing but its added lines speaks for a correction: their indentation."""
     if any(line.startswith("-") for line in hunk.lines):
         return False
-    return not _is_whole(hunk, baseline) and _is_whole(correction.hunk(hunk), baseline)
+    return not _is_usual(hunk, baseline) and _is_usual(correction.hunk(hunk), baseline)
 
 
 def _is_odd_throughout(hunk: RawHunk, baseline: Baseline) -> bool:
@@ -184,10 +184,10 @@ def _is_odd_throughout(hunk: RawHunk, baseline: Baseline) -> bool:
     )
 
 
-def _is_whole(hunk: RawHunk, baseline: Baseline) -> bool:
-    """Whether the indentation of every added line is a whole number of levels."""
-    added = [line[1:] for line in hunk.lines if line.startswith("+") and line[1:].strip()]
-    return all(len(indent_of(text)) % baseline.indent_unit == 0 for text in added)
+def _is_usual(hunk: RawHunk, baseline: Baseline) -> bool:
+    """Whether every added line begins at a whole level, or where some line of the baseline does."""
+    widths = {len(indent_of(line[1:])) for line in hunk.lines if line.startswith("+") and line[1:].strip()}
+    return all(baseline.is_level(width) or width in baseline.indent_widths for width in widths)
 
 
 def _evidence(hunks: Iterable[RawHunk], baseline: Baseline) -> tuple[int, int]:
@@ -215,3 +215,20 @@ def _escaped_throughout(hunks: Iterable[RawHunk]) -> bool:
     return not any(
         "<" in line or ">" in line or LONE_AMPERSAND.search(line) for hunk in hunks for line in hunk.lines
     )
+
+
+def doubtful_entity(hunks: Sequence[RawHunk], baseline: Baseline) -> tuple[int, str] | None:
+    """The first added line that may mean an entity or the character it stands for, and its hunk's number.
+
+    It may where the baseline has no entity and no line of the delta has a character that HTML escapes.
+    """
+    added = (
+        (hunk.number, line[1:])
+        for hunk in hunks
+        for line in hunk.lines
+        if "&" in line and line.startswith("+") and ENTITY.search(line)
+    )
+    found = next(added, None)
+    if found is None or not _escaped_throughout(hunks) or any(map(ENTITY.search, baseline.lines)):
+        return None
+    return found

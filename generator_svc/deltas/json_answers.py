@@ -29,7 +29,7 @@ def out_of_json(answer: str) -> str:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """All strings in a value, in order; one that is an object's JSON itself gives those in it."""
+    """All strings in a value, in order; one that is JSON itself gives those in it."""
     pending = [value]
     while pending:
         one = pending.pop()
@@ -37,18 +37,17 @@ def _texts(value: object) -> Iterator[str]:
             pending.extend(reversed(one.values()))
         elif isinstance(one, list):
             pending.extend(reversed(one))
-        elif isinstance(one, str) and (inner := _object(one)) is not None:
+        elif isinstance(one, str) and (inner := _container(one)) is not None:
             pending.append(inner)
         elif isinstance(one, str):
             yield one
 
 
-def _object(text: str) -> dict[str, object] | None:
-    """What a text says that is a JSON object and nothing else."""
-    if not text.startswith("{"):
+def _container(text: str) -> object | None:
+    """What a text says that is a JSON object or array and nothing else."""
+    if not text.startswith(("{", "[")):
         return None
     try:
-        value = json.loads(text, strict=False)
+        return json.loads(text, strict=False)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None

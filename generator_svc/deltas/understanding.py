@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from generator_svc.deltas.assembly import Changes, Contradiction, merged, spliced
-from generator_svc.deltas.baseline import Baseline, key_of
+from generator_svc.deltas.baseline import Baseline, indent_of, key_of
 from generator_svc.deltas.canonical import source_lines
 from generator_svc.deltas.corrections import ENTITIES, LOOK_ALIKE_CHARACTERS, corrected
 from generator_svc.deltas.edits import Edits, Insertion
@@ -21,7 +21,7 @@ from generator_svc.deltas.placement import Place, hint_of, place_exactly, place_
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
 from generator_svc.deltas.segments import Step
 from generator_svc.deltas.truncation import check_end
-from generator_svc.deltas.written import ADDED, WrittenHunk, read_lines
+from generator_svc.deltas.written import ADDED, REMOVED, WrittenHunk, read_lines
 
 MAX_OPEN_GAPS = 40
 """Trials of additions that fit at several gaps."""
@@ -96,14 +96,26 @@ def _check_elisions(hunk: WrittenHunk, baseline: Baseline) -> None:
     if hunk.raw.counted:
         return
     for index, line in enumerate(hunk.lines):
-        is_body = line.key == "..." and index > 0 and hunk.lines[index - 1].text.rstrip().endswith(":")
-        if line.mark == ADDED and line.key not in baseline.positions and line.is_placeholder and not is_body:
+        is_new = line.mark == ADDED and line.key not in baseline.positions
+        if is_new and line.is_placeholder and not _is_body(hunk, index):
             raise DeltaRefused(
                 RefusalReason.AMBIGUOUS,
                 f"hunk {hunk.number} adds {quoted(line.text)}, which stands for lines that it does not give; "
                 "write out every added line",
                 hunk.number,
             )
+
+
+def _is_body(hunk: WrittenHunk, index: int) -> bool:
+    """Whether dots are all that a block consists of, and the header promises no more lines than there are."""
+    line, above = hunk.lines[index], hunk.lines[index - 1] if index else None
+    if line.key != "..." or above is None or not above.text.rstrip().endswith(":"):
+        return False
+    new = [other for other in hunk.lines if other.mark != REMOVED]
+    below = next((other for other in hunk.lines[index + 1 :] if other.mark != REMOVED and other.key), None)
+    promised = hunk.raw.header.new_count
+    is_whole = below is None or len(indent_of(below.text)) < len(indent_of(line.text))
+    return is_whole and (promised is None or promised <= len(new))
 
 
 def _check_marks(place: Place) -> None:

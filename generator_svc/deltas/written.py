@@ -115,7 +115,7 @@ def _with_texts_in_doubt(lines: Sequence[Line], baseline: Baseline) -> tuple[Lin
     }
     if not doubtful:
         return tuple(lines)
-    votes = {index: _has_mark(lines, index, baseline.indent_unit) for index in doubtful}
+    votes = {index: _has_mark(lines, index, baseline) for index in doubtful}
     cast = [vote for vote in votes.values() if vote is not None]
     sure = [line for line in lines if line.mark == CONTEXT and line.key]
     marked = sum(line.is_marked for line in sure)
@@ -129,11 +129,13 @@ def _with_texts_in_doubt(lines: Sequence[Line], baseline: Baseline) -> tuple[Lin
     )
 
 
-def _has_mark(lines: Sequence[Line], index: int, unit: int) -> bool | None:
+def _has_mark(lines: Sequence[Line], index: int, baseline: Baseline) -> bool | None:
     """What the indentation of one line says; None if nothing."""
     width = len(indent_of(lines[index].text))
-    bare, marked = width % unit == 0, (width - 1) % unit == 0
-    if bare == marked and index:
+    bare, marked = baseline.is_level(width), baseline.is_level(width - 1)
+    found = baseline.positions.get(lines[index].key, [])
+    is_at_level = any(baseline.is_level(len(indent_of(baseline.lines[at]))) for at in found) or not found
+    if (bare == marked or not is_at_level) and index:
         column = _open_bracket(lines[index - 1].text)
         bare, marked = width == column, width - 1 == column
     return None if bare == marked else marked

@@ -1,6 +1,7 @@
 """Damage of the kinds that language models do: what is understood, what is refused, in which words."""
 
 import html
+import json
 import re
 
 import pytest
@@ -80,6 +81,8 @@ DAMAGE = {
         lambda line: re.sub('"([^"]*)"', "\u201c\\1\u201d", line), canonical_delta(BASELINE, CHANGED)
     ),
     "entities": html.escape(DELTA),
+    "JSON": json.dumps({"thought": "wider\nis better", "delta": DELTA}, indent=1),
+    "JSON in JSON": "```json\n" + json.dumps({"arguments": json.dumps([DELTA])}) + "\n```\n",
     "line numbers": body(lambda line: f"{line[:1]}{7:4d} | {line[1:]}"),
     "quoted": "".join(f"> {line}\n" for line in DELTA.splitlines()),
     "begin patch": "*** Begin Patch\n*** Update File: net.py\n"
@@ -122,6 +125,13 @@ def test_a_new_level_is_as_deep_as_the_others_say(respell):
     assert apply_delta(BASELINE, delta).source == changed
 
 
+def test_dots_may_be_all_that_a_block_consists_of():
+    hook = "\n    def hook(self):\n        ...\n\n    def forward"
+    changed = CHANGED.replace("\n    def forward", hook)
+    delta = canonical_delta(BASELINE, changed)
+    assert apply_delta(BASELINE, re.sub(r"@@ .* @@", "@@", delta)).source == changed
+
+
 def test_search_and_replace_blocks_are_understood():
     block = '<<<<<<< SEARCH\n    return {"lr", "momentum"}\n=======\n    return {"lr"}\n>>>>>>> REPLACE\n'
     assert apply_delta(BASELINE, block).source == BASELINE.replace(', "momentum"', "")
@@ -142,6 +152,15 @@ def test_search_and_replace_blocks_are_understood():
             DELTA.replace("+        self.drop", "+        # ... rest of the layers\n+        self.drop"),
             "ambiguous",
         ),
+        (
+            DELTA.replace(
+                "+        self.drop",
+                "+        for block in self.blocks:\n+            ...\n+        self.drop",
+                1,
+            ).replace("+        self.drop", "+            self.drop", 1),
+            "ambiguous",
+        ),
+        ("@@ -1,2 +1,3 @@\n import torch\n+SIZE = 64  # &lt; 128\n from torch import nn\n", "ambiguous"),
         (body(lambda line: line[1:]), "hunk_unplaceable"),
         ("@@\n+        self.extra = 1\n         x = 2\n", "hunk_unplaceable"),
     ],
