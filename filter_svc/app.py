@@ -1,4 +1,4 @@
-"""The filter's HTTP surface: screenings, admissions, scopes. Handlers are plain functions, in threads."""
+"""The filter's HTTP surface: screenings, admissions, scopes, nearness. Whatever computes runs in threads."""
 
 import re
 import threading
@@ -19,6 +19,8 @@ from contracts.service_gate import BodyLimit, RequireToken
 from filter_svc.canonical import NotScreenable
 from filter_svc.config import FilterSettings
 from filter_svc.index import IndexBroken, NoveltyIndex
+from filter_svc.request_checks import Refused, refuse_field
+from filter_svc.routes_nearness import NEAR_PATH, add_nearness_routes
 from filter_svc.screening import screen
 
 MAX_BODY_BYTES = 512 * 1024
@@ -27,16 +29,6 @@ MAX_LABEL_CHARACTERS = 200
 
 SCOPE = re.compile(r"[a-z][a-z_]{0,31}(?::[A-Za-z0-9][A-Za-z0-9_.-]{0,127})?")
 PROPOSAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-
-
-class RequestInvalid(Exception):
-    """A field of the request is out of range."""
-
-    def __init__(self, field: str, value: Any, remedy: str) -> None:
-        super().__init__(field)
-        self.document = problem(
-            422, "invalid_request", f"{field}: not allowed", field=field, value=value, remedy=remedy
-        )
 
 
 class IndexHolder:
@@ -73,11 +65,17 @@ def create_app(settings: FilterSettings) -> FastAPI:
 
     app = FastAPI(title="deltanas filter", docs_url=None, redoc_url=None, lifespan=lifespan)
     _add_architectures(app, holder)
+    add_nearness_routes(app, settings.home)
     _add_health(app, holder)
     _add_error_handlers(app)
-    app.add_middleware(BodyLimit, limit_for_path=lambda _path: MAX_BODY_BYTES)
+    app.add_middleware(BodyLimit, limit_for_path=_body_limit)
     app.add_middleware(RequireToken, token_sha256=settings.service_token_sha256)
     return app
+
+
+def _body_limit(path: str) -> int | None:
+    """None where the handler itself reads a bounded stream."""
+    return None if path == NEAR_PATH else MAX_BODY_BYTES
 
 
 def _add_architectures(app: FastAPI, holder: IndexHolder) -> None:
@@ -87,7 +85,7 @@ def _add_architectures(app: FastAPI, holder: IndexHolder) -> None:
         _check_scope(request.scope)
         _check_proposal_id(request.proposal_id)
         if not 0.0 < request.threshold <= 1.0:
-            raise RequestInvalid("threshold", request.threshold, "Choose a number above 0 and at most 1.")
+            refuse_field("threshold", request.threshold, "Choose a number above 0 and at most 1.")
         return screen(holder.get(), request)
 
     @app.put("/v1/architectures/{proposal_id}", status_code=204)
@@ -115,21 +113,17 @@ def _add_architectures(app: FastAPI, holder: IndexHolder) -> None:
 
 def _check_scope(scope: str) -> None:
     if not SCOPE.fullmatch(scope):
-        raise RequestInvalid("scope", scope, "Write `library` or `search:` and the id of a search.")
+        refuse_field("scope", scope, "Write `library` or `search:` and the id of a search.")
 
 
 def _check_proposal_id(proposal_id: str) -> None:
     if not PROPOSAL_ID.fullmatch(proposal_id):
-        raise RequestInvalid(
-            "proposal_id", proposal_id, "Use 1 to 128 letters, digits, dots, dashes or underscores."
-        )
+        refuse_field("proposal_id", proposal_id, "Use 1 to 128 letters, digits, dots, dashes or underscores.")
 
 
 def _check_label(label: str) -> None:
     if len(label) > MAX_LABEL_CHARACTERS or not label.isprintable():
-        raise RequestInvalid(
-            "label", label, f"Use at most {MAX_LABEL_CHARACTERS} characters, all of them printable."
-        )
+        refuse_field("label", label, f"Use at most {MAX_LABEL_CHARACTERS} characters, all of them printable.")
 
 
 def _add_health(app: FastAPI, holder: IndexHolder) -> None:
@@ -156,8 +150,8 @@ def _add_error_handlers(app: FastAPI) -> None:
     async def malformed(_request: Request, error: RequestValidationError) -> JSONResponse:
         return answer(validation_problem(error.errors()))
 
-    @app.exception_handler(RequestInvalid)
-    async def invalid(_request: Request, error: RequestInvalid) -> JSONResponse:
+    @app.exception_handler(Refused)
+    async def refused(_request: Request, error: Refused) -> JSONResponse:
         return answer(error.document)
 
     @app.exception_handler(NotScreenable)
