@@ -1,4 +1,4 @@
-"""The generator's HTTP surface: proposals as they arrive, deltas applied, baselines listed.
+"""The generator's HTTP surface: proposals as they arrive, deltas, training pairs, baselines.
 
 Handlers are plain functions, so everything that computes runs in threads and never on the event
 loop. Nothing is stored here; the gateway keeps what it received.
@@ -19,15 +19,22 @@ from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
 from contracts.service_gate import BodyLimit, RequireToken
 from generator_svc.config import GeneratorSettings
 from generator_svc.proposers import OptionsInvalid, Proposer, known_proposers
-from generator_svc.request_checks import Refused, check_edits, check_size, refuse_field
+from generator_svc.request_checks import MAX_SEED, Refused, check_edits, check_size, refuse_field
 from generator_svc.routes_deltas import add_delta_routes
 from generator_svc.routes_lemur import READ_NETWORKS_PATH, add_lemur_routes
+from generator_svc.routes_training_pairs import (
+    MAX_ORDERS_BYTES,
+    TRAINING_PAIRS_PATH,
+    add_training_pair_routes,
+)
 from generator_svc.seeds import baseline_networks
 
 MAX_SLOTS = 8
-MAX_SEED = 2**63 - 1
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """Eight sources, with room for JSON's escapes."""
+
+BODY_LIMITS: dict[str, int | None] = {READ_NETWORKS_PATH: None, TRAINING_PAIRS_PATH: MAX_ORDERS_BYTES}
+"""Of paths that are an exception. None where the handler itself reads a bounded stream."""
 
 _PROPOSAL = TypeAdapter(Proposal)
 
@@ -38,18 +45,14 @@ def create_app(settings: GeneratorSettings) -> FastAPI:
     proposers = known_proposers()
     _add_proposals(app, proposers)
     add_delta_routes(app)
+    add_training_pair_routes(app, proposers["mutation"])
     _add_baselines(app)
     add_lemur_routes(app, settings.home)
     _add_health(app)
     _add_error_handlers(app)
-    app.add_middleware(BodyLimit, limit_for_path=_body_limit)
+    app.add_middleware(BodyLimit, limit_for_path=lambda path: BODY_LIMITS.get(path, MAX_BODY_BYTES))
     app.add_middleware(RequireToken, token_sha256=settings.service_token_sha256)
     return app
-
-
-def _body_limit(path: str) -> int | None:
-    """None where the handler itself reads a bounded stream."""
-    return None if path == READ_NETWORKS_PATH else MAX_BODY_BYTES
 
 
 def _add_proposals(app: FastAPI, proposers: dict[str, Proposer]) -> None:

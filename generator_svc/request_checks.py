@@ -5,6 +5,7 @@ from typing import Any, NoReturn
 from contracts.jobs import EditPermissions
 from contracts.problems import problem
 
+MAX_SEED = 2**63 - 1
 MAX_REGIONS = 64
 MAX_REGION_CHARACTERS = 250
 

@@ -17,6 +17,7 @@ from generator_svc.deltas import canonical_delta
 from generator_svc.deltas.diagnosis import FailedHunk, failed_hunk
 from generator_svc.deltas.refusals import DeltaRefused
 from generator_svc.deltas.understanding import understand
+from generator_svc.prompts.fences import BACKTICKS, fence_around
 
 PROMPT_FILE = "repair_v1.yaml"
 MAX_PROMPT_CHARACTERS = 6_000
@@ -27,7 +28,6 @@ MAX_QUOTED = 1_400
 MAX_LINE = 160
 CONTEXT_LINES = 3
 UNPRINTABLE = re.compile(r"[^\t\x20-\x7e\u00a1-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-BACKTICKS = re.compile(r"`+")
 LONGEST_RUN = 8
 
 
@@ -105,8 +105,7 @@ def _fenced(lines: Iterable[str] | Sequence[str]) -> str:
             break
         kept.append(shown)
     text = "\n".join(kept)
-    longest = max((len(run) for run in BACKTICKS.findall(text)), default=0)
-    fence = "`" * max(3, longest + 1)
+    fence = fence_around(text)
     return f"{fence}text\n{text}\n{fence}"
 
 
