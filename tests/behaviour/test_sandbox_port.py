@@ -1,4 +1,7 @@
-"""What every sandbox backend does: starts, reports, limits, ends. The walls are in test_sandbox_walls.py."""
+"""What every sandbox backend does: starts, reports, limits, ends.
+
+What it keeps from a guest is in test_sandbox_walls.py and test_sandbox_view.py.
+"""
 
 import os
 import secrets
