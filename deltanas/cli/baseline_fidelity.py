@@ -29,7 +29,7 @@ from deltanas.errors import DeltanasError, RequestInvalid
 from deltanas.fidelity.agreement import CONFIDENCE
 from deltanas.fidelity.figure import fidelity_figure
 from deltanas.fidelity.report import fidelity_report
-from deltanas.fidelity.sample import Exclusion, RecordedNetwork, drawn
+from deltanas.fidelity.sample import Criteria, Exclusion, RecordedNetwork, drawn
 from deltanas.fidelity.study import Conditions, Outcome, State, measured, recorded_networks
 
 Json = dict[str, Any]
@@ -47,6 +47,9 @@ def fidelity(
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Leave out networks whose transform makes images larger.")
     ] = 64,
+    min_batch: Annotated[
+        int, typer.Option(min=1, help="Leave out networks that train in smaller batches.")
+    ] = 1,
     cpu_seconds: Annotated[
         float, typer.Option(min=1, max=11_520, help="The budget of each network, predictions included.")
     ] = 120.0,
@@ -64,15 +67,16 @@ def fidelity(
     Each runs with its recorded hyperparameters. After a crash or ctrl-C the same command goes on: what was
     measured is not measured again, and a larger draw begins with a smaller one's networks.
     """
+    criteria = Criteria(dataset, max_pixels, min_batch)
     conditions = Conditions(dataset, cpu_seconds, train_images, train_seed)
     with connected(quiet=as_json) as client:
-        chosen = _chosen(client, dataset, max_pixels, as_json)
+        chosen = _chosen(client, criteria, as_json)
         sample = drawn((found for found in chosen if isinstance(found, RecordedNetwork)), networks, seed)
-        _require_some(sample, max_pixels)
+        _require_some(sample, criteria)
         if len(sample) < networks and not as_json:
             tell(f"only {len(sample)} fit")
         outcomes = _measured(client, conditions, sample, as_json)
-    report = fidelity_report(conditions, chosen, outcomes, max_pixels=max_pixels, seed=seed)
+    report = fidelity_report(criteria, conditions, chosen, outcomes, seed)
     _write(report, output, figure)
     if as_json:
         emit(report)
@@ -83,14 +87,14 @@ def fidelity(
         raise typer.Exit(_PLATFORM_FAILED)
 
 
-def _chosen(client: Client, dataset: str, max_pixels: int, quiet: bool) -> list[RecordedNetwork | Exclusion]:
+def _chosen(client: Client, criteria: Criteria, quiet: bool) -> list[RecordedNetwork | Exclusion]:
     with _bar(quiet) as bar:
         reading = bar.add_task("reading the catalogue", total=None)
 
         def watch(done: int, total: int) -> None:
             bar.update(reading, completed=done, total=total)
 
-        return list(recorded_networks(client, dataset, max_pixels, watch))
+        return list(recorded_networks(client, criteria, watch))
 
 
 def _measured(
@@ -114,16 +118,12 @@ def _measured(
             raise
 
 
-def _require_some(networks: list[RecordedNetwork], max_pixels: int) -> None:
+def _require_some(networks: list[RecordedNetwork], criteria: Criteria) -> None:
     if not networks:
         raise RequestInvalid(
-            f"no network's transform keeps images within {max_pixels} pixels",
-            {
-                "code": "nothing_fits",
-                "field": "max_pixels",
-                "value": max_pixels,
-                "remedy": "Allow more with --max-pixels.",
-            },
+            f"no network keeps images within {criteria.max_pixels} pixels and trains in batches of at least "
+            f"{criteria.min_batch}",
+            {"code": "nothing_fits", "field": "max_pixels", "remedy": "Change --max-pixels or --min-batch."},
         )
 
 
@@ -160,13 +160,14 @@ def _write(report: Json, output: Path | None, figure: Path | None) -> None:
 def show_fidelity(report: Json) -> None:
     """Print a report: the networks, what was left out, the share that ran, the agreement."""
     console = result_console()
-    numbers = ("pixels", "recorded", "ours", "difference", "CPU time")
+    numbers = ("pixels", "batch", "recorded", "ours", "difference", "CPU time")
     shown = table("network", "family", *numbers, "reason", right=numbers)
     for row in sorted(report["networks"], key=lambda row: -row["recorded_accuracy"]):
         shown.add_row(
             cell(row["name"]),
             cell(row["family"]),
             f"{row['pixels']}",
+            "–" if row["batch"] is None else f"{row['batch']}",
             percent(row["recorded_accuracy"]),
             percent(row["accuracy"]),
             _points(row["difference"]),

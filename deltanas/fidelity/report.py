@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from deltanas.fidelity.agreement import CONFIDENCE, RESAMPLES, agreement_of, wilson_interval
-from deltanas.fidelity.sample import Exclusion, RecordedNetwork
+from deltanas.fidelity.sample import Criteria, Exclusion, RecordedNetwork
 from deltanas.fidelity.study import Conditions, Outcome, State
 
 Json = dict[str, Any]
@@ -15,20 +15,19 @@ _NOT_RUN = frozenset({State.FAILED, State.REFUSED})
 
 
 def fidelity_report(
+    criteria: Criteria,
     conditions: Conditions,
     chosen: Sequence[RecordedNetwork | Exclusion],
     outcomes: Sequence[Outcome],
-    *,
-    max_pixels: int,
     seed: int,
 ) -> Json:
     """Exclusions, the share that ran, the agreement of accuracies, and a row for each network."""
     excluded = Counter(found.value for found in chosen if isinstance(found, Exclusion))
     return {
         "study": {
+            **asdict(criteria),
             **asdict(conditions),
             "epochs": 1,
-            "max_pixels": max_pixels,
             "seed": seed,
             "tag": conditions.tag,
         },
@@ -93,6 +92,7 @@ def _row(outcome: Outcome) -> Json:
         "family": network.family,
         "transform": network.transform,
         "pixels": network.pixels,
+        "batch": network.batch,
         "recorded_accuracy": network.recorded_accuracy,
         "state": outcome.state.value,
         "accuracy": outcome.accuracy,

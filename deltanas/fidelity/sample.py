@@ -29,28 +29,42 @@ class Exclusion(StrEnum):
     NO_TRANSFORM = "no_transform_recorded"
     UNKNOWN_TRANSFORM = "unknown_transform"
     TOO_LARGE = "transform_too_large"
+    SMALL_BATCH = "batch_too_small"
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """Which recorded networks are compared."""
+
+    dataset: str
+    max_pixels: int
+    """The longer side of what a network is fed."""
+    min_batch: int = 1
+    """Small batches are many steps, and many steps are much time."""
 
 
 @dataclass(frozen=True)
 class RecordedNetwork:
-    """A network that can be compared. `pixels` is the longer side of what it is fed."""
+    """A network that can be compared."""
 
     name: str
     family: str
     transform: str
     pixels: int
+    """The longer side of what it is fed."""
+    batch: int | None
     recorded_accuracy: float
     """After one epoch, as a fraction."""
     version: str
     """A digest of source and recorded hyperparameters: another version is another measurement."""
 
 
-def judged(baseline: Json, dataset: str, image_pixels: int, max_pixels: int) -> RecordedNetwork | Exclusion:
+def judged(baseline: Json, criteria: Criteria, image_pixels: int) -> RecordedNetwork | Exclusion:
     """The network of a whole baseline document, or why it is left out.
 
     `image_pixels` is the longer side of the dataset's images, which some transforms keep.
     """
-    result = next((found for found in baseline["results"] if found["dataset"] == dataset), None)
+    result = next((found for found in baseline["results"] if found["dataset"] == criteria.dataset), None)
     if result is None or result["first_epoch_accuracy"] is None:
         return Exclusion.NO_FIRST_EPOCH
     transform = result["hyperparameters"].get("transform")
@@ -59,13 +73,18 @@ def judged(baseline: Json, dataset: str, image_pixels: int, max_pixels: int) -> 
     pixels = transformed_pixels(str(transform), image_pixels)
     if pixels is None:
         return Exclusion.UNKNOWN_TRANSFORM
-    if pixels > max_pixels:
+    if pixels > criteria.max_pixels:
         return Exclusion.TOO_LARGE
+    batch = result["hyperparameters"].get("batch")
+    batch = batch if isinstance(batch, int) else None
+    if (batch or 1) < criteria.min_batch:
+        return Exclusion.SMALL_BATCH
     return RecordedNetwork(
         name=baseline["name"],
         family=baseline["family"],
         transform=str(transform),
         pixels=pixels,
+        batch=batch,
         recorded_accuracy=result["first_epoch_accuracy"],
         version=digest([baseline["source"], result["hyperparameters"]]),
     )

@@ -13,7 +13,7 @@ from typing import Any
 from contracts.failures import FailureReason
 from deltanas.client import TERMINAL_STATES, Client
 from deltanas.errors import RequestInvalid
-from deltanas.fidelity.sample import Exclusion, RecordedNetwork, digest, judged
+from deltanas.fidelity.sample import Criteria, Exclusion, RecordedNetwork, digest, judged
 
 Json = dict[str, Any]
 
@@ -86,27 +86,27 @@ class Outcome:
 
 
 def recorded_networks(
-    client: Client, dataset: str, max_pixels: int, watch: Callable[[int, int], None]
+    client: Client, criteria: Criteria, watch: Callable[[int, int], None]
 ) -> Iterator[RecordedNetwork | Exclusion]:
     """Each imported network with a result on the dataset, or why it is left out.
 
     `watch` gets how many were read, of how many. Raises RequestInvalid where the dataset is not ready or
     nothing is recorded on it.
     """
-    image_pixels = _image_pixels(client, dataset)
-    listed = client.baselines(dataset=dataset)
+    image_pixels = _image_pixels(client, criteria.dataset)
+    listed = client.baselines(dataset=criteria.dataset)
     if not listed:
         raise RequestInvalid(
-            f"nothing is recorded on {dataset}",
+            f"nothing is recorded on {criteria.dataset}",
             {
                 "code": "nothing_recorded",
                 "field": "dataset",
-                "value": dataset,
+                "value": criteria.dataset,
                 "remedy": "Import networks with `deltanas baselines import lemur --download`.",
             },
         )
     for done, item in enumerate(listed, start=1):
-        yield judged(client.baseline(item["name"]), dataset, image_pixels, max_pixels)
+        yield judged(client.baseline(item["name"]), criteria, image_pixels)
         watch(done, len(listed))
 
 

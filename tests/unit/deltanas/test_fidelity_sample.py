@@ -5,12 +5,20 @@ from itertools import product
 import pytest
 import torch
 
-from deltanas.fidelity.sample import Exclusion, RecordedNetwork, drawn, judged, transformed_pixels
+from deltanas.fidelity.sample import (
+    Criteria,
+    Exclusion,
+    RecordedNetwork,
+    drawn,
+    judged,
+    transformed_pixels,
+)
 from sandbox_runner.guest.generated_transforms import GENERATED
 from sandbox_runner.guest.transforms import SIDES, UnknownTransform, transform_named
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+CRITERIA = Criteria("mnist", max_pixels=64)
 FAMILY = [
     finish + side + flip
     for finish, side, flip in product(
@@ -31,7 +39,7 @@ def document(name: str = "lemur/a", **changes) -> dict:
 
 
 def network(name: str) -> RecordedNetwork:
-    return RecordedNetwork(name, "ResNet", "norm_64", 64, 0.9, "0")
+    return RecordedNetwork(name, "ResNet", "norm_64", 64, 16, 0.9, "0")
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 24)])
@@ -65,24 +73,34 @@ def test_a_name_that_the_guest_does_not_know_has_no_size(name):
     ],
 )
 def test_a_network_is_left_out_by_a_named_reason(changes, reason):
-    assert judged(document(**changes), "mnist", 28, 64) is reason
+    assert judged(document(**changes), CRITERIA, 28) is reason
 
 
 def test_a_fitting_network_is_taken_with_what_was_recorded():
-    found = judged(document(), "mnist", 28, 64)
+    found = judged(document(), CRITERIA, 28)
     assert (found.name, found.transform, found.pixels, found.recorded_accuracy) == (
         "lemur/a",
         "norm_64",
         64,
         0.9,
     )
-    assert judged(document(hyperparameters={"transform": "echo"}), "mnist", 28, 28).pixels == 28
+    assert judged(document(hyperparameters={"transform": "echo"}), Criteria("mnist", 28), 28).pixels == 28
+
+
+def test_small_batches_are_left_out_where_that_is_asked():
+    small = {"transform": "norm_64", "batch": 8}
+    wanted = Criteria("mnist", max_pixels=64, min_batch=16)
+    assert judged(document(hyperparameters=small), wanted, 28) is Exclusion.SMALL_BATCH
+    assert judged(document(hyperparameters={"transform": "norm"}), wanted, 28) is Exclusion.SMALL_BATCH
+    assert judged(document(hyperparameters={**small, "batch": 16}), wanted, 28).batch == 16
+    assert judged(document(hyperparameters=small), CRITERIA, 28).batch == 8
+    assert judged(document(), CRITERIA, 28).batch is None
 
 
 def test_another_source_or_another_hyperparameter_is_another_version():
     same, other = document(), document(hyperparameters={"lr": 0.2, "transform": "norm_64"})
     changed = {**document(), "source": "class Net: pass"}
-    versions = [judged(found, "mnist", 28, 64).version for found in (same, document(), other, changed)]
+    versions = [judged(found, CRITERIA, 28).version for found in (same, document(), other, changed)]
     assert versions[0] == versions[1]
     assert len(set(versions)) == 3
 

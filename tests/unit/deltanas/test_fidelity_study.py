@@ -8,11 +8,12 @@ import pytest
 from deltanas.errors import RequestInvalid
 from deltanas.fidelity.figure import fidelity_figure
 from deltanas.fidelity.report import fidelity_report
-from deltanas.fidelity.sample import Exclusion, RecordedNetwork
+from deltanas.fidelity.sample import Criteria, Exclusion, RecordedNetwork
 from deltanas.fidelity.study import Conditions, State, measured, recorded_networks
 
+CRITERIA = Criteria("mnist", max_pixels=64)
 CONDITIONS = Conditions("mnist", cpu_seconds=120)
-NETWORKS = [RecordedNetwork(f"lemur/{n}", "ResNet", "norm_64", 64, n / 20, f"v{n}") for n in range(12)]
+NETWORKS = [RecordedNetwork(f"lemur/{n}", "ResNet", "norm_64", 64, 16, n / 20, f"v{n}") for n in range(12)]
 
 
 class Interrupted(Exception):
@@ -136,7 +137,7 @@ def test_other_conditions_and_other_versions_are_measured_anew():
     measured(gateway, CONDITIONS, NETWORKS[:1], ignore)
     measured(gateway, Conditions("mnist", cpu_seconds=60), NETWORKS[:1], ignore)
     measured(gateway, Conditions("mnist", cpu_seconds=120, train_seed=1), NETWORKS[:1], ignore)
-    other = RecordedNetwork("lemur/0", "ResNet", "norm_64", 64, 0.0, "changed")
+    other = RecordedNetwork("lemur/0", "ResNet", "norm_64", 64, 16, 0.0, "changed")
     measured(gateway, CONDITIONS, [other], ignore)
     assert len(gateway.stored) == 4
 
@@ -165,7 +166,7 @@ def test_a_network_that_the_gateway_refuses_does_not_end_the_study():
 def reported(**ends: str) -> dict:
     outcomes = measured(ScriptedGateway(**ends), CONDITIONS, NETWORKS, ignore)
     chosen = [*NETWORKS, Exclusion.TOO_LARGE, Exclusion.TOO_LARGE, Exclusion.NO_TRANSFORM]
-    report = fidelity_report(CONDITIONS, chosen, outcomes, max_pixels=64, seed=0)
+    report = fidelity_report(CRITERIA, CONDITIONS, chosen, outcomes, seed=0)
     return json.loads(json.dumps(report))
 
 
@@ -245,7 +246,7 @@ class Catalogue:
 
 def test_the_catalogue_is_read_whole():
     read = []
-    found = list(recorded_networks(Catalogue(), "mnist", 64, lambda *counts: read.append(counts)))
+    found = list(recorded_networks(Catalogue(), CRITERIA, lambda *counts: read.append(counts)))
     assert [getattr(one, "pixels", one) for one in found] == [28, Exclusion.TOO_LARGE]
     assert read == [(1, 2), (2, 2)]
 
@@ -256,7 +257,7 @@ def test_the_catalogue_is_read_whole():
 )
 def test_a_dataset_that_cannot_serve_is_refused_with_a_remedy(dataset, code):
     with pytest.raises(RequestInvalid) as refused:
-        list(recorded_networks(Catalogue(), dataset, 64, lambda *_: None))
+        list(recorded_networks(Catalogue(), Criteria(dataset, 64), lambda *_: None))
     assert refused.value.code == code
     assert refused.value.field == "dataset"
     assert "deltanas" in refused.value.remedy
