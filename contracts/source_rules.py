@@ -20,6 +20,7 @@ from contracts.syntax import parse
 _DISPLAYS = (ast.List, ast.Tuple, ast.Set, ast.Dict, ast.JoinedStr, ast.BinOp)
 """What may spell out a table."""
 _PARTS = (*_DISPLAYS, ast.UnaryOp)
+_LITERALS = (ast.Constant, *_DISPLAYS)
 
 
 class SourceRejected(Exception):
@@ -122,8 +123,7 @@ def _nodes(tree: ast.Module) -> list[ast.AST]:
 
 def _check_literals(nodes: Sequence[ast.AST]) -> None:
     for node in nodes:
-        size = _literal_bytes(node)
-        if size > MAX_LITERAL_BYTES:
+        if isinstance(node, _LITERALS) and (size := _literal_bytes(node)) > MAX_LITERAL_BYTES:
             line = getattr(node, "lineno", None)
             raise SourceRejected(
                 FailureReason.POLICY_VIOLATION,
@@ -136,9 +136,7 @@ def _literal_bytes(node: ast.AST) -> int:
     """Size of one literal: a constant, or a display (list, tuple, set, dict) with all the constants in it."""
     if isinstance(node, ast.Constant):
         return _constant_bytes(node.value)
-    if isinstance(node, _DISPLAYS):
-        return sum(_constant_bytes(n.value) for n in _constants_within(node))
-    return 0
+    return sum(_constant_bytes(n.value) for n in _constants_within(node))
 
 
 def _constants_within(node: ast.AST) -> Iterator[ast.Constant]:
