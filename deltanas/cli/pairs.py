@@ -16,7 +16,12 @@ app = typer.Typer(help="Training pairs: chats to fine-tune a language model on."
 
 Json = dict[str, Any]
 
-_STEPS = {"comparing": "comparing", "pairs": "writing pairs", "mutations": "mutating"}
+_STEPS = {
+    "comparing": "comparing networks",
+    "trying": "trying pairs",
+    "pairs": "writing pairs",
+    "mutations": "mutating networks",
+}
 _BINS = 12
 _BAR_WIDTH = 40
 
@@ -30,11 +35,15 @@ def _group() -> None:
 def make(
     dataset: Annotated[str, typer.Option(help="Networks with a recorded first epoch on it are paired.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write to.")],
+    hyperparameters: Annotated[
+        str | None,
+        typer.Option(help="same or any: those that both networks were recorded with. Default same."),
+    ] = None,
     min_gain: Annotated[
         float | None, typer.Option(help="The target is better by so much, as a fraction. Default 0.005.")
     ] = None,
     at_least: Annotated[
-        float | None, typer.Option(help="Jaccard similarity of both sources, 0.3 to 1. Default 0.5.")
+        float | None, typer.Option(help="Jaccard similarity of both sources, 0.3 to 1. Default 0.6.")
     ] = None,
     pairs_per_network: Annotated[
         int | None, typer.Option(help="At most so many with one baseline, or one target. Default 4.")
@@ -57,6 +66,7 @@ def make(
     The same networks and options give the same bytes.
     """
     chosen = {
+        "hyperparameters": hyperparameters,
         "min_gain": min_gain,
         "at_least": at_least,
         "pairs_per_network": pairs_per_network,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gateway.domain.search import derive_number
-from gateway.domain.training_pairs import FamilySplit, PairSettings, RecordedNetwork, Split
+from gateway.domain.training_pairs import FamilySplit, Hyperparameters, PairSettings, RecordedNetwork, Split
 
 SPARE = 6
 """Kept for each pair that a baseline may have: of many the delta turns out too short or too long."""
@@ -34,13 +34,18 @@ class NearPairs:
     def __init__(self, networks: Sequence[RecordedNetwork], settings: PairSettings) -> None:
         self._networks = networks
         self._settings = settings
+        self._needs_same = settings.hyperparameters is Hyperparameters.SAME
         self._place = circle(networks, settings.seed)
         self._kept: dict[int, list[tuple[int, int, float]]] = defaultdict(list)
         self.left_out: Counter[str] = Counter()
 
     def add(self, first: int, second: int, jaccard: float) -> None:
         """Consider two near networks; the better one is the target."""
-        gain = self._networks[second].accuracy - self._networks[first].accuracy
+        one, other = self._networks[first], self._networks[second]
+        if self._needs_same and one.hyperparameters != other.hyperparameters:
+            self.left_out["hyperparameters_differ"] += 1
+            return
+        gain = other.accuracy - one.accuracy
         baseline, target = (first, second) if gain > 0 else (second, first)
         if abs(gain) < max(self._settings.min_gain, ROUNDING) - ROUNDING / 2:
             self.left_out["gain_too_small"] += 1
@@ -54,28 +59,15 @@ class NearPairs:
         if -kept[0][0] > ahead:
             heapq.heapreplace(kept, (-ahead, target, jaccard))
 
-    def weights(self) -> Counter[str]:
-        """About how many pairs each family is good for by itself, and one more."""
-        found = Counter({network.family: 1 for network in self._networks})
-        for baseline, kept in self._kept.items():
-            family = self._networks[baseline].family
-            own = sum(self._networks[target].family == family for _, target, _ in kept)
-            found[family] += min(own, self._settings.pairs_per_network)
-        return found
-
-    def queue(self, families: FamilySplit) -> "PairQueue":
-        """The kept pairs whose ends belong to one split, to be ordered. This object is empty then."""
+    def queue(self) -> "PairQueue":
+        """The kept pairs, to be tried. This object is empty then."""
         waiting: dict[int, deque[PairCandidate]] = {}
-        for baseline in sorted(self._kept, key=lambda place: self._place[place]):
-            split = families.of(self._networks[baseline].family)
-            candidates = deque[PairCandidate]()
-            for _, target, jaccard in sorted(self._kept.pop(baseline), reverse=True):
-                if families.of(self._networks[target].family) is split:
-                    candidates.append(PairCandidate(baseline, target, jaccard))
-                else:
-                    self.left_out["across_splits"] += 1
-            waiting[baseline] = candidates
-        return PairQueue(self._networks, self._settings, families, waiting, self.left_out)
+        for baseline in sorted(self._kept, key=lambda number: self._place[number]):
+            nearest_first = sorted(self._kept.pop(baseline), reverse=True)
+            waiting[baseline] = deque(
+                PairCandidate(baseline, target, jaccard) for _, target, jaccard in nearest_first
+            )
+        return PairQueue(self._settings, waiting, self.left_out)
 
 
 class PairQueue:
@@ -85,32 +77,24 @@ class PairQueue:
     """
 
     def __init__(
-        self,
-        networks: Sequence[RecordedNetwork],
-        settings: PairSettings,
-        families: FamilySplit,
-        waiting: dict[int, deque[PairCandidate]],
-        left_out: Counter[str],
+        self, settings: PairSettings, waiting: dict[int, deque[PairCandidate]], left_out: Counter[str]
     ) -> None:
-        self._networks = networks
-        self._families = families
         self._waiting = waiting
         self._turns = deque(waiting)
         self._left_out = left_out
-        self._made: Counter[_Share] = Counter()
+        self._taken: Counter[_Share] = Counter()
         self._open: Counter[_Share] = Counter()
-        validation = round(settings.validation_share * settings.max_pairs)
-        self._rooms: dict[str, int] = {
+        self._rooms = {
             "baseline_has_enough": settings.pairs_per_network,
             "target_has_enough": settings.pairs_per_network,
-            Split.VALIDATION: validation,
-            Split.TRAIN: settings.max_pairs - validation,
+            "enough_pairs": settings.max_pairs,
         }
+        self.made: list[PairCandidate] = []
         self.total = sum(map(len, waiting.values()))
         self.done = 0
 
     def take(self, count: int) -> list[PairCandidate]:
-        """At most `count` candidates; none when no more is to be ordered."""
+        """At most `count` candidates; none when no more is to be tried."""
         taken: list[PairCandidate] = []
         passed = 0
         while len(taken) < count and passed < len(self._turns):
@@ -119,8 +103,8 @@ class PairQueue:
             if candidate is None:
                 continue
             self._turns.append(baseline)
-            shares = self._shares(candidate)
-            if any(self._made[share] + self._open[share] >= self._rooms[share[0]] for share in shares):
+            shares = _shares(candidate)
+            if any(self._taken[share] + self._open[share] >= self._rooms[share[0]] for share in shares):
                 passed += 1  # there may be room once the open ones are settled
                 continue
             passed = 0
@@ -131,40 +115,39 @@ class PairQueue:
 
     def settle(self, candidate: PairCandidate, left_out: str | None = None) -> None:
         """Count a candidate that was taken: as made, or as left out for a reason."""
-        shares = self._shares(candidate)
+        shares = _shares(candidate)
         self.done += 1
         self._open.subtract(shares)
         if left_out is None:
-            self._made.update(shares)
+            self._taken.update(shares)
+            self.made.append(candidate)
         else:
             self._left_out[left_out] += 1
-
-    def split_of(self, candidate: PairCandidate) -> Split:
-        """The split of both its ends."""
-        return self._families.of(self._networks[candidate.baseline].family)
 
     def _next_of(self, baseline: int) -> PairCandidate | None:
         """The baseline's next candidate that is not barred for good; those that are get counted."""
         waiting = self._waiting[baseline]
         while waiting:
-            full = [s for s in self._shares(waiting[0]) if self._made[s] >= self._rooms[s[0]]]
+            full = [share[0] for share in _shares(waiting[0]) if self._taken[share] >= self._rooms[share[0]]]
             if not full:
                 return waiting[0]
             waiting.popleft()
             self.done += 1
-            self._left_out["enough_pairs" if full[0][0] in set(Split) else full[0][0]] += 1
+            self._left_out[full[0]] += 1
         return None
 
-    def _shares(self, candidate: PairCandidate) -> tuple["_Share", ...]:
-        """Whose room a candidate takes."""
-        return (
-            ("baseline_has_enough", candidate.baseline),
-            ("target_has_enough", candidate.target),
-            (self.split_of(candidate), 0),
-        )
+
+def _shares(candidate: PairCandidate) -> tuple["_Share", ...]:
+    """Whose room a candidate takes."""
+    return (
+        ("baseline_has_enough", candidate.baseline),
+        ("target_has_enough", candidate.target),
+        ("enough_pairs", 0),
+    )
 
 
 _Share = tuple[str, int]
+"""A reason to leave out once its room is full, and whose room it is."""
 
 
 def mutation_order(

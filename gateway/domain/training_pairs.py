@@ -14,7 +14,7 @@ from enum import StrEnum
 from contracts.training_pairs import TrainingPair
 from gateway.domain.search import derive_number
 
-DRAWS = 32
+DRAWS = 64
 """Orders of families that are tried."""
 
 
@@ -23,6 +23,18 @@ class Split(StrEnum):
 
     TRAIN = "train"
     VALIDATION = "validation"
+
+
+class Hyperparameters(StrEnum):
+    """Which recorded first epochs may be compared.
+
+    With other hyperparameters the better network may be the better trained one: of LEMUR's networks on
+    CIFAR-10 many were recorded with hyperparameters drawn at random, and there the same architecture under
+    two names differs as much as any two (docs/training-pairs.md).
+    """
+
+    SAME = "same"
+    ANY = "any"
 
 
 class PairKind(StrEnum):
@@ -37,6 +49,7 @@ class PairSettings:
     """Which pairs are asked for. Shares, gains and Jaccard indices are fractions in [0, 1]."""
 
     dataset: str
+    hyperparameters: Hyperparameters
     min_gain: float
     at_least: float
     """Jaccard index of the token shingles of both ends."""
@@ -54,12 +67,16 @@ class PairSettings:
 
 @dataclass(frozen=True)
 class RecordedNetwork:
-    """A network that pairs can be made of. `accuracy` is of its recorded first epoch, in [0, 1]."""
+    """A network that pairs can be made of. `accuracy` is of its recorded first epoch, in [0, 1].
+
+    `hyperparameters` are what it was recorded with, as JSON in one spelling.
+    """
 
     name: str
     family: str
     candidate_id: str
     accuracy: float
+    hyperparameters: str
     licence: str
     import_id: str
 
@@ -104,16 +121,28 @@ class PairCounts:
 class FamilySplit:
     """Which families validate; all others train."""
 
-    def __init__(self, weights: Mapping[str, int], share: float, seed: int) -> None:
-        """`weights` is how much each family, above 0, is good for; `share` of their sum should validate.
+    def __init__(
+        self, families: Iterable[str], pairs: Mapping[tuple[str, str], int], share: float, seed: int
+    ) -> None:
+        """`pairs` counts them by the families of their ends; `share` of them should validate.
 
-        In a seeded order each family is taken that brings the sum nearer to the share; of several orders the
-        one that ends nearest counts, since some families are larger than all that should validate. Where
-        none brings it nearer, the smallest one is taken, if others remain.
+        In a seeded order each family is taken that brings the sum nearer to the share. Of several orders the
+        one counts that ends nearest and parts the fewest pairs: some families are larger than all that should
+        validate, some are kin. Where nothing brings it nearer the smallest family is taken, if others remain.
         """
-        goal = share * sum(weights.values())
+        # One more for each, so that families without pairs are shared out, too: mutations start from them.
+        weights = Counter(dict.fromkeys(families, 1))
+        for (one, other), count in pairs.items():
+            weights[one] += count if one == other else 0
+        goal = share * weights.total()
         drawn = [_drawn(weights, goal, (seed, draw)) for draw in range(DRAWS)]
-        taken = min(drawn, key=lambda families: abs(sum(weights[family] for family in families) - goal))
+        taken = min(
+            drawn,
+            key=lambda chosen: (
+                abs(sum(weights[family] for family in chosen) - goal)
+                + sum(count for (one, other), count in pairs.items() if (one in chosen) != (other in chosen))
+            ),
+        )
         if share > 0 and not taken and len(weights) > 1:
             taken = {min(sorted(weights), key=lambda family: weights[family])}
         self.validating = frozenset(taken)
@@ -138,6 +167,13 @@ def catalogue_digest(networks: Iterable[RecordedNetwork]) -> str:
     """SHA-256, hex, over all that a set of pairs depends on beside its settings."""
     digest = hashlib.sha256()
     for network in networks:
-        known = (network.name, network.family, network.candidate_id, repr(network.accuracy), network.licence)
+        known = (
+            network.name,
+            network.family,
+            network.candidate_id,
+            repr(network.accuracy),
+            network.hyperparameters,
+            network.licence,
+        )
         digest.update("\x1f".join(known).encode() + b"\n")
     return digest.hexdigest()

@@ -1,5 +1,6 @@
 """The imported reference networks on disk, as people look for them. Reads only; imports write them."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -97,6 +98,7 @@ class BaselineCatalogue:
                 BaselineRow.licence,
                 BaselineRow.import_id,
                 BaselineResultRow.first_epoch_accuracy,
+                BaselineResultRow.hyperparameters,
             )
             .join(BaselineResultRow, BaselineResultRow.digest == BaselineRow.digest)
             .where(
@@ -114,6 +116,7 @@ class BaselineCatalogue:
                     row.family,
                     row.candidate_id,
                     row.first_epoch_accuracy,
+                    json.dumps(row.hyperparameters, sort_keys=True),
                     row.licence,
                     row.import_id,
                 )

@@ -4,13 +4,14 @@ Nothing is stored, and nothing grows with the number of near pairs. What comes o
 and the settings alone, news of progress included; where anything fails, all of it has failed.
 """
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from contracts.training_pairs import NamedSource, PairOrder, TrainingPair
-from gateway.domain.pair_choice import NearPairs, PairQueue, mutation_order
+from gateway.domain.pair_choice import NearPairs, PairCandidate, PairQueue, mutation_order
 from gateway.domain.search import derive_number
 from gateway.domain.training_pairs import (
     FamilySplit,
@@ -51,7 +52,7 @@ class MakingProgress:
     """How far a making is: `done` of `total` of what the step counts."""
 
     step: str
-    """`comparing` (per cent), `pairs` (near pairs looked at) or `mutations` (made)."""
+    """`comparing`, `trying` (near pairs: which deltas are of the wished length), `pairs` or `mutations`."""
     done: int
     total: int
 
@@ -109,10 +110,13 @@ class PairMaking:
         counts = PairCounts(len(self._networks))
         near = NearPairs(self._networks, self._settings)
         yield from self._compare(near, counts)
-        share = self._settings.validation_share
-        families = FamilySplit(near.weights(), share, self._settings.seed)
         counts.left_out[PairKind.LEMUR] = near.left_out
-        yield from self._pairs(near.queue(families), counts)
+        queue = near.queue()
+        # Which pairs there are is known before the families are split: only so the shares come out right.
+        # Their chats are made anew then, which takes less room than to keep them.
+        yield from self._try(queue)
+        families = self._split(queue.made)
+        yield from self._pairs(queue.made, families, counts)
         yield from self._mutations(families, counts)
         yield self._report(families, counts)
 
@@ -163,31 +167,49 @@ class PairMaking:
 
     # --- chats ---------------------------------------------------------------------------------
 
-    def _pairs(self, queue: PairQueue, counts: PairCounts) -> Iterator[MakingEvent]:
+    def _try(self, queue: PairQueue) -> Iterator[MakingEvent]:
         while candidates := queue.take(ORDERS_AT_A_TIME):
-            sources = self._sources([place for c in candidates for place in (c.baseline, c.target)])
-            orders = [
-                self._order(place, c.baseline, sources, target_source=sources[c.target])
-                for place, c in enumerate(candidates)
-            ]
-            for candidate, chat in zip(candidates, self._chats(orders), strict=True):
-                if isinstance(chat, str):
-                    queue.settle(candidate, left_out=chat)
-                    continue
-                queue.settle(candidate)
-                pair = MadePair(
-                    queue.split_of(candidate),
-                    PairKind.LEMUR,
-                    self._networks[candidate.baseline],
-                    self._networks[candidate.target],
-                    candidate.jaccard,
-                    chat,
-                )
+            for candidate, chat in zip(candidates, self._chats_of(candidates), strict=True):
+                queue.settle(candidate, left_out=chat if isinstance(chat, str) else None)
+            yield MakingProgress("trying", queue.done, queue.total)
+
+    def _split(self, made: Sequence[PairCandidate]) -> FamilySplit:
+        networks = self._networks
+        kin = Counter((networks[pair.baseline].family, networks[pair.target].family) for pair in made)
+        families = {network.family for network in networks}
+        return FamilySplit(families, kin, self._settings.validation_share, self._settings.seed)
+
+    def _pairs(
+        self, made: Sequence[PairCandidate], families: FamilySplit, counts: PairCounts
+    ) -> Iterator[MakingEvent]:
+        left_out = counts.left_out[PairKind.LEMUR]
+        for start in range(0, len(made), ORDERS_AT_A_TIME):
+            batch = made[start : start + ORDERS_AT_A_TIME]
+            whole = [pair for pair in batch if self._split_of(pair, families) is not None]
+            left_out["across_splits"] += len(batch) - len(whole)
+            for candidate, chat in zip(whole, self._chats_of(whole), strict=True):
+                split = self._split_of(candidate, families)
+                if isinstance(chat, str) or split is None:
+                    raise ServiceUnavailable(self._generator.name, "did not make the same pair again")
+                baseline, target = self._networks[candidate.baseline], self._networks[candidate.target]
+                pair = MadePair(split, PairKind.LEMUR, baseline, target, candidate.jaccard, chat)
                 counts.count_pair(pair)
                 yield pair
-            yield MakingProgress("pairs", queue.done, queue.total)
-        # What was barred after the last order counts, too.
-        yield MakingProgress("pairs", queue.total, queue.total)
+            yield MakingProgress("pairs", start + len(batch), len(made))
+
+    def _split_of(self, candidate: PairCandidate, families: FamilySplit) -> Split | None:
+        """The split of both ends; None where they belong to two."""
+        ends = {families.of(self._networks[end].family) for end in (candidate.baseline, candidate.target)}
+        return ends.pop() if len(ends) == 1 else None
+
+    def _chats_of(self, candidates: Sequence[PairCandidate]) -> list[TrainingPair | str]:
+        sources = self._sources([end for pair in candidates for end in (pair.baseline, pair.target)])
+        return self._chats(
+            [
+                self._order(place, pair.baseline, sources, target_source=sources[pair.target])
+                for place, pair in enumerate(candidates)
+            ]
+        )
 
     def _mutations(self, families: FamilySplit, counts: PairCounts) -> Iterator[MakingEvent]:
         settings = self._settings
@@ -234,6 +256,8 @@ class PairMaking:
     def _chats(self, orders: Sequence[PairOrder]) -> list[TrainingPair | str]:
         """The chat of each order, or the reason why it is left out."""
         self._stop_if_asked()
+        if not orders:
+            return []
         settings = self._settings
         found: list[TrainingPair | str] = []
         answer = self._generator.training_pairs(orders, settings.fewest_lines, settings.most_lines)

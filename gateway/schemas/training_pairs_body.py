@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.domain.training_pairs import PairSettings
+from gateway.domain.training_pairs import Hyperparameters, PairSettings
 from gateway.schemas.baseline_query import Fraction
 from gateway.schemas.evaluation_body import Name, Seed
 
@@ -22,9 +22,11 @@ class TrainingPairsBody(BaseModel):
 
     dataset: Name
     """Networks with a recorded first epoch on it are paired."""
+    hyperparameters: Hyperparameters = Hyperparameters.SAME
+    """`same`: only networks recorded with equal hyperparameters are compared; `any`: all."""
     min_gain: Fraction = 0.005
     """A target's first epoch is better by at least so much, as a fraction: 0.005 is half a per cent point."""
-    at_least: Annotated[Fraction, Field(ge=0.3)] = 0.5
+    at_least: Annotated[Fraction, Field(ge=0.3)] = 0.6
     """Jaccard index of the two sources' token shingles."""
     pairs_per_network: Annotated[int, Field(strict=True, ge=1, le=100)] = 4
     """At most so many with the same baseline, and so many with the same target."""

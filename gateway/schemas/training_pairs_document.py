@@ -97,6 +97,7 @@ def _end(network: RecordedNetwork) -> Document:
         "family": network.family,
         "candidate_id": network.candidate_id,
         "first_epoch_accuracy": network.accuracy,
+        "hyperparameters": json.loads(network.hyperparameters),
         "licence": network.licence,
     }
 

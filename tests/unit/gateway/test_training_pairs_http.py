@@ -127,8 +127,8 @@ def pairs(scene):
 
 
 def asked(scene, **fields):
-    """The answer, as it is."""
-    return scene.http.post(PATH, json={"dataset": "cifar-10", **fields})
+    """The answer, as it is. The networks of these tests were recorded with different hyperparameters."""
+    return scene.http.post(PATH, json={"dataset": "cifar-10", "hyperparameters": "any", **fields})
 
 
 def lines(scene, **fields) -> list[dict]:
@@ -153,9 +153,16 @@ def test_a_pair_is_a_chat_with_where_it_is_from(pairs):
     assert metadata["gain"] == pytest.approx(
         metadata["target"]["first_epoch_accuracy"] - metadata["baseline"]["first_epoch_accuracy"]
     )
+    assert metadata["baseline"]["hyperparameters"] == {"lr": 0.3, "transform": "norm"}
     assert metadata["baseline"]["licence"] == "MIT, Copyright (c) its authors"
-    expected = {"dataset": "cifar-10", "jaccard": 0.5, "delta_lines": 20, "prompt_version": "delta_v1"}
+    expected = {"dataset": "cifar-10", "jaccard": 0.6, "delta_lines": 20, "prompt_version": "delta_v1"}
     assert {key: metadata[key] for key in expected} == expected
+
+
+def test_unless_asked_for_networks_with_other_hyperparameters_are_not_compared(pairs):
+    found = lines(pairs, hyperparameters="same", mutation_pairs=0)
+    assert not made(found)
+    assert found[-1]["summary"]["left_out"]["lemur"] == {"hyperparameters_differ": 9 * 8 / 2}
 
 
 def test_the_accuracy_of_the_baseline_is_told_and_sources_are_the_networks_own(pairs):
@@ -226,7 +233,7 @@ def test_of_more_than_are_asked_for_no_more_are_made(pairs):
 
 def test_progress_reaches_its_end_in_every_step(pairs):
     news = [line["progress"] for line in lines(pairs, mutation_pairs=3) if "progress" in line]
-    for step in ("comparing", "pairs"):
+    for step in ("comparing", "trying", "pairs"):
         done = [(n["done"], n["total"]) for n in news if n["step"] == step]
         assert done == sorted(done)
         assert done[-1][0] == done[-1][1]
@@ -238,6 +245,7 @@ def test_progress_reaches_its_end_in_every_step(pairs):
     [
         ({"dataset": None}, "dataset"),
         ({"dataset": "../x"}, "dataset"),
+        ({"hyperparameters": "some"}, "hyperparameters"),
         ({"min_gain": -0.1}, "min_gain"),
         ({"min_gain": "nan"}, "min_gain"),
         ({"at_least": 0.1}, "at_least"),
