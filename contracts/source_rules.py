@@ -26,11 +26,15 @@ _LITERALS = (ast.Constant, *_DISPLAYS)
 class SourceRejected(Exception):
     """A source breaks a rule. Carries what a failure or a problem document needs."""
 
-    def __init__(self, reason: FailureReason, message: str, line: int | None = None) -> None:
+    def __init__(
+        self, reason: FailureReason, message: str, line: int | None = None, rule: str | None = None
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
         self.line = line
+        self.rule = rule or reason.value
+        """too_large, too_much_information, too_deep or literal_too_large; else the reason's own word."""
 
     @property
     def location(self) -> str | None:
@@ -71,6 +75,7 @@ def check_source(source: str) -> CheckedSource:
         raise SourceRejected(
             FailureReason.POLICY_VIOLATION,
             f"the source has {len(encoded)} bytes; at most {MAX_SOURCE_BYTES} are allowed",
+            rule="too_large",
         )
     _check_information(encoded)
     tree = _parse(source)
@@ -86,6 +91,7 @@ def _check_information(encoded: bytes) -> None:
             FailureReason.POLICY_VIOLATION,
             f"the source holds {left} bytes of information (its size when compressed); at most "
             f"{MAX_SOURCE_INFORMATION_BYTES} are allowed: weights and tables do not belong into a source",
+            rule="too_much_information",
         )
 
 
@@ -118,6 +124,7 @@ def _nodes(tree: ast.Module) -> list[ast.AST]:
         FailureReason.POLICY_VIOLATION,
         f"the source nests deeper than {MAX_SYNTAX_DEPTH} levels",
         getattr(level[0], "lineno", None),
+        rule="too_deep",
     )
 
 
@@ -129,6 +136,7 @@ def _check_literals(nodes: Sequence[ast.AST]) -> None:
                 FailureReason.POLICY_VIOLATION,
                 f"line {line}: a literal of {size} bytes; at most {MAX_LITERAL_BYTES} are allowed",
                 line,
+                rule="literal_too_large",
             )
 
 

@@ -5,13 +5,11 @@ Only names and contents of its files are looked at; nothing in it is imported or
 
 import hashlib
 import re
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from contracts.failures import FailureReason
 from contracts.jobs import (
     BaselineNetwork,
     NetworkImportLine,
@@ -19,7 +17,7 @@ from contracts.jobs import (
     NetworkWheel,
     RefusedNetwork,
 )
-from contracts.names import MAX_SOURCE_BYTES, MAX_SOURCE_INFORMATION_BYTES
+from contracts.names import MAX_SOURCE_BYTES
 from contracts.source_rules import CheckedSource, SourceRejected, check_source
 from generator_svc.seeds.lemur.archive import MIB, Archive
 from generator_svc.seeds.lemur.families import family_of
@@ -157,7 +155,7 @@ class LemurWheel:
         except UnicodeDecodeError as error:
             raise MemberRefused("not_utf8", f"byte {error.start} is not UTF-8") from error
         except SourceRejected as rejected:
-            raise MemberRefused(_rule_broken(rejected, content), rejected.message) from rejected
+            raise MemberRefused(rejected.rule, rejected.message) from rejected
 
     def _result_files(self, name: str) -> Iterator[tuple[ResultFile, bytes]]:
         for file in self._results[name]:
@@ -165,13 +163,6 @@ class LemurWheel:
                 yield file, self._archive.read(file.member, MAX_RESULT_BYTES)
             except MemberRefused as refused:
                 self._ignored[f"file_{refused.code}"] += 1
-
-
-def _rule_broken(rejected: SourceRejected, content: bytes) -> str:
-    if rejected.reason is not FailureReason.POLICY_VIOLATION:
-        return rejected.reason.value
-    left = len(zlib.compress(content, 9))
-    return "too_much_information" if left > MAX_SOURCE_INFORMATION_BYTES else "literal_or_nesting"
 
 
 def _identity(archive: Archive) -> tuple[str, str]:

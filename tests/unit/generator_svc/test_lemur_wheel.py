@@ -110,6 +110,7 @@ def test_sources_that_break_a_rule_are_refused_by_reason_and_the_others_read():
         "Broken": "class Net(",
         "Other": "x = 1",
         "Table": SOURCE + f"x = {'y' * 5000!r}",
+        "Deep": SOURCE + "x = " + "-" * 300 + "1",
         "Random": SOURCE
         + "#"
         + "".join(random.Random(0).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=20_000)),
@@ -122,7 +123,8 @@ def test_sources_that_break_a_rule_are_refused_by_reason_and_the_others_read():
         "Large": "too_large",
         "Broken": "syntax_error",
         "Other": "contract_violation",
-        "Table": "literal_or_nesting",
+        "Table": "literal_too_large",
+        "Deep": "too_deep",
         "Random": "too_much_information",
         "Latin": "not_utf8",
     }
