@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -61,6 +61,12 @@ class ServiceRefused(Exception):
         self.service = service
         self.status = status
         self.document = document
+
+    @classmethod
+    def in_stream(cls, service: str, document: dict[str, Any]) -> Self:
+        """From the last line of a streamed answer, which began well."""
+        status = document.get("status")
+        return cls(service, status if isinstance(status, int) else 502, document)
 
 
 class _ServiceClient:

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from contracts.training_pairs import NamedSource, PairOrder, TrainingPair
+from contracts.training_pairs import NamedSource
 from gateway.domain.pair_choice import NearPairs, PairCandidate, PairQueue, mutation_order
-from gateway.domain.search import derive_number
 from gateway.domain.training_pairs import (
     FamilySplit,
     MadePair,
@@ -25,9 +25,8 @@ from gateway.domain.training_pairs import (
 )
 from gateway.infra.baseline_catalogue import BaselineCatalogue
 from gateway.infra.service_clients import FilterClient, GeneratorClient, ServiceRefused, ServiceUnavailable
+from gateway.loop.pair_chats import ORDERS_AT_A_TIME, NetworkSources, PairChats
 
-ORDERS_AT_A_TIME = 32
-"""Their sources go out in one request, and stand in memory."""
 SOURCES_AT_A_TIME = 200
 SHOWN_STEPS = 20
 """News of the comparison come each time that another such part of it is done."""
@@ -39,12 +38,8 @@ class NoRecordedNetworks(Exception):
     """The catalogue has no network with a recorded first epoch on the dataset."""
 
 
-class CatalogueChanged(Exception):
-    """A network has gone from the catalogue in the meantime."""
-
-
 class MakingStopped(Exception):
-    """The gateway stops."""
+    """The gateway stops, and with it everything that takes long."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +83,14 @@ class PairMaking:
         self._settings = settings
         self._is_stopping = is_stopping
         self._networks: list[RecordedNetwork] = []
+        self._sources = NetworkSources(catalogue, self._networks)
+        self._chats = PairChats(generator, self._networks, self._sources, settings)
         self._left_aside: set[int] = set()
         """Copies, and what cannot be compared."""
 
     def begin(self) -> None:
         """See what there is. Raises NoRecordedNetworks, ServiceUnavailable, StorageUnavailable."""
-        self._networks = list(self._catalogue.first_epochs(self._settings.dataset))
+        self._networks += self._catalogue.first_epochs(self._settings.dataset)
         if not self._networks:
             raise NoRecordedNetworks
         for service in (self._novelty, self._generator):
@@ -145,7 +142,7 @@ class PairMaking:
                         shown += 1
                         yield MakingProgress("comparing", shown, SHOWN_STEPS)
                 elif line.failed is not None:
-                    raise ServiceRefused(self._novelty.name, _status(line.failed), line.failed)
+                    raise ServiceRefused.in_stream(self._novelty.name, line.failed)
                 compared = line.compared
         if compared is None:
             raise ServiceUnavailable(self._novelty.name, "the near pairs ended before their last line")
@@ -156,7 +153,7 @@ class PairMaking:
         for start in range(0, len(self._networks), SOURCES_AT_A_TIME):
             self._stop_if_asked()
             numbers = range(start, min(start + SOURCES_AT_A_TIME, len(self._networks)))
-            sources = self._sources(numbers)
+            sources = self._sources.of(numbers)
             for number in numbers:
                 yield NamedSource(f"{number:06d}", sources[number])
 
@@ -169,7 +166,8 @@ class PairMaking:
 
     def _try(self, queue: PairQueue) -> Iterator[MakingEvent]:
         while candidates := queue.take(ORDERS_AT_A_TIME):
-            for candidate, chat in zip(candidates, self._chats_of(candidates), strict=True):
+            self._stop_if_asked()
+            for candidate, chat in zip(candidates, self._chats.between(candidates), strict=True):
                 queue.settle(candidate, left_out=chat if isinstance(chat, str) else None)
             yield MakingProgress("trying", queue.done, queue.total)
 
@@ -187,7 +185,8 @@ class PairMaking:
             batch = made[start : start + ORDERS_AT_A_TIME]
             whole = [pair for pair in batch if self._split_of(pair, families) is not None]
             left_out["across_splits"] += len(batch) - len(whole)
-            for candidate, chat in zip(whole, self._chats_of(whole), strict=True):
+            self._stop_if_asked()
+            for candidate, chat in zip(whole, self._chats.between(whole), strict=True):
                 split = self._split_of(candidate, families)
                 if isinstance(chat, str) or split is None:
                     raise ServiceUnavailable(self._generator.name, "did not make the same pair again")
@@ -202,15 +201,6 @@ class PairMaking:
         ends = {families.of(self._networks[end].family) for end in (candidate.baseline, candidate.target)}
         return ends.pop() if len(ends) == 1 else None
 
-    def _chats_of(self, candidates: Sequence[PairCandidate]) -> list[TrainingPair | str]:
-        sources = self._sources([end for pair in candidates for end in (pair.baseline, pair.target)])
-        return self._chats(
-            [
-                self._order(place, pair.baseline, sources, target_source=sources[pair.target])
-                for place, pair in enumerate(candidates)
-            ]
-        )
-
     def _mutations(self, families: FamilySplit, counts: PairCounts) -> Iterator[MakingEvent]:
         settings = self._settings
         validation = round(settings.validation_share * settings.mutation_pairs)
@@ -218,7 +208,7 @@ class PairMaking:
         comparable = [n for n in range(len(self._networks)) if n not in self._left_aside]
         for split, room in wanted.items():
             order = mutation_order(self._networks, comparable, families, split, settings.seed)
-            while room > 0 and (numbers := _next_of(order, min(room, ORDERS_AT_A_TIME))):
+            while room > 0 and (numbers := list(islice(order, min(room, ORDERS_AT_A_TIME)))):
                 for pair in self._mutated(numbers, split, counts):
                     room -= 1
                     yield pair
@@ -226,17 +216,8 @@ class PairMaking:
                 yield MakingProgress("mutations", made, settings.mutation_pairs)
 
     def _mutated(self, numbers: Sequence[int], split: Split, counts: PairCounts) -> Iterator[MadePair]:
-        sources = self._sources(numbers)
-        orders = [
-            self._order(
-                place,
-                number,
-                sources,
-                seed=derive_number("mutation pair", self._settings.seed, self._networks[number].name),
-            )
-            for place, number in enumerate(numbers)
-        ]
-        for number, chat in zip(numbers, self._chats(orders), strict=True):
+        self._stop_if_asked()
+        for number, chat in zip(numbers, self._chats.mutated(numbers), strict=True):
             if isinstance(chat, str):
                 counts.left_out[PairKind.MUTATION][chat] += 1
                 continue
@@ -244,48 +225,7 @@ class PairMaking:
             counts.count_pair(pair)
             yield pair
 
-    def _order(self, place: int, baseline: int, sources: dict[int, str], **more: Any) -> PairOrder:
-        return PairOrder(
-            id=str(place),
-            dataset=self._settings.dataset,
-            baseline_source=sources[baseline],
-            baseline_accuracy=self._networks[baseline].accuracy,
-            **more,
-        )
-
-    def _chats(self, orders: Sequence[PairOrder]) -> list[TrainingPair | str]:
-        """The chat of each order, or the reason why it is left out."""
-        self._stop_if_asked()
-        if not orders:
-            return []
-        settings = self._settings
-        found: list[TrainingPair | str] = []
-        answer = self._generator.training_pairs(orders, settings.fewest_lines, settings.most_lines)
-        is_whole = False
-        with closing(answer) as lines:
-            for line in lines:
-                if line.failed is not None:
-                    raise ServiceRefused(self._generator.name, _status(line.failed), line.failed)
-                is_whole = line.made is not None
-                made = line.pair or line.left_out
-                if made is not None and made.id != str(len(found)):
-                    raise ServiceUnavailable(self._generator.name, "answered in another order than asked")
-                if line.pair is not None:
-                    found.append(line.pair)
-                elif line.left_out is not None:
-                    found.append(line.left_out.reason[:60])
-        if not is_whole or len(found) != len(orders):
-            raise ServiceUnavailable(self._generator.name, "the training pairs ended before their last line")
-        return found
-
-    # --- what both need ------------------------------------------------------------------------
-
-    def _sources(self, numbers: Sequence[int]) -> dict[int, str]:
-        wanted = {number: self._networks[number].candidate_id for number in numbers}
-        found = self._catalogue.sources(sorted(set(wanted.values())))
-        if len(found) < len(set(wanted.values())):
-            raise CatalogueChanged
-        return {number: found[candidate_id] for number, candidate_id in wanted.items()}
+    # --- the end -------------------------------------------------------------------------------
 
     def _stop_if_asked(self) -> None:
         if self._is_stopping():
@@ -299,12 +239,3 @@ class PairMaking:
             catalogue_digest(self._networks),
             self._catalogue.wheels(sorted({network.import_id for network in self._networks})),
         )
-
-
-def _next_of(order: Iterator[int], count: int) -> list[int]:
-    return [number for _, number in zip(range(count), order, strict=False)]
-
-
-def _status(document: dict[str, Any]) -> int:
-    status = document.get("status")
-    return status if isinstance(status, int) else 502

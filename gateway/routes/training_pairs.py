@@ -13,12 +13,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from contracts.problems import problem
 from gateway.domain.training_pairs import PairSettings
-from gateway.loop.training_pairs import (
-    CatalogueChanged,
-    MakingStopped,
-    NoRecordedNetworks,
-    PairMaking,
-)
+from gateway.loop.pair_chats import CatalogueChanged
+from gateway.loop.training_pairs import MakingStopped, NoRecordedNetworks, PairMaking
 from gateway.routes.dependencies import ServicesOf, Tenant
 from gateway.routes.problems import RequestProblem, problem_of
 from gateway.schemas.training_pairs_body import TrainingPairsBody

@@ -1,0 +1,189 @@
+"""From a wheel of networks to files that a language model is fine-tuned on, with real services in between."""
+
+import hashlib
+import json
+import zipfile
+
+import pytest
+from live_server import Server
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(600)]
+
+NETWORK = """\
+import torch
+from torch import nn
+
+
+def supported_hyperparameters():
+    return {"lr"}
+
+
+class Net(nn.Module):
+    def __init__(self, in_shape, out_shape, prm, device):
+        super().__init__()
+        self.device = device
+        self.features = nn.Sequential(
+            nn.Conv2d(in_shape[1], WIDTH, 3, stride=2, padding=1),
+            nn.BatchNorm2d(WIDTH),
+            nn.ACTIVATION(),
+            nn.Conv2d(WIDTH, 2 * WIDTH, 3, stride=2, padding=1),
+            nn.BatchNorm2d(2 * WIDTH),
+            nn.ACTIVATION(),
+            nn.AdaptiveAvgPool2d(2),
+        )
+        self.head = nn.Sequential(nn.Flatten(), nn.Dropout(RATE), nn.Linear(8 * WIDTH, out_shape[0]))
+
+    def forward(self, images):
+        return self.head(self.features(images))
+
+    def train_setup(self, prm):
+        self.to(self.device)
+        self.criteria = nn.CrossEntropyLoss()
+        self.optimizer = torch.optim.SGD(self.parameters(), lr=prm["lr"])
+
+    def learn(self, train_data):
+        for inputs, labels in train_data:
+            self.optimizer.zero_grad()
+            loss = self.criteria(self(inputs.to(self.device)), labels.to(self.device))
+            loss.backward()
+            self.optimizer.step()
+"""
+
+
+def network(width: int, activation: str = "ReLU", rate: float = 0.1) -> str:
+    filled = NETWORK.replace("WIDTH", str(width)).replace("ACTIVATION", activation)
+    return filled.replace("RATE", str(rate))
+
+
+NETWORKS = {
+    "ResNet-1": (network(8), 0.30),
+    "ResNet-2": (network(12), 0.35),
+    "ResNet-3": (network(16), 0.40),
+    "ResNet-4": (network(16, "GELU"), 0.45),
+    "ResNet-5": ("# ResNet-3 once more\n" + network(16), 0.60),
+    "VGG-1": (network(24), 0.32),
+    "VGG-2": (network(24, "SiLU"), 0.36),
+    "VGG-3": (network(32, "SiLU"), 0.34),
+    "DPN-1": (network(40, rate=0.3), 0.20),
+    "DPN-2": (network(40, "Tanh", rate=0.3), 0.25),
+}
+OTHERWISE_TRAINED = "ResNet-4"
+
+
+def wheel(file):
+    """Ten networks of three families; one is a copy, one was trained with another learning rate."""
+    information = "nn_dataset-9.9.dist-info"
+    members = {
+        f"{information}/METADATA": "Metadata-Version: 2.4\nName: nn-dataset\nVersion: 9.9\n\n",
+        f"{information}/licenses/LICENSE": "MIT License\n\nCopyright (c) 2024- Some One\n",
+    }
+    for name, (source, accuracy) in NETWORKS.items():
+        lr = 0.5 if name == OTHERWISE_TRAINED else 0.05
+        row = {"accuracy": accuracy, "duration": 5, "uid": "x", "lr": lr, "batch": 16, "transform": "norm_32"}
+        members[f"ab/nn/nn/{name}.py"] = source
+        members[f"ab/nn/stat/train/img-classification_cifar-10_acc_{name}/1.json"] = json.dumps([row])
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file
+
+
+def answered(ended, code: int = 0) -> dict:
+    """The JSON of a command that ended with `code`."""
+    assert ended.returncode == code, ended.stdout + ended.stderr
+    return json.loads(ended.stdout)
+
+
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory):
+    """A server of its own: what it imports is nobody else's."""
+    running = Server(tmp_path_factory.mktemp("home-of-pairs"))
+    running.start()
+    yield running
+    running.stop()
+
+
+WORDS = ("pairs", "make", "--dataset", "cifar-10", "--validation-share", "0.3", "--mutation-pairs", "6")
+
+
+@pytest.fixture(scope="module")
+def made(own_server, tmp_path_factory):
+    """The folder that was written, and what the command said. Before the import there is nothing to make."""
+    folder = tmp_path_factory.mktemp("pairs")
+    refused = own_server.cli(*WORDS, "--output", str(folder))
+    assert refused.returncode == 2
+    assert "deltanas baselines import lemur" in refused.stderr
+    assert list(folder.iterdir()) == []
+    file = wheel(folder.parent / "nn_dataset-9.9-py3-none-any.whl")
+    answered(own_server.cli("baselines", "import", "lemur", "--wheel", str(file), "--json"))
+    return folder, answered(own_server.cli(*WORDS, "--output", str(folder), "--json"))
+
+
+def pairs_in(folder, name: str) -> list[dict]:
+    return [json.loads(line) for line in (folder / name).read_text().split("\n")[:-1]]
+
+
+def all_pairs(folder) -> list[dict]:
+    return pairs_in(folder, "train.jsonl") + pairs_in(folder, "validation.jsonl")
+
+
+def test_every_delta_leads_from_its_baseline_to_a_better_network(own_server, made):
+    folder, manifest = made
+    assert sum(counts["lemur"] for counts in manifest["pairs"].values()) >= 6
+    for pair in all_pairs(folder):
+        metadata = pair["metadata"]
+        answer = pair["messages"][-1]["content"]
+        body = {"baseline": metadata["baseline"]["name"], "delta": answer}
+        applied = own_server.http.post("/v1/deltas:apply", json=body).json()
+        assert applied["status"] == "applied", applied["message"]
+        assert applied["confidence"] == 1.0
+        assert applied["canonical_delta"] in answer
+        assert 5 <= metadata["delta_lines"] <= 60
+        if pair["kind"] == "lemur":
+            target = metadata["target"]
+            assert applied["source"] == NETWORKS[target["name"].removeprefix("lemur/")][0]
+            better = target["first_epoch_accuracy"] - metadata["baseline"]["first_epoch_accuracy"]
+            assert better == pytest.approx(metadata["gain"])
+            assert better >= 0.005
+
+
+def test_no_copy_no_other_hyperparameters_and_no_family_in_both_splits(made):
+    folder, manifest = made
+    assert manifest["networks"] == {"recorded": 10, "copies": 1, "not_comparable": 0}
+    families = {}
+    for name in ("train.jsonl", "validation.jsonl"):
+        found = pairs_in(folder, name)
+        ends = [end for p in found for end in (p["metadata"]["baseline"], p["metadata"]["target"]) if end]
+        assert "lemur/ResNet-5" not in {end["name"] for end in ends}
+        families[name] = {end["family"] for end in ends}
+        compared = [p for p in found if p["kind"] == "lemur"]
+        assert compared, name
+        for pair in compared:
+            ends = (pair["metadata"]["baseline"], pair["metadata"]["target"])
+            assert ends[0]["hyperparameters"] == ends[1]["hyperparameters"]
+            assert f"lemur/{OTHERWISE_TRAINED}" not in {end["name"] for end in ends}
+    assert not families["train.jsonl"] & families["validation.jsonl"]
+
+
+def test_mutations_come_on_top_in_both_splits(made):
+    _, manifest = made
+    assert sum(counts["mutation"] for counts in manifest["pairs"].values()) == 6
+    assert manifest["pairs"]["validation"]["mutation"] > 0
+
+
+def test_the_manifest_tells_what_the_files_hold_and_where_it_is_from(made):
+    folder, manifest = made
+    for name, file in manifest["files"].items():
+        content = (folder / name).read_bytes()
+        assert file["sha256"] == hashlib.sha256(content).hexdigest()
+        assert file["pairs"] == len(pairs_in(folder, name))
+    assert [package["version"] for package in manifest["packages"]] == ["9.9"]
+    assert manifest["packages"][0]["licence"] == "MIT"
+    assert json.loads((folder / "manifest.json").read_text())["files"] == manifest["files"]
+
+
+def test_made_again_the_files_are_the_same_to_the_byte(own_server, made, tmp_path):
+    folder, _ = made
+    answered(own_server.cli(*WORDS, "--output", str(tmp_path), "--json"))
+    for name in ("train.jsonl", "validation.jsonl", "manifest.json"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
