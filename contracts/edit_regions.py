@@ -2,12 +2,12 @@
 
 A source falls into places, and each line of code stands in one of them: `imports` (top-level imports),
 `module` (other top-level statements), `NAME` (a top-level definition; of a class, all but what it defines),
-`CLASS.METHOD` (or a class within a class). A region is what a user writes: a place; a class, with all that
-it defines; or the bare name of a method of `Net`.
+`CLASS.METHOD` (or a class within a class). What sets `CLASS.METHOD` from `module` stands in both. A region is
+what a user writes: a place; a class, with all that it defines; or the bare name of a method of `Net`.
 """
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 
 from contracts.jobs import EditPermissions
 from contracts.syntax import parse
@@ -21,17 +21,33 @@ Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 def places(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
     """Every top-level statement and method with its place, in source order; a class before its members."""
+    classes = {statement.name for statement in tree.body if isinstance(statement, ast.ClassDef)}
     for statement in tree.body:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             yield IMPORTS, statement
         elif not isinstance(statement, Definition) or statement.name in {IMPORTS, MODULE}:
             yield MODULE, statement
+            yield from ((place, statement) for place in dict.fromkeys(_members_set(statement, classes)))
         else:
             yield statement.name, statement
             if isinstance(statement, ast.ClassDef):
                 for member in statement.body:
                     if isinstance(member, Definition):
                         yield f"{statement.name}.{member.name}", member
+
+
+def _members_set(statement: ast.stmt, classes: Set[str]) -> Iterator[str]:
+    """What a statement sets or deletes of a class, as far as it says so by name: `CLASS.METHOD`."""
+    for node in ast.walk(statement):
+        match node:
+            case ast.Attribute(ast.Name(owner), name, ast.Store() | ast.Del()):
+                pass
+            case ast.Call(ast.Name("setattr" | "delattr"), [ast.Name(owner), ast.Constant(str(name)), *_]):
+                pass
+            case _:
+                continue
+        if owner in classes:
+            yield f"{owner}.{name}"
 
 
 def place_names(source: str) -> tuple[str, ...]:

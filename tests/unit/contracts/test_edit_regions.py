@@ -67,6 +67,40 @@ def test_a_change_belongs_to_the_places_whose_code_differs(written, instead, cha
     assert changed_places(SOURCE, SOURCE.replace(written, instead)) == changed
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "Net.learn = unit",
+        "Net.learn: object = unit",
+        "del Net.learn",
+        "WIDTH, Net.learn = 8, unit",
+        "if WIDTH:\n    Net.learn = unit",
+        "for Net.learn in (unit,):\n    pass",
+        "setattr(Net, 'learn', unit)",
+        "found = [delattr(Net, 'learn')]",
+    ],
+)
+def test_what_sets_a_method_from_outside_stands_in_two_places(statement):
+    result = f"{SOURCE}\n{statement}\n"
+    assert changed_places(SOURCE, result) == ("module", "Net.learn")
+    assert forbidden_places(SOURCE, result, EditPermissions(never=("learn",))) == ("Net.learn",)
+    assert forbidden_places(SOURCE, result, EditPermissions(only=("learn",))) == ("module",)
+
+
+@pytest.mark.parametrize(
+    ("statement", "changed"),
+    [
+        ("Block.forward = unit", ("module", "Block.forward")),
+        ("learn = Net.learn", ("module",)),
+        ("setattr(Net, name, unit)", ("module",)),
+        ("torch.learn = unit", ("module",)),
+        ("Net.learn.width = 8", ("module",)),
+    ],
+)
+def test_what_only_reads_a_method_or_sets_something_else_does_not(statement, changed):
+    assert changed_places(SOURCE, f"{SOURCE}\n{statement}\n") == changed
+
+
 def test_what_may_not_be_changed_is_named():
     wider = SOURCE.replace("WIDTH = 8", "WIDTH = 9").replace("size = 3", "size = 5")
     assert forbidden_places(SOURCE, wider, EditPermissions()) == ()
