@@ -26,8 +26,10 @@ class Baseline:
     def __init__(self, lines: Sequence[str]) -> None:
         self.lines = tuple(lines)
         self.keys = tuple(map(key_of, lines))
-        self._code_points: dict[str, str] = {}
-        self._text = "".join(map(self._code_point, self.keys))
+        codes: dict[str, str] = {}
+        # Surrogates are characters like others to `str.find`, and a source has fewer lines than code points.
+        self._text = "".join([codes.setdefault(key, chr(len(codes))) for key in self.keys])
+        self._code_points = codes
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -109,7 +111,3 @@ class Baseline:
             found.append(at)
             at = self._text.find(pattern, at + 1)
         return found
-
-    def _code_point(self, key: str) -> str:
-        # Surrogates are characters like others to `str.find`, and a source has fewer lines than code points.
-        return self._code_points.setdefault(key, chr(len(self._code_points)))

@@ -122,26 +122,29 @@ def corrected(hunks: Sequence[RawHunk], baseline: Baseline) -> tuple[list[RawHun
     """The hunks with all corrections that help, and the names of these."""
     applied: list[str] = []
     hunks = list(hunks)
-    evidence = _evidence(hunks, baseline)
-    is_fine = evidence[1] == _visible_old_lines(hunks)
     is_long = sum(len(hunk.lines) for hunk in hunks) > MAX_LINES
-    for correction in (ENTITIES,) if is_fine or is_long else (*OF_ALL_HUNKS, _best_gutter(hunks, baseline)):
+    is_fine = is_long or all(_fits(hunk, baseline) for hunk in hunks)
+    for correction in (ENTITIES,) if is_fine else (*OF_ALL_HUNKS, _best_gutter(hunks, baseline)):
         candidate = [correction.hunk(hunk) for hunk in hunks]
-        if candidate == hunks:
-            continue
-        found = _evidence(candidate, baseline)
-        if found > evidence or (correction is ENTITIES and found == evidence and _escaped_throughout(hunks)):
-            hunks, evidence = candidate, found
+        if candidate != hunks and _helps(correction, candidate, hunks, baseline):
+            hunks = candidate
             applied.append(correction.name)
     for correction in () if is_long else (CLOSER, FARTHER):
         helped = [_is_better(correction, hunk, baseline) for hunk in hunks]
-        if correction is CLOSER and not any(line.startswith("-") for hunk in hunks for line in hunk.lines):
+        if correction is CLOSER and not any(map(_has_removed, hunks)):
             helped = [_is_odd_throughout(hunk, baseline) for hunk in hunks]
         for index, hunk in enumerate(hunks):
             if helped[index] or (any(helped) and _is_odd_without(correction, hunk, baseline)):
                 hunks[index] = correction.hunk(hunk)
                 applied.append(correction.name)
     return hunks, list(dict.fromkeys(applied))
+
+
+def _helps(
+    correction: Correction, candidate: Sequence[RawHunk], hunks: Sequence[RawHunk], baseline: Baseline
+) -> bool:
+    before, after = _evidence(hunks, baseline), _evidence(candidate, baseline)
+    return after > before or (correction is ENTITIES and after == before and _escaped_throughout(hunks))
 
 
 def _best_gutter(hunks: Sequence[RawHunk], baseline: Baseline) -> Correction:
@@ -155,21 +158,23 @@ def _best_gutter(hunks: Sequence[RawHunk], baseline: Baseline) -> Correction:
 
 def _is_better(correction: Correction, hunk: RawHunk, baseline: Baseline) -> bool:
     """Whether marks stand at another distance from the text while context is as it should be."""
-    candidate = correction.hunk(hunk)
+    has_removed = _has_removed(hunk)
+    if has_removed and _fits(hunk, baseline):
+        return False
     context = [line for line in hunk.lines if line.strip() and not line.startswith(("+", "-"))]
     bare = sum(line in baseline.exact for line in context)
     right = bare if correction is FARTHER else sum(line[1:] in baseline.exact for line in context)
+    candidate = correction.hunk(hunk)
     if candidate == hunk or 2 * right < len(context):
         return False
-    if right == len(context) and not any(line.startswith("-") for line in hunk.lines):
+    if right == len(context) and not has_removed:
         return correction is FARTHER and bare > 0 and _is_odd_without(correction, hunk, baseline)
-    before, after = _evidence([hunk], baseline), _evidence([candidate], baseline)
-    return after > before
+    return _evidence([candidate], baseline) > _evidence([hunk], baseline)
 
 
 def _is_odd_without(correction: Correction, hunk: RawHunk, baseline: Baseline) -> bool:
     """Whether nothing but its added lines speaks for a correction: their indentation."""
-    if any(line.startswith("-") for line in hunk.lines):
+    if _has_removed(hunk):
         return False
     return not _is_usual(hunk, baseline) and _is_usual(correction.hunk(hunk), baseline)
 
@@ -198,16 +203,29 @@ def _evidence(hunks: Iterable[RawHunk], baseline: Baseline) -> tuple[int, int]:
             if line.startswith("+"):
                 continue
             text = line[1:] if line.startswith(("-", " ")) else line
-            if baseline.is_known(text):
+            if text in baseline.exact and text.strip():
+                known, exact = known + 1, exact + 1
+            elif baseline.is_known(text):
                 known += 1
-                exact += text in baseline.exact or (line in baseline.exact and not line.startswith("-"))
+                exact += line in baseline.exact and not line.startswith("-")
             elif line.startswith("-") and text.strip():
                 known -= 1
     return known, exact
 
 
-def _visible_old_lines(hunks: Iterable[RawHunk]) -> int:
-    return sum(1 for hunk in hunks for line in hunk.lines if not line.startswith("+") and line.strip(" -"))
+def _fits(hunk: RawHunk, baseline: Baseline) -> bool:
+    """Whether every old line stands in the baseline character by character, after its mark or without one."""
+    return all(
+        line.startswith("+")
+        or (line.startswith(("-", " ")) and line[1:] in baseline.exact)
+        or (line in baseline.exact and not line.startswith("-"))
+        or not line.strip(" -")
+        for line in hunk.lines
+    )
+
+
+def _has_removed(hunk: RawHunk) -> bool:
+    return any(line.startswith("-") for line in hunk.lines)
 
 
 def _escaped_throughout(hunks: Iterable[RawHunk]) -> bool:

@@ -74,7 +74,7 @@ def _without_wrapping(answer: str) -> str:
     thought = max(answer.rfind(f"\n{THOUGHT}"), 0 if answer.startswith(THOUGHT) else -1)
     if thought >= 0:
         answer = answer[answer.index(THOUGHT, thought) + len(THOUGHT) :].lstrip("\r\n")
-    if OPENING_TAG.search(answer) or any(map(TAG.match, answer.split("\n"))):
+    if "<" in answer and (OPENING_TAG.search(answer) or any(map(TAG.match, answer.split("\n")))):
         answer = CLOSING_TAG.sub(r"\n\1", OPENING_TAG.sub(r"\1\n", answer))
     return answer
 
@@ -100,6 +100,8 @@ def _without_margin(lines: list[str]) -> tuple[str, ...]:
 
 def _delimiter(line: str, enclosed: bool) -> Opening | None:
     """What follows a fence or a tag; None for any other line."""
+    if not line.startswith(("<", "`", "~")):
+        return None
     if tag := TAG.match(line):
         opens = not tag.group(1)
         return opens, opens

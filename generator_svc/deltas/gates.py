@@ -70,6 +70,8 @@ def _same_code(first: object, second: object) -> bool:
     pending = [(first, second)]
     while pending:
         one, other = pending.pop()
+        if one is other:
+            continue
         if type(one) is not type(other):
             return False
         if isinstance(one, ast.AST) and isinstance(other, ast.AST):

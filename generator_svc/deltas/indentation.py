@@ -35,6 +35,10 @@ class Indents:
         return None
 
 
+NO_INDENTS = Indents((), frozenset())
+"""Of a hunk whose old lines stand in the baseline as they were written: nothing is to be learnt."""
+
+
 def indents_of(old: Iterable[tuple[str, str]], written: Iterable[str]) -> Indents:
     """From old lines, as written and as the baseline has them, and all lines as written; blank ones aside."""
     return Indents(

@@ -15,7 +15,7 @@ from generator_svc.deltas.baseline import Baseline, key_of
 from generator_svc.deltas.diagnosis import why_unplaceable
 from generator_svc.deltas.edits import Edits, edits_of
 from generator_svc.deltas.effort import Effort
-from generator_svc.deltas.indentation import Indents, Reindentation, common_scale, indents_of
+from generator_svc.deltas.indentation import NO_INDENTS, Indents, Reindentation, common_scale, indents_of
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
 from generator_svc.deltas.segments import Step
 from generator_svc.deltas.written import REMOVED, WrittenHunk
@@ -32,7 +32,6 @@ class Place:
     hunk: WrittenHunk
     alignment: Alignment
     edits: Edits
-    indents: Indents
     at_hint: bool
     """Where the header says, with every line of it."""
     decided_by: str = ""
@@ -67,17 +66,16 @@ class HunkRefused(DeltaRefused):
 
 def place_exactly(hunks: Sequence[WrittenHunk], baseline: Baseline) -> list[Place] | None:
     """All hunks where their headers say, line by line, in order and apart; None if one is not."""
-    places: list[Place] = []
+    free = 0
     for hunk in hunks:
         start = hint_of(hunk)
-        old = [line.text for line in hunk.lines if line.is_old]
-        free = places[-1].end if places else 0
         if start is None or start < free or not hunk.raw.counted or not all(x.is_marked for x in hunk.lines):
             return None
-        if list(baseline.lines[start : start + len(old)]) != old or (not old and len(baseline)):
+        old = tuple(line.text for line in hunk.lines if line.is_old)
+        if baseline.lines[start : start + len(old)] != old or (not old and len(baseline)):
             return None
-        places.append(_place(hunk, contiguous(hunk.lines, start, baseline), baseline))
-    return places
+        free = start + len(old)
+    return [_place(hunk, contiguous(hunk.lines, hint_of(hunk) or 0, baseline), baseline) for hunk in hunks]
 
 
 def hint_of(hunk: WrittenHunk) -> int | None:
@@ -138,24 +136,32 @@ def _as_counted(hunk: WrittenHunk, alignment: Alignment) -> Alignment:
 
 def _place(hunk: WrittenHunk, alignment: Alignment, baseline: Baseline) -> Place:
     alignment = _as_counted(hunk, alignment)
-    old = [
-        (hunk.lines[move.line].text, baseline.lines[move.at])
-        for move in alignment.moves
-        if move.step is Step.MATCH and hunk.lines[move.line].key == baseline.keys[move.at] != ""
-    ]
-    indents = indents_of(old, (line.text for line in hunk.lines))
+    indents = NO_INDENTS if alignment.exact else _indents(hunk, alignment, baseline)
     reindent = Reindentation(indents, baseline, common_scale([indents], baseline))
     edits = edits_of(hunk, alignment, baseline, reindent)
     at_hint = alignment.contiguous and alignment.start == hint_of(hunk)
-    return Place(hunk, alignment, edits, indents, at_hint)
+    return Place(hunk, alignment, edits, at_hint)
+
+
+def _indents(hunk: WrittenHunk, alignment: Alignment, baseline: Baseline) -> Indents:
+    matched = (
+        (hunk.lines[move.line], move.at)
+        for move in alignment.moves
+        if move.step is Step.MATCH and hunk.lines[move.line].key == baseline.keys[move.at]
+    )
+    old = ((line.text, baseline.lines[at]) for line, at in matched)
+    return indents_of(old, (line.text for line in hunk.lines))
 
 
 def _with_common_scale(places: list[Place], baseline: Baseline) -> list[Place]:
     """Where all hunks together show levels of another width, one that does not by itself has them too."""
-    scale = common_scale([place.indents for place in places], baseline)
+    if all(place.alignment.exact for place in places):
+        return places
+    indents = [_indents(place.hunk, place.alignment, baseline) for place in places]
+    scale = common_scale(indents, baseline)
     if scale is None:
         return places
-    respelt = [Reindentation(place.indents, baseline, scale) for place in places]
+    respelt = [Reindentation(own, baseline, scale) for own in indents]
     return [
         replace(place, edits=edits_of(place.hunk, place.alignment, baseline, reindent))
         for place, reindent in zip(places, respelt, strict=True)

@@ -98,6 +98,7 @@ class Segments:
         self._effort = effort
         self._bigrams: dict[int, frozenset[str]] = {}
         self._alone: dict[int, tuple[Step, float]] = {}
+        self._matches: dict[tuple[int, int], float | None] = {}
         self._known: dict[tuple[int, int, int, int, bool, bool], Segment] = {}
 
     def explain(
@@ -176,13 +177,14 @@ class Segments:
             costs = [above[0] + unmatched[row - 1][1] if row else 0.0]
             taken: list[Step | None] = [unmatched[row - 1][0] if row else None]
             prices = skipping[after_elision[row]]
+            matches = [self._matching(first + row - 1, at) for at in range(start, stop)] if row else []
             for column in range(1, width + 1):
                 if not row:
                     costs.append(0.0 if open_start else costs[-1] + prices[column - 1])
                     taken.append(Step.SKIP)
                     continue
                 best, step = above[column] + unmatched[row - 1][1], unmatched[row - 1][0]
-                matching = self._match_price(first + row - 1, start + column - 1)
+                matching = matches[column - 1]
                 if matching is not None and above[column - 1] + matching <= best:
                     best, step = above[column - 1] + matching, Step.MATCH
                 # Of equals the skipped line comes last, so that additions stand before it.
@@ -203,6 +205,12 @@ class Segments:
         if after_elision:
             return 0.01
         return EACH_MISSING_LINE if self._baseline.keys[at] else MISSING_BLANK
+
+    def _matching(self, index: int, at: int) -> float | None:
+        """What it costs to take a line of the hunk for one of the baseline; None if it cannot be."""
+        if (index, at) not in self._matches:
+            self._matches[index, at] = self._match_price(index, at)
+        return self._matches[index, at]
 
     def _match_price(self, index: int, at: int) -> float | None:
         line, key = self._lines[index], self._baseline.keys[at]

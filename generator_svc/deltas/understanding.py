@@ -16,7 +16,7 @@ from generator_svc.deltas.edits import Edits, Insertion
 from generator_svc.deltas.effort import Effort
 from generator_svc.deltas.extract import sections_of
 from generator_svc.deltas.gates import parses
-from generator_svc.deltas.hunks import RawHunk, read_hunks
+from generator_svc.deltas.hunks import read_hunks
 from generator_svc.deltas.placement import Place, hint_of, place_exactly, place_hunks
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
 from generator_svc.deltas.segments import Step
@@ -46,10 +46,12 @@ def understand(baseline_source: str, delta: str) -> Understanding:
     if _is_crlf(lines) and not any("\r" in line for hunk in raw for line in hunk.lines):
         raw = [replace(hunk, lines=tuple(line + "\r" for line in hunk.lines)) for hunk in raw]
     effort = Effort()
-    understood = _taken_at_its_word(raw, baseline, lines)
+    written = [read_lines(hunk, baseline) for hunk in raw]
+    understood = _taken_at_its_word(written, baseline, lines)
     if understood is None:
         raw, names = corrected(raw, baseline)
-        understood = replace(_read(raw, baseline, lines, effort), corrections=tuple(names))
+        written = [read_lines(hunk, baseline) for hunk in raw] if names else written
+        understood = replace(_read(written, baseline, lines, effort), corrections=tuple(names))
     if parses(understood.source):
         return understood
     for correction in (LOOK_ALIKE_CHARACTERS, ENTITIES):
@@ -57,23 +59,24 @@ def understand(baseline_source: str, delta: str) -> Understanding:
         again = None
         if candidate != raw:
             with suppress(DeltaRefused):
-                again = _read(candidate, baseline, lines, effort)
+                again = _read([read_lines(hunk, baseline) for hunk in candidate], baseline, lines, effort)
         if again is not None and parses(again.source):
             return replace(again, corrections=(*understood.corrections, correction.name))
     return understood
 
 
 def _taken_at_its_word(
-    raw: Sequence[RawHunk], baseline: Baseline, lines: Sequence[str]
+    written: Sequence[WrittenHunk], baseline: Baseline, lines: Sequence[str]
 ) -> Understanding | None:
-    places = place_exactly([read_lines(hunk, baseline) for hunk in raw], baseline)
+    places = place_exactly(written, baseline)
     if places is None:
         return None
     return Understanding(spliced(lines, _merged(places)), tuple(places), (), baseline)
 
 
-def _read(raw: Sequence[RawHunk], baseline: Baseline, lines: Sequence[str], effort: Effort) -> Understanding:
-    written = [read_lines(hunk, baseline) for hunk in raw]
+def _read(
+    written: Sequence[WrittenHunk], baseline: Baseline, lines: Sequence[str], effort: Effort
+) -> Understanding:
     for hunk in written:
         _check_elisions(hunk, baseline)
     places = place_hunks(written, baseline, effort)
