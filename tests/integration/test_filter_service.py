@@ -1,5 +1,6 @@
 """The filter as its own process: it answers over a socket, survives being killed, and is quick enough."""
 
+import json
 import os
 import random
 import re
@@ -152,3 +153,26 @@ def test_a_screening_is_quick_however_many_architectures_are_known(tmp_path, arc
     # 20 ms is the aim on an idle machine; ten times that leaves room for a busy one.
     assert statistics.median(seconds) < 0.2, seconds
     print(f"median {statistics.median(seconds) * 1e3:.1f} ms, longest {max(seconds) * 1e3:.1f} ms")
+
+
+def test_a_screening_is_answered_while_hundreds_of_architectures_are_compared(novelty):
+    sources = list(variants(150, seed=4))
+    novelty.admit("p1", sources[0])
+    body = b"".join(
+        json.dumps({"id": f"n{number}", "source": source}).encode() + b"\n"
+        for number, source in enumerate([*sources, sources[0] + "# again\n"])
+    )
+    screened = []
+    lines = []
+    with novelty.client.stream("POST", "/v1/architectures:near", content=iter([body])) as answer:
+        assert answer.status_code == 200
+        for line in answer.iter_lines():
+            lines.append(json.loads(line))
+            if len(lines) == 1:
+                screened.append(novelty.screen(sources[0])["layer"])
+    assert screened == ["exact"]
+    assert {"copy": {"id": "n150", "of": "n0"}} in lines
+    assert lines[-1] == {"compared": 150}
+    near = [line["near"] for line in lines if "near" in line]
+    assert len(near) > 150
+    assert all(0.5 <= pair["jaccard"] <= 1 and pair["first"] < pair["second"] for pair in near)
