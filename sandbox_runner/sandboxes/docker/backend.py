@@ -78,6 +78,11 @@ class DockerBackend:
         except SandboxUnavailable:
             connection.close()
             raise
+        if len(pipes) != PIPES:  # the kernel has dropped the others
+            for pipe in pipes:
+                os.close(pipe)
+            connection.close()
+            raise SandboxUnavailable("this process has no descriptor left for the pipes of a sandbox")
         return DockerSandbox(connection, Path(reply["data"]), str(reply["environment"]), pipes)
 
     def close(self) -> None:
