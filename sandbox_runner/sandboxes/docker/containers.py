@@ -197,7 +197,10 @@ class Containers:
         slot = self._take_slot(start.name)
         with ExitStack() as undo:
             undo.callback(self._release, start.name)
-            running = self._run(start, slot, undo)
+            try:
+                running = self._run(start, slot, undo)
+            except (OSError, RuntimeError) as error:  # no descriptor or no thread is left, say
+                raise SandboxUnavailable(f"the launcher could not start a sandbox: {error}") from error
             undo.pop_all()
         return running
 

@@ -12,7 +12,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from sandbox_runner.sandboxes.docker import process_one
 from sandbox_runner.sandboxes.port import Exit
@@ -95,7 +95,10 @@ class Relay:
     """The stream and the pipes of one sandbox. What it has learnt may be read from any thread."""
 
     def __init__(self, stream: socket.socket, first_bytes: bytes) -> None:
-        """`first_bytes` go into the container's stdin before anything else, once `let_in` is called."""
+        """`first_bytes` go into the container's stdin before anything else, once `let_in` is called.
+
+        The stream is the relay's from now on. Raises OSError, and leaves nothing open then.
+        """
         self.started = threading.Event()
         """Set when process 1 has said how the start went, or will never say it."""
         self.failure = ""
@@ -114,15 +117,18 @@ class Relay:
         self._stream.setblocking(False)
         self._inward = bytearray(first_bytes)
         self._lets_in = False
-        self._from_host, self.to_guest = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self.from_guest, answers = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self.output, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        with ExitStack() as undo:
+            undo.callback(stream.close)
+            self._from_host, self.to_guest = _open_pipe(undo)
+            self.from_guest, answers = _open_pipe(undo)
+            self.output, output = _open_pipe(undo)
+            self._woken, self._wake = _open_pipe(undo)
+            undo.pop_all()
         self._sinks = {process_one.ANSWERS: Sink(answers), process_one.OUTPUT: Sink(output)}
         self._engine_frames = Deframer(ENGINE_HEADER, 1 << 24)
         self._frames = Deframer(process_one.HEADER, MAX_FRAME_BYTES)
         self._reported: Exit | None = None
         self._host_gone = False
-        self._woken, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="sandbox-relay", daemon=True)
 
@@ -257,3 +263,11 @@ class Relay:
             sink.flush()
         if self._reported is not None and all(sink.descriptor is None for sink in self._sinks.values()):
             self.ended = self._reported
+
+
+def _open_pipe(undo: ExitStack) -> tuple[int, int]:
+    """Its reading end and its writing end, which `undo` closes. Raises OSError."""
+    ends = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    for end in ends:
+        undo.callback(os.close, end)
+    return ends

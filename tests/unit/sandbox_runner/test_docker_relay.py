@@ -1,5 +1,6 @@
 """The launcher's relay: the engine's stream on one side, three pipes on the other, all of it hostile."""
 
+import errno
 import os
 import socket
 import struct
@@ -221,3 +222,23 @@ def test_deframer_waits_for_whole_frames_and_refuses_long_ones():
     assert list(deframer.feed(b"c" + HEADER.pack(OUTPUT, 0))) == [(ANSWERS, b"abc"), (OUTPUT, b"")]
     with pytest.raises(FrameBroken):
         list(deframer.feed(HEADER.pack(ANSWERS, 11)))
+
+
+def test_where_no_descriptor_is_left_nothing_stays_open(monkeypatch):
+    open_pipe, made = os.pipe2, []
+
+    def pipe_of_few(flags):
+        if len(made) == 3:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        made.append(open_pipe(flags))
+        return made[-1]
+
+    engine, stream = socket.socketpair()
+    with engine, monkeypatch.context() as exhausted:
+        open_before = len(os.listdir("/proc/self/fd"))
+        exhausted.setattr(os, "pipe2", pipe_of_few)
+        with pytest.raises(OSError, match="Too many open files"):
+            Relay(stream, b"")
+        assert len(made) == 3
+        assert len(os.listdir("/proc/self/fd")) == open_before - 1  # the stream
+        assert engine.recv(1) == b""
