@@ -74,18 +74,24 @@ class LegacyHierarchy:
         self._parents = parents
         _sweep(parents)
         self._name, self._lock = files.claim_runner_group(parents["memory"])
-        for parent in self._distinct_parents():
-            (parent / self._name).mkdir(exist_ok=True)
+        try:
+            for parent in self._distinct_parents():
+                (parent / self._name).mkdir(exist_ok=True)
+        except BaseException:
+            self.close()
+            raise
 
     def create(self, name: str, limits: GroupLimits) -> LegacyGroup:
         """A new limited group. Raises OSError, and leaves nothing behind then."""
         group = LegacyGroup({c: parent / self._name / name for c, parent in self._parents.items()})
-        for entrance in group.entrances:
-            entrance.parent.mkdir()
+        made: list[Path] = []
         try:
+            for entrance in group.entrances:
+                entrance.parent.mkdir()
+                made.append(entrance.parent)
             group.limit(limits)
         except OSError:
-            group.remove()
+            files.remove_folders(reversed(made))
             raise
         return group
 

@@ -81,7 +81,11 @@ class UnifiedHierarchy:
         _sweep(parent)
         name, self._lock = files.claim_runner_group(parent)
         self._folder = parent / name
-        _hand_down_controllers(self._folder)
+        try:
+            _hand_down_controllers(self._folder)
+        except BaseException:
+            self.close()
+            raise
 
     def create(self, name: str, limits: GroupLimits) -> UnifiedGroup:
         """A new limited group. Raises OSError, and leaves nothing behind then."""

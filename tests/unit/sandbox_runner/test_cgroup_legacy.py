@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from sandbox_runner.sandboxes.cgroups import legacy
@@ -68,3 +70,31 @@ def test_memory_with_swap_is_limited_after_memory_and_to_the_same(folders):
 def test_a_killed_group_is_not_held_back_by_its_quota(folders):
     assert legacy.LegacyGroup(folders).kill()
     assert (folders["cpu"] / "cpu.cfs_quota_us").read_text() == "-1"
+
+
+@pytest.fixture
+def parents(tmp_path):
+    """Where the runner may make its folders; nothing of the kernel's is in them."""
+    made = {controller: tmp_path / controller for controller in legacy.CONTROLLERS}
+    for folder in made.values():
+        folder.mkdir()
+    return made
+
+
+def test_a_sandbox_that_gets_no_group_in_one_hierarchy_leaves_none_in_another(parents):
+    hierarchy = legacy.LegacyHierarchy(parents)
+    (own,) = parents["cpu"].iterdir()
+    own.rmdir()
+    with pytest.raises(FileNotFoundError):
+        hierarchy.create("attempt-1", GroupLimits(memory_bytes=1 << 20, pids=5, cores=1))
+    assert not list(parents["memory"].rglob("attempt-1"))
+    hierarchy.close()
+
+
+def test_a_runner_that_gets_no_group_in_one_hierarchy_leaves_none_in_another(parents):
+    parents["cpu"].rmdir()
+    open_before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(FileNotFoundError):
+        legacy.LegacyHierarchy(parents)
+    assert not list(parents["memory"].iterdir())
+    assert len(os.listdir("/proc/self/fd")) == open_before

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from fakes import FakeCgroupTree
 
@@ -132,3 +134,19 @@ def test_closed_runner_leaves_no_group(tmp_path, monkeypatch):
     FakeCgroupTree(tmp_path, monkeypatch)
     unified.UnifiedHierarchy(tmp_path).close()
     assert runner_groups(tmp_path) == []
+
+
+def test_a_group_that_cannot_hand_its_controllers_down_is_not_kept(tmp_path, monkeypatch):
+    FakeCgroupTree(tmp_path, monkeypatch)
+    hand_down, open_before = unified._hand_down_controllers, len(os.listdir("/proc/self/fd"))
+
+    def refuse_below(folder):
+        if folder != tmp_path:
+            raise CgroupsUnavailable("no controller can be enabled")
+        hand_down(folder)
+
+    monkeypatch.setattr(unified, "_hand_down_controllers", refuse_below)
+    with pytest.raises(CgroupsUnavailable, match="no controller"):
+        unified.UnifiedHierarchy(tmp_path)
+    assert runner_groups(tmp_path) == []
+    assert len(os.listdir("/proc/self/fd")) == open_before
