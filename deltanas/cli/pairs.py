@@ -18,8 +18,7 @@ Json = dict[str, Any]
 
 _STEPS = {
     "comparing": "comparing networks",
-    "trying": "trying pairs",
-    "pairs": "writing pairs",
+    "trying": "making pairs",
     "mutations": "mutating networks",
 }
 _BINS = 12

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from contracts.training_pairs import NamedSource
@@ -24,6 +25,7 @@ from gateway.domain.training_pairs import (
     catalogue_digest,
 )
 from gateway.infra.baseline_catalogue import BaselineCatalogue
+from gateway.infra.chat_spool import ChatSpool
 from gateway.infra.service_clients import FilterClient, GeneratorClient, ServiceRefused, ServiceUnavailable
 from gateway.loop.pair_chats import ORDERS_AT_A_TIME, NetworkSources, PairChats
 
@@ -47,7 +49,7 @@ class MakingProgress:
     """How far a making is: `done` of `total` of what the step counts."""
 
     step: str
-    """`comparing`, `trying` (near pairs: which deltas are of the wished length), `pairs` or `mutations`."""
+    """`comparing` networks, `trying` near pairs, or `mutations`."""
     done: int
     total: int
 
@@ -75,12 +77,15 @@ class PairMaking:
         novelty: FilterClient,
         generator: GeneratorClient,
         settings: PairSettings,
+        scratch_folder: Path,
         is_stopping: Callable[[], bool],
     ) -> None:
+        """Chats wait in `scratch_folder` until all are there."""
         self._catalogue = catalogue
         self._novelty = novelty
         self._generator = generator
         self._settings = settings
+        self._scratch_folder = scratch_folder
         self._is_stopping = is_stopping
         self._networks: list[RecordedNetwork] = []
         self._sources = NetworkSources(catalogue, self._networks)
@@ -101,19 +106,19 @@ class PairMaking:
     def events(self) -> Generator[MakingEvent, None, None]:
         """Progress and pairs, last of all the report.
 
-        Raises CatalogueChanged, MakingStopped, ServiceUnavailable, ServiceRefused, StorageUnavailable: then
-        what came before is not all.
+        Raises CatalogueChanged, MakingStopped, ServiceUnavailable, ServiceRefused, StorageUnavailable, and
+        OSError on a full disk: then what came before is not all.
         """
         counts = PairCounts(len(self._networks))
         near = NearPairs(self._networks, self._settings)
         yield from self._compare(near, counts)
         counts.left_out[PairKind.LEMUR] = near.left_out
         queue = near.queue()
-        # Which pairs there are is known before the families are split: only so the shares come out right.
-        # Their chats are made anew then, which takes less room than to keep them.
-        yield from self._try(queue)
-        families = self._split(queue.made)
-        yield from self._pairs(queue.made, families, counts)
+        # Only when all pairs are known can the families be split so that the shares come out right.
+        with closing(ChatSpool(self._scratch_folder)) as chats:
+            yield from self._try(queue, chats)
+            families = self._split(queue.made)
+            yield from self._pairs(queue.made, chats, families, counts)
         yield from self._mutations(families, counts)
         yield self._report(families, counts)
 
@@ -164,11 +169,15 @@ class PairMaking:
 
     # --- chats ---------------------------------------------------------------------------------
 
-    def _try(self, queue: PairQueue) -> Iterator[MakingEvent]:
+    def _try(self, queue: PairQueue, chats: ChatSpool) -> Iterator[MakingEvent]:
         while candidates := queue.take(ORDERS_AT_A_TIME):
             self._stop_if_asked()
             for candidate, chat in zip(candidates, self._chats.between(candidates), strict=True):
-                queue.settle(candidate, left_out=chat if isinstance(chat, str) else None)
+                if isinstance(chat, str):
+                    queue.settle(candidate, left_out=chat)
+                else:
+                    queue.settle(candidate)
+                    chats.add(chat)
             yield MakingProgress("trying", queue.done, queue.total)
 
     def _split(self, made: Sequence[PairCandidate]) -> FamilySplit:
@@ -178,28 +187,22 @@ class PairMaking:
         return FamilySplit(families, kin, self._settings.validation_share, self._settings.seed)
 
     def _pairs(
-        self, made: Sequence[PairCandidate], families: FamilySplit, counts: PairCounts
+        self,
+        made: Sequence[PairCandidate],
+        chats: ChatSpool,
+        families: FamilySplit,
+        counts: PairCounts,
     ) -> Iterator[MakingEvent]:
-        left_out = counts.left_out[PairKind.LEMUR]
-        for start in range(0, len(made), ORDERS_AT_A_TIME):
-            batch = made[start : start + ORDERS_AT_A_TIME]
-            whole = [pair for pair in batch if self._split_of(pair, families) is not None]
-            left_out["across_splits"] += len(batch) - len(whole)
+        for candidate, chat in zip(made, chats, strict=True):
             self._stop_if_asked()
-            for candidate, chat in zip(whole, self._chats.between(whole), strict=True):
-                split = self._split_of(candidate, families)
-                if isinstance(chat, str) or split is None:
-                    raise ServiceUnavailable(self._generator.name, "did not make the same pair again")
-                baseline, target = self._networks[candidate.baseline], self._networks[candidate.target]
-                pair = MadePair(split, PairKind.LEMUR, baseline, target, candidate.jaccard, chat)
-                counts.count_pair(pair)
-                yield pair
-            yield MakingProgress("pairs", start + len(batch), len(made))
-
-    def _split_of(self, candidate: PairCandidate, families: FamilySplit) -> Split | None:
-        """The split of both ends; None where they belong to two."""
-        ends = {families.of(self._networks[end].family) for end in (candidate.baseline, candidate.target)}
-        return ends.pop() if len(ends) == 1 else None
+            baseline, target = self._networks[candidate.baseline], self._networks[candidate.target]
+            split = families.of(baseline.family)
+            if families.of(target.family) is not split:
+                counts.left_out[PairKind.LEMUR]["across_splits"] += 1
+                continue
+            pair = MadePair(split, PairKind.LEMUR, baseline, target, candidate.jaccard, chat)
+            counts.count_pair(pair)
+            yield pair
 
     def _mutations(self, families: FamilySplit, counts: PairCounts) -> Iterator[MakingEvent]:
         settings = self._settings

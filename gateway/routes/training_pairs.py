@@ -63,6 +63,7 @@ def _making(services: Services, settings: PairSettings) -> PairMaking:
         services.filter,
         services.generator,
         settings,
+        services.settings.home,
         lambda: services.database.signals.ended,
     )
 
@@ -130,6 +131,14 @@ def _problem(error: Exception) -> dict[str, Any]:
         )
     if isinstance(error, MakingStopped):
         return problem(503, "server_stopping", "The server stops.", remedy="Make the pairs again later.")
+    if isinstance(error, OSError):
+        log.warning("training pairs cannot be made: %s", error)
+        return problem(
+            507,
+            "disk_full",
+            f"The pairs could not be kept in DELTANAS_HOME: {error.strerror or error}.",
+            remedy="Free some space on that disk, then make the pairs again.",
+        )
     known = problem_of(error)
     if known is None:
         log.error("training pairs cannot be made", exc_info=error)

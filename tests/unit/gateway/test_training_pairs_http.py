@@ -1,5 +1,6 @@
 """`POST /v1/training-pairs`: what comes down the stream, refusals, and how it ends when things fail."""
 
+import errno
 import hashlib
 import json
 import threading
@@ -19,6 +20,7 @@ from contracts.training_pairs import (
     TrainingPair,
     TrainingPairLine,
 )
+from gateway.infra.chat_spool import ChatSpool
 from gateway.infra.service_clients import ServiceUnavailable
 from gateway.routes import training_pairs
 from gateway.services import Services
@@ -233,7 +235,7 @@ def test_of_more_than_are_asked_for_no_more_are_made(pairs):
 
 def test_progress_reaches_its_end_in_every_step(pairs):
     news = [line["progress"] for line in lines(pairs, mutation_pairs=3) if "progress" in line]
-    for step in ("comparing", "trying", "pairs"):
+    for step in ("comparing", "trying"):
         done = [(n["done"], n["total"]) for n in news if n["step"] == step]
         assert done == sorted(done)
         assert done[-1][0] == done[-1][1]
@@ -318,6 +320,15 @@ def test_what_breaks_in_the_middle_ends_with_a_problem_and_without_a_summary(pai
     assert not any("summary" in line for line in found)
     # The next one may come in.
     assert "failed" in lines(pairs)[-1]
+
+
+def test_a_full_disk_is_told_as_such(pairs, monkeypatch):
+    def full(self, chat):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ChatSpool, "add", full)
+    failed = lines(pairs)[-1]["failed"]
+    assert (failed["code"], failed["status"]) == ("disk_full", 507)
 
 
 def test_a_network_that_goes_in_the_meantime_is_told_as_such(pairs, monkeypatch):
