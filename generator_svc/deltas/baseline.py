@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import cached_property
 
 from generator_svc.deltas.similarity import bigrams
@@ -63,7 +64,7 @@ class Baseline:
         twos = sum(width % 4 == 2 for width in widths)
         return 2 if 4 * twos > len(widths) else 4
 
-    def is_level(self, width: int) -> bool:
+    def is_level(self, width: int | Fraction) -> bool:
         """Whether so many columns are a whole number of levels."""
         return width % self.indent_unit == 0
 

@@ -56,8 +56,8 @@ class Reindentation:
 
     def __init__(self, indents: Indents, baseline: Baseline, scale: Fraction | None = None) -> None:
         """`scale` is that of the whole delta, as `common_scale` has it."""
-        self._expands_tabs = baseline.tab_width is not None
-        self._tab = indents.tab or baseline.tab_width or USUAL_TAB
+        self._indents = indents
+        self._baseline = baseline
         self._scale = scale
         self._meanings = _meanings(indents) if indents.differ else {}
         moved = [before for before, after in indents.old if before != after]
@@ -75,14 +75,19 @@ class Reindentation:
         known = self._meanings.get(written)
         if known is not None:
             return known
+        if self._scale is None and self._keeps_unknown:
+            has_tabs = "\t" in written and self._baseline.tab_width is not None
+            return written.expandtabs(self._tab) if has_tabs else written
         width = self._width(written)
         if self._scale is not None:
             return " " * int(width * self._scale)
-        if self._keeps_unknown:
-            return written.expandtabs(self._tab) if self._expands_tabs else written
         nearest = min(self._meanings, key=lambda other: (abs(self._width(other) - width), other))
         shift = self._width(self._meanings[nearest]) - self._width(nearest)
         return " " * max(0, width + shift)
+
+    @cached_property
+    def _tab(self) -> int:
+        return _tab_width(self._indents, self._baseline)
 
     def _width(self, indent: str) -> int:
         return len(indent.expandtabs(self._tab))
@@ -93,7 +98,8 @@ def common_scale(hunks: Sequence[Indents], baseline: Baseline) -> Fraction | Non
 
     None where they have not, or where lines may as well have been shifted, a hunk at a time.
     """
-    unit = baseline.indent_unit
+    if not any(hunk.differ for hunk in hunks):
+        return None
     widths = [_widths(hunk, baseline) for hunk in hunks if hunk.differ]
     moved = [pair for old, _ in widths for pair in old if pair[0] != pair[1]]
     kept = [pair for hunk in hunks for pair in hunk.old if pair[0] == pair[1] != ""]
@@ -106,15 +112,19 @@ def common_scale(hunks: Sequence[Indents], baseline: Baseline) -> Fraction | Non
     if other_shifts or (len(moved) > 1 and any((0, 0) in old for old, _ in widths)):
         return ratio
     written = [width for _, all_widths in widths for width in all_widths if width]
-    is_shifted = not any((width + shift) % unit for width in written)
-    is_scaled = not any(width * ratio % unit for width in written)
+    is_shifted = all(baseline.is_level(width + shift) for width in written)
+    is_scaled = all(baseline.is_level(width * ratio) for width in written)
     return ratio if is_scaled and not is_shifted else None
 
 
 def _widths(hunk: Indents, baseline: Baseline) -> tuple[list[tuple[int, int]], list[int]]:
-    tab = hunk.tab or baseline.tab_width or USUAL_TAB
+    tab = _tab_width(hunk, baseline)
     old = [(len(before.expandtabs(tab)), len(after.expandtabs(tab))) for before, after in hunk.old]
     return old, [len(indent.expandtabs(tab)) for indent in hunk.written]
+
+
+def _tab_width(hunk: Indents, baseline: Baseline) -> int:
+    return hunk.tab or baseline.tab_width or USUAL_TAB
 
 
 def _meanings(indents: Indents) -> Mapping[str, str]:
