@@ -52,12 +52,17 @@ def die_with_parent() -> None:
     check(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "death signal")
 
 
-def bound_inodes(folder: str, disk_bytes: int) -> None:
-    """Bound how many files a tmpfs may hold: empty ones cost kernel memory, not the size limit."""
+def tmpfs_bounds(disk_bytes: int) -> str:
+    """How large a tmpfs may grow, and how many files it may hold: empty ones cost kernel memory, too."""
     inodes = max(1024, min(disk_bytes // BYTES_PER_INODE, 65_536))
-    options = f"size={disk_bytes},nr_inodes={inodes}"
+    return f"size={disk_bytes},nr_inodes={inodes}"
+
+
+def bound_inodes(folder: str, disk_bytes: int) -> None:
+    """Bound how many files a tmpfs may hold. Raises OSError."""
     flags = MS_REMOUNT | MS_NOSUID | MS_NODEV
-    check(libc.mount(None, folder.encode(), None, flags, options.encode()), f"remount {folder}")
+    options = tmpfs_bounds(disk_bytes).encode()
+    check(libc.mount(None, folder.encode(), None, flags, options), f"remount {folder}")
 
 
 def forbid_user_namespaces() -> None:

@@ -25,6 +25,7 @@ from sandbox_runner.sandboxes.bubblewrap import (
 from sandbox_runner.sandboxes.docker import privileges, process_one
 from sandbox_runner.sandboxes.docker.guest_image import KEEPER_USER, GuestImage
 from sandbox_runner.sandboxes.docker.wire import Runtime, Start
+from sandbox_runner.sandboxes.first_process import tmpfs_bounds
 from sandbox_runner.sandboxes.port import DATA_INSIDE, ReadOnlyMount
 
 OWNER_LABEL = "deltanas.owner"
@@ -186,7 +187,7 @@ def _ulimit(name: str, value: int) -> dict[str, Any]:
 
 
 def _files(start: Start, image: GuestImage, identity: Identity) -> dict[str, Any]:
-    writable = _tmpfs("rw", "exec", "mode=1777", *_bounds(start.disk_bytes))
+    writable = _tmpfs("rw", "exec", "mode=1777", tmpfs_bounds(start.disk_bytes))
     sealed = _tmpfs("ro", "noexec", "mode=0555", f"size={SMALL_TMPFS_BYTES}")
     hidden = [] if image.is_complete else python_environment.hidden_folders()
     emptied = [*EMPTIED_FOLDERS, *map(str, hidden)]
@@ -214,11 +215,6 @@ def _files(start: Start, image: GuestImage, identity: Identity) -> dict[str, Any
 
 def _tmpfs(*options: str) -> str:
     return ",".join(("nosuid", "nodev", *options))
-
-
-def _bounds(disk_bytes: int) -> tuple[str, str]:
-    """How large a tmpfs may grow, and how many files it may hold: empty ones cost kernel memory, too."""
-    return f"size={disk_bytes}", f"nr_inodes={max(1024, min(disk_bytes // 16_384, 65_536))}"
 
 
 def _code(image: GuestImage) -> tuple[ReadOnlyMount, ...]:
