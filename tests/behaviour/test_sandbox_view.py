@@ -245,11 +245,13 @@ def test_planted_modules_are_never_imported(backend):
         again = [*sys.orig_argv[:-1], "import json"]
         print(subprocess.run(again, capture_output=True, text=True, cwd="/tmp"))
     """
-    assert "planted" not in run(backend, textwrap.dedent(code)).output
+    output = run(backend, textwrap.dedent(code)).output
+    assert "returncode=0" in output
+    assert "stdout='', stderr=''" in output
 
 
 def test_hashes_of_text_are_the_same_in_every_sandbox(backend):
-    assert len({run(backend, "print(hash('deltanas'))").output for _ in range(2)}) == 1
+    assert len({int(run(backend, "print(hash('deltanas'))").output) for _ in range(2)}) == 1
 
 
 @pytest.mark.full  # the specimens' honest network trains within tighter ones, on every tier
