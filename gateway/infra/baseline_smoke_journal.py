@@ -114,12 +114,12 @@ class SmokeJournal:
         run_id: str,
         dataset: str,
         verdicts: Sequence[tuple[SmokeItem, SmokeVerdict]],
-        environment_digest: dict[str, str] | None = None,
+        environments: dict[str, str] | None = None,
     ) -> None:
         """Write down what came of networks.
 
-        `environment_digest`, by digest of the network, is where each was tried just now; None: the verdicts
-        are from the record.
+        `environments`, by digest of the network, is where each was tried just now, as far as that is known;
+        None: the verdicts are from the record.
         """
         with self._database.write() as session:
             for item, verdict in verdicts:
@@ -127,10 +127,10 @@ class SmokeJournal:
                 if row.state not in {SmokeState.PENDING, SmokeState.SUBMITTED}:
                     continue
                 _write_verdict(row, verdict)
-                row.reused = environment_digest is None
-                digest = (environment_digest or {}).get(item.digest)
-                if digest is not None and verdict.state in {SmokeState.PASSED, SmokeState.FAILED}:
-                    _keep_record(session, item.digest, dataset, verdict, digest)
+                row.reused = environments is None
+                environment = (environments or {}).get(item.digest)
+                if environment is not None and verdict.state in {SmokeState.PASSED, SmokeState.FAILED}:
+                    _keep_record(session, item.digest, dataset, verdict, environment)
             signal_after_commit(session, smoke_run_topic(run_id))
 
     def wait_for(self, run_id: str, reason: str | None) -> None:
