@@ -26,7 +26,11 @@ class DataFolders:
         self._lock: int | None = None
         self._own = root / secrets.token_hex(6)
         self._claim()
-        _sweep(root)
+        try:
+            _sweep(root)
+        except OSError:
+            self.close()
+            raise
 
     def make(self, name: str) -> Path:
         """A new, empty folder. Raises FileExistsError when a living sandbox has that name."""

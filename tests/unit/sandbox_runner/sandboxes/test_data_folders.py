@@ -1,9 +1,12 @@
 """The folders through which sandboxes get their data."""
 
+import errno
+import os
 import shutil
 
 import pytest
 
+from sandbox_runner.sandboxes import data_folders
 from sandbox_runner.sandboxes.data_folders import DataFolders
 
 
@@ -39,3 +42,15 @@ def test_a_name_in_use_is_refused(root):
     with pytest.raises(FileExistsError):
         folders.make("at-1")
     folders.close()
+
+
+def test_a_runner_that_cannot_sweep_keeps_neither_folder_nor_lock(root, monkeypatch):
+    def refuse(_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    open_before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(data_folders, "_sweep", refuse)
+    with pytest.raises(OSError, match="Too many open files"):
+        DataFolders(root)
+    assert list(root.iterdir()) == []
+    assert len(os.listdir("/proc/self/fd")) == open_before
