@@ -50,6 +50,10 @@ def fidelity(
     min_batch: Annotated[
         int, typer.Option(min=1, help="Leave out networks that train in smaller batches.")
     ] = 1,
+    max_parameters: Annotated[
+        int | None,
+        typer.Option(min=1, help="Leave out larger networks, and those that no smoke run has measured."),
+    ] = None,
     cpu_seconds: Annotated[
         float, typer.Option(min=1, max=11_520, help="The budget of each network, predictions included.")
     ] = 120.0,
@@ -67,7 +71,7 @@ def fidelity(
     Each runs with its recorded hyperparameters. After a crash or ctrl-C the same command goes on: what was
     measured is not measured again, and a larger draw begins with a smaller one's networks.
     """
-    criteria = Criteria(dataset, max_pixels, min_batch)
+    criteria = Criteria(dataset, max_pixels, min_batch, max_parameters)
     conditions = Conditions(dataset, cpu_seconds, train_images, train_seed)
     with connected(quiet=as_json) as client:
         chosen = _chosen(client, criteria, as_json)
@@ -121,9 +125,12 @@ def _measured(
 def _require_some(networks: list[RecordedNetwork], criteria: Criteria) -> None:
     if not networks:
         raise RequestInvalid(
-            f"no network keeps images within {criteria.max_pixels} pixels and trains in batches of at least "
-            f"{criteria.min_batch}",
-            {"code": "nothing_fits", "field": "max_pixels", "remedy": "Change --max-pixels or --min-batch."},
+            f"no network recorded on {criteria.dataset} meets all that is asked",
+            {
+                "code": "nothing_fits",
+                "remedy": "Loosen --max-pixels, --min-batch or --max-parameters; parameters are known "
+                "after `deltanas baselines smoke`.",
+            },
         )
 
 

@@ -30,6 +30,9 @@ class Exclusion(StrEnum):
     UNKNOWN_TRANSFORM = "unknown_transform"
     TOO_LARGE = "transform_too_large"
     SMALL_BATCH = "batch_too_small"
+    UNKNOWN_PARAMETERS = "parameters_unknown"
+    """It passed no smoke run, which would tell."""
+    TOO_MANY_PARAMETERS = "too_many_parameters"
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Criteria:
     """The longer side of what a network is fed."""
     min_batch: int = 1
     """Small batches are many steps, and many steps are much time."""
+    max_parameters: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,11 @@ def judged(baseline: Json, criteria: Criteria, image_pixels: int) -> RecordedNet
     batch = batch if isinstance(batch, int) else None
     if (batch or 1) < criteria.min_batch:
         return Exclusion.SMALL_BATCH
+    parameters = baseline["parameters"]
+    if criteria.max_parameters is not None and parameters is None:
+        return Exclusion.UNKNOWN_PARAMETERS
+    if criteria.max_parameters is not None and parameters > criteria.max_parameters:
+        return Exclusion.TOO_MANY_PARAMETERS
     return RecordedNetwork(
         name=baseline["name"],
         family=baseline["family"],

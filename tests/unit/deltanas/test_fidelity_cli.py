@@ -12,7 +12,13 @@ FAILURE = {"reason": "timeout", "phase": "train", "resource": None, "message": "
 
 def network(name: str, transform: str) -> dict:
     result = {**RESULT, "hyperparameters": {"lr": 0.1, "transform": transform}}
-    return {"name": name, "family": "ResNet", "source": "class Net: ...", "results": [result]}
+    return {
+        "name": name,
+        "family": "ResNet",
+        "source": "class Net: ...",
+        "parameters": None,
+        "results": [result],
+    }
 
 
 def evaluation(**fields) -> dict:
@@ -97,7 +103,6 @@ def test_a_server_that_goes_away_leaves_a_study_that_can_be_taken_up(catalogue, 
 def test_where_no_network_fits_the_option_is_named(catalogue, deltanas):
     ended = deltanas("baselines", "fidelity", "--dataset", "mnist", "--max-pixels", "16")
     assert ended.code == 2
-    assert "16 pixels" in ended.err
     assert "--max-pixels" in ended.err
 
 

@@ -29,13 +29,19 @@ SINGLE = ("center_crop", "random_horizontal_flip", "random_vertical_flip", "soft
 ALL = (*FAMILY, *SINGLE, "bf-v1-Resize_ColorJit_Flip_Blur", *(f"bf-v1-{key}" for key in GENERATED))
 
 
-def document(name: str = "lemur/a", **changes) -> dict:
+def document(name: str = "lemur/a", parameters: int | None = None, **changes) -> dict:
     result = {
         "dataset": "mnist",
         "first_epoch_accuracy": 0.9,
         "hyperparameters": {"lr": 0.1, "transform": "norm_64"},
     }
-    return {"name": name, "family": "ResNet", "source": "class Net: ...", "results": [result | changes]}
+    return {
+        "name": name,
+        "family": "ResNet",
+        "source": "class Net: ...",
+        "parameters": parameters,
+        "results": [result | changes],
+    }
 
 
 def network(name: str) -> RecordedNetwork:
@@ -95,6 +101,14 @@ def test_small_batches_are_left_out_where_that_is_asked():
     assert judged(document(hyperparameters={**small, "batch": 16}), wanted, 28).batch == 16
     assert judged(document(hyperparameters=small), CRITERIA, 28).batch == 8
     assert judged(document(), CRITERIA, 28).batch is None
+
+
+def test_large_networks_and_unmeasured_ones_are_left_out_where_that_is_asked():
+    wanted = Criteria("mnist", max_pixels=64, max_parameters=1000)
+    assert judged(document(parameters=1001), wanted, 28) is Exclusion.TOO_MANY_PARAMETERS
+    assert judged(document(), wanted, 28) is Exclusion.UNKNOWN_PARAMETERS
+    assert isinstance(judged(document(parameters=1000), wanted, 28), RecordedNetwork)
+    assert isinstance(judged(document(parameters=10**9), CRITERIA, 28), RecordedNetwork)
 
 
 def test_another_source_or_another_hyperparameter_is_another_version():

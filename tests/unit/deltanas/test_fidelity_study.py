@@ -241,7 +241,7 @@ class Catalogue:
     def baseline(self, name: str) -> dict:
         hyperparameters = {"transform": {"lemur/a": "norm", "lemur/b": "norm_128"}[name]}
         result = {"dataset": "mnist", "first_epoch_accuracy": 0.9, "hyperparameters": hyperparameters}
-        return {"name": name, "family": "ResNet", "source": "", "results": [result]}
+        return {"name": name, "family": "ResNet", "source": "", "parameters": None, "results": [result]}
 
 
 def test_the_catalogue_is_read_whole():
