@@ -19,6 +19,9 @@ FENCE_STUMP = re.compile(r"^(?:`{1,2}|~{1,2})$")
 COLOUR = re.compile(r"\x1b\[[0-9;]{0,16}m")
 MARGIN = re.compile(r"^((?:> ?|[ \t]){1,12})(?=@@|--- \S|\+\+\+ \S|diff --git )")
 
+HEADER = re.compile(r"@@|--- \S|\+\+\+ \S")
+LEAST_DOUBLED_LINES = 4
+
 DIFF_LANGUAGES = frozenset({"diff", "patch", "udiff"})
 
 Opening = tuple[bool, bool]
@@ -30,8 +33,6 @@ class Section:
     """Consecutive lines of an answer, without their line ends."""
 
     lines: tuple[str, ...]
-    first_line: int
-    """1-based line of the answer at which the section starts."""
     enclosed: bool
     """Inside a fence or a tag: nothing but diff belongs after its first hunk."""
     announced: bool
@@ -63,7 +64,7 @@ def sections_of(answer: str) -> list[Section]:
 def _section(lines: list[str], start: int, end: int, opening: Opening, cut: bool = False) -> Section:
     if cut and end > start and FENCE_STUMP.match(lines[end - 1]):
         end, cut = end - 1, False  # the beginning of the closing fence
-    return Section(_without_margin(lines[start:end]), start + 1, *opening, cut)
+    return Section(_without_margin(_single_spaced(lines[start:end])), *opening, cut)
 
 
 def _without_wrapping(answer: str) -> str:
@@ -87,6 +88,15 @@ def _lines_of(answer: str) -> list[str]:
     if lines and all(line.endswith("\r") for line in lines[:-1]) and len(lines) > 1:
         lines = [line.removesuffix("\r") for line in lines]
     return lines
+
+
+def _single_spaced(lines: list[str]) -> list[str]:
+    """Drop every second line where all of these are empty, even behind the headers of a diff."""
+    first = next((index for index, line in enumerate(lines) if line), 0)
+    written, between = lines[first::2], lines[first + 1 :: 2]
+    if len(written) < LEAST_DOUBLED_LINES or any(between) or not any(map(HEADER.match, written)):
+        return lines
+    return written
 
 
 def _without_margin(lines: list[str]) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ def _about_lines(place: Place, baseline: Baseline) -> Iterable[str]:
         elif move.step is Step.ADD and line.mark != ADDED and line.key:
             yield f"forgotten plus: {quoted(line.text)} was read as an added line without its `+`"
         elif move.step is Step.DROP and line.key and not line.is_elision:
-            meaning = "a remark" if is_remark(line.text) else "context written twice"
+            meaning = "a remark" if is_remark(line.text) else "written twice"
             yield f"left aside: {quoted(line.text)} was read as {meaning}"
     if spaced:
         yield f"white space: differs from the baseline in {_lines(spaced)}"

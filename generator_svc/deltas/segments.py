@@ -242,7 +242,7 @@ class Segments:
             return Step.DROP, ELISION
         if line.is_blank:
             return Step.DROP, UNREMOVED_BLANK if line.mark == REMOVED else SURPLUS_BLANK
-        if self._is_written_twice(index):
+        if self._is_written_twice(index) or self._is_echo(index):
             return Step.DROP, WRITTEN_TWICE
         if not line.is_marked and is_remark(line.text):
             return Step.DROP, REMARK
@@ -260,6 +260,14 @@ class Segments:
                 if len(block) == 2 * size and _repeats(block, size):
                     return True
         return False
+
+    def _is_echo(self, index: int) -> bool:
+        """Whether the line lies in context that repeats what was added directly above it."""
+        return any(
+            _echoes(self._lines[start - size : start], self._lines[start : start + size])
+            for size in range(1, REACH_OF_REPETITION + 1)
+            for start in range(max(size, index - size + 1), index + 1)
+        )
 
     def _bigrams_of(self, index: int) -> frozenset[str]:
         found = self._bigrams.get(index)
@@ -295,4 +303,12 @@ def _repeats(block: Sequence[Line], size: int) -> bool:
     return all(
         one.mark == other.mark == CONTEXT and one.key == other.key and one.is_marked == other.is_marked
         for one, other in zip(block[:size], block[size:], strict=True)
+    )
+
+
+def _echoes(above: Sequence[Line], lines: Sequence[Line]) -> bool:
+    """Whether added lines stand once more below themselves, marked as context."""
+    return len(above) == len(lines) and all(
+        one.mark == ADDED and other.mark == CONTEXT and other.is_marked and one.key == other.key
+        for one, other in zip(above, lines, strict=True)
     )

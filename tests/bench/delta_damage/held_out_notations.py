@@ -2,14 +2,9 @@
 
 import random
 
-from .hunks import NAMES, Hunk, Line, diff_text
+from .hunks import NAMES, Line, diff_text
 from .kinds import Damaged, Kind, meaning
 from .pairs import Pair
-
-
-def doubled_line_ends(pair: Pair, rng: random.Random) -> Damaged:
-    """An empty line behind every line, as between the paragraphs of a page."""
-    return Damaged(diff_text(pair.hunks).replace("\n", "\n\n"), frozenset({pair.target}))
 
 
 def equals_signs(pair: Pair, rng: random.Random) -> Damaged:
@@ -61,32 +56,10 @@ def word_marks(pair: Pair, rng: random.Random) -> Damaged:
     return meaning(pair, tuple(hunk.with_lines(map(marked, hunk.lines)) for hunk in pair.hunks))
 
 
-def echoed_change(pair: Pair, rng: random.Random) -> Damaged | None:
-    """The last line of an addition once more as context: it stands there from now on. The counts are true."""
-    spots = [
-        (number, at)
-        for number, hunk in enumerate(pair.hunks)
-        for at in range(len(hunk.lines) - 1)
-        if hunk.lines[at].sign == "+" and not hunk.lines[at].is_blank and hunk.lines[at + 1].sign == " "
-    ]
-    if not spots:
-        return None
-    number, at = rng.choice(spots)
-    return meaning(
-        pair, tuple(_echoing(hunk, at) if i == number else hunk for i, hunk in enumerate(pair.hunks))
-    )
-
-
-def _echoing(hunk: Hunk, at: int) -> Hunk:
-    return hunk.with_lines((*hunk.lines[: at + 1], Line(" ", hunk.lines[at].text), *hunk.lines[at + 1 :]))
-
-
 KINDS = (
-    Kind("doubled line ends", "", doubled_line_ends),
     Kind("equals signs", "", equals_signs),
     Kind("two columns of numbers", "", two_columns_of_numbers),
     Kind("lines in backticks", "", lines_in_backticks),
     Kind("escaped line ends", "", escaped_line_ends),
     Kind("word marks", "", word_marks),
-    Kind("echoed change", "", echoed_change),
 )

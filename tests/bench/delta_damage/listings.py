@@ -1,9 +1,9 @@
-"""What a model writes into the lines of a hunk: numbers of a listing, a space too many, remarks."""
+"""What a model writes into the lines of a hunk: numbers of a listing, a space too many, remarks, echoes."""
 
 import random
 
 from .determinacy import stand_at_one_place, stand_nowhere_else
-from .hunks import NAMES, Line, body_text, hunk_text
+from .hunks import NAMES, Hunk, Line, body_text, hunk_text
 from .kinds import Damaged, Kind, meaning
 from .pairs import Pair
 
@@ -49,6 +49,26 @@ def remarks_in_hunks(pair: Pair, rng: random.Random) -> Damaged | None:
     return Damaged(text, frozenset({pair.target})) if stand_nowhere_else(pair.baseline, pair.hunks) else None
 
 
+def echoed_change(pair: Pair, rng: random.Random) -> Damaged | None:
+    """The last line of an addition once more as context: it stands there from now on. The counts are true."""
+    spots = [
+        (number, at)
+        for number, hunk in enumerate(pair.hunks)
+        for at in range(len(hunk.lines) - 1)
+        if hunk.lines[at].sign == "+" and not hunk.lines[at].is_blank and hunk.lines[at + 1].sign == " "
+    ]
+    if not spots:
+        return None
+    number, at = rng.choice(spots)
+    return meaning(
+        pair, tuple(_echoing(hunk, at) if i == number else hunk for i, hunk in enumerate(pair.hunks))
+    )
+
+
+def _echoing(hunk: Hunk, at: int) -> Hunk:
+    return hunk.with_lines((*hunk.lines[: at + 1], Line(" ", hunk.lines[at].text), *hunk.lines[at + 1 :]))
+
+
 KINDS = (
     Kind(
         "line numbers",
@@ -58,5 +78,10 @@ KINDS = (
     Kind("space after sign", "`+ code` and `- code`, context right or shifted as well", space_after_sign),
     Kind(
         "remarks in hunks", "a remark without any sign above the first change of each hunk", remarks_in_hunks
+    ),
+    Kind(
+        "echoed change",
+        "the last line of an addition once more as context; the counts are true",
+        echoed_change,
     ),
 )

@@ -1,4 +1,4 @@
-"""What a page or the call of a tool does to the letters of a whole answer."""
+"""What a page or the call of a tool does to a whole answer."""
 
 import html
 import json
@@ -24,7 +24,13 @@ def json_string(pair: Pair, rng: random.Random) -> Damaged:
     return Damaged(f"```json\n{answer}\n```\n" if rng.random() < 0.5 else answer, frozenset({pair.target}))
 
 
+def doubled_line_ends(pair: Pair, rng: random.Random) -> Damaged:
+    """An empty line behind every line, as between the paragraphs of a page."""
+    return Damaged(diff_text(pair.hunks).replace("\n", "\n\n"), frozenset({pair.target}))
+
+
 KINDS = (
     Kind("HTML escapes", "entities for `<`, `>` and `&`, quotes too or not", html_escapes),
     Kind("JSON string", "a value in a JSON object, bare or in a fence", json_string),
+    Kind("doubled line ends", "an empty line behind every line", doubled_line_ends),
 )

@@ -83,6 +83,10 @@ DAMAGE = {
     "entities": html.escape(DELTA),
     "JSON": json.dumps({"thought": "wider\nis better", "delta": DELTA}, indent=1),
     "JSON in JSON": "```json\n" + json.dumps({"arguments": json.dumps([DELTA])}) + "\n```\n",
+    "doubled line ends": DELTA.replace("\n", "\n\n"),
+    "added lines as context too": body(
+        lambda line: f"{line}\n {line[1:]}" if line.startswith("+") and "GroupNorm" not in line else line
+    ),
     "line numbers": body(lambda line: f"{line[:1]}{7:4d} | {line[1:]}"),
     "quoted": "".join(f"> {line}\n" for line in DELTA.splitlines()),
     "begin patch": "*** Begin Patch\n*** Update File: net.py\n"
