@@ -16,7 +16,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from deltanas.dataset_upload import open_upload
-from deltanas.errors import PlatformFailed, StillRunning, error_for
+from deltanas.errors import PlatformFailed, StillRunning
 from deltanas.home import Home
 from deltanas.transport import Event, Transport
 
@@ -195,12 +195,12 @@ class Client:
 
         `request` has any of min_gain, at_least, pairs_per_network, max_pairs, mutation_pairs,
         validation_share, seed, fewest_lines, most_lines. A line has `progress`, `pair`, or last of all
-        `summary`; without that one the pairs are not whole, and an error is raised in its place.
+        `summary`; without that one the pairs are not whole, and PlatformFailed is raised in its place.
         """
         for line in self._transport.lines("/v1/training-pairs", {"dataset": dataset, **request}):
-            failed = line.get("failed")
-            if failed is not None:
-                raise error_for(int(failed.get("status", 502)), failed)
+            if "failed" in line:
+                problem = line["failed"]
+                raise PlatformFailed(str(problem.get("detail") or "the training pairs failed"), problem)
             yield line
             if "summary" in line:
                 return

@@ -122,6 +122,7 @@ PROBLEM = {"status": 503, "code": "service_unavailable", "detail": "The filter i
 BROKEN = {
     "without a summary": stream({"pair": PAIRS[0]}),
     "with a failure": stream({"pair": PAIRS[0]}, {"failed": PROBLEM}),
+    "with a conflict": stream({"pair": PAIRS[0]}, {"failed": {**PROBLEM, "status": 409}}),
     "with a pair too few": whole(PAIRS[:2], sha256=summary()["sha256"]),
     "with an unknown split": whole([pair("test")]),
     "with no JSON": whole().replace('{"summary"', '{"summ'),
