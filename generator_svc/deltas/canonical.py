@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 
 CONTEXT_LINES = 3
+"""What diff puts around changes, so that numbers tell where the first and the last change is."""
 
 MAX_MATCHING_STEPS = 5_000_000
 """An upper bound of difflib's work, above which the changed region is shown as one replacement."""

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 
 from generator_svc.deltas.alignment import Alignment
 from generator_svc.deltas.baseline import Baseline, indent_of, key_of
+from generator_svc.deltas.canonical import CONTEXT_LINES
 from generator_svc.deltas.segments import Move, Step
 from generator_svc.deltas.similarity import bigrams, likeness
 from generator_svc.deltas.written import ADDED, REMOVED, WrittenHunk
-
-CONTEXT_LINES = 3
-"""What diff puts around changes, so that numbers tell where the first and the last change is."""
 
 RESEMBLANCE = 0.5
 MAX_COMPARED_LINES = 12

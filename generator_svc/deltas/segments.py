@@ -12,8 +12,9 @@ from enum import Enum, auto
 from generator_svc.deltas.baseline import Baseline
 from generator_svc.deltas.effort import Effort
 from generator_svc.deltas.prose import is_remark
+from generator_svc.deltas.repetitions import is_echo, is_written_twice
 from generator_svc.deltas.similarity import bigrams, edit_likeness, likeness
-from generator_svc.deltas.written import ADDED, CONTEXT, REMOVED, Line
+from generator_svc.deltas.written import ADDED, REMOVED, Line
 
 WHITE_SPACE = 0.2
 """A line that differs in white space alone."""
@@ -27,8 +28,6 @@ FORGOTTEN_MARK_OF_KNOWN_LINE = 2.0
 MISTAKEN_MARK_OF_KNOWN_LINE = 4.0
 """Of one that the baseline has elsewhere and that is marked as context."""
 WRITTEN_TWICE = 0.5
-REACH_OF_REPETITION = 4
-"""Lines that are repeated as one."""
 REMARK = 0.3
 MISSING_LINE = 1.0
 FURTHER_MISSING_LINE = 0.5
@@ -242,7 +241,7 @@ class Segments:
             return Step.DROP, ELISION
         if line.is_blank:
             return Step.DROP, UNREMOVED_BLANK if line.mark == REMOVED else SURPLUS_BLANK
-        if self._is_written_twice(index) or self._is_echo(index):
+        if is_written_twice(self._lines, index) or is_echo(self._lines, index):
             return Step.DROP, WRITTEN_TWICE
         if not line.is_marked and is_remark(line.text):
             return Step.DROP, REMARK
@@ -251,23 +250,6 @@ class Segments:
         if line.key in self._baseline.positions and not is_respelt:
             return Step.ADD, MISTAKEN_MARK_OF_KNOWN_LINE if line.is_marked else FORGOTTEN_MARK_OF_KNOWN_LINE
         return Step.ADD, FORGOTTEN_MARK_OF_COMMENT if line.key.startswith("#") else FORGOTTEN_MARK
-
-    def _is_written_twice(self, index: int) -> bool:
-        """Whether the line lies in context that is repeated at once: one line or a block of them."""
-        for size in range(1, REACH_OF_REPETITION + 1):
-            for start in range(max(0, index - 2 * size + 1), index + 1):
-                block = self._lines[start : start + 2 * size]
-                if len(block) == 2 * size and _repeats(block, size):
-                    return True
-        return False
-
-    def _is_echo(self, index: int) -> bool:
-        """Whether the line lies in context that repeats what was added directly above it."""
-        return any(
-            _echoes(self._lines[start - size : start], self._lines[start : start + size])
-            for size in range(1, REACH_OF_REPETITION + 1)
-            for start in range(max(size, index - size + 1), index + 1)
-        )
 
     def _bigrams_of(self, index: int) -> frozenset[str]:
         found = self._bigrams.get(index)
@@ -296,19 +278,3 @@ def _traced(steps: Sequence[Sequence[Step | None]], row: int, column: int, open_
             row -= 1
             moves.append(Move(step or Step.DROP, row, column))
     return moves[::-1]
-
-
-def _repeats(block: Sequence[Line], size: int) -> bool:
-    """Whether both halves are the same context, marked in the same way."""
-    return all(
-        one.mark == other.mark == CONTEXT and one.key == other.key and one.is_marked == other.is_marked
-        for one, other in zip(block[:size], block[size:], strict=True)
-    )
-
-
-def _echoes(above: Sequence[Line], lines: Sequence[Line]) -> bool:
-    """Whether added lines stand once more below themselves, marked as context."""
-    return len(above) == len(lines) and all(
-        one.mark == ADDED and other.mark == CONTEXT and other.is_marked and one.key == other.key
-        for one, other in zip(above, lines, strict=True)
-    )

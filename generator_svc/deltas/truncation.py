@@ -6,11 +6,10 @@ explains it.
 """
 
 from generator_svc.deltas.baseline import Baseline
+from generator_svc.deltas.canonical import CONTEXT_LINES
 from generator_svc.deltas.placement import Place
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
 from generator_svc.deltas.written import ADDED, REMOVED, Line
-
-CONTEXT_LINES = 3
 
 
 def check_end(last: Place, baseline: Baseline, *, numbers_are_reliable: bool) -> None:

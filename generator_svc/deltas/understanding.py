@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from generator_svc.deltas.assembly import Changes, Contradiction, merged, spliced
 from generator_svc.deltas.baseline import Baseline, indent_of, key_of
 from generator_svc.deltas.canonical import source_lines
-from generator_svc.deltas.corrections import ENTITIES, LOOK_ALIKE_CHARACTERS, corrected
+from generator_svc.deltas.corrections import corrected
 from generator_svc.deltas.edits import Edits, Insertion
 from generator_svc.deltas.effort import Effort
 from generator_svc.deltas.extract import sections_of
@@ -19,6 +19,7 @@ from generator_svc.deltas.gates import parses
 from generator_svc.deltas.hunks import read_hunks
 from generator_svc.deltas.placement import Place, hint_of, place_exactly, place_hunks
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
+from generator_svc.deltas.rewrites import ENTITIES, LOOK_ALIKE_CHARACTERS
 from generator_svc.deltas.segments import Step
 from generator_svc.deltas.truncation import check_end
 from generator_svc.deltas.written import ADDED, REMOVED, WrittenHunk, read_lines
