@@ -8,7 +8,7 @@ from contracts.names import MAX_DELTA_BYTES
 from generator_svc.deltas.canonical import canonical_delta
 from generator_svc.deltas.corrections import doubtful_entity
 from generator_svc.deltas.gates import check_baseline, check_permissions, check_result
-from generator_svc.deltas.placement import HunkRefused, Place
+from generator_svc.deltas.places import HunkRefused, Place
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
 from generator_svc.deltas.repairs import repairs_of
 from generator_svc.deltas.understanding import Understanding, understand

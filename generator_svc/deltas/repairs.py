@@ -6,7 +6,7 @@ What stands before the first colon of a sentence is its kind, by which the gatew
 from collections.abc import Iterable
 
 from generator_svc.deltas.baseline import Baseline
-from generator_svc.deltas.placement import Place
+from generator_svc.deltas.places import Place
 from generator_svc.deltas.prose import is_remark
 from generator_svc.deltas.refusals import quoted
 from generator_svc.deltas.segments import Move, Step

@@ -7,7 +7,7 @@ explains it.
 
 from generator_svc.deltas.baseline import Baseline
 from generator_svc.deltas.canonical import CONTEXT_LINES
-from generator_svc.deltas.placement import Place
+from generator_svc.deltas.places import Place
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
 from generator_svc.deltas.written import ADDED, REMOVED, Line
 

@@ -17,7 +17,8 @@ from generator_svc.deltas.effort import Effort
 from generator_svc.deltas.extract import sections_of
 from generator_svc.deltas.gates import parses
 from generator_svc.deltas.hunks import read_hunks
-from generator_svc.deltas.placement import Place, hint_of, place_exactly, place_hunks
+from generator_svc.deltas.placement import place_exactly, place_hunks
+from generator_svc.deltas.places import Place, hint_of
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
 from generator_svc.deltas.rewrites import ENTITIES, LOOK_ALIKE_CHARACTERS
 from generator_svc.deltas.segments import Step
