@@ -256,7 +256,7 @@ class Client:
         """Try imported networks on a dataset, two batches each; those that pass can start a search on it.
 
         `chosen` has any of names, origin, recorded_on, family, accuracy_at_least, accuracy_at_most,
-        contract, name_contains, limit.
+        contract, name_contains, limit, again (try once more those that failed).
         """
         return self._transport.json("POST", "/v1/baselines:smoke", json={"dataset": dataset, **chosen})
 

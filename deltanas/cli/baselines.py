@@ -171,6 +171,7 @@ def smoke(
     contract: ContractOption = None,
     name_contains: NameContainsOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="A sample of at most so many.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Try those that failed before once more.")] = False,
     run: Annotated[str | None, typer.Option(metavar="ID", help="Follow this run, sm_…")] = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="End the run of --run.")] = False,
     as_json: JsonOption = False,
@@ -196,6 +197,7 @@ def smoke(
         contract=contract,
         name_contains=name_contains,
         limit=limit,
+        again=again or None,
     )
     with connected(need_ready=not cancel, quiet=as_json) as client:
         found = _chosen_run(client, run, cancel, dataset, chosen)

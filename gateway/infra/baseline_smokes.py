@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from gateway.domain.baseline_filter import BaselineFilter
@@ -17,7 +17,7 @@ from gateway.domain.baseline_smoke import (
     counted,
 )
 from gateway.infra.baseline_catalogue import conditions
-from gateway.infra.baseline_tables import BaselineRow, SmokeItemRow, SmokeRunRow
+from gateway.infra.baseline_tables import BaselineRow, BaselineSmokeRow, SmokeItemRow, SmokeRunRow
 from gateway.infra.database import Database, utc_now
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import signal_after_commit
@@ -51,11 +51,12 @@ class SmokeRunStore:
         wanted: BaselineFilter,
         names: Sequence[str] | None,
         limit: int | None,
+        again: bool,
     ) -> SmokeRunRecord:
         """Accept a run over the published networks that the filter and `names` admit.
 
         Their order is that of their sources' hashes: the first `limit` of it are a fair sample, and part of
-        every larger one.
+        every larger one. With `again`, the record forgets which of them failed.
         """
         query = select(BaselineRow.name, BaselineRow.digest).where(
             BaselineRow.published.is_(True), *conditions(wanted)
@@ -66,6 +67,7 @@ class SmokeRunStore:
         chosen = {key: value for key, value in asdict(wanted).items() if value is not None}
         chosen |= {} if names is None else {"names": list(names)}
         chosen |= {} if limit is None else {"limit": limit}
+        chosen |= {"again": True} if again else {}
         run = SmokeRunRow(
             id=new_id("sm"),
             tenant=tenant,
@@ -89,6 +91,15 @@ class SmokeRunStore:
         ]
         if items:
             session.execute(insert(SmokeItemRow), items)
+        if again:
+            of_run = select(SmokeItemRow.digest).where(SmokeItemRow.run_id == run.id)
+            session.execute(
+                delete(BaselineSmokeRow).where(
+                    BaselineSmokeRow.digest.in_(of_run),
+                    BaselineSmokeRow.dataset == dataset,
+                    BaselineSmokeRow.state == SmokeState.FAILED,
+                )
+            )
         signal_after_commit(session, SMOKE_RUNS_TOPIC)
         return _record(session, run)
 

@@ -33,7 +33,8 @@ def start_smoke_run(
 ) -> Response:
     """Try imported networks on a dataset; those that pass can start a search on it.
 
-    A network that was tried there before, in the same environment, is answered from the record.
+    A network that was tried there before, in the same environment, is answered from the record; with
+    `again`, one that failed is tried once more.
     """
     scope = idempotency_scope(tenant, "POST /v1/baselines:smoke", idempotency_key, body.model_dump_json())
     earlier = recall(services.database, scope)
@@ -45,7 +46,7 @@ def start_smoke_run(
 
     def act(session: Any) -> Answer:
         record = services.smoke_runs.create(
-            session, tenant, body.dataset, body.filter, body.names, body.limit
+            session, tenant, body.dataset, body.filter, body.names, body.limit, body.again
         )
         if record.counts.total == 0:
             raise _no_networks()

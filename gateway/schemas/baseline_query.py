@@ -83,6 +83,8 @@ class SmokeRunBody(BaseModel):
     name_contains: Word | None = None
     limit: Annotated[int, Field(strict=True, ge=1, le=MAX_NETWORKS)] | None = None
     """At most so many: a fair sample, and part of every larger one."""
+    again: Annotated[bool, Field(strict=True)] = False
+    """Try once more those that failed; without it, their record answers."""
 
     @model_validator(mode="after")
     def _accuracies_are_on_a_dataset(self) -> Self:

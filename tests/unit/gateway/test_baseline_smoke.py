@@ -215,6 +215,15 @@ def test_what_was_tried_in_this_environment_is_answered_from_the_record(scene, d
     assert scene.http.get(elsewhere).json()["progress"]["submitted"] == SMALLEST_WINDOW
 
 
+def test_those_that_failed_are_tried_once_more_when_that_is_asked_for(scene, driver):
+    fails = Failure(FailureReason.TIMEOUT, "the machine was busy", phase=TimeoutPhase.TRAIN)
+    run_to_the_end(scene, driver, start(scene), lambda spec: fails if "'net-1'" in spec.source else None)
+    ended = run_to_the_end(scene, driver, start(scene, again=True))
+    assert ended["chosen"] == {"again": True}
+    assert (ended["progress"]["passed"], ended["progress"]["reused"]) == (len(NETWORKS), len(NETWORKS) - 1)
+    assert "lemur/net-1" in names(scene, usable_on="digits")
+
+
 def test_a_limited_run_is_a_sample_and_part_of_every_larger_one(scene):
     def chosen(limit):
         items = scene.http.get(f"{start(scene, limit=limit)}/networks").json()["items"]
