@@ -7,6 +7,9 @@ from itertools import islice
 
 OPENING = re.compile(r'^[ \t]{0,8}(?=["{\[])', re.MULTILINE)
 """Where a line begins that may be the first of a JSON value."""
+DIFF_HEADER = re.compile(r"^(?:@@|--- |\+\+\+ |diff --git )", re.MULTILINE)
+"""Behind the first one, what looks like JSON is a line of a source."""
+CHANGE = re.compile(r"^(?:@@|[+-]|<<<<<<<)", re.MULTILINE)
 MAX_OPENINGS = 20
 """Lines from which a value is tried to be read: each try may look at the whole answer."""
 BROKEN_STRINGS_TOO = json.JSONDecoder(strict=False)
@@ -14,8 +17,10 @@ BROKEN_STRINGS_TOO = json.JSONDecoder(strict=False)
 
 
 def out_of_json(answer: str) -> str:
-    """The answer with its first JSON value that holds a text of several lines replaced by such texts."""
-    for opening in islice(OPENING.finditer(answer), MAX_OPENINGS):
+    """The answer with its first JSON value that holds a diff replaced by all texts of several lines in it."""
+    header = DIFF_HEADER.search(answer)
+    last = header.start() if header else len(answer)
+    for opening in islice(OPENING.finditer(answer, 0, last), MAX_OPENINGS):
         start = opening.end()
         decoder = json.JSONDecoder() if answer[start] == '"' else BROKEN_STRINGS_TOO
         try:
@@ -23,7 +28,7 @@ def out_of_json(answer: str) -> str:
         except (ValueError, RecursionError):
             continue
         texts = [text.removesuffix("\n") + "\n" for text in _texts(value) if "\n" in text]
-        if texts:
+        if any(map(CHANGE.search, texts)):
             return answer[: opening.start()] + "\n".join(texts) + answer[end:].removeprefix("\n")
     return answer
 

@@ -13,7 +13,7 @@ from generator_svc.deltas.understanding import understand
 
 NETWORK = "from torch import nn\n\n\nclass Net(nn.Module):\n    pass\n"
 
-# Lines that resemble the syntax of diffs, fences and line ends.
+# Lines that resemble the syntax of diffs, fences, JSON and line ends.
 diff_like = [
     "-- a",
     "++ b",
@@ -24,8 +24,9 @@ diff_like = [
     "\\ No newline at end of file",
 ]
 page_like = ["```", "```diff", "<delta>", "</delta>"]
+json_like = ['"a\\nb"', '    {"a": "@@\\n+b\\n"}', '["', "&lt;"]
 plain = ["", " ", "x", "y", "\r", "x\r", "\x0c", "\u2028", "é", "    pass"]
-awkward_lines = st.sampled_from([*diff_like, *page_like, *plain])
+awkward_lines = st.sampled_from([*diff_like, *page_like, *json_like, *plain])
 texts = st.builds(
     lambda lines, end: "\n".join(lines) + end,
     st.lists(awkward_lines, max_size=30),
@@ -44,6 +45,15 @@ def test_a_canonical_delta_leads_from_one_text_to_the_other(before, after):
     assert (delta == "") == (before == after)
     if delta:
         assert understand(before, delta).source == after
+
+
+def test_a_source_that_spells_a_diff_in_json_is_edited_like_any_other():
+    line = '    patch = [\n    {"a": "@@\\n-x\\n+y"},\n    "-a\\n+b"]\n'
+    before = NETWORK + line + "    size = 1\n"
+    after = before.replace("size = 1", "size = 2")
+    delta = canonical_delta(before, after)
+    assert apply_delta(before, delta).source == after
+    assert apply_delta(before, delta.split("\n", 2)[2]).source == after
 
 
 @settings(deadline=None, max_examples=30)
