@@ -129,6 +129,23 @@ def test_a_new_level_is_as_deep_as_the_others_say(respell):
     assert apply_delta(BASELINE, delta).source == changed
 
 
+def test_a_line_indented_as_an_old_one_stands_where_that_one_does():
+    change = '-  return {"lr", "momentum"}\n+  return {"lr"}\n'
+    result = apply_delta(BASELINE, f"@@\n def supported_hyperparameters():\n{change}")
+    assert result.source == BASELINE.replace(', "momentum"', "")
+
+
+@pytest.mark.parametrize("moved", [1, 8])
+def test_lines_below_an_open_bracket_move_with_their_hunk(moved):
+    """Their columns are no whole levels, so these say nothing about a forgotten mark."""
+    margin = " " * 27
+    call = f"        self.a = nn.Conv2d(in_shape[1], 16,\n{margin}kernel_size=3,\n{margin}bias=False)\n"
+    baseline = BASELINE.replace("        self.conv1", f"{call}        self.conv1", 1)
+    changed = baseline.replace(f"{margin}bias", f"{margin}stride=1,\n{margin}bias")
+    delta = body(lambda line: line[:1] + line[1 + moved :], canonical_delta(baseline, changed))
+    assert apply_delta(baseline, delta).source == changed
+
+
 def test_dots_may_be_all_that_a_block_consists_of():
     hook = "\n    def hook(self):\n        ...\n\n    def forward"
     changed = CHANGED.replace("\n    def forward", hook)
