@@ -17,8 +17,8 @@ SOURCES_A_STEP = 50
 """Between two words about the progress."""
 FINGERPRINTING_SHARE = 0.8
 """Of the work, about."""
-MAX_SHINGLES = 25_000_000
-"""Of all architectures; they take a GiB while they are sorted. All of LEMUR has 12 million."""
+MAX_SHINGLES = 20_000_000
+"""Of all architectures; they take 1.6 GiB while they are sorted. All of LEMUR has 12 million."""
 
 Pair = tuple[int, int, float]
 """Two rows and their Jaccard index."""

@@ -39,9 +39,9 @@ def test_indices_are_exact_however_the_work_is_cut(sets, rows, shingles, cells, 
         for row, values in enumerate(block.jaccards, block.start):
             found.update({(row, block.start + column): value for column, value in enumerate(values)})
     for first in range(len(sets)):
-        for second in range(first, len(sets)):
+        for second in range(first + 1, len(sets)):
             assert found[first, second] == pytest.approx(jaccard(sets[first], sets[second]), abs=1e-12)
-    assert found[5, 5] == 1.0
+    assert any(value > 0.5 for (first, second), value in found.items() if first < second)
 
 
 def test_a_block_holds_no_more_shingles_than_there_is_room_for(sets, monkeypatch):
@@ -52,7 +52,12 @@ def test_a_block_holds_no_more_shingles_than_there_is_room_for(sets, monkeypatch
         assert stop - start == 1 or sum(len(one) for one in sets[start:stop]) <= 200
 
 
-def test_nothing_has_no_blocks_and_one_set_is_equal_to_itself(sets):
+def test_no_sets_have_no_blocks_and_one_set_has_no_pairs(sets):
     assert list(ShingleSets([]).blocks()) == []
-    ((start, jaccards),) = ShingleSets(sets[:1]).blocks()
-    assert (start, jaccards.tolist()) == (0, [[1.0]])
+    assert [(block.start, block.jaccards.shape) for block in ShingleSets(sets[:1]).blocks()] == [(0, (1, 1))]
+
+
+def test_sets_without_a_common_shingle_have_an_index_of_zero_and_equal_ones_of_one(sets):
+    apart = [sets[2], sets[2] + np.uint64(1000), sets[2]]
+    (block,) = ShingleSets(apart).blocks()
+    assert (block.jaccards[0, 1], block.jaccards[1, 2], block.jaccards[0, 2]) == (0.0, 0.0, 1.0)
