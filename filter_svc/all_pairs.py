@@ -1,7 +1,7 @@
 """Exact Jaccard indices of every two of many sets of shingles, as products of matrices of zeros and ones.
 
 Networks come in clusters of many variants, where sketches and bands leave every third pair to be compared
-exactly. For networks of a thousand shingles a pair costs less than a microsecond so, and 22 where two
+exactly. For networks of a thousand shingles a pair costs a microsecond or two so, and 22 where two
 sorted sets are intersected. No pair is missed.
 """
 
