@@ -4,7 +4,6 @@ Language models count badly, so a hunk ends where its counts say only if what fo
 where the lines stop looking like a part of it. What a line means is for `written` to say.
 """
 
-import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +12,12 @@ from functools import cached_property
 from generator_svc.deltas.baseline import Baseline
 from generator_svc.deltas.extract import Section
 from generator_svc.deltas.file_headers import FileHeaders, is_file_header
+from generator_svc.deltas.hunk_headers import Header, header_of
 from generator_svc.deltas.look_alikes import plain
 from generator_svc.deltas.prose import is_prose
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
 from generator_svc.deltas.search_replace import is_search, read_search_replace
 
-RANGE = r"[ \t]{0,3}(\d{1,9})(?:[ \t]?,[ \t]?(\d{1,9}))?"
-NUMBERS = re.compile(rf"-{RANGE}[ \t]{{1,4}}\+{RANGE}")
 MARKER = "\\ "
 """Begins `\\ No newline at end of file`, in whatever language."""
 
@@ -31,16 +29,6 @@ MAX_HUNKS = 4096
 """About what a canonical delta of the largest source can have."""
 MAX_TAIL = 200
 """Lines at the end of a hunk that are looked at to tell prose from code."""
-
-
-@dataclass(frozen=True)
-class Header:
-    """What stood between `@@` and `@@`, as far as it could be read. `start` is the 1-based old line."""
-
-    start: int | None = None
-    old_count: int | None = None
-    new_count: int | None = None
-    heading: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,7 +109,7 @@ class _SectionReader:
         line = self._lines[self._at]
         if line.startswith("@@"):
             self._at += 1
-            return self._headed_hunk(_header(line))
+            return self._headed_hunk(header_of(line))
         if is_search(line):
             body, self._at = read_search_replace(self._lines, self._at)
             return self._hunk(Header(), body, counted=False)
@@ -276,13 +264,3 @@ def _ends_in_header(section: Section) -> bool:
     """Whether the last thing that was written promises a hunk."""
     last = next((line for line in reversed(section.lines) if line.strip()), "")
     return section.cut and last.startswith("@@ -")
-
-
-def _header(line: str) -> Header:
-    heading = line.strip().lstrip("@").rpartition("@@")[2].strip() if line.count("@@") > 1 else ""
-    numbers = NUMBERS.search(line[:80])
-    if numbers is None:
-        bare = line.strip("@ \t.…")
-        return Header(heading=heading or bare)
-    start, old, _, new = (None if group is None else int(group) for group in numbers.groups())
-    return Header(start, 1 if old is None else old, 1 if new is None else new, heading)
