@@ -46,6 +46,8 @@ class RawHunk:
     """The answer ends with this hunk, openly."""
     broken: bool = False
     """Its last line has no newline."""
+    enclosed: bool = False
+    """It stands in a fence or tag, closed or not."""
 
     @property
     def is_marked(self) -> bool:
@@ -159,7 +161,8 @@ class _SectionReader:
     def _hunk(self, header: Header, body: tuple[str, ...], counted: bool) -> RawHunk:
         last = self._at >= self._end
         cut, broken = self._section.cut and last, self._section.broken and self._at == len(self._lines)
-        return RawHunk(self._number + 1, header, body, self._block, counted, cut, broken)
+        enclosed = self._section.enclosed
+        return RawHunk(self._number + 1, header, body, self._block, counted, cut, broken, enclosed)
 
     def _boundary_from(self, start: int) -> int:
         """Where the next thing begins that is no line of a hunk."""

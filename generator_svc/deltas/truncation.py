@@ -9,12 +9,14 @@ from generator_svc.deltas.baseline import Baseline
 from generator_svc.deltas.canonical import CONTEXT_LINES
 from generator_svc.deltas.places import Place
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
-from generator_svc.deltas.written import ADDED, REMOVED, Line
+from generator_svc.deltas.written import ADDED, REMOVED, Line, WrittenHunk
 
 
 def check_end(last: Place, baseline: Baseline, *, numbers_are_reliable: bool) -> None:
     """Raises DeltaRefused (truncated). `last` is the hunk that was written last."""
     hunk, lines = last.hunk, last.hunk.lines
+    if may_be_half_a_line(hunk):
+        raise _cut_off(last)
     if hunk.raw.counted or not lines:
         return
     is_at_end = last.end >= len(baseline)
@@ -40,6 +42,16 @@ def check_end(last: Place, baseline: Baseline, *, numbers_are_reliable: bool) ->
     loses_a_change = not is_balanced or (not trailing and missing_old > CONTEXT_LINES)
     if numbers_are_reliable and (loses_additions or (loses_a_change and not is_rounded_off)):
         raise _cut_off(last)
+
+
+def may_be_half_a_line(hunk: WrittenHunk) -> bool:
+    """Whether the answer ends in an added line, without its line end and the end of the fence around it.
+
+    The baseline tells whether half a line of context is one; what was to be added it cannot know. Without a
+    fence a lost line end is no sign: answers are often stripped.
+    """
+    breaks_off = hunk.raw.cut and hunk.raw.broken and hunk.raw.enclosed
+    return breaks_off and bool(hunk.lines) and hunk.lines[-1].mark == ADDED
 
 
 def _context(lines: tuple[Line, ...]) -> int:

@@ -22,7 +22,7 @@ from generator_svc.deltas.places import Place, hint_of
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
 from generator_svc.deltas.rewrites import ENTITIES, LOOK_ALIKE_CHARACTERS
 from generator_svc.deltas.segments import Step
-from generator_svc.deltas.truncation import check_end
+from generator_svc.deltas.truncation import check_end, may_be_half_a_line
 from generator_svc.deltas.written import ADDED, REMOVED, WrittenHunk, read_lines
 
 MAX_OPEN_GAPS = 40
@@ -71,7 +71,7 @@ def _taken_at_its_word(
     written: Sequence[WrittenHunk], baseline: Baseline, lines: Sequence[str]
 ) -> Understanding | None:
     places = place_exactly(written, baseline)
-    if places is None:
+    if places is None or (written and may_be_half_a_line(written[-1])):
         return None
     return Understanding(spliced(lines, _merged(places)), tuple(places), (), baseline)
 

@@ -168,6 +168,7 @@ def test_search_and_replace_blocks_are_understood():
             "hunk_unplaceable",
         ),
         (DELTA[: DELTA.index("+        self.drop") + 20], "truncated"),
+        ("```diff\n" + DELTA[: DELTA.rindex("(self.drop")], "truncated"),
         (DELTA + DELTA[DELTA.index("@@") :].replace("GroupNorm(4", "GroupNorm(8"), "ambiguous"),
         (
             DELTA.replace("+        self.drop", "+        # ... rest of the layers\n+        self.drop"),
