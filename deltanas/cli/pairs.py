@@ -134,7 +134,7 @@ def _show(manifest: Json) -> None:
     console.print(shown)
     left_out = [(kind, *found) for kind, reasons in manifest["left_out"].items() for found in reasons.items()]
     if left_out:
-        shown = table("left out", "why", "near pairs", right=("near pairs",))
+        shown = table("left out", "why", "count", right=("count",))
         for kind, reason, count in left_out:
             shown.add_row(cell(kind), cell(reason), f"{count:,}")
         console.print(shown)
@@ -157,6 +157,6 @@ def _histogram(lines: dict[int, int]) -> list[tuple[int, int, int, float]]:
     for number, pairs in lines.items():
         counts[(number - lowest) // width] += pairs
     return [
-        (lowest + place * width, lowest + (place + 1) * width - 1, pairs, pairs / max(counts))
+        (lowest + place * width, min(lowest + (place + 1) * width - 1, highest), pairs, pairs / max(counts))
         for place, pairs in enumerate(counts)
     ]
