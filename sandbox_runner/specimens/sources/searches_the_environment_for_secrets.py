@@ -10,7 +10,7 @@ ALLOWED = {"PATH", "HOME", "LANG", "PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE", 
 WORDS = re.compile("passw|secret|token|api_?key|credential|postgres|amqp|redis://|@SECRET@", re.IGNORECASE)
 for name in os.environ:
     print("TRIED", name)
-    if name not in ALLOWED and not name.endswith("_NUM_THREADS") and not name.startswith(("CUDA", "NVIDIA", "TORCH", "KINETO")):
+    if name not in ALLOWED and not name.endswith("_NUM_THREADS") and not name.startswith(("CUDA", "MALLOC_", "NVIDIA", "TORCH", "KINETO")):
         print("BREACH", name)
 for path in glob.glob("/proc/[0-9]*/environ") + glob.glob("/proc/[0-9]*/cmdline"):
     print("TRIED", path)
