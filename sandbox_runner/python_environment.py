@@ -118,9 +118,10 @@ def guest_environment(threads: int) -> dict[str, str]:
 
 @cache
 def environment_digest() -> str:
-    """SHA-256 (hex) over interpreter, machine, package versions, and the source of guest and contracts."""
+    """SHA-256 (hex) over interpreter, machine, package versions, variables, source of guest and contracts."""
     versions = (f"{name}=={metadata.version(name)}" for name in PACKAGES)
-    parts = [sys.version, platform.machine(), *versions, sources_digest()]
+    variables = (f"{name}={value}" for name, value in guest_environment(threads=1).items())
+    parts = [sys.version, platform.machine(), *versions, *variables, sources_digest()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

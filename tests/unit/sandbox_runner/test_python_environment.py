@@ -83,7 +83,7 @@ def test_search_path_is_fixed_in_the_command():
     assert "sys.path[:] =" in spec.argv[-1]
 
 
-def test_digest_follows_versions_and_guest_source(tmp_path, monkeypatch):
+def test_digest_follows_versions_variables_and_guest_source(tmp_path, monkeypatch):
     def digest():
         python_environment.environment_digest.cache_clear()
         return python_environment.environment_digest()
@@ -98,10 +98,12 @@ def test_digest_follows_versions_and_guest_source(tmp_path, monkeypatch):
     digests.append(digest())
     monkeypatch.setattr(sys, "version", "3.99")
     digests.append(digest())
+    monkeypatch.setattr(python_environment, "KEPT_MEMORY", {})
+    digests.append(digest())
     python_environment.environment_digest.cache_clear()
     assert re.fullmatch(r"[0-9a-f]{64}", digests[0])
     assert digests[0] == digests[1]
-    assert len(set(digests)) == 3
+    assert len(set(digests)) == 4
 
 
 def test_digest_of_the_sources_follows_the_sources_alone(tmp_path, monkeypatch):
