@@ -16,8 +16,8 @@ from sandbox_runner.specimens.specimen import (
 
 MAX_MESSAGE = 2000
 SHORTEST_SECONDS = 0.01
-"""Nobody earns the true score without training three epochs, and they take longer on any machine, whatever a
-candidate does to the clocks that it can reach: 0.04 s were seen. Who answers without training may be quicker."""
+"""Nobody earns the true score without training three epochs, and they take longer (0.04 s were seen),
+whatever a candidate does to the clocks that it can reach. Who answers without training may be quicker."""
 UNSAFE = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]")
 """What must be escaped in every text that comes from a guest."""
 
