@@ -2,12 +2,10 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deltanas.cli.connection import connected
 from deltanas.cli.output import (
@@ -15,7 +13,6 @@ from deltanas.cli.output import (
     cell,
     complain,
     emit,
-    news_console,
     percent,
     plain,
     result_console,
@@ -23,6 +20,7 @@ from deltanas.cli.output import (
     table,
     tell,
 )
+from deltanas.cli.progress_bar import progress_bar
 from deltanas.cli.sources import write_text
 from deltanas.client import Client
 from deltanas.errors import DeltanasError, RequestInvalid
@@ -92,7 +90,7 @@ def fidelity(
 
 
 def _chosen(client: Client, criteria: Criteria, quiet: bool) -> list[RecordedNetwork | Exclusion]:
-    with _bar(quiet) as bar:
+    with progress_bar(quiet) as bar:
         reading = bar.add_task("reading the catalogue", total=None)
 
         def watch(done: int, total: int) -> None:
@@ -105,7 +103,7 @@ def _measured(
     client: Client, conditions: Conditions, networks: list[RecordedNetwork], quiet: bool
 ) -> list[Outcome]:
     seen: list[Outcome] = []
-    with _bar(quiet) as bar:
+    with progress_bar(quiet) as bar:
         measuring = bar.add_task("measuring", total=len(networks))
 
         def watch(outcome: Outcome) -> None:
@@ -132,21 +130,6 @@ def _require_some(networks: list[RecordedNetwork], criteria: Criteria) -> None:
                 "after `deltanas baselines smoke`.",
             },
         )
-
-
-@contextmanager
-def _bar(quiet: bool) -> Iterator[Progress]:
-    console = news_console()
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=quiet or not console.is_terminal,
-    ) as bar:
-        yield bar
 
 
 def _line(outcome: Outcome) -> str:

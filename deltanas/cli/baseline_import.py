@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID
 
-from deltanas.cli.output import complain, news_console, result_console, table, tell
+from deltanas.cli.output import complain, result_console, table, tell
+from deltanas.cli.progress_bar import progress_bar
 from deltanas.client import Client
 from deltanas.errors import RequestInvalid
 
@@ -24,16 +25,7 @@ def import_file(client: Client, origin: str, file: Path, quiet: bool) -> Json:
         raise RequestInvalid(
             f"there is no file {file}", {"code": "file_missing", "field": "wheel", "value": str(file)}
         )
-    console = news_console()
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[count]}", markup=False),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=quiet or not console.is_terminal,
-    ) as bar:
+    with progress_bar(quiet, own_count=True) as bar:
         sending = bar.add_task("sending", total=file.stat().st_size, count="")
         record = client.import_baselines(origin, _chunks(file, bar, sending))
         if not quiet:

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-from deltanas.cli.output import cell, news_console, percent, plain, result_console, table, tell
+from deltanas.cli.output import cell, percent, plain, result_console, table, tell
+from deltanas.cli.progress_bar import progress_bar
 from deltanas.client import Client
 
 Json = dict[str, Any]
@@ -12,16 +11,7 @@ Json = dict[str, Any]
 
 def follow_smoke_run(client: Client, run: Json, quiet: bool) -> Json:
     """Wait for the end of a run; gives it. Interrupted, it says how to come back: the run goes on."""
-    console = news_console()
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=quiet or not console.is_terminal,
-    ) as bar:
+    with progress_bar(quiet) as bar:
         task = bar.add_task("smoke run", total=run["progress"]["total"])
         try:
             while True:

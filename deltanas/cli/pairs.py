@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID
 
 from deltanas.cli.connection import connected
-from deltanas.cli.output import JsonOption, cell, emit, news_console, result_console, table, tell
+from deltanas.cli.output import JsonOption, cell, emit, result_console, table, tell
 from deltanas.cli.pair_files import SPLITS, PairFiles
+from deltanas.cli.progress_bar import progress_bar
 from deltanas.client import Client
 from deltanas.errors import PlatformFailed
 
@@ -88,16 +89,7 @@ def make(
 
 def _received(client: Client, files: PairFiles, asked: Json, quiet: bool) -> Json:
     """Write every pair as it comes; gives the summary."""
-    console = news_console()
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[count]}", markup=False),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=quiet or not console.is_terminal,
-    ) as bar:
+    with progress_bar(quiet, own_count=True) as bar:
         task = bar.add_task("comparing", total=None, count="")
         step, pairs = "", 0
         for line in client.training_pairs(**asked):
