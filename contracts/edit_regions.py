@@ -9,7 +9,7 @@ what a user writes: a place; a class, with all that it defines; or the bare name
 import ast
 from collections.abc import Iterable, Iterator, Set
 
-from contracts.jobs import EditPermissions
+from contracts.proposals import EditPermissions
 from contracts.syntax import parse
 
 IMPORTS = "imports"

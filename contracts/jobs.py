@@ -132,54 +132,6 @@ class ClaimedAttempt:
 
 
 @dataclass(frozen=True)
-class ProposalSlot:
-    """One proposal to make. `seed` is derived from search seed, cycle and slot, so replay repeats it."""
-
-    slot: int
-    seed: int
-    baseline_source: str
-    baseline_id: str
-
-
-@dataclass(frozen=True)
-class EditPermissions:
-    """Where a delta may change its baseline. Regions: `imports`; `NAME`, a method of `Net` or a top-level
-    definition; `CLASS.METHOD`. What is in `never` stays as it is even where `only` names it."""
-
-    only: tuple[str, ...] = ()
-    """Empty: everywhere that `never` does not name."""
-    never: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ProposalRequest:
-    """Up to 8 slots of one cycle, for one proposer."""
-
-    search_id: str
-    cycle: int
-    proposer: str
-    dataset: str
-    slots: tuple[ProposalSlot, ...]
-    options: dict[str, Any] = field(default_factory=dict)
-    edits: EditPermissions = field(default_factory=EditPermissions)
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """The raw answer of a proposer for one slot, kept as it came.
-
-    `delta` is empty and `failure` says why when the proposer found nothing to propose.
-    """
-
-    slot: int
-    proposer: str
-    delta: str
-    summary: str
-    """One line for people, such as 'widen conv2 32 → 48'."""
-    failure: str = ""
-
-
-@dataclass(frozen=True)
 class HunkReport:
     """How one hunk was placed: 1-based line in the baseline, and what happened."""
 

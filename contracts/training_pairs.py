@@ -7,6 +7,8 @@ the delta between two of them is and how a model is asked for it.
 from dataclasses import dataclass
 from typing import Any
 
+from contracts.chats import ChatMessage
+
 # --- gateway → filter --------------------------------------------------------------------------
 
 
@@ -68,14 +70,6 @@ class PairOrder:
     seed: int = 0
     baseline_accuracy: float | None = None
     """First-epoch accuracy in [0, 1], which the prompt states."""
-
-
-@dataclass(frozen=True)
-class ChatMessage:
-    """One turn; `role` is system, user or assistant."""
-
-    role: str
-    content: str
 
 
 @dataclass(frozen=True)

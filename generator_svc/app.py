@@ -13,12 +13,13 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from contracts.jobs import BaselineNetwork, Proposal, ProposalRequest
+from contracts.jobs import BaselineNetwork
 from contracts.names import MAX_SOURCE_BYTES
 from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
+from contracts.proposals import ProposalLine, ProposalRequest
 from contracts.service_gate import BodyLimit, RequireToken
 from generator_svc.config import GeneratorSettings
-from generator_svc.proposers import OptionsInvalid, Proposer, known_proposers
+from generator_svc.proposers import HeldUp, OptionsInvalid, Proposer, known_proposers
 from generator_svc.request_checks import MAX_SEED, Refused, check_edits, check_size, refuse_field
 from generator_svc.routes_deltas import add_delta_routes
 from generator_svc.routes_lemur import READ_NETWORKS_PATH, add_lemur_routes
@@ -36,7 +37,7 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 BODY_LIMITS: dict[str, int | None] = {READ_NETWORKS_PATH: None, TRAINING_PAIRS_PATH: MAX_ORDERS_BYTES}
 """Of paths that are an exception. None where the handler itself reads a bounded stream."""
 
-_PROPOSAL = TypeAdapter(Proposal)
+_LINE = TypeAdapter(ProposalLine)
 
 
 def create_app(settings: GeneratorSettings) -> FastAPI:
@@ -58,7 +59,7 @@ def create_app(settings: GeneratorSettings) -> FastAPI:
 def _add_proposals(app: FastAPI, proposers: dict[str, Proposer]) -> None:
     @app.post("/v1/proposals", response_class=StreamingResponse)
     def propose(request: ProposalRequest) -> StreamingResponse:
-        """One Proposal a line (NDJSON), each as soon as it is made. No slots: only whether it would work."""
+        """ProposalLines (NDJSON), each as soon as it is made. No slots: only whether it would work."""
         proposer = proposers.get(request.proposer)
         if proposer is None:
             raise Refused(_unknown_proposer(request.proposer, proposers))
@@ -68,8 +69,15 @@ def _add_proposals(app: FastAPI, proposers: dict[str, Proposer]) -> None:
 
 
 def _proposal_lines(proposer: Proposer, request: ProposalRequest) -> Iterator[bytes]:
-    for slot in request.slots:
-        yield _PROPOSAL.dump_json(proposer.propose(request, slot)) + b"\n"
+    try:
+        for proposal in proposer.propose(request):
+            yield _line(ProposalLine(proposal=proposal))
+    except HeldUp as held:
+        yield _line(ProposalLine(blocked=held.blocked))
+
+
+def _line(line: ProposalLine) -> bytes:
+    return _LINE.dump_json(line, exclude_none=True) + b"\n"
 
 
 def _unknown_proposer(name: str, proposers: dict[str, Proposer]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from typing import Any, NoReturn
 
-from contracts.jobs import EditPermissions
 from contracts.problems import problem
+from contracts.proposals import EditPermissions
 
 MAX_SEED = 2**63 - 1
 MAX_REGIONS = 64

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field, replace
 
 from fastapi import FastAPI
 
-from contracts.jobs import AppliedDelta, EditPermissions
+from contracts.jobs import AppliedDelta
 from contracts.names import MAX_DELTA_BYTES, MAX_SOURCE_BYTES
 from contracts.problems import problem
+from contracts.proposals import EditPermissions
 from generator_svc.deltas import apply_delta
 from generator_svc.prompts import repair_prompt
 from generator_svc.request_checks import Refused, check_edits, check_size, refuse_field

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from contracts.jobs import EditPermissions
 from contracts.measurements import Limits
 from contracts.names import Integrity, IsolationTier, SearchState, SlotState
+from contracts.proposals import EditPermissions
 
 MAX_CYCLES = 100
 MAX_CANDIDATES_PER_CYCLE = 200

@@ -20,15 +20,13 @@ from contracts.jobs import (
     AppliedDelta,
     BaselineNetwork,
     DatasetReport,
-    EditPermissions,
     NetworkImportLine,
-    Proposal,
-    ProposalRequest,
     RunnerCapabilities,
     Screening,
     ScreeningRequest,
 )
 from contracts.names import MAX_DELTA_BYTES
+from contracts.proposals import EditPermissions, Proposal, ProposalLine, ProposalRequest, ProposerBlocked
 from contracts.training_pairs import NamedSource, NearnessLine, PairOrder, TrainingPairLine
 
 T = TypeVar("T")
@@ -51,6 +49,14 @@ class ServiceUnavailable(Exception):
         super().__init__(f"{service}: {detail}")
         self.service = service
         self.detail = detail
+
+
+class ProposerHeldUp(Exception):
+    """A proposer cannot go on, by the fault of what it depends on: an endpoint, a model's weights, memory."""
+
+    def __init__(self, blocked: ProposerBlocked) -> None:
+        super().__init__(blocked.message)
+        self.blocked = blocked
 
 
 class ServiceRefused(Exception):
@@ -192,16 +198,20 @@ class GeneratorClient(_ServiceClient):
     name = "generator"
 
     def propose(self, request: ProposalRequest) -> Iterator[Proposal]:
-        """The proposals of the request's slots, each as it arrives."""
+        """The proposals of the request's slots, each as it arrives. Raises ProposerHeldUp in between."""
         timeout = httpx.Timeout(PROPOSAL_SECONDS, connect=CONNECT_SECONDS)
         with self._stream("POST", "/v1/proposals", json=asdict(request), timeout=timeout) as response:
             for line in self._lines(response):
-                yield self._proposal(line)
+                yield self._proposal(self._parse(ProposalLine, line))
 
-    def _proposal(self, line: bytes) -> Proposal:
-        proposal = self._parse(Proposal, line)
-        if len(proposal.delta.encode("utf-8", "replace")) > MAX_DELTA_BYTES:
-            return replace(proposal, delta="", failure=f"the answer is larger than {MAX_DELTA_BYTES} bytes")
+    def _proposal(self, line: ProposalLine) -> Proposal:
+        if line.blocked is not None:
+            raise ProposerHeldUp(line.blocked)
+        if line.proposal is None:
+            raise ServiceUnavailable(self.name, "answered a line without a proposal")
+        proposal = line.proposal
+        if len(proposal.answer.encode("utf-8", "replace")) > MAX_DELTA_BYTES:
+            return replace(proposal, answer="", failure=f"the answer is larger than {MAX_DELTA_BYTES} bytes")
         return proposal
 
     def apply_delta(

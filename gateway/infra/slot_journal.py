@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from contracts.jobs import Proposal
 from contracts.names import EvaluationState, SearchState, SlotState
+from contracts.proposals import Proposal
 from contracts.source_rules import candidate_id
 from gateway.domain.candidate import Slot, SlotFailure
 from gateway.domain.delta_reports import APPLIED, NO_PROPOSAL, DeltaReport
@@ -206,7 +206,7 @@ class SlotJournal:
 
         def change(_session: Session, row: SlotRow) -> None:
             row.proposer = storable(proposal.proposer, 80)
-            row.raw_proposal = storable(proposal.delta)
+            row.raw_proposal = storable(proposal.answer)
             row.summary = storable(proposal.summary, 500)
             row.state = SlotState.PROPOSED
             if failure is not None:

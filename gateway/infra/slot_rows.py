@@ -3,9 +3,10 @@
 from dataclasses import asdict
 from typing import Any
 
-from contracts.jobs import EditPermissions, HunkReport
+from contracts.jobs import HunkReport
 from contracts.measurements import Limits
 from contracts.names import Integrity, IsolationTier, SearchState, SlotState
+from contracts.proposals import EditPermissions
 from gateway.domain.candidate import Score, Slot, SlotFailure
 from gateway.domain.delta_reports import APPLIED, DeltaReport
 from gateway.domain.judging import Verdict

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from contracts.failures import FailureReason
-from contracts.jobs import Proposal, ProposalRequest, ProposalSlot
 from contracts.names import SlotState
+from contracts.proposals import Proposal, ProposalRequest, ProposalSlot
 from contracts.source_rules import SourceRejected, candidate_id, check_source
 from gateway.domain.candidate import Slot, SlotFailure
 from gateway.domain.delta_reports import APPLIED, NO_PROPOSAL, UNACCEPTABLE, DeltaReport, delta_report
@@ -211,7 +211,7 @@ class Cycle:
 
 
 def _nothing_proposed(proposal: Proposal) -> SlotFailure | None:
-    if proposal.delta.strip():
+    if proposal.answer.strip():
         return None
     message = proposal.failure or "the proposer answered with nothing"
     return SlotFailure(FailureReason.DELTA_REJECTED.value, message, NO_PROPOSAL)

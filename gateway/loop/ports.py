@@ -6,15 +6,8 @@ Every call may raise ServiceUnavailable (come again later) or ServiceRefused (th
 from collections.abc import Iterator
 from typing import Protocol
 
-from contracts.jobs import (
-    Admission,
-    AppliedDelta,
-    EditPermissions,
-    Proposal,
-    ProposalRequest,
-    Screening,
-    ScreeningRequest,
-)
+from contracts.jobs import Admission, AppliedDelta, Screening, ScreeningRequest
+from contracts.proposals import EditPermissions, Proposal, ProposalRequest
 
 
 class GeneratorService(Protocol):

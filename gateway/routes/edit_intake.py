@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from contracts.edit_regions import NETWORK, covers, permits, place_names
-from contracts.jobs import EditPermissions
+from contracts.proposals import EditPermissions
 from gateway.routes.problems import RequestProblem
 from gateway.schemas.edits_body import EditsBody
 

@@ -3,8 +3,9 @@
 from collections import deque
 from dataclasses import dataclass, replace
 
-from contracts.jobs import BaselineNetwork, ProposalRequest
+from contracts.jobs import BaselineNetwork
 from contracts.measurements import Limits
+from contracts.proposals import ProposalRequest
 from gateway.domain.baseline_filter import is_imported_name
 from gateway.domain.search import MAX_BASELINES, ProposerChoice, SearchRequest
 from gateway.infra.service_clients import GeneratorClient, ServiceRefused

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Iterable
 
-from contracts.jobs import AppliedDelta, EditPermissions, HunkReport
+from contracts.jobs import AppliedDelta, HunkReport
 from contracts.names import MAX_DELTA_BYTES
+from contracts.proposals import EditPermissions
 from generator_svc.deltas.canonical import canonical_delta
 from generator_svc.deltas.corrections import doubtful_entity
 from generator_svc.deltas.gates import check_baseline, check_permissions, check_result

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from contracts.failures import FailureReason
-from contracts.jobs import EditPermissions
 from contracts.names import MAX_SOURCE_BYTES
+from contracts.proposals import EditPermissions
 from contracts.source_rules import CheckedSource, SourceRejected, check_source
 from generator_svc.deltas.permissions import forbidden_change
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason

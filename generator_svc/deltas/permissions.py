@@ -8,7 +8,7 @@ import ast
 from dataclasses import dataclass
 
 from contracts.edit_regions import forbidden_places, permits, place_names, places
-from contracts.jobs import EditPermissions
+from contracts.proposals import EditPermissions
 from contracts.syntax import parse
 
 MAX_NAMES = 12

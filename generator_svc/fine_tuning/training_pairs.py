@@ -6,7 +6,7 @@ answer, as the model is to write it, has been applied to the baseline and gave t
 
 from dataclasses import dataclass
 
-from contracts.jobs import ProposalRequest, ProposalSlot
+from contracts.proposals import ProposalRequest, ProposalSlot
 from contracts.source_rules import SourceRejected, check_source
 from contracts.training_pairs import PairLeftOut, PairOrder, TrainingPair, TrainingPairLine
 from generator_svc.deltas import apply_delta, canonical_delta
@@ -72,10 +72,10 @@ def _target(order: PairOrder, mutation: Proposer) -> tuple[str, str]:
         return order.target_source, ""
     slot = ProposalSlot(0, order.seed, order.baseline_source, order.id)
     request = ProposalRequest("", 0, mutation.name, order.dataset, (slot,))
-    proposal = mutation.propose(request, slot)
+    (proposal,) = mutation.propose(request)
     if proposal.failure:
         raise _LeftOut("no_mutation")
-    target = apply_delta(order.baseline_source, proposal.delta).source
+    target = apply_delta(order.baseline_source, proposal.answer).source
     if target is None:
         raise _LeftOut("does_not_apply")
     return target, proposal.summary

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from contracts.training_pairs import ChatMessage
+from contracts.chats import ChatMessage
 from generator_svc.prompts.fences import fence_around
 
 PROMPT_VERSION = "delta_v1"

@@ -1,9 +1,9 @@
 """What every proposer must offer. The service streams its answers; the search loop stores them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from contracts.jobs import Proposal, ProposalRequest, ProposalSlot
+from contracts.proposals import Proposal, ProposalRequest, ProposerBlocked
 
 
 class OptionsInvalid(ValueError):
@@ -17,8 +17,16 @@ class OptionsInvalid(ValueError):
         self.value = value
 
 
+class HeldUp(Exception):
+    """A proposer cannot go on: what it depends on is away, refuses, or is too large. Nobody answered ill."""
+
+    def __init__(self, blocked: ProposerBlocked) -> None:
+        super().__init__(blocked.message)
+        self.blocked = blocked
+
+
 class Proposer(Protocol):
-    """Makes one proposal for one slot. Safe to call from several threads at a time."""
+    """Answers for the slots of a request. Safe to call from several threads at a time."""
 
     name: str
 
@@ -26,9 +34,10 @@ class Proposer(Protocol):
         """Raise OptionsInvalid unless `propose` could work with these options."""
         ...
 
-    def propose(self, request: ProposalRequest, slot: ProposalSlot) -> Proposal:
-        """Answer for one slot; finding nothing is a Proposal with `failure`, never an exception.
+    def propose(self, request: ProposalRequest) -> Iterator[Proposal]:
+        """One answer for each slot, as they come, in any order.
 
-        Raises OptionsInvalid.
+        Finding nothing is a Proposal with `failure`, never an exception. Raises OptionsInvalid, and HeldUp
+        between two answers.
         """
         ...

@@ -9,8 +9,8 @@ from fakes import baseline, measurement
 from sqlalchemy.exc import IntegrityError
 
 import gateway.infra.search_tables  # noqa: F401 - registers its tables
-from contracts.jobs import Proposal
 from contracts.names import EvaluationState, Integrity, SearchState, SlotState
+from contracts.proposals import Proposal
 from gateway.domain.evaluation import EvaluationRequest
 from gateway.domain.judging import judge
 from gateway.domain.search import SearchRequest

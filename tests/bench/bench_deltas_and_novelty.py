@@ -6,7 +6,8 @@ from pathlib import Path
 
 from timing import compare
 
-from contracts.jobs import ProposalRequest, ProposalSlot, ScreeningRequest
+from contracts.jobs import ScreeningRequest
+from contracts.proposals import ProposalRequest, ProposalSlot
 from filter_svc.fingerprints import Fingerprint, fingerprint, jaccard
 from filter_svc.index import NoveltyIndex
 from filter_svc.screening import screen
@@ -25,7 +26,7 @@ def proposals(count: int) -> list[tuple[str, str]]:
         source = baselines[seed % len(baselines)].source
         slot = ProposalSlot(slot=0, seed=seed, baseline_source=source, baseline_id="bench")
         request = ProposalRequest("bench", 1, "mutation", "fashion-mnist", (slot,))
-        found.append((source, known_proposers()["mutation"].propose(request, slot).delta))
+        found.append((source, next(iter(known_proposers()["mutation"].propose(request))).answer))
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.jobs import ProposalRequest, ProposalSlot
+from contracts.proposals import ProposalRequest, ProposalSlot
 from generator_svc.deltas import apply_delta
 from generator_svc.proposers import known_proposers
 from generator_svc.seeds import baseline_networks
@@ -25,9 +25,9 @@ def mutants():
     for name, network in baseline_networks().items():
         for seed in range(SEEDS):
             slot = ProposalSlot(0, 1_000_003 * seed + 17, network.source, name)
-            proposal = proposer.propose(ProposalRequest("se_1", 1, "mutation", "mnist", (slot,)), slot)
-            applied = apply_delta(network.source, proposal.delta)
-            if applied.canonical_delta == proposal.delta:
+            (proposal,) = proposer.propose(ProposalRequest("se_1", 1, "mutation", "mnist", (slot,)))
+            applied = apply_delta(network.source, proposal.answer)
+            if applied.canonical_delta == proposal.answer:
                 made.append(
                     {
                         "name": name,
@@ -53,7 +53,7 @@ def test_another_process_makes_the_same_proposals():
         "proposer = known_proposers()['mutation']\n"
         "for name, network in baseline_networks().items():\n"
         "    slot = ProposalSlot(0, 5, network.source, name)\n"
-        "    print(proposer.propose(ProposalRequest('se_1', 1, 'mutation', 'mnist', (slot,)), slot))\n"
+        "    print(*proposer.propose(ProposalRequest('se_1', 1, 'mutation', 'mnist', (slot,))))\n"
     )
     outputs = {
         subprocess.run(

@@ -28,16 +28,14 @@ from contracts.jobs import (
     BaselineNetwork,
     ClaimedAttempt,
     DatasetReport,
-    EditPermissions,
     Neighbour,
-    Proposal,
-    ProposalRequest,
     RunnerCapabilities,
     Screening,
     ScreeningRequest,
 )
 from contracts.measurements import Isolation, Measurement, Provenance
 from contracts.names import EvaluationState, IsolationTier, NoveltyLayer, ScoredOn
+from contracts.proposals import EditPermissions, Proposal, ProposalRequest
 from gateway.infra.database import Database
 from gateway.infra.evaluation_transitions import finish
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable

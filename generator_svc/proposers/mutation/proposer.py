@@ -5,11 +5,11 @@ decide what could change; this file decides what is kept.
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from contracts.edit_regions import forbidden_places
-from contracts.jobs import EditPermissions, Proposal, ProposalRequest, ProposalSlot
+from contracts.proposals import EditPermissions, Proposal, ProposalRequest, ProposalSlot
 from contracts.source_rules import SourceRejected
 from generator_svc.deltas import canonical_delta
 from generator_svc.proposers.mutation.catalogue import OPERATORS
@@ -41,12 +41,16 @@ class MutationProposer:
         """Raise OptionsInvalid unless the options name known operators and sane counts."""
         read_options(options, DEFAULT_WEIGHTS)
 
-    def propose(self, request: ProposalRequest, slot: ProposalSlot) -> Proposal:
-        """One delta of 1 to 3 mutations, or a Proposal with `failure`. Raises OptionsInvalid."""
+    def propose(self, request: ProposalRequest) -> Iterator[Proposal]:
+        """For each slot a delta of 1 to 3 mutations, or a `failure`. Raises OptionsInvalid."""
         options = read_options(request.options, DEFAULT_WEIGHTS)
+        for slot in request.slots:
+            yield self._proposal(slot, options, request.edits)
+
+    def _proposal(self, slot: ProposalSlot, options: MutationOptions, edits: EditPermissions) -> Proposal:
         try:
             subject = subject_of(slot.baseline_source)
-            drawing = _Drawing(subject, _seeded(slot.seed), options, request.edits)
+            drawing = _Drawing(subject, _seeded(slot.seed), options, edits)
             changes = drawing.compose()
         except SourceRejected as error:
             return self._failure(slot, f"the baseline cannot be mutated: {error.message}")

@@ -16,7 +16,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
-from contracts.jobs import ProposalRequest, ProposalSlot
+from contracts.proposals import ProposalRequest, ProposalSlot
 from generator_svc.proposers import known_proposers
 from generator_svc.seeds import baseline_networks
 
@@ -109,11 +109,11 @@ def _are_near(baseline: str, target: str) -> bool:
 def _mutated(name: str, baseline: str, seed: int) -> Pair | None:
     slot = ProposalSlot(slot=0, seed=seed, baseline_source=baseline, baseline_id=name)
     request = ProposalRequest("bench", 1, "mutation", "fashion-mnist", (slot,))
-    proposal = known_proposers()["mutation"].propose(request, slot)
-    if proposal.failure or not proposal.delta:
+    (proposal,) = known_proposers()["mutation"].propose(request)
+    if proposal.failure or not proposal.answer:
         return None
     try:
-        target = result_of(baseline, read_canonical(proposal.delta))
+        target = result_of(baseline, read_canonical(proposal.answer))
     except ValueError:
         return None
     return pair_of(f"{name} → mutation {seed}", baseline, target)

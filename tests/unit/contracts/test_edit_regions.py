@@ -3,7 +3,7 @@
 import pytest
 
 from contracts.edit_regions import changed_places, forbidden_places, permits, places, regions_of
-from contracts.jobs import EditPermissions
+from contracts.proposals import EditPermissions
 from contracts.syntax import parse
 
 SOURCE = """import torch

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from search_scene import Scene, new_scene
 
-from contracts.jobs import Proposal
+from contracts.proposals import Proposal
 from gateway.infra.service_clients import ServiceUnavailable
 
 DOWN = ServiceUnavailable("generator", "connection refused")

@@ -6,8 +6,9 @@ import pytest
 from cycle_scene import propose_only, search_after_baselines, slots_of
 from search_scene import Scene, new_scene
 
-from contracts.jobs import AppliedDelta, EditPermissions, HunkReport
+from contracts.jobs import AppliedDelta, HunkReport
 from contracts.names import SlotState
+from contracts.proposals import EditPermissions
 from gateway.infra.service_clients import ServiceRefused
 
 pytestmark = pytest.mark.slow

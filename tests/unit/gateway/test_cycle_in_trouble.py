@@ -5,8 +5,8 @@ from cycle_scene import DOWN, advance_through_trouble, search_after_baselines, s
 from search_scene import Scene, new_scene
 
 from contracts.failures import Failure, FailureReason
-from contracts.jobs import Proposal
 from contracts.names import EvaluationState, SlotState
+from contracts.proposals import Proposal
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.loop.cycle import PATIENCE

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 import gateway.infra.events
 import gateway.infra.search_tables
 import gateway.infra.tables  # noqa: F401 - they register their tables
-from contracts.jobs import EditPermissions
+from contracts.proposals import EditPermissions
 from gateway.infra.database import Base, Database
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.schema_migrations import alembic_config

@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeFarm
 from search_scene import Scene as LoopScene
 
-from contracts.jobs import EditPermissions
+from contracts.proposals import EditPermissions
 from gateway.infra.service_clients import ServiceRefused
 
 GOOD = {"dataset": "digits", "cycles": 1, "candidates_per_cycle": 3, "final_seeds": 2, "seed": 3}

@@ -5,7 +5,8 @@ import json
 import httpx
 import pytest
 
-from contracts.training_pairs import ChatMessage, NamedSource, NearPair, PairOrder, TrainingPair
+from contracts.chats import ChatMessage
+from contracts.training_pairs import NamedSource, NearPair, PairOrder, TrainingPair
 from gateway.infra import service_clients
 from gateway.infra.chat_spool import ChatSpool
 from gateway.infra.service_clients import FilterClient, GeneratorClient, ServiceRefused, ServiceUnavailable

@@ -11,8 +11,8 @@ import pytest
 from baseline_scene import SUMMARY, imported, network
 from fastapi.testclient import TestClient
 
+from contracts.chats import ChatMessage
 from contracts.training_pairs import (
-    ChatMessage,
     CopyOf,
     NearnessLine,
     NearPair,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.jobs import EditPermissions
+from contracts.proposals import EditPermissions
 from generator_svc.deltas import apply_delta, canonical_delta, forbidden_change
 
 BASELINE = """import torch

@@ -7,7 +7,8 @@ from fastapi.testclient import TestClient
 from mutation_sources import BLOCKS
 from pydantic import TypeAdapter
 
-from contracts.jobs import AppliedDelta, BaselineNetwork, Proposal
+from contracts.jobs import AppliedDelta, BaselineNetwork
+from contracts.proposals import ProposalLine
 from contracts.service_gate import token_digest
 from generator_svc.app import create_app
 from generator_svc.config import GeneratorSettings
@@ -34,9 +35,10 @@ def test_proposals_come_as_one_line_each_in_the_order_of_the_slots(client):
     answer = client.post("/v1/proposals", json=request(slot(4), slot(2), slot(7)))
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/x-ndjson"
-    proposals = [TypeAdapter(Proposal).validate_json(line) for line in answer.text.splitlines()]
+    lines = [TypeAdapter(ProposalLine).validate_json(line) for line in answer.text.splitlines()]
+    proposals = [line.proposal for line in lines]
     assert [proposal.slot for proposal in proposals] == [4, 2, 7]
-    assert all(proposal.delta and not proposal.failure for proposal in proposals)
+    assert all(proposal.answer and not proposal.failure for proposal in proposals)
 
 
 def test_a_repeated_request_is_answered_alike(client):
@@ -51,9 +53,9 @@ def test_a_request_without_slots_only_asks_whether_it_would_work(client):
 
 def test_a_baseline_that_cannot_be_mutated_is_data_and_does_not_stop_the_others(client):
     answer = client.post("/v1/proposals", json=request(slot(0, baseline_source="x = ("), slot(1)))
-    first, second = (json.loads(line) for line in answer.text.splitlines())
+    first, second = (json.loads(line)["proposal"] for line in answer.text.splitlines())
     assert "cannot be mutated" in first["failure"]
-    assert second["delta"]
+    assert second["answer"]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_a_refusal_says_what_to_tell_the_model_and_success_does_not(client):
 
 def test_proposals_stay_where_edits_are_allowed(client):
     answer = client.post("/v1/proposals", json=request(slot(0), edits={"only": ["imports"]}))
-    assert json.loads(answer.text)["failure"] == "nothing to propose within the allowed regions"
+    assert json.loads(answer.text)["proposal"]["failure"] == "nothing to propose within the allowed regions"
 
 
 @pytest.mark.parametrize("edits", [{"only": ["x"] * 65}, {"only": ["x" * 251]}])

@@ -6,7 +6,7 @@ import pytest
 from mutation_sources import BLOCKS, LEMUR, LITERAL_WIDTHS, UNDECIDED
 
 from contracts.edit_regions import changed_places
-from contracts.jobs import EditPermissions, ProposalRequest, ProposalSlot
+from contracts.proposals import EditPermissions, ProposalRequest, ProposalSlot
 from contracts.source_rules import check_source
 from generator_svc.deltas import apply_delta
 from generator_svc.proposers import OptionsInvalid, known_proposers
@@ -22,7 +22,8 @@ EVERYWHERE = EditPermissions()
 
 def propose(source, seed, edits=EVERYWHERE, **options):
     slot = ProposalSlot(3, seed, source, "baseline")
-    return PROPOSER.propose(ProposalRequest("se_1", 1, "mutation", "mnist", (slot,), options, edits), slot)
+    (proposal,) = PROPOSER.propose(ProposalRequest("se_1", 1, "mutation", "mnist", (slot,), options, edits))
+    return proposal
 
 
 def only(*names):
@@ -30,10 +31,10 @@ def only(*names):
 
 
 def mutant(source, proposal):
-    applied = apply_delta(source, proposal.delta)
+    applied = apply_delta(source, proposal.answer)
     assert applied.status == "applied", applied.message
     assert applied.confidence == 1
-    assert applied.canonical_delta == proposal.delta
+    assert applied.canonical_delta == proposal.answer
     return applied.source
 
 
@@ -54,14 +55,14 @@ def test_each_baseline_gives_deltas_that_apply_and_stay_consistent(name):
 def test_the_same_seed_gives_the_same_proposal_and_another_seed_another():
     first = [propose(LITERAL_WIDTHS, seed) for seed in range(6)]
     assert first == [propose(LITERAL_WIDTHS, seed) for seed in range(6)]
-    assert len({proposal.delta for proposal in first}) >= 5
+    assert len({proposal.answer for proposal in first}) >= 5
 
 
 def test_a_proposal_depends_on_nothing_but_baseline_seed_and_options():
     slot = ProposalSlot(0, 11, BLOCKS, "a")
     other = ProposalSlot(0, 11, BLOCKS, "b")
-    one = PROPOSER.propose(ProposalRequest("se_1", 1, "mutation", "mnist", (slot,)), slot)
-    two = PROPOSER.propose(ProposalRequest("se_2", 9, "mutation", "cifar-10", (other,)), other)
+    (one,) = PROPOSER.propose(ProposalRequest("se_1", 1, "mutation", "mnist", (slot,)))
+    (two,) = PROPOSER.propose(ProposalRequest("se_2", 9, "mutation", "cifar-10", (other,)))
     assert one == two
 
 
@@ -116,7 +117,7 @@ def test_mutations_stay_where_edits_are_allowed(only, never, allowed):
 
 def test_where_nothing_may_be_mutated_it_says_so():
     proposal = propose(BLOCKS, 0, EditPermissions(only=("imports",)))
-    assert (proposal.delta, proposal.failure) == ("", "nothing to propose within the allowed regions")
+    assert (proposal.answer, proposal.failure) == ("", "nothing to propose within the allowed regions")
 
 
 def test_equal_seeds_and_permissions_give_equal_proposals():
@@ -128,7 +129,7 @@ def test_comments_and_formatting_outside_the_change_survive():
     proposal = propose(BLOCKS, 5, weights=only("width"))
     assert "# keeps the size" in mutant(BLOCKS, proposal)
     changed = [
-        line for line in proposal.delta.splitlines() if line[:1] in "+-" and line[:3] not in {"+++", "---"}
+        line for line in proposal.answer.splitlines() if line[:1] in "+-" and line[:3] not in {"+++", "---"}
     ]
     assert len(changed) == 2
 
@@ -147,7 +148,7 @@ def test_comments_and_formatting_outside_the_change_survive():
 def test_a_baseline_that_cannot_be_mutated_says_why(source, words):
     proposal = propose(source, 1)
     assert words in proposal.failure
-    assert proposal.delta == ""
+    assert proposal.answer == ""
 
 
 @pytest.mark.parametrize(
