@@ -19,7 +19,8 @@ from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
 from contracts.proposals import ProposalLine, ProposalRequest
 from contracts.service_gate import BodyLimit, RequireToken
 from generator_svc.config import GeneratorSettings
-from generator_svc.proposers import HeldUp, OptionsInvalid, Proposer, known_proposers
+from generator_svc.held_up import HeldUp
+from generator_svc.proposers import OptionsInvalid, Proposer, known_proposers
 from generator_svc.request_checks import MAX_SEED, Refused, check_edits, check_size, refuse_field
 from generator_svc.routes_deltas import add_delta_routes
 from generator_svc.routes_lemur import READ_NETWORKS_PATH, add_lemur_routes

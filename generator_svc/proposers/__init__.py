@@ -1,9 +1,9 @@
 """The proposers that this service knows, by the name a request gives."""
 
 from generator_svc.proposers.mutation import MutationProposer
-from generator_svc.proposers.port import HeldUp, OptionsInvalid, Proposer
+from generator_svc.proposers.port import OptionsInvalid, Proposer
 
-__all__ = ["HeldUp", "OptionsInvalid", "Proposer", "known_proposers"]
+__all__ = ["OptionsInvalid", "Proposer", "known_proposers"]
 
 
 def known_proposers() -> dict[str, Proposer]:

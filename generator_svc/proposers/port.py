@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from contracts.proposals import Proposal, ProposalRequest, ProposerBlocked
+from contracts.proposals import Proposal, ProposalRequest
 
 
 class OptionsInvalid(ValueError):
@@ -15,14 +15,6 @@ class OptionsInvalid(ValueError):
         self.message = message
         self.remedy = remedy
         self.value = value
-
-
-class HeldUp(Exception):
-    """A proposer cannot go on: what it depends on is away, refuses, or is too large. Nobody answered ill."""
-
-    def __init__(self, blocked: ProposerBlocked) -> None:
-        super().__init__(blocked.message)
-        self.blocked = blocked
 
 
 class Proposer(Protocol):
