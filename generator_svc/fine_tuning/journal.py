@@ -1,0 +1,78 @@
+"""A job's journal: one JSON line for whatever happens, appended; a line that was cut off never happened."""
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from contracts.fine_tuning import FineTuneEvent
+
+Json = dict[str, Any]
+
+
+def now() -> str:
+    """The time, as RFC 3339 has it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class JournalWriter:
+    """Appends to a journal. There is one at a time: the trainer while it runs, else the desk."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError."""
+        self._file = path.open("ab", buffering=0)
+        _cut_torn_line(path)
+
+    def write(self, kind: str, data: Json) -> bytes:
+        """Append an event and give its line. Raises OSError."""
+        line = json.dumps({"at": now(), "kind": kind, "data": data}, separators=(",", ":")).encode() + b"\n"
+        self._file.write(line)
+        return line
+
+    def sync(self) -> None:
+        """Bring everything to disk."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+def _cut_torn_line(path: Path) -> None:
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+
+
+class JournalReader:
+    """Reads a journal that may grow meanwhile, each event once."""
+
+    def __init__(self, path: Path, after: int = 0) -> None:
+        """`after` is the sequence number of the last event that is known already."""
+        self._path = path
+        self._after = after
+        self._sequence = 0
+        self._offset = 0
+
+    def new_events(self) -> Iterator[FineTuneEvent]:
+        """What was written since the last call; nothing where there is no journal."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        return
+                    self._offset += len(line)
+                    self._sequence += 1
+                    if self._sequence > self._after:
+                        yield _event(self._sequence, line)
+        except FileNotFoundError:
+            return
+
+
+def _event(sequence: int, line: bytes) -> FineTuneEvent:
+    record = json.loads(line)
+    return FineTuneEvent(sequence, record["at"], record["kind"], record["data"])

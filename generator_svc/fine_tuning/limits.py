@@ -1,0 +1,44 @@
+"""What the operator allows a fine-tuning job: `DELTANAS_FINE_TUNE_…` variables."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+KEPT_FREE_BYTES = 512 * 1024 * 1024
+"""Of the memory that is available when a trainer starts."""
+
+
+class FineTuneLimits(BaseSettings):
+    """Memory, cores and patience for one trainer."""
+
+    model_config = SettingsConfigDict(env_prefix="DELTANAS_FINE_TUNE_", extra="ignore")
+
+    memory_bytes: int | None = Field(default=None, ge=1)
+    """None: what the machine has available when the trainer starts, less half a gibibyte."""
+
+    stall_seconds: float = Field(default=900.0, gt=0)
+    """A trainer that says nothing for so long is ended. Loading a model counts as silence."""
+
+    threads: int | None = Field(default=None, ge=1)
+    """None: as many as there are cores."""
+
+    def trainer_threads(self) -> int:
+        """How many threads a trainer computes with."""
+        return self.threads or len(os.sched_getaffinity(0))
+
+    def trainer_memory_bytes(self) -> int | None:
+        """How much memory a trainer that starts now may use; None: nobody can tell."""
+        if self.memory_bytes is not None:
+            return self.memory_bytes
+        available = _available_bytes()
+        return None if available is None else max(KEPT_FREE_BYTES, available - KEPT_FREE_BYTES)
+
+
+def _available_bytes() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
