@@ -10,11 +10,13 @@ Shapes are those of the HTTP API (/docs of a running server). It starts no serve
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
+from deltanas.ask_tell import task_feed
 from deltanas.dataset_upload import open_upload
 from deltanas.errors import PlatformFailed, StillRunning
 from deltanas.home import Home
@@ -24,6 +26,8 @@ Json = dict[str, Any]
 
 _DEFAULT_ADDRESS = "http://127.0.0.1:8000"
 _LONG_POLL_SECONDS = 15
+_LONGEST_WAIT_SECONDS = 20
+"""Of one question: an answer must come before the transport gives it up."""
 _LARGEST_PAGE = 500
 TERMINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
 
@@ -163,6 +167,83 @@ class Client:
     def cancel_search(self, search_id: str) -> Json:
         """End a search; what it has measured stays."""
         return self._transport.json("POST", f"/v1/searches/{_part(search_id)}:cancel")
+
+    # --- searches that an agent of one's own drives ---------------------------------------------
+
+    def ask(
+        self,
+        search_id: str,
+        tasks: int = 1,
+        *,
+        agent: str = "",
+        lease_seconds: float | None = None,
+        wait: float = 0,
+        prompt: bool = True,
+    ) -> Json:
+        """Lease up to `tasks` open slots of a search whose proposer is `external`: {"tasks", "retry_after"}.
+
+        `wait` up to that many seconds, at most 20, for one that is free. Raises Conflict with the code
+        `search_has_ended` once there is nothing more to propose. Each task has `baseline`, `prompt` (the
+        chat that a language model would get), `edits`, `deployment`, `history`, `lease_expires_at`, …
+        """
+        asked: Json = {"tasks": tasks, "agent": agent, "prompt": prompt}
+        if lease_seconds is not None:
+            asked["lease_seconds"] = lease_seconds
+        return self._task_call(search_id, "ask", asked, wait)
+
+    def tell(
+        self,
+        task: Json,
+        *,
+        delta: str | None = None,
+        source: str | None = None,
+        summary: str = "",
+        wait: float = 0,
+    ) -> Json:
+        """Answer a task with a delta of its baseline or a whole source: {"candidate", …}.
+
+        It is on disk then; with `wait`, up to 20 seconds later, as soon as it is judged, too. The same answer
+        told again is the same; another one raises Conflict, `already_told`.
+        """
+        answer = {"delta": delta} if source is None else {"source": source, "delta": delta}
+        told = {"task_id": task["task_id"], "summary": summary, **answer}
+        return self._task_call(task["search_id"], "tell", told, wait)
+
+    def heartbeat(self, task: Json) -> Json:
+        """Hold a task for as long again. Raises Conflict when it is told, or in somebody else's hands."""
+        return self._task_call(task["search_id"], "heartbeat", {"task_id": task["task_id"]})
+
+    def release(self, task: Json) -> Json:
+        """Give a task back, for others to ask for."""
+        return self._task_call(task["search_id"], "release", {"task_id": task["task_id"]})
+
+    def tasks(
+        self, search_id: str, *, agent: str = "", lease_seconds: float | None = None, prompt: bool = True
+    ) -> Iterator[Json]:
+        """One task after the other until the search has ended; each is held while the loop is at it.
+
+            for task in client.tasks(search_id):
+                client.tell(task, delta=my_model(task["prompt"]["messages"]))
+
+        Leaving the loop, by an error too, gives the task back that was not told.
+        """
+        return task_feed(
+            partial(
+                self.ask,
+                search_id,
+                agent=agent,
+                lease_seconds=lease_seconds,
+                wait=_LONG_POLL_SECONDS,
+                prompt=prompt,
+            ),
+            self.heartbeat,
+            self.release,
+        )
+
+    def _task_call(self, search_id: str, verb: str, document: Json, wait: float = 0) -> Json:
+        parameters = {"wait": min(wait, _LONGEST_WAIT_SECONDS)} if wait else {}
+        path = f"/v1/searches/{_part(search_id)}:{verb}"
+        return self._transport.json("POST", path, json=document, params=parameters)
 
     # --- deltas and novelty --------------------------------------------------------------------
 

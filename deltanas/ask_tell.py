@@ -1,0 +1,63 @@
+"""One task after the other for an agent that drives a search, each held while it is worked on."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from deltanas.errors import Conflict, DeltanasError
+
+Json = dict[str, Any]
+
+SEARCH_HAS_ENDED = "search_has_ended"
+_BEATS_PER_LEASE = 3
+
+
+def task_feed(
+    ask: Callable[[], Json], heartbeat: Callable[[Json], Json], release: Callable[[Json], Json]
+) -> Iterator[Json]:
+    """Ask, hold and give, until the search has ended. A task that is left by an error is given back."""
+    while True:
+        try:
+            answer = ask()
+        except Conflict as error:
+            if error.code == SEARCH_HAS_ENDED:
+                return
+            raise
+        for task in answer["tasks"]:
+            try:
+                with _held(task, heartbeat):
+                    yield task
+            except BaseException:
+                with suppress(DeltanasError):
+                    release(task)
+                raise
+        if not answer["tasks"]:
+            # The question itself has waited already; this only keeps a server that does not from a storm.
+            time.sleep(0.2)
+
+
+@contextmanager
+def _held(task: Json, heartbeat: Callable[[Json], Json]) -> Iterator[None]:
+    """Renew the lease in a thread; a task that was told, or lost, needs no renewal any more."""
+    done = threading.Event()
+    pause = float(task["lease_seconds"]) / _BEATS_PER_LEASE
+
+    def beat() -> None:
+        while not done.wait(pause):
+            try:
+                heartbeat(task)
+            except Conflict:
+                return
+            except DeltanasError:
+                # A server that is away for a moment: the next beat may be in time.
+                continue
+
+    thread = threading.Thread(target=beat, name=f"lease of {task['task_id']}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
