@@ -24,6 +24,9 @@ MAX_DELTA_BYTES = 128 * 1024
 MAX_PREDICT_BATCH = 256
 """Evaluation images leave the host in batches of at most this many."""
 
+EXTERNAL_PROPOSER = "external"
+"""The proposer of a search whose proposals outside agents send in; no service is asked for them."""
+
 STANDARD_DATASETS = (
     "mnist",
     "fashion-mnist",
@@ -86,8 +89,9 @@ class SearchState(StrEnum):
 class SlotState(StrEnum):
     """How far one slot of a cycle has come. Each state is stored before the next step starts.
 
-    `refused`, `duplicate`, `failed` and `judged` end a slot; `lost` ends it too, by the
-    platform's fault, and keeps it out of every rate's denominator.
+    `refused`, `duplicate`, `failed` and `judged` end a slot. `lost` ends it too, by the platform's fault,
+    and `skipped` before anything was proposed, when the search had spent what it may: both keep out of
+    every rate's denominator.
     """
 
     PENDING = "pending"
@@ -100,6 +104,7 @@ class SlotState(StrEnum):
     FAILED = "failed"
     JUDGED = "judged"
     LOST = "lost"
+    SKIPPED = "skipped"
 
     @property
     def is_final(self) -> bool:
@@ -110,6 +115,7 @@ class SlotState(StrEnum):
             SlotState.FAILED,
             SlotState.JUDGED,
             SlotState.LOST,
+            SlotState.SKIPPED,
         }
 
 

@@ -7,6 +7,7 @@ cycle the proposals. The long texts (source, raw proposal) stay in the journal a
 from dataclasses import dataclass, field
 
 from contracts.names import SlotState
+from contracts.proposals import AnswerForm
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Slot:
     proposer: str | None = None
     """Who answered for the slot, by the name in the proposal."""
     summary: str = ""
+    form: AnswerForm = AnswerForm.DELTA
+    """How the proposer answered: with a diff, or with a whole source."""
     delta: str | None = None
     delta_code: str | None = None
     """`applied`, or the code of why no source came of the proposal; None while that is open."""

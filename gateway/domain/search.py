@@ -13,7 +13,9 @@ from typing import Any
 
 from contracts.measurements import Limits
 from contracts.names import Integrity, IsolationTier, SearchState, SlotState
-from contracts.proposals import EditPermissions
+from contracts.proposals import DeploymentLimits, EditPermissions
+from gateway.domain.feedback import FeedbackMemory
+from gateway.domain.model_budget import BudgetStop, ModelBudget
 
 MAX_CYCLES = 100
 MAX_CANDIDATES_PER_CYCLE = 200
@@ -41,6 +43,9 @@ class SearchRequest:
     seed: int = 0
     proposer: ProposerChoice = field(default_factory=ProposerChoice)
     edits: EditPermissions = field(default_factory=EditPermissions)
+    deployment: DeploymentLimits = field(default_factory=DeploymentLimits)
+    feedback: FeedbackMemory = field(default_factory=FeedbackMemory)
+    model_budget: ModelBudget = field(default_factory=ModelBudget)
     epochs: int = 1
     train_images: int | None = None
     limits: Limits = field(default_factory=Limits)
@@ -57,8 +62,9 @@ class SearchRequest:
 class Funnel:
     """How many slots came how far; each stage is part of the one before.
 
-    `proposed` is the denominator of every rate. `lost` slots fell to the platform's fault and are in no
-    other count. `elite` counts those that are elite now; a later cycle may displace them.
+    `proposed` is the denominator of every rate. `lost` slots fell to the platform's fault, and nothing was
+    proposed for `skipped` ones because the search had spent its budget: neither is in any other count.
+    `elite` counts those that are elite now; a later cycle may displace them.
     """
 
     proposed: int = 0
@@ -67,6 +73,7 @@ class Funnel:
     ran: int = 0
     elite: int = 0
     lost: int = 0
+    skipped: int = 0
 
 
 _BEFORE_APPLIED = {SlotState.PENDING, SlotState.PROPOSED, SlotState.REFUSED}
@@ -76,7 +83,8 @@ _BEFORE_NOVEL = _BEFORE_APPLIED | {SlotState.APPLIED, SlotState.DUPLICATE}
 def count_funnel(tallied: Mapping[tuple[SlotState, bool], int]) -> Funnel:
     """The funnel of slots counted by (state, elite): of one cycle, or of all cycles after cycle 0."""
     lost = sum(count for (state, _), count in tallied.items() if state is SlotState.LOST)
-    kept = {key: count for key, count in tallied.items() if key[0] is not SlotState.LOST}
+    skipped = sum(count for (state, _), count in tallied.items() if state is SlotState.SKIPPED)
+    kept = {key: count for key, count in tallied.items() if key[0] not in {SlotState.LOST, SlotState.SKIPPED}}
     return Funnel(
         proposed=sum(count for (state, _), count in kept.items() if state is not SlotState.PENDING),
         applied=sum(count for (state, _), count in kept.items() if state not in _BEFORE_APPLIED),
@@ -84,6 +92,7 @@ def count_funnel(tallied: Mapping[tuple[SlotState, bool], int]) -> Funnel:
         ran=sum(count for (state, _), count in kept.items() if state is SlotState.JUDGED),
         elite=sum(count for (state, elite), count in kept.items() if state is SlotState.JUDGED and elite),
         lost=lost,
+        skipped=skipped,
     )
 
 
@@ -137,6 +146,16 @@ def novelty_scope(search_id: str) -> str:
 
 
 @dataclass(frozen=True)
+class PauseReason:
+    """Why the platform paused a search: somebody has to change something before it can go on."""
+
+    code: str
+    """That of the ProposerBlocked, such as `key_refused` or `model_unknown`."""
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True)
 class SearchRecord:
     """A search as stored: its request, where it is, how it ended."""
 
@@ -149,6 +168,12 @@ class SearchRecord:
     classes: int | None
     waiting_for: str | None
     """What the search waits for when a service is away, for people."""
+    paused_by: PauseReason | None
+    """None of a search that runs, and of one that somebody paused."""
+    stopped_by: BudgetStop | None
+    """Set once the search proposes no more; what was proposed is finished."""
+    platform_waits: dict[str, int]
+    """How often the search waited for what its proposer depends on, by the code of ProposerBlocked."""
     failure: str | None
     final: dict[str, Any] | None
     created_at: datetime

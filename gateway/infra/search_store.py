@@ -13,7 +13,9 @@ from sqlalchemy.orm import Session
 from contracts.jobs import BaselineNetwork
 from contracts.names import Integrity, SearchState, SlotState
 from contracts.source_rules import candidate_id
+from gateway.domain.model_budget import ModelSpending, add_spending
 from gateway.domain.search import (
+    PauseReason,
     SearchRecord,
     SearchRequest,
     count_funnel,
@@ -25,10 +27,17 @@ from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import append_event, signal_after_commit
 from gateway.infra.identifiers import new_id
 from gateway.infra.journalled_keys import search_split_key
+from gateway.infra.model_calls import calls_of, spending_by_cycle
 from gateway.infra.search_diagnostics import delta_failures, diagnostics_in
 from gateway.infra.search_tables import CycleRow, FinalRow, SearchRow, SlotRow
-from gateway.infra.slot_rows import search_record, slot_record, stored_request
-from gateway.schemas.search_document import Document, candidate_document, cycle_document, search_document
+from gateway.infra.slot_rows import search_record, slot_record, storable, stored_request
+from gateway.schemas.search_document import (
+    Document,
+    SlotCount,
+    candidate_document,
+    cycle_document,
+    search_document,
+)
 
 CONDUCTOR_TOPIC = "conductor"
 """Signalled when there is a search to take up."""
@@ -135,8 +144,12 @@ class SearchStore:
         return search_document(
             search_record(row),
             count_funnel(proposed),
-            sum(count for (_, state, _), count in tallied.items() if state.is_final),
+            SlotCount(
+                done=sum(count for (_, state, _), count in tallied.items() if state.is_final),
+                laid_out=sum(tallied.values()),
+            ),
             None if best is None else slot_record(best),
+            add_spending(list(spending_by_cycle(session, search_id).values())),
         )
 
     def page(self, tenant: str, limit: int, before: str | None) -> tuple[list[Document], str | None]:
@@ -196,6 +209,7 @@ class SearchStore:
                 "delta_report": row.delta_report,
                 "source": row.source,
                 "raw_proposal": row.raw_proposal,
+                "calls": calls_of(session, row),
             }
 
     def diagnostics(self, search_id: str, tenant: str | None = None) -> Document:
@@ -244,6 +258,7 @@ def cycle_documents(session: Session, search: SearchRow) -> list[Document]:
     }
     failures = _failures(session, search.id)
     of_deltas = delta_failures(session, search.id)
+    spending = spending_by_cycle(session, search.id)
     opened = session.scalars(select(CycleRow).where(CycleRow.search_id == search.id).order_by(CycleRow.cycle))
     return [
         cycle_document(
@@ -253,6 +268,7 @@ def cycle_documents(session: Session, search: SearchRow) -> list[Document]:
             *scores.get(row.cycle, (None, None)),
             failures.get(row.cycle, {}),
             of_deltas.get(row.cycle, {}),
+            spending.get(row.cycle, ModelSpending()),
         )
         for row in opened
     ]
@@ -274,12 +290,28 @@ def end_search(
     append_event(session, search_topic(row.id), "finished", {"state": row.state, "failure": failure})
 
 
-def _change(session: Session, row: SearchRow, state: SearchState) -> None:
+def pause_search(session: Session, row: SearchRow, reason: PauseReason) -> None:
+    """Pause a search because somebody has to change something, in the caller's transaction."""
+    stored = {
+        "code": storable(reason.code, 60),
+        "message": storable(reason.message, 2000),
+        "remedy": storable(reason.remedy, 1000),
+    }
+    _change(session, row, SearchState.PAUSED, paused_by=stored)
+
+
+def _change(
+    session: Session, row: SearchRow, state: SearchState, paused_by: dict[str, str] | None = None
+) -> None:
     if row.state == state:
         return
     row.state = state
     row.waiting_for = None
-    append_event(session, search_topic(row.id), "state", {"state": row.state})
+    row.paused_by = paused_by
+    news: Document = {"state": row.state}
+    if paused_by is not None:
+        news["paused_by"] = paused_by
+    append_event(session, search_topic(row.id), "state", news)
 
 
 def _found(session: Session, search_id: str, tenant: str | None, *, locked: bool = False) -> SearchRow:

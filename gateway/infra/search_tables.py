@@ -1,4 +1,4 @@
-"""Tables of searches, cycles, slots and finals. Evaluations have theirs in `tables`."""
+"""Tables of searches, cycles, slots, model calls and finals. Evaluations have theirs in `tables`."""
 
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,10 @@ class SearchRow(Base):
     split_key: Mapped[str] = mapped_column(String(64))
     cycle: Mapped[int] = mapped_column(default=0)
     waiting_for: Mapped[str | None] = mapped_column(String(600))
+    platform_waits: Mapped[dict[str, int] | None] = mapped_column(JSON)
+    """How often it waited for what its proposer depends on, by code."""
+    paused_by: Mapped[dict[str, str] | None] = mapped_column(JSON)
+    stopped_by: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     failure: Mapped[str | None] = mapped_column(Text)
     final: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
@@ -62,6 +66,7 @@ class SlotRow(Base):
     summary: Mapped[str] = mapped_column(Text, default="")
     proposer: Mapped[str | None] = mapped_column(String(80))
     raw_proposal: Mapped[str | None] = mapped_column(Text, deferred=True)
+    form: Mapped[str | None] = mapped_column(String(16))
     delta_code: Mapped[str | None] = mapped_column(String(40))
     """`applied`, or why there is no source."""
     delta_confidence: Mapped[float | None]
@@ -85,6 +90,43 @@ class SlotRow(Base):
     plausible: Mapped[bool | None]
     elite: Mapped[bool] = mapped_column(default=False)
     step_errors: Mapped[int] = mapped_column(default=0)
+
+
+class ModelCallRow(Base):
+    """One answer of a language model on the way to a slot's proposal, with all it takes to ask again."""
+
+    __tablename__ = "model_calls"
+    __table_args__ = (Index("ix_model_calls_search_id_cycle", "search_id", "cycle"),)
+
+    proposal_id: Mapped[str] = mapped_column(
+        ForeignKey("slots.proposal_id", ondelete="CASCADE"), primary_key=True
+    )
+    place: Mapped[int] = mapped_column(primary_key=True)
+    search_id: Mapped[str] = mapped_column(String(40))
+    cycle: Mapped[int]
+    role: Mapped[str] = mapped_column(String(20))
+    model: Mapped[str] = mapped_column(String(200))
+    adapter: Mapped[str | None] = mapped_column(String(200))
+    prompt_version: Mapped[str] = mapped_column(String(60))
+    messages: Mapped[list[list[str]]] = mapped_column(JSON)
+    """Pairs of a role and the SHA-256 of a text in `prompt_texts`: many calls share theirs."""
+    sampling: Mapped[dict[str, Any]] = mapped_column(JSON)
+    answer: Mapped[str] = mapped_column(Text, deferred=True)
+    finish_reason: Mapped[str] = mapped_column(String(60))
+    prompt_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    completion_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    cost_usd: Mapped[float | None]
+    seconds: Mapped[float]
+
+
+class PromptTextRow(Base):
+    """The text of a message that was sent to a model, once in a search."""
+
+    __tablename__ = "prompt_texts"
+
+    search_id: Mapped[str] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    text: Mapped[str] = mapped_column(Text)
 
 
 class FinalRow(Base):

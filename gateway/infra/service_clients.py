@@ -26,7 +26,15 @@ from contracts.jobs import (
     ScreeningRequest,
 )
 from contracts.names import MAX_DELTA_BYTES
-from contracts.proposals import EditPermissions, Proposal, ProposalLine, ProposalRequest, ProposerBlocked
+from contracts.proposals import (
+    AnswerForm,
+    DeploymentLimits,
+    EditPermissions,
+    Proposal,
+    ProposalLine,
+    ProposalRequest,
+    ProposerBlocked,
+)
 from contracts.training_pairs import NamedSource, NearnessLine, PairOrder, TrainingPairLine
 
 T = TypeVar("T")
@@ -37,8 +45,9 @@ CONNECT_SECONDS = 5.0
 CALL_SECONDS = 60.0
 PROPOSAL_SECONDS = 600.0
 """Between two proposals of a stream: a language model on a CPU takes minutes."""
-MAX_LINE_BYTES = 4 * 1024 * 1024
-"""Of a streamed answer: a source of 64 KiB in JSON's longest escapes, several times over."""
+MAX_LINE_BYTES = 16 * 1024 * 1024
+"""Of a streamed answer: a proposal with the calls behind it holds prompts and answers several times over,
+each in JSON's longest escapes at worst."""
 _NDJSON = {"content-type": "application/x-ndjson"}
 
 
@@ -157,13 +166,19 @@ class _ServiceClient:
 
     def _lines(self, response: httpx.Response) -> Iterator[bytes]:
         """The lines of an answer, without blank ones. httpx splits at U+2028, too, which JSON may hold."""
-        rest = b""
+        parts: list[bytes] = []
+        size = 0
         for chunk in response.iter_bytes():
-            *whole, rest = (rest + chunk).split(b"\n")
-            yield from filter(bytes.strip, whole)
-            if len(rest) > MAX_LINE_BYTES:
+            *whole, rest = chunk.split(b"\n")
+            if whole:
+                whole[0] = b"".join([*parts, whole[0]])
+                parts, size = [], 0
+                yield from filter(bytes.strip, whole)
+            parts.append(rest)
+            size += len(rest)
+            if size > MAX_LINE_BYTES:
                 raise ServiceUnavailable(self.name, f"answered a line of more than {MAX_LINE_BYTES} bytes")
-        if rest.strip():
+        if (rest := b"".join(parts)).strip():
             yield rest
 
     def _parse(self, kind: type[T], body: bytes | str) -> T:
@@ -215,11 +230,30 @@ class GeneratorClient(_ServiceClient):
         return proposal
 
     def apply_delta(
-        self, baseline_source: str, delta: str, edits: EditPermissions | None = None
+        self,
+        baseline_source: str,
+        answer: str,
+        edits: EditPermissions | None = None,
+        form: AnswerForm = AnswerForm.DELTA,
+        deployment: DeploymentLimits | None = None,
+        *,
+        dataset: str | None = None,
+        with_repair: bool = False,
     ) -> AppliedDelta:
-        """Apply a delta to a baseline: a candidate's source or a precise refusal."""
-        allowed = asdict(edits or EditPermissions())
-        body = {"baseline_source": baseline_source, "delta": delta, "edits": allowed}
+        """What a proposer's answer makes of a baseline: a candidate's source or a precise refusal.
+
+        Parameters and FLOPs of a network can be counted for a named `dataset` alone. `with_repair`: a refusal
+        carries what to say to the model that answered.
+        """
+        body = {
+            "baseline_source": baseline_source,
+            "delta": answer,
+            "form": form,
+            "edits": asdict(edits or EditPermissions()),
+            "deployment": asdict(deployment or DeploymentLimits()),
+            "dataset": dataset,
+            "with_repair": with_repair,
+        }
         return self._parse(AppliedDelta, self._call("POST", "/v1/deltas:apply", json=body))
 
     def baselines(self) -> list[BaselineNetwork]:

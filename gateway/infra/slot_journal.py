@@ -2,34 +2,46 @@
 
 A step is kept only while its search is running, and only from the state that it starts from. So a step
 that is repeated after a crash changes nothing, and a cancelled search takes no further step. Only the
-conductor's thread of a search calls this; people's requests go through `search_store`.
+conductor's thread of a search calls the journal; people's requests go through `search_store`, and what an
+outside agent proposes through `record_told`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from contracts.failures import FailureReason
 from contracts.names import EvaluationState, SearchState, SlotState
 from contracts.proposals import Proposal
 from contracts.source_rules import candidate_id
 from gateway.domain.candidate import Slot, SlotFailure
 from gateway.domain.delta_reports import APPLIED, NO_PROPOSAL, DeltaReport
 from gateway.domain.evaluation import EvaluationRecord, EvaluationRequest
+from gateway.domain.feedback import TryTexts
 from gateway.domain.judging import Verdict
-from gateway.domain.search import SearchRecord, proposal_id
+from gateway.domain.model_budget import BudgetStop, ModelSpending, add_spending
+from gateway.domain.search import PauseReason, SearchRecord, proposal_id
 from gateway.infra.database import Database, utc_now
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import append_event
-from gateway.infra.search_store import cycle_documents, end_search, search_topic
+from gateway.infra.model_calls import diagnoses_of, spending_by_cycle, write_calls
+from gateway.infra.search_store import (
+    SearchStateConflict,
+    cycle_documents,
+    end_search,
+    pause_search,
+    search_topic,
+)
 from gateway.infra.search_tables import CycleRow, FinalRow, SearchRow, SlotRow
 from gateway.infra.slot_rows import (
     search_record,
     slot_record,
     storable,
     write_end,
+    write_proposal,
     write_report,
     write_verdict,
 )
@@ -87,6 +99,23 @@ class SlotJournal:
         """What the proposer answered for a slot, as it came."""
         with self._database.read() as session:
             return session.scalar(select(SlotRow.raw_proposal).where(SlotRow.proposal_id == wanted)) or ""
+
+    def try_texts(self, wanted: Sequence[str]) -> dict[str, TryTexts]:
+        """By proposal id, the long texts of tries."""
+        with self._database.read() as session:
+            diagnoses = diagnoses_of(session, wanted)
+            answers = session.execute(
+                select(SlotRow.proposal_id, SlotRow.raw_proposal).where(SlotRow.proposal_id.in_(wanted))
+            )
+            return {
+                row.proposal_id: TryTexts(diagnoses.get(row.proposal_id, ""), row.raw_proposal or "")
+                for row in answers
+            }
+
+    def spent(self) -> ModelSpending:
+        """What language models have taken for the search so far."""
+        with self._database.read() as session:
+            return add_spending(list(spending_by_cycle(session, self._search_id).values()))
 
     def admitted_count(self) -> int:
         """How many architectures the novelty filter must know."""
@@ -192,9 +221,35 @@ class SlotJournal:
         with self._step() as (session, row):
             end_search(session, row, SearchState.FAILED, failure=storable(message, 4000))
 
-    def wait_for(self, reason: str | None) -> None:
-        """Say what the search waits for, or that it waits no longer. Logged when it changes."""
+    def stop_proposing(self, stop: BudgetStop) -> None:
+        """The budget is spent: what is still pending is skipped, and no cycle is opened any more.
+
+        A search that proposes no more stays as it is.
+        """
         with self._step() as (session, row):
+            if row.stopped_by is not None:
+                return
+            row.stopped_by = asdict(stop)
+            self._log(session, "state", {"state": row.state, "stopped_by": row.stopped_by})
+            pending = select(SlotRow).where(SlotRow.search_id == row.id, SlotRow.state == SlotState.PENDING)
+            for slot in session.scalars(pending.order_by(SlotRow.cycle, SlotRow.slot)):
+                write_end(slot, SlotState.SKIPPED, None)
+                _log_slot(session, slot)
+
+    def pause(self, reason: PauseReason) -> None:
+        """Take no further step until somebody has changed something and resumes the search."""
+        with self._step() as (session, row):
+            pause_search(session, row, reason)
+
+    def wait_for(self, reason: str | None, code: str | None = None) -> None:
+        """Say what the search waits for, or that it waits no longer. Logged when it changes.
+
+        With a `code` it is a wait for what a proposer depends on, which is counted by it.
+        """
+        with self._step() as (session, row):
+            if code is not None:
+                waits = dict(row.platform_waits or {})
+                row.platform_waits = waits | {storable(code, 60): waits.get(storable(code, 60), 0) + 1}
             if row.waiting_for != (reason := reason and storable(reason, 500)):
                 row.waiting_for = reason
                 self._log(session, "state", {"state": row.state, "waiting_for": reason})
@@ -202,16 +257,13 @@ class SlotJournal:
     # --- steps of a slot -----------------------------------------------------------------------------
 
     def record_proposal(self, slot: Slot, proposal: Proposal, failure: SlotFailure | None) -> Slot:
-        """Pending becomes proposed, or refused at once with the failure of a proposer that found nothing."""
+        """Pending becomes proposed, or refused at once with the failure of a proposer that found nothing.
 
-        def change(_session: Session, row: SlotRow) -> None:
-            row.proposer = storable(proposal.proposer, 80)
-            row.raw_proposal = storable(proposal.answer)
-            row.summary = storable(proposal.summary, 500)
-            row.state = SlotState.PROPOSED
-            if failure is not None:
-                write_end(row, SlotState.REFUSED, failure)
-                write_report(row, DeltaReport(NO_PROPOSAL, failure.message))
+        The calls of its model are kept in the same transaction, so that none is counted twice.
+        """
+
+        def change(session: Session, row: SlotRow) -> None:
+            _keep_proposal(session, row, proposal, failure)
 
         return self._take(slot, SlotState.PENDING, change)
 
@@ -294,7 +346,7 @@ class SlotJournal:
             row = session.get_one(SlotRow, slot.proposal_id)
             if row.state == start:
                 change(session, row)
-                self._log_slot(session, row)
+                _log_slot(session, row)
             return slot_record(row)
 
     def _submit(self, session: Session, row: SearchRow, request: EvaluationRequest, origin_key: str) -> str:
@@ -310,9 +362,47 @@ class SlotJournal:
     def _log(self, session: Session, event_type: str, data: Mapping[str, object]) -> None:
         append_event(session, search_topic(self._search_id), event_type, dict(data))
 
-    def _log_slot(self, session: Session, row: SlotRow) -> None:
-        # The delta stays out: a follower reads it from the candidate, and the log stays small.
-        self._log(session, "slot", candidate_document(slot_record(row)) | {"delta": None})
+
+def record_told(session: Session, search_id: str, wanted: str, proposal: Proposal) -> tuple[Slot, bool]:
+    """Pending becomes proposed by what an outside agent says, in the caller's transaction, from any thread.
+
+    Gives the slot, and whether this call took the step: False where the slot was pending no more, and then
+    nothing changes. A paused search takes it, too. Raises SearchStateConflict for a search that has ended,
+    LookupError where there is no such slot.
+    """
+    search = session.get(SearchRow, search_id, with_for_update=True)
+    row = session.get(SlotRow, wanted)
+    if search is None or row is None or row.search_id != search_id:
+        raise LookupError(f"the search has no slot {wanted[:80]!r}")
+    if row.state != SlotState.PENDING:
+        return slot_record(row), False
+    if SearchState(search.state).is_terminal:
+        raise SearchStateConflict(SearchState(search.state))
+    _keep_proposal(session, row, proposal, nothing_proposed(proposal))
+    _log_slot(session, row)
+    return slot_record(row), True
+
+
+def nothing_proposed(proposal: Proposal) -> SlotFailure | None:
+    """The failure of a proposal without an answer."""
+    if proposal.answer.strip():
+        return None
+    message = proposal.failure or "the proposer answered with nothing"
+    return SlotFailure(FailureReason.DELTA_REJECTED.value, message, NO_PROPOSAL)
+
+
+def _keep_proposal(session: Session, row: SlotRow, proposal: Proposal, failure: SlotFailure | None) -> None:
+    write_proposal(row, proposal)
+    write_calls(session, row, proposal.calls)
+    if failure is not None:
+        write_end(row, SlotState.REFUSED, failure)
+        write_report(row, DeltaReport(NO_PROPOSAL, failure.message))
+
+
+def _log_slot(session: Session, row: SlotRow) -> None:
+    # The delta stays out: a follower reads it from the candidate, and the log stays small.
+    document = candidate_document(slot_record(row)) | {"delta": None}
+    append_event(session, search_topic(row.search_id), "slot", document)
 
 
 def _child_slot(search_id: str, cycle: int, place: int, parent: Slot) -> SlotRow:

@@ -6,11 +6,13 @@ from typing import Any
 from contracts.jobs import HunkReport
 from contracts.measurements import Limits
 from contracts.names import Integrity, IsolationTier, SearchState, SlotState
-from contracts.proposals import EditPermissions
+from contracts.proposals import AnswerForm, DeploymentLimits, EditPermissions, Proposal
 from gateway.domain.candidate import Score, Slot, SlotFailure
 from gateway.domain.delta_reports import APPLIED, DeltaReport
+from gateway.domain.feedback import FeedbackMemory
 from gateway.domain.judging import Verdict
-from gateway.domain.search import ProposerChoice, SearchRecord, SearchRequest
+from gateway.domain.model_budget import BudgetStop, ModelBudget
+from gateway.domain.search import PauseReason, ProposerChoice, SearchRecord, SearchRequest
 from gateway.infra.search_tables import SearchRow, SlotRow
 
 
@@ -29,6 +31,9 @@ def search_record(row: SearchRow) -> SearchRecord:
         minimum_tier=IsolationTier(fields.pop("minimum_tier")),
         integrity=Integrity(fields.pop("integrity")),
         edits=_edit_permissions(fields.pop("edits", {})),
+        deployment=_deployment_limits(fields.pop("deployment", {})),
+        feedback=FeedbackMemory(**fields.pop("feedback", {})),
+        model_budget=ModelBudget(**fields.pop("model_budget", {})),
         **fields,
     )
     return SearchRecord(
@@ -39,6 +44,9 @@ def search_record(row: SearchRow) -> SearchRecord:
         cycle=row.cycle,
         classes=row.classes,
         waiting_for=row.waiting_for,
+        paused_by=None if row.paused_by is None else PauseReason(**row.paused_by),
+        stopped_by=None if row.stopped_by is None else BudgetStop(**row.stopped_by),
+        platform_waits=dict(row.platform_waits or {}),
         failure=row.failure,
         final=row.final,
         created_at=row.created_at,
@@ -50,6 +58,12 @@ def search_record(row: SearchRow) -> SearchRecord:
 def _edit_permissions(stored: dict[str, list[str]]) -> EditPermissions:
     """Empty of a search that was accepted before there were any."""
     return EditPermissions(tuple(stored.get("only", ())), tuple(stored.get("never", ())))
+
+
+def _deployment_limits(stored: dict[str, Any]) -> DeploymentLimits:
+    """None of a search that was accepted before there were any."""
+    forbidden = tuple(stored.get("forbidden_operators", ()))
+    return DeploymentLimits(forbidden, stored.get("max_parameters"), stored.get("max_flops"))
 
 
 def slot_record(row: SlotRow) -> Slot:
@@ -68,6 +82,7 @@ def slot_record(row: SlotRow) -> Slot:
         hyperparameters=row.hyperparameters,
         proposer=row.proposer,
         summary=row.summary,
+        form=AnswerForm(row.form or AnswerForm.DELTA),
         delta=row.delta,
         delta_code=row.delta_code,
         delta_confidence=row.delta_confidence,
@@ -110,6 +125,15 @@ def write_end(row: SlotRow, state: SlotState, failure: SlotFailure | None) -> No
     if failure is not None:
         row.failure = asdict(failure) | {"message": storable(failure.message, 4000)}
         row.failure_reason = failure.reason
+
+
+def write_proposal(row: SlotRow, proposal: Proposal) -> None:
+    """What a proposer answered for a slot, as it came; the calls of its model are `model_calls`."""
+    row.proposer = storable(proposal.proposer, 80)
+    row.raw_proposal = storable(proposal.answer)
+    row.form = proposal.form
+    row.summary = storable(proposal.summary, 500)
+    row.state = SlotState.PROPOSED
 
 
 def write_report(row: SlotRow, report: DeltaReport) -> None:

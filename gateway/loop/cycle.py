@@ -11,18 +11,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from contracts.failures import FailureReason
-from contracts.names import SlotState
-from contracts.proposals import Proposal, ProposalRequest, ProposalSlot
-from contracts.source_rules import SourceRejected, candidate_id, check_source
+from contracts.names import EXTERNAL_PROPOSER, SlotState
+from contracts.proposals import Proposal
+from contracts.source_rules import SourceRejected, check_source
 from gateway.domain.candidate import Slot, SlotFailure
-from gateway.domain.delta_reports import APPLIED, NO_PROPOSAL, UNACCEPTABLE, DeltaReport, delta_report
+from gateway.domain.delta_reports import APPLIED, UNACCEPTABLE, DeltaReport, delta_report
 from gateway.domain.judging import judge
-from gateway.domain.search import SearchRecord, slot_seed, training_seed
+from gateway.domain.search import SearchRecord, training_seed
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
-from gateway.infra.slot_journal import SlotJournal
-from gateway.loop.budget import evaluation_request
+from gateway.infra.slot_journal import SlotJournal, nothing_proposed
+from gateway.loop.budget import BudgetKeeper, evaluation_request
 from gateway.loop.novelty import Novelty
 from gateway.loop.ports import GeneratorService
+from gateway.loop.proposal_tasks import ProposalTasks
 
 BATCH_SLOTS = 8
 """Slots in one call to the generator."""
@@ -36,6 +37,9 @@ _REFUSAL_REASONS = {
     "policy_violation": FailureReason.POLICY_VIOLATION,
     "forbidden_region": FailureReason.POLICY_VIOLATION,
     "contract_lost": FailureReason.CONTRACT_VIOLATION,
+    "forbidden_operator": FailureReason.POLICY_VIOLATION,
+    "too_many_parameters": FailureReason.POLICY_VIOLATION,
+    "too_many_flops": FailureReason.POLICY_VIOLATION,
 }
 _RULE_CODES = {
     FailureReason.SYNTAX_ERROR: "syntax_error",
@@ -61,46 +65,55 @@ class Cycle:
         self._journal = journal
         self._generator = generator
         self._novelty = novelty
+        self._tasks = ProposalTasks(search, cycle, journal)
+        self._budget = BudgetKeeper(journal)
         # In slot order, which updating a slot in place keeps.
         self._slots = {slot.slot: slot for slot in journal.slots(cycle)}
 
-    def advance(self) -> bool:
-        """Take every step that can be taken now; False while evaluations are open, True once all is final.
+    def advance(self, asks: bool = True) -> bool:
+        """Take every step that can be taken now; True once all is final.
 
-        Raises ServiceUnavailable (call again later), ServiceRefused when the proposer refuses what the
-        search asks of it, and SearchNotRunning.
+        False while evaluations are open, and while slots are pending that nobody may be asked for: those of
+        an external proposer, or all where the proposer must be left in peace (`asks` is false).
+        Raises ServiceUnavailable (call again later), ProposerHeldUp, ServiceRefused when the proposer refuses
+        what the search asks of it, and SearchNotRunning.
         """
         self._progress()
-        while batch := self._next_batch():
+        if self._search.request.proposer.kind == EXTERNAL_PROPOSER:
+            asks = False
+        while asks and (batch := self._next_batch()):
             for slot, proposal in self._arrivals(batch):
-                self._keep(self._journal.record_proposal(slot, proposal, _nothing_proposed(proposal)))
+                self._keep(self._journal.record_proposal(slot, proposal, nothing_proposed(proposal)))
                 self._progress()
         return all(slot.state.is_final for slot in self._slots.values())
+
+    @property
+    def pending(self) -> int:
+        """How many slots nothing has been proposed for yet."""
+        return sum(slot.state is SlotState.PENDING for slot in self._slots.values())
 
     # --- propose -------------------------------------------------------------------------------------
 
     def _next_batch(self) -> list[Slot]:
-        """The next slots to propose; a slot that failed before waits its turn and goes alone."""
+        """The next slots to propose; a slot that failed before waits its turn and goes alone.
+
+        None once the search has spent what its models may: then what is pending is skipped.
+        """
         pending = [slot for slot in self._slots.values() if slot.state is SlotState.PENDING]
         for slot in pending:
             if slot.step_errors >= PATIENCE:
                 self._lose(slot, "the generator failed each time it was asked for this slot")
                 return self._next_batch()
+        if pending and self._budget.is_spent():
+            self._slots = {slot.slot: slot for slot in self._journal.slots(self._cycle)}
+            self._progress()
+            return []
         trusted = [slot for slot in pending if slot.step_errors <= TRUSTED_ERRORS]
-        return trusted[:BATCH_SLOTS] or pending[:1]
+        return trusted[: self._budget.room(BATCH_SLOTS)] or pending[:1]
 
     def _arrivals(self, batch: list[Slot]) -> Iterator[tuple[Slot, Proposal]]:
-        request = self._search.request
         waiting = {slot.slot: slot for slot in batch}
-        asked = ProposalRequest(
-            search_id=self._search.id,
-            cycle=self._cycle,
-            proposer=request.proposer.kind,
-            dataset=request.dataset,
-            slots=tuple(self._proposal_slot(slot) for slot in batch),
-            options=request.proposer.options,
-            edits=request.edits,
-        )
+        asked = self._tasks.request(batch)
         with self._blaming(waiting.values()):
             for proposal in self._generator.propose(asked):
                 slot = waiting.pop(proposal.slot, None)
@@ -108,17 +121,6 @@ class Cycle:
                     yield slot, proposal
             if waiting:
                 raise ServiceUnavailable("generator", f"left {len(waiting)} of {len(batch)} slots unanswered")
-
-    def _proposal_slot(self, slot: Slot) -> ProposalSlot:
-        assert slot.parent_id is not None
-        source = self._journal.source(slot.parent_id)
-        return ProposalSlot(
-            slot=slot.slot,
-            seed=slot_seed(self._search.request.seed, self._cycle, slot.slot),
-            baseline_source=source,
-            # Named by content, not by search: what is proposed must not depend on the search's id.
-            baseline_id=candidate_id(source),
-        )
 
     # --- apply, screen, submit, judge ------------------------------------------------------------------
 
@@ -149,9 +151,12 @@ class Cycle:
     def _apply(self, slot: Slot) -> Slot:
         assert slot.parent_id is not None
         baseline = self._journal.source(slot.parent_id)
-        delta = self._journal.raw_proposal(slot.proposal_id)
+        answer = self._journal.raw_proposal(slot.proposal_id)
+        request = self._search.request
         try:
-            applied = self._generator.apply_delta(baseline, delta, self._search.request.edits)
+            applied = self._generator.apply_delta(
+                baseline, answer, request.edits, slot.form, request.deployment, dataset=request.dataset
+            )
         except ServiceRefused as error:
             return self._refuse(slot, DeltaReport(UNACCEPTABLE), str(error))
         report = delta_report(applied)
@@ -208,10 +213,3 @@ class Cycle:
         except ServiceUnavailable:
             self._journal.count_errors(slots)
             raise
-
-
-def _nothing_proposed(proposal: Proposal) -> SlotFailure | None:
-    if proposal.answer.strip():
-        return None
-    message = proposal.failure or "the proposer answered with nothing"
-    return SlotFailure(FailureReason.DELTA_REJECTED.value, message, NO_PROPOSAL)

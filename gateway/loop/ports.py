@@ -7,18 +7,36 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from contracts.jobs import Admission, AppliedDelta, Screening, ScreeningRequest
-from contracts.proposals import EditPermissions, Proposal, ProposalRequest
+from contracts.proposals import (
+    AnswerForm,
+    DeploymentLimits,
+    EditPermissions,
+    Proposal,
+    ProposalRequest,
+)
 
 
 class GeneratorService(Protocol):
     """Proposes deltas and applies them."""
 
     def propose(self, request: ProposalRequest) -> Iterator[Proposal]:
-        """One proposal for each slot of the request, as they arrive, in any order."""
+        """One proposal for each slot of the request, as they arrive, in any order.
+
+        Raises ProposerHeldUp between two of them when what the proposer depends on is away.
+        """
         ...
 
-    def apply_delta(self, baseline_source: str, delta: str, edits: EditPermissions) -> AppliedDelta:
-        """A candidate's source, or a precise refusal."""
+    def apply_delta(
+        self,
+        baseline_source: str,
+        answer: str,
+        edits: EditPermissions,
+        form: AnswerForm,
+        deployment: DeploymentLimits,
+        *,
+        dataset: str | None,
+    ) -> AppliedDelta:
+        """A candidate's source, or a precise refusal. `answer` is a proposer's, as it came."""
         ...
 
     def readiness_problems(self) -> list[str]:

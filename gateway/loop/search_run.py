@@ -4,11 +4,12 @@ Holds no state of its own: `advance` reads where the journal stands and goes on 
 was called a moment ago, before a crash, or by another process.
 """
 
-from contracts.names import SearchState, SlotState
+from contracts.names import EXTERNAL_PROPOSER, SearchState, SlotState
 from gateway.domain.candidate import Slot
 from gateway.domain.search import SearchRecord
 from gateway.domain.selection import choose_parents, select_elites
 from gateway.infra.slot_journal import SlotJournal
+from gateway.loop.budget import BudgetKeeper
 from gateway.loop.cycle import Cycle
 from gateway.loop.final_runs import Finals
 from gateway.loop.novelty import Novelty
@@ -22,20 +23,28 @@ class SearchRun:
         self._journal = journal
         self._generator = generator
         self._filter = filter_
+        self.waits_for: str | None = None
+        """What an advance that gave False waits for, for people; None: evaluations alone."""
 
-    def advance(self) -> bool:
+    def advance(self, asks: bool = True) -> bool:
         """Take every step that can be taken now; True once the search has ended, False while it must wait.
 
-        Raises SearchNotRunning, ServiceUnavailable, ServiceRefused.
+        Unless it `asks`, no proposer is asked for anything: what was proposed goes on.
+        Raises SearchNotRunning, ServiceUnavailable, ProposerHeldUp, ServiceRefused.
         """
+        self.waits_for = None
         search = self._journal.search()
         if search.state is not SearchState.RUNNING:
             self._journal.start()
         novelty = Novelty(self._journal, self._filter, search.id, search.request.novelty_threshold)
         for number in range(search.cycle, search.request.cycles + 1):
             if number > search.cycle:
+                if BudgetKeeper(self._journal).is_spent():
+                    break
                 self._open(search, number)
-            if not Cycle(search, number, self._journal, self._generator, novelty).advance():
+            cycle = Cycle(search, number, self._journal, self._generator, novelty)
+            if not cycle.advance(asks):
+                self.waits_for = _agents(search, cycle.pending)
                 return False
             if not self._close(search, number):
                 return True
@@ -62,6 +71,13 @@ class SearchRun:
             return True
         self._journal.fail(_why_no_baseline_ran(population))
         return False
+
+
+def _agents(search: SearchRecord, pending: int) -> str | None:
+    if search.request.proposer.kind != EXTERNAL_PROPOSER or not pending:
+        return None
+    slots = "1 slot" if pending == 1 else f"{pending} slots"
+    return f"an agent that asks and tells what goes into {slots}"
 
 
 def _why_no_baseline_ran(baselines: list[Slot]) -> str:

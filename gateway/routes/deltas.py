@@ -7,12 +7,14 @@ from pydantic import Field
 
 from contracts.jobs import AppliedDelta
 from contracts.names import MAX_DELTA_BYTES
+from contracts.proposals import AnswerForm
 from gateway.routes.dependencies import ServicesOf, Tenant
 from gateway.routes.edit_intake import edit_permissions
 from gateway.routes.problems import RequestProblem
 from gateway.routes.source_resolution import baseline_of
+from gateway.schemas.deployment_body import DeploymentBody, deployment_limits
 from gateway.schemas.edits_body import EditsBody
-from gateway.schemas.evaluation_body import ArchitectureBody
+from gateway.schemas.evaluation_body import ArchitectureBody, Name
 
 router = APIRouter(prefix="/v1", tags=["deltas"])
 
@@ -22,8 +24,13 @@ class DeltaBody(ArchitectureBody):
 
     source: None = None
     delta: Annotated[str, Field(min_length=1, max_length=MAX_DELTA_BYTES)]
+    form: AnswerForm = AnswerForm.DELTA
+    """`source`: `delta` holds a whole source, prose and fences around it allowed."""
     edits: EditsBody = Field(default_factory=EditsBody)
     """Where the delta may change the baseline; further changes are refused as `forbidden_region`."""
+    deployment: DeploymentBody = Field(default_factory=DeploymentBody)
+    """What the result must keep to; its parameters and FLOPs are counted for `dataset`."""
+    dataset: Name | None = None
 
 
 @router.post("/deltas:apply")
@@ -41,4 +48,12 @@ def apply_delta(body: DeltaBody, services: ServicesOf, _tenant: Tenant) -> Appli
             remedy="Name a baseline, or send its source.",
         )
     source = baseline_of(body, services).source
-    return services.generator.apply_delta(source, body.delta, edit_permissions(body.edits, [source]))
+    return services.generator.apply_delta(
+        source,
+        body.delta,
+        edit_permissions(body.edits, [source]),
+        body.form,
+        deployment_limits(body.deployment),
+        dataset=body.dataset,
+        with_repair=True,
+    )

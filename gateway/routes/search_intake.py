@@ -5,13 +5,17 @@ from dataclasses import dataclass, replace
 
 from contracts.jobs import BaselineNetwork
 from contracts.measurements import Limits
+from contracts.names import EXTERNAL_PROPOSER
 from contracts.proposals import ProposalRequest
 from gateway.domain.baseline_filter import is_imported_name
+from gateway.domain.feedback import FeedbackMemory
+from gateway.domain.model_budget import ModelBudget
 from gateway.domain.search import MAX_BASELINES, ProposerChoice, SearchRequest
 from gateway.infra.service_clients import GeneratorClient, ServiceRefused
 from gateway.routes.edit_intake import edit_permissions
 from gateway.routes.evaluation_intake import require_device
 from gateway.routes.problems import RequestProblem
+from gateway.schemas.deployment_body import deployment_limits
 from gateway.schemas.search_body import SearchBody
 from gateway.services import Services
 
@@ -38,7 +42,10 @@ def prepared(body: SearchBody, services: Services) -> PreparedSearch:
     require_device(body.device, services)
     baselines = _named_baselines(body.baselines, services, body.dataset)
     edits = edit_permissions(body.edits, (network.source for network in baselines))
-    _check_proposer(body, services.generator)
+    if body.proposer.kind == EXTERNAL_PROPOSER:
+        _require_no_options(body)
+    else:
+        _check_proposer(body, services.generator)
     request = SearchRequest(
         name=body.name,
         dataset=body.dataset,
@@ -48,6 +55,9 @@ def prepared(body: SearchBody, services: Services) -> PreparedSearch:
         seed=body.seed,
         proposer=ProposerChoice(body.proposer.kind, dict(body.proposer.options)),
         edits=edits,
+        deployment=deployment_limits(body.deployment),
+        feedback=FeedbackMemory(body.feedback.window),
+        model_budget=ModelBudget(**body.model_budget.model_dump()),
         epochs=body.epochs,
         train_images=body.train_images,
         limits=Limits(**body.limits.model_dump()),
@@ -74,9 +84,23 @@ def require_room(services: Services, tenant: str) -> None:
         )
 
 
+def _require_no_options(body: SearchBody) -> None:
+    if body.proposer.options:
+        raise RequestProblem(
+            422,
+            "invalid_options",
+            "An external proposer has no options: whoever asks and tells decides how it proposes.",
+            field="proposer.options",
+            value=sorted(body.proposer.options)[0][:80],
+            remedy="Leave proposer.options out.",
+        )
+
+
 def _check_proposer(body: SearchBody, generator: GeneratorClient) -> None:
     """Ask for no slots at all: does the proposer exist, and take the options? Before anything is spent."""
-    asked = ProposalRequest("", 0, body.proposer.kind, body.dataset, (), dict(body.proposer.options))
+    limits = deployment_limits(body.deployment)
+    options = dict(body.proposer.options)
+    asked = ProposalRequest("", 0, body.proposer.kind, body.dataset, (), options, deployment=limits)
     try:
         deque(generator.propose(asked), maxlen=0)
     except ServiceRefused as error:

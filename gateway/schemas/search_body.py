@@ -6,12 +6,14 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, field_validator
 
 from contracts.names import Integrity, IsolationTier
+from gateway.domain.feedback import MAX_WINDOW
 from gateway.domain.search import (
     MAX_BASELINES,
     MAX_CANDIDATES_PER_CYCLE,
     MAX_CYCLES,
     MAX_FINAL_SEEDS,
 )
+from gateway.schemas.deployment_body import MAX_COUNT, DeploymentBody
 from gateway.schemas.edits_body import EditsBody
 from gateway.schemas.evaluation_body import BaselineName, LimitsBody, Name, Seed, Threads
 
@@ -41,6 +43,26 @@ class ProposerBody(BaseModel):
         return options
 
 
+class FeedbackBody(BaseModel):
+    """What a proposer is shown of earlier tries. `window`: how many, failures included; 0 shows none."""
+
+    model_config = _CLOSED
+
+    window: Annotated[int, Field(strict=True, ge=0, le=MAX_WINDOW)] = 0
+
+
+class ModelBudgetBody(BaseModel):
+    """What a search's language models may spend. At most one batch of proposals more is spent than this."""
+
+    model_config = _CLOSED
+
+    max_tokens: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = None
+    """Of prompts and answers together."""
+    max_cost_usd: Annotated[FiniteFloat, Field(gt=0, le=1e9)] | None = None
+    """By the prices that the operator has given the endpoint."""
+    max_calls: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = None
+
+
 class SearchBody(BaseModel):
     """One search to run. `baselines`: names, or null for all that deltanas ships."""
 
@@ -54,6 +76,10 @@ class SearchBody(BaseModel):
     proposer: ProposerBody = Field(default_factory=ProposerBody)
     edits: EditsBody = Field(default_factory=EditsBody)
     """Where proposals may change their baseline; a delta that goes further is refused."""
+    deployment: DeploymentBody = Field(default_factory=DeploymentBody)
+    """What a candidate must keep to; one that does not is refused before it is trained."""
+    feedback: FeedbackBody = Field(default_factory=FeedbackBody)
+    model_budget: ModelBudgetBody = Field(default_factory=ModelBudgetBody)
     baselines: Annotated[list[BaselineName], Field(min_length=1, max_length=MAX_BASELINES)] | None = None
     epochs: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
     train_images: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] | None = None

@@ -4,15 +4,24 @@ The sealed half stays sealed here: `audit_accuracy` is null unless the caller sa
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from gateway.domain.candidate import Slot
 from gateway.domain.finals import FinalComparison
+from gateway.domain.model_budget import ModelSpending
 from gateway.domain.search import Funnel, SearchRecord
 
 Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SlotCount:
+    """How many slots have ended, and how many there are so far."""
+
+    done: int
+    laid_out: int
 
 
 def candidate_document(slot: Slot, *, revealed: bool = False) -> Document:
@@ -31,6 +40,7 @@ def candidate_document(slot: Slot, *, revealed: bool = False) -> Document:
         "family": slot.family,
         "proposer": slot.proposer,
         "summary": slot.summary,
+        "form": None if slot.is_baseline else slot.form.value,
         "delta": slot.delta,
         "delta_code": slot.delta_code,
         "delta_confidence": slot.delta_confidence,
@@ -48,9 +58,15 @@ def candidate_document(slot: Slot, *, revealed: bool = False) -> Document:
     }
 
 
-def search_document(record: SearchRecord, funnel: Funnel, slots_done: int, best: Slot | None) -> Document:
-    """A search with its progress; `best` is the best elite so far, baselines included."""
+def search_document(
+    record: SearchRecord, funnel: Funnel, slots: SlotCount, best: Slot | None, spent: ModelSpending
+) -> Document:
+    """A search with its progress; `best` is the best elite so far, baselines included.
+
+    `spent` is what language models have taken for it.
+    """
     request = record.request
+    planned = len(request.baselines) + request.cycles * request.candidates_per_cycle
     asked = asdict(request)
     asked["baselines"] = list(request.baselines)
     return {
@@ -61,11 +77,15 @@ def search_document(record: SearchRecord, funnel: Funnel, slots_done: int, best:
         "progress": {
             "cycle": record.cycle,
             "cycles": request.cycles,
-            "slots_done": slots_done,
-            "slots_total": len(request.baselines) + request.cycles * request.candidates_per_cycle,
+            "slots_done": slots.done,
+            "slots_total": planned if record.stopped_by is None else slots.laid_out,
             "waiting_for": record.waiting_for,
+            "platform_waits": record.platform_waits,
         },
+        "paused_by": None if record.paused_by is None else asdict(record.paused_by),
+        "stopped_by": None if record.stopped_by is None else asdict(record.stopped_by),
         "funnel": asdict(funnel),
+        "model": spending_document(spent, funnel.ran),
         "best": None if best is None else candidate_document(best, revealed=record.reveals(best.proposal_id)),
         "final": record.final,
         "failure": record.failure,
@@ -89,6 +109,23 @@ def final_document(winner: Slot, baseline: Slot, comparison: FinalComparison) ->
     }
 
 
+def spending_document(spent: ModelSpending, ran: int) -> Document:
+    """What language models have taken; `ran` of their candidates are valid: trained and scored."""
+    known = spent.calls > spent.calls_without_cost
+    return {
+        "calls": spent.calls,
+        "repairs": spent.repairs,
+        "prompt_tokens": spent.prompt_tokens,
+        "completion_tokens": spent.completion_tokens,
+        "tokens": spent.tokens,
+        "tokens_per_valid_candidate": spent.tokens / ran if ran and spent.tokens else None,
+        "cost_usd": spent.cost_usd if known else None,
+        "seconds": spent.seconds,
+        "calls_without_tokens": spent.calls_without_tokens,
+        "calls_without_cost": spent.calls_without_cost,
+    }
+
+
 def cycle_document(
     cycle: int,
     state: str,
@@ -97,6 +134,7 @@ def cycle_document(
     mean_accuracy: float | None,
     failures: Mapping[str, int],
     delta_failures: Mapping[str, int],
+    spent: ModelSpending,
 ) -> Document:
     """One cycle. Cycle 0 counts the baselines themselves, as if they had been proposed.
 
@@ -110,6 +148,7 @@ def cycle_document(
         "mean_accuracy": mean_accuracy,
         "failures": dict(failures),
         "delta_failures": dict(delta_failures),
+        "model": spending_document(spent, funnel.ran),
     }
 
 

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import TypeAdapter
 
+from contracts.chats import ChatMessage
 from contracts.failures import Failure, FailureReason
 from contracts.guest_wire import HEADER, FrameKind
 from contracts.jobs import (
@@ -35,7 +36,15 @@ from contracts.jobs import (
 )
 from contracts.measurements import Isolation, Measurement, Provenance
 from contracts.names import EvaluationState, IsolationTier, NoveltyLayer, ScoredOn
-from contracts.proposals import EditPermissions, Proposal, ProposalRequest
+from contracts.proposals import (
+    AnswerForm,
+    DeploymentLimits,
+    EditPermissions,
+    ModelCall,
+    Proposal,
+    ProposalRequest,
+    ProposalSlot,
+)
 from gateway.infra.database import Database
 from gateway.infra.evaluation_transitions import finish
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
@@ -58,24 +67,50 @@ class FakeGenerator:
         self.backwards = False
         self.permissions: set[EditPermissions] = set()
         """All that were sent along, with requests for proposals and with deltas to apply."""
+        self.deployments: set[DeploymentLimits] = set()
+        self.forms: dict[str, AnswerForm] = {}
+        """By answer, the form in which it was to be applied."""
+        self.asked: list[ProposalRequest] = []
+        self.calls_per_proposal = 0
+        """How many calls of a model stand behind each proposal."""
 
     def propose(self, request: ProposalRequest) -> Iterator[Proposal]:
         self.batches.append([slot.slot for slot in request.slots])
         self.permissions.add(request.edits)
+        self.deployments.add(request.deployment)
+        self.asked.append(request)
         for slot in reversed(request.slots) if self.backwards else request.slots:
             if self.trouble.get(slot.slot):
                 raise self.trouble[slot.slot].pop(0)
             kind = slot.seed % 7
             if kind == 0:
-                yield Proposal(slot.slot, request.proposer, "", "", failure="no mutation applies")
+                yield Proposal(
+                    slot.slot, request.proposer, "", "", "no mutation applies", calls=self._calls(slot, "")
+                )
             else:
                 delta = {1: "unplaceable", 2: "nothing new"}.get(kind, f"grow {slot.seed % 1000}")
-                yield Proposal(slot.slot, request.proposer, delta, f"summary of {delta}")
+                calls = self._calls(slot, delta)
+                yield Proposal(slot.slot, request.proposer, delta, f"summary of {delta}", calls=calls)
+
+    def _calls(self, slot: ProposalSlot, answer: str) -> tuple[ModelCall, ...]:
+        roles = ["proposal", *["repair"] * (self.calls_per_proposal - 1)]
+        return tuple(model_call(role, slot, answer) for role in roles[: self.calls_per_proposal])
 
     def apply_delta(
-        self, baseline_source: str, delta: str, edits: EditPermissions = EditPermissions()
+        self,
+        baseline_source: str,
+        answer: str,
+        edits: EditPermissions = EditPermissions(),
+        form: AnswerForm = AnswerForm.DELTA,
+        deployment: DeploymentLimits = DeploymentLimits(),
+        *,
+        dataset: str | None = None,
+        with_repair: bool = False,
     ) -> AppliedDelta:
         self.permissions.add(edits)
+        self.deployments.add(deployment)
+        self.forms[answer] = form
+        delta = answer
         if delta == "unplaceable":
             return AppliedDelta("refused", "hunk_unplaceable", "hunk 1 fits nowhere", 0.0, None, None)
         # "nothing new" adds a comment, which the filter sees through.
@@ -84,6 +119,25 @@ class FakeGenerator:
 
     def readiness_problems(self) -> list[str]:
         return []
+
+
+def model_call(role: str, slot: ProposalSlot, answer: str, **fields) -> ModelCall:
+    """A call of 100 tokens that cost a cent."""
+    usual = {
+        "role": role,
+        "model": "fake/parrot",
+        "adapter": None,
+        "prompt_version": "delta_v1",
+        "messages": (ChatMessage("system", "be brief"), ChatMessage("user", slot.baseline_source)),
+        "sampling": {"temperature": 0.35, "seed": slot.seed},
+        "answer": answer,
+        "finish_reason": "stop",
+        "prompt_tokens": 80,
+        "completion_tokens": 20,
+        "cost_usd": 0.01,
+        "seconds": 0.5,
+    }
+    return ModelCall(**usual | fields)
 
 
 class FakeFilter:

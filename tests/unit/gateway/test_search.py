@@ -97,6 +97,7 @@ def test_each_state_counts_as_far_as_its_slot_has_come():
         SlotState.FAILED: (1, 1, 1, 0),
         SlotState.JUDGED: (1, 1, 1, 1),
         SlotState.LOST: (0, 0, 0, 0),
+        SlotState.SKIPPED: (0, 0, 0, 0),
     }
     assert set(expected) == set(SlotState)
     for state, counts in expected.items():
