@@ -1,5 +1,6 @@
 """How much a source may know: bounded wherever it is hidden, and far above what architectures need."""
 
+import ast
 import base64
 import random
 from pathlib import Path
@@ -46,6 +47,13 @@ def test_a_long_source_of_an_ordinary_kind_is_let_in() -> None:
     source = f"{NET.replace('pass', 'def __init__(self, a, b):')}        super().__init__()\n{layers}"
     assert 40_000 < len(source) < MAX_SOURCE_BYTES
     assert check_source(source).source == source
+
+
+def test_a_number_that_python_cannot_print_is_a_literal_too_large() -> None:
+    with pytest.raises(SourceRejected) as refused:
+        check_source(f"{NET}x = 0x{'f' * 3_600}\n")
+    assert refused.value.rule == "literal_too_large"
+    ast.unparse(check_source(f"{NET}x = 0x{'f' * 3_400}\n").tree)
 
 
 @pytest.mark.parametrize("network", sorted(NETWORKS.glob("*.py")), ids=lambda path: path.stem)
