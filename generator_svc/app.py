@@ -14,14 +14,13 @@ from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from contracts.jobs import BaselineNetwork
-from contracts.names import MAX_SOURCE_BYTES
 from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
 from contracts.proposals import ProposalLine, ProposalRequest
 from contracts.service_gate import BodyLimit, RequireToken
 from generator_svc.config import GeneratorSettings
 from generator_svc.held_up import HeldUp
 from generator_svc.proposers import OptionsInvalid, Proposer, known_proposers
-from generator_svc.request_checks import MAX_SEED, Refused, check_edits, check_size, refuse_field
+from generator_svc.request_checks import Refused, check_proposal_request
 from generator_svc.routes_deltas import add_delta_routes
 from generator_svc.routes_lemur import READ_NETWORKS_PATH, add_lemur_routes
 from generator_svc.routes_training_pairs import (
@@ -31,9 +30,8 @@ from generator_svc.routes_training_pairs import (
 )
 from generator_svc.seeds import baseline_networks
 
-MAX_SLOTS = 8
-MAX_BODY_BYTES = 4 * 1024 * 1024
-"""Eight sources, with room for JSON's escapes."""
+MAX_BODY_BYTES = 8 * 1024 * 1024
+"""Eight sources, each with what was tried on it, with room for JSON's escapes."""
 
 BODY_LIMITS: dict[str, int | None] = {READ_NETWORKS_PATH: None, TRAINING_PAIRS_PATH: MAX_ORDERS_BYTES}
 """Of paths that are an exception. None where the handler itself reads a bounded stream."""
@@ -64,7 +62,7 @@ def _add_proposals(app: FastAPI, proposers: dict[str, Proposer]) -> None:
         proposer = proposers.get(request.proposer)
         if proposer is None:
             raise Refused(_unknown_proposer(request.proposer, proposers))
-        _check_slots(request)
+        check_proposal_request(request)
         proposer.check_options(request.options)
         return StreamingResponse(_proposal_lines(proposer, request), media_type="application/x-ndjson")
 
@@ -91,22 +89,6 @@ def _unknown_proposer(name: str, proposers: dict[str, Proposer]) -> dict[str, An
         value=name,
         remedy=f"Use one of: {known}.",
     )
-
-
-def _check_slots(request: ProposalRequest) -> None:
-    if len(request.slots) > MAX_SLOTS:
-        refuse_field("slots", f"must hold at most {MAX_SLOTS} slots", len(request.slots))
-    if len({slot.slot for slot in request.slots}) != len(request.slots):
-        refuse_field("slots", "two slots have the same number", None)
-    check_edits(request.edits)
-    if request.cycle < 0:
-        refuse_field("cycle", "must be at least 0", request.cycle)
-    for index, slot in enumerate(request.slots):
-        if slot.slot < 0:
-            refuse_field(f"slots.{index}.slot", "must be at least 0", slot.slot)
-        if not 0 <= slot.seed <= MAX_SEED:
-            refuse_field(f"slots.{index}.seed", f"must lie between 0 and {MAX_SEED}", str(slot.seed))
-        check_size(f"slots.{index}.baseline_source", slot.baseline_source, MAX_SOURCE_BYTES)
 
 
 def _add_baselines(app: FastAPI) -> None:

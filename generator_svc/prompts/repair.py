@@ -1,63 +1,67 @@
-"""Tells a language model why its delta was refused, and shows it what it needs to do better.
+"""Tells a language model why its answer was refused, and shows it what it needs to do better.
 
 All text of the model or of a candidate stands in fences that it cannot close, and is bounded.
 """
 
-import re
 from collections.abc import Iterable, Sequence
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import yaml
-
+from contracts.chats import ChatMessage
 from contracts.jobs import AppliedDelta
+from contracts.proposals import AnswerForm
 from contracts.syntax import parse
 from generator_svc.deltas import canonical_delta
 from generator_svc.deltas.diagnosis import FailedHunk, failed_hunk
 from generator_svc.deltas.refusals import DeltaRefused
 from generator_svc.deltas.understanding import understand
-from generator_svc.prompts.fences import BACKTICKS, fence_around
+from generator_svc.deltas.whole_sources import network_in
+from generator_svc.prompts.fences import printable, quotation
+from generator_svc.prompts.words import Words, words_of
 
-PROMPT_FILE = "repair_v1.yaml"
+REPAIR_VERSION = "repair_v2"
 MAX_PROMPT_CHARACTERS = 6_000
+MAX_FAILED_ANSWER = 16_000
+"""Characters of a refused answer that its model is shown again."""
 
 MAX_MESSAGE = 900
-MAX_QUOTED = 1_400
-"""Characters of one quotation."""
-MAX_LINE = 160
 CONTEXT_LINES = 3
-UNPRINTABLE = re.compile(r"[^\t\x20-\x7e\u00a1-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-LONGEST_RUN = 8
 
 
-def repair_prompt(baseline_source: str, delta: str, applied: AppliedDelta) -> str:
-    """The prompt for a refused delta, at most 6,000 characters; empty if it was applied. Never raises.
+def repair_conversation(asked: Sequence[ChatMessage], answer: str, prompt: str) -> tuple[ChatMessage, ...]:
+    """A prompt, what a model answered to it (bounded), and the repair prompt, to be answered anew."""
+    shown = answer if len(answer) <= MAX_FAILED_ANSWER else f"{answer[:MAX_FAILED_ANSWER]}\n…"
+    return (*asked, ChatMessage("assistant", shown), ChatMessage("user", prompt))
 
-    `applied` is what `apply_delta` said of the same baseline and delta.
+
+def repair_prompt(
+    baseline_source: str, answer: str, applied: AppliedDelta, form: AnswerForm = AnswerForm.DELTA
+) -> str:
+    """The prompt for a refused answer, at most 6,000 characters; empty if it was applied. Never raises.
+
+    `applied` is what became of the same baseline and answer.
     """
     if applied.status != "refused":
         return ""
-    words = _words()
-    number = next((hunk.number for hunk in applied.hunks if hunk.status == "refused"), None)
+    words = words_of(REPAIR_VERSION)
+    message = printable(applied.message, MAX_MESSAGE)
     parts = [
-        words["opening"].format(reason=applied.reason, message=_printable(applied.message)[:MAX_MESSAGE]),
-        words["advice"].get(applied.reason, ""),
+        words["opening"][form].format(reason=applied.reason, message=message),
+        _said_for(form, words["advice"].get(applied.reason, "")),
         words["quoted_note"],
     ]
-    hunk = failed_hunk(baseline_source, delta, number) if number is not None else None
+    number = next((hunk.number for hunk in applied.hunks if hunk.status == "refused"), None)
+    hunk = failed_hunk(baseline_source, answer, number) if number is not None else None
     if hunk is not None:
-        parts += [words["real_lines"], _fenced(_excerpts(hunk))] if hunk.windows else []
-        parts += [words["failing_part"], _fenced(hunk.written)]
-    elif applied.hunks:
-        parts += _attempt(baseline_source, delta, words)
-    parts.append(words["closing"])
+        parts += [words["real_lines"], quotation(_excerpts(hunk))] if hunk.windows else []
+        parts += [words["failing_part"], quotation(hunk.written)]
+    elif applied.hunks or form is AnswerForm.SOURCE:
+        parts += _attempt(baseline_source, _result(baseline_source, answer, form), words)
+    parts.append(words["closing"][form])
     return "\n\n".join(part for part in parts if part)[:MAX_PROMPT_CHARACTERS]
 
 
-@cache
-def _words() -> dict[str, Any]:
-    return yaml.safe_load(files(__package__).joinpath(PROMPT_FILE).read_text(encoding="utf-8"))
+def _said_for(form: AnswerForm, advice: Any) -> str:
+    return str(advice[form] if isinstance(advice, dict) else advice)
 
 
 def _excerpts(hunk: FailedHunk) -> Iterable[str]:
@@ -68,19 +72,28 @@ def _excerpts(hunk: FailedHunk) -> Iterable[str]:
             yield f"{index + 1:5d}  {hunk.baseline[index]}"
 
 
-def _attempt(baseline_source: str, delta: str, words: dict[str, Any]) -> list[str]:
-    """What the delta led to, where it led to something: the lines around a syntax error, or the change."""
+def _result(baseline_source: str, answer: str, form: AnswerForm) -> str | None:
+    """The source that an answer leads to, where it leads to one."""
     try:
-        result = understand(baseline_source, delta).source
+        if form is AnswerForm.SOURCE:
+            return network_in(answer)
+        return understand(baseline_source, answer).source
     except DeltaRefused:
+        return None
+
+
+def _attempt(baseline_source: str, result: str | None, words: Words) -> list[str]:
+    """The lines around a syntax error, or the change."""
+    if result is None:
         return []
     line = _line_of_error(result)
     if line is None:
-        return [words["attempted_change"], _fenced(canonical_delta(baseline_source, result).split("\n"))]
+        change = canonical_delta(baseline_source, result)
+        return [words["attempted_change"], quotation(change.split("\n"))] if change else []
     lines = result.split("\n")
     first, last = max(0, line - 1 - 2 * CONTEXT_LINES), min(len(lines), line + CONTEXT_LINES)
     shown = (f"{index + 1:5d}  {lines[index]}" for index in range(first, last))
-    return [words["attempted"], _fenced(shown)]
+    return [words["attempted"], quotation(shown)]
 
 
 def _line_of_error(source: str) -> int | None:
@@ -91,26 +104,3 @@ def _line_of_error(source: str) -> int | None:
     except (ValueError, RecursionError, MemoryError):
         return 1
     return None
-
-
-def _fenced(lines: Iterable[str] | Sequence[str]) -> str:
-    """Lines in a fence longer than any run of backticks in them, at most MAX_QUOTED characters."""
-    kept: list[str] = []
-    size = 0
-    for line in lines:
-        shown = BACKTICKS.sub(lambda run: run.group()[:LONGEST_RUN], _printable(line))[:MAX_LINE]
-        size += len(shown) + 1
-        if size > MAX_QUOTED:
-            kept.append("…")
-            break
-        kept.append(shown)
-    text = "\n".join(kept)
-    fence = fence_around(text)
-    return f"{fence}text\n{text}\n{fence}"
-
-
-def _printable(text: str) -> str:
-    """Text with control characters, lone surrogates and the like escaped."""
-    return UNPRINTABLE.sub(
-        lambda found: found.group().encode("unicode_escape").decode(), text[: 4 * MAX_QUOTED]
-    )

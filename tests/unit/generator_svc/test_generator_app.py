@@ -70,6 +70,14 @@ def test_a_baseline_that_cannot_be_mutated_is_data_and_does_not_stop_the_others(
         (request(slot(0, seed="x")), "slots.0.seed", "integer"),
         (request(slot(0, baseline_source="x" * 70_000)), "slots.0.baseline_source", "65536"),
         (request(slot(), cycle=-1), "cycle", "at least 0"),
+        (request(slot(), dataset="x" * 201), "dataset", "200"),
+        (request(slot(), adapter="x" * 201), "adapter", "200"),
+        (request(slot(0, baseline_accuracy=1.5)), "slots.0.baseline_accuracy", "between 0 and 1"),
+        (
+            request(slot(0, history=[{"problem": "", "change": "", "outcome": ""}] * 21)),
+            "slots.0.history",
+            "at most 20",
+        ),
         (request(slot(), options={"weights": {"widht": 1}}), "options.weights.widht", "unknown mutation"),
         ({"search_id": "x"}, "cycle", "required"),
     ],
@@ -119,13 +127,61 @@ def test_a_delta_that_goes_where_no_edits_are_allowed_is_refused_by_name(client)
 
 def test_a_refusal_says_what_to_tell_the_model_and_success_does_not(client):
     bad = "--- a\n+++ b\n@@ -1,2 +1,2 @@\n import torch\n-no such line\n+another\n"
-    refused = client.post("/v1/deltas:apply", json={"baseline_source": BLOCKS, "delta": bad}).json()
+    asked = {"baseline_source": BLOCKS, "with_repair": True}
+    refused = client.post("/v1/deltas:apply", json={**asked, "delta": bad}).json()
     assert (refused["status"], refused["source"]) == ("refused", None)
     assert "no such line" in refused["repair_prompt"]
     assert len(refused["repair_prompt"]) <= 6000
     good = canonical_delta(BLOCKS, BLOCKS.replace("(8, 16)", "(12, 16)"))
-    applied = client.post("/v1/deltas:apply", json={"baseline_source": BLOCKS, "delta": good}).json()
+    applied = client.post("/v1/deltas:apply", json={**asked, "delta": good}).json()
     assert (applied["status"], applied["repair_prompt"]) == ("applied", None)
+    unasked = client.post("/v1/deltas:apply", json={"baseline_source": BLOCKS, "delta": bad}).json()
+    assert {**unasked, "repair_prompt": refused["repair_prompt"]} == refused
+    assert unasked["repair_prompt"] is None
+
+
+def test_a_whole_network_is_taken_for_an_answer_where_that_is_the_form(client):
+    changed = BLOCKS.replace("(8, 16)", "(12, 16)")
+    body = {"baseline_source": BLOCKS, "form": "source", "with_repair": True}
+    applied = client.post("/v1/deltas:apply", json={**body, "delta": f"```python\n{changed}```"}).json()
+    assert (applied["source"], applied["canonical_delta"]) == (changed, canonical_delta(BLOCKS, changed))
+    refused = client.post("/v1/deltas:apply", json={**body, "delta": "prose"}).json()
+    assert refused["reason"] == "no_source_found"
+    assert "complete, corrected `net.py`" in refused["repair_prompt"]
+
+
+def test_a_result_that_breaks_deployment_limits_is_refused_by_name(client):
+    body = {"baseline": "plain-cnn", "dataset": "cifar-10"}
+    source = client.get("/v1/baselines/plain-cnn").json()["source"]
+    body["delta"] = canonical_delta(source, source.replace("0.1", "0.2"))
+    for deployment, reason in (
+        ({"forbidden_operators": ["Conv3d", "relu"]}, "forbidden_operator"),
+        ({"max_parameters": 1000}, "too_many_parameters"),
+        ({"max_flops": 1000}, "too_many_flops"),
+    ):
+        answer = client.post("/v1/deltas:apply", json={**body, "deployment": deployment}).json()
+        assert (answer["status"], answer["reason"]) == ("refused", reason)
+    assert client.post("/v1/deltas:apply", json=body).json()["status"] == "applied"
+
+
+@pytest.mark.parametrize(
+    ("deployment", "field"),
+    [
+        ({"forbidden_operators": ["nn.Conv3d"]}, "deployment.forbidden_operators.0"),
+        ({"forbidden_operators": ["a", "b\n"]}, "deployment.forbidden_operators.1"),
+        ({"forbidden_operators": ["x"] * 65}, "deployment.forbidden_operators"),
+        ({"max_parameters": 0}, "deployment.max_parameters"),
+        ({"max_flops": 2**60}, "deployment.max_flops"),
+    ],
+)
+def test_limits_that_nobody_means_are_refused(client, deployment, field):
+    for path, body in (
+        ("/v1/proposals", request()),
+        ("/v1/deltas:apply", {"delta": "x", "baseline": "residual"}),
+    ):
+        answer = client.post(path, json={**body, "deployment": deployment})
+        assert answer.status_code == 422
+        assert (answer.json()["field"], bool(answer.json()["remedy"])) == (field, True)
 
 
 def test_proposals_stay_where_edits_are_allowed(client):

@@ -7,6 +7,7 @@ from sample_networks import LEARNS_BY_ITSELF
 from contracts.training_pairs import PairOrder
 from generator_svc.deltas import apply_delta, canonical_delta
 from generator_svc.fine_tuning import Lengths, training_pair_line, training_pairs
+from generator_svc.prompts import PROMPT_VERSION
 from generator_svc.proposers import known_proposers
 
 MUTATION = known_proposers()["mutation"]
@@ -33,7 +34,7 @@ def reason_for(*arguments, **fields):
 
 def test_a_pair_is_a_chat_whose_answer_leads_from_the_baseline_to_the_target():
     pair = pair_of(baseline_accuracy=0.5)
-    assert (pair.id, pair.prompt_version, pair.summary) == ("p1", "delta_v1", "")
+    assert (pair.id, pair.prompt_version, pair.summary) == ("p1", PROMPT_VERSION, "")
     assert [message.role for message in pair.messages] == ["system", "user", "assistant"]
     assert pair.delta == canonical_delta(LITERAL_WIDTHS, BETTER)
     assert LITERAL_WIDTHS in pair.messages[1].content

@@ -1,0 +1,159 @@
+"""What a model is told of one task: alike for deltas and whole sources, in searches and in training pairs."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from contracts.chats import ChatMessage
+from contracts.proposals import DeploymentLimits, EditPermissions, PastTry, ProposalRequest, ProposalSlot
+from generator_svc.prompts.fences import fenced_source, printable, quotation
+from generator_svc.prompts.words import Words, words_of
+
+MAX_PROMPT_BYTES = 96 * 1024
+"""Of both turns together, with a source as long as sources may be. What is too much goes from the history."""
+MAX_HISTORY_BYTES = 16 * 1024
+"""Of all tries together. The oldest give way first."""
+MAX_PROBLEM, MAX_CHANGE, MAX_OUTCOME = 600, 1_600, 400
+"""Characters of each part of one try."""
+MAX_DIAGNOSIS = 1_600
+"""Characters."""
+MAX_NAMES_BYTES = 4_000
+"""Of one list of regions or operators; the rest is counted."""
+MAX_DATASET_NAME = 200
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One baseline to improve, and what is known of it. Everything but the source may be missing."""
+
+    baseline_source: str
+    dataset: str
+    accuracy: float | None = None
+    """Of the baseline after one epoch, in [0, 1]."""
+    history: tuple[PastTry, ...] = ()
+    """Oldest first."""
+    edits: EditPermissions = field(default_factory=EditPermissions)
+    deployment: DeploymentLimits = field(default_factory=DeploymentLimits)
+    diagnosis: str = ""
+    """What a model said when it was asked what is wrong: untrusted."""
+
+
+def assignment_of(slot: ProposalSlot, request: ProposalRequest) -> Assignment:
+    """What a search asks for one slot."""
+    return Assignment(
+        slot.baseline_source,
+        request.dataset,
+        slot.baseline_accuracy,
+        slot.history,
+        request.edits,
+        request.deployment,
+    )
+
+
+def written_out(version: str, assignment: Assignment) -> tuple[ChatMessage, ChatMessage]:
+    """The system turn and the user's, in the words of a version, at most MAX_PROMPT_BYTES."""
+    words = words_of(version)
+    dataset = words["datasets"].get(assignment.dataset) or printable(assignment.dataset, MAX_DATASET_NAME)
+    parts = [
+        words["task"].format(dataset=dataset),
+        _accuracy(assignment, words),
+        f"{words['baseline']}\n{fenced_source(assignment.baseline_source)}",
+        _deployment(assignment.deployment, words["deployment"]),
+        _edits(assignment.edits, words["edits"]),
+        _diagnosis(assignment.diagnosis, words),
+        words["request"],
+    ]
+    room = MAX_PROMPT_BYTES - sum(_size(part) for part in (words["system"], *parts))
+    parts.insert(-2, _history(assignment.history, words["history"], min(room, MAX_HISTORY_BYTES)))
+    user = "\n\n".join(part for part in parts if part)
+    return ChatMessage("system", words["system"]), ChatMessage("user", user)
+
+
+def _size(part: str) -> int:
+    """In bytes, with the lines that part it from the next."""
+    return len(part.encode("utf-8", "replace")) + 2
+
+
+def _accuracy(assignment: Assignment, words: Words) -> str:
+    if assignment.accuracy is None:
+        return ""
+    return str(words["accuracy"].format(accuracy=f"{assignment.accuracy:.2%}"))
+
+
+def _deployment(limits: DeploymentLimits, words: Words) -> str:
+    lines: list[str] = []
+    if limits.forbidden_operators:
+        names = _listed(limits.forbidden_operators, "")
+        lines.append(words["forbidden_operators"].format(names=names))
+    if limits.max_parameters is not None:
+        lines.append(words["max_parameters"].format(number=f"{limits.max_parameters:,}"))
+    if limits.max_flops is not None:
+        lines.append(words["max_flops"].format(number=f"{limits.max_flops:,}"))
+    return "\n".join((words["opening"], *lines)) if lines else ""
+
+
+def _edits(edits: EditPermissions, words: Words) -> str:
+    lines = [
+        words[key].format(names=_listed(regions, words["more"]))
+        for key, regions in (("only", edits.only), ("never", edits.never))
+        if regions
+    ]
+    return "\n".join((words["opening"], *lines)) if lines else ""
+
+
+def _listed(names: Iterable[str], more: str) -> str:
+    """Names in backticks, as many as there is room for, and how many there are beside them."""
+    shown: list[str] = []
+    left = 0
+    room = MAX_NAMES_BYTES
+    for name in names:
+        entry = f"`{printable(name, 250).replace('`', '')}`"
+        room -= _size(entry)
+        if room < 0:
+            left += 1
+        else:
+            shown.append(entry)
+    return ", ".join(shown) + (f" {more.format(number=left)}" if left else "")
+
+
+def _history(tries: tuple[PastTry, ...], words: Words, room: int) -> str:
+    """The latest tries that there is room for, in the order in which they were made."""
+    kept: list[str] = []
+    room -= _size(words["opening"])
+    for number in range(len(tries), 0, -1):
+        text = (
+            f"{words['try'].format(number=number)}\n{quotation(_lines_of(tries[number - 1], words), 4_000)}"
+        )
+        room -= _size(text)
+        if room < 0:
+            break
+        kept.insert(0, text)
+    return "\n\n".join((words["opening"], *kept)) if kept else ""
+
+
+def _lines_of(one: PastTry, words: Words) -> Iterator[str]:
+    problem = " ".join(printable(one.problem, MAX_PROBLEM).split())
+    if problem:
+        yield from _wrapped(words["problem"].format(text=problem))
+    yield words["change"]
+    yield from one.change[:MAX_CHANGE].strip("\n").split("\n")
+    yield from _wrapped(words["outcome"].format(text=" ".join(printable(one.outcome, MAX_OUTCOME).split())))
+
+
+def _diagnosis(text: str, words: Words) -> str:
+    said = " ".join(text[:MAX_DIAGNOSIS].split())
+    return f"{words['diagnosis']}\n{quotation(_wrapped(said), 2 * MAX_DIAGNOSIS)}" if said else ""
+
+
+def _wrapped(text: str, width: int = 110) -> Iterator[str]:
+    """A long line as several: of a quotation, no line is longer than so much."""
+    line = ""
+    for word in text.split(" "):
+        if line and len(line) + len(word) >= width:
+            yield line
+            line = ""
+        line = f"{line} {word}" if line else word
+        while len(line) > width:
+            yield line[:width]
+            line = line[width:]
+    if line:
+        yield line
