@@ -79,7 +79,8 @@ def _check_entities(understood: Understanding) -> None:
 
 
 def _is_literal(place: Place, understood: Understanding) -> bool:
-    return place.at_hint and place.alignment.exact and not understood.corrections and not place.decided_by
+    is_interpreted = understood.corrections or place.decided_by or place.hunk.has_lost_marks
+    return place.at_hint and place.alignment.exact and not is_interpreted
 
 
 def _confidence(place: Place, understood: Understanding) -> float:

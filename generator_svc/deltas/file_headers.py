@@ -65,7 +65,8 @@ class FileHeaders:
         """How many lines a header takes here: 0, 1 or 2. Raises DeltaRefused (policy_violation)."""
         line = lines[index]
         self.opens_body = False
-        self._after_git_header = self._after_git_header and index > 0
+        is_change = line.startswith(("+", "-")) and not NAMED_FILE.match(line)
+        self._after_git_header = self._after_git_header and index > 0 and not is_change
         if line.startswith(GIT_HEADER):
             self._after_git_header = True
             return 1

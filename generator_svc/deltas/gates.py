@@ -80,7 +80,7 @@ def _same_code(first: object, second: object) -> bool:
             if len(one) != len(other):
                 return False
             pending.extend(zip(one, other, strict=True))
-        elif repr(one) != repr(other):
+        elif one != other:
             return False
     return True
 

@@ -14,6 +14,7 @@ from generator_svc.deltas.extract import Section
 from generator_svc.deltas.file_headers import FileHeaders, is_file_header
 from generator_svc.deltas.hunk_headers import Header, header_of
 from generator_svc.deltas.look_alikes import plain
+from generator_svc.deltas.lost_lines import check_lost, looks_lost
 from generator_svc.deltas.prose import is_prose
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
 from generator_svc.deltas.search_replace import is_search, read_search_replace
@@ -58,7 +59,7 @@ class RawHunk:
 def read_hunks(sections: Sequence[Section], baseline: Baseline) -> list[RawHunk]:
     """All hunks of an answer, in order.
 
-    Raises DeltaRefused: no_diff_found, policy_violation, too_large.
+    Raises DeltaRefused: no_diff_found, ambiguous, truncated, policy_violation, too_large.
     """
     if sum(line.startswith("@@") for section in sections for line in section.lines) > MAX_HUNKS:
         raise DeltaRefused(
@@ -66,8 +67,11 @@ def read_hunks(sections: Sequence[Section], baseline: Baseline) -> list[RawHunk]
         )
     headers = FileHeaders()
     found: list[RawHunk] = []
+    lost: list[str] = []
     for section in sections:
-        found.extend(_SectionReader(section, headers, baseline, found).read())
+        reader = _SectionReader(section, headers, baseline, found)
+        found.extend(reader.read())
+        lost.extend(reader.lost)
     if found and _ends_in_header(sections[-1]):
         raise DeltaRefused(
             RefusalReason.TRUNCATED,
@@ -79,6 +83,8 @@ def read_hunks(sections: Sequence[Section], baseline: Baseline) -> list[RawHunk]
             RefusalReason.NO_DIFF_FOUND,
             "the answer contains no unified diff; write hunks under `@@ -line,count +line,count @@` headers",
         )
+    if lost:
+        check_lost(lost, (line for hunk in found for line in hunk.lines))
     return found
 
 
@@ -94,6 +100,8 @@ class _SectionReader:
         self._baseline = baseline
         self._number = len(before)
         self._block = before[-1].block + 1 if before else 0
+        self.lost: list[str] = []
+        """Lines read so far that look like a change and stand in no hunk."""
         self._at = 0
         self._end = next((n for n in range(len(self._lines), 0, -1) if self._lines[n - 1].strip()), 0)
         """Behind the last visible line."""
@@ -105,6 +113,8 @@ class _SectionReader:
             if hunk is not None and any(line.strip() for line in hunk.lines):
                 hunks.append(hunk)
                 self._number += 1
+        if not hunks and not self._section.enclosed:
+            self.lost.clear()  # A page without a hunk is prose, and so are its lists.
         return hunks
 
     def _next_hunk(self, first: bool) -> RawHunk | None:
@@ -122,6 +132,8 @@ class _SectionReader:
             return self._bare_hunk() if self._headers.opens_body else None
         if first and line.strip() and self._reads_as_hunk():
             return self._bare_hunk()
+        if looks_lost(line, self._section.enclosed, self._baseline):
+            self.lost.append(line)
         self._at += 1
         return None
 

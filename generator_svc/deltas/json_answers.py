@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from itertools import islice
 
 OPENING = re.compile(r'^[ \t]{0,8}(?=["{\[])', re.MULTILINE)
 """Where a line begins that may be the first of a JSON value."""
@@ -17,20 +16,33 @@ BROKEN_STRINGS_TOO = json.JSONDecoder(strict=False)
 
 
 def out_of_json(answer: str) -> str:
-    """The answer with its first JSON value that holds a diff replaced by all texts of several lines in it."""
-    header = DIFF_HEADER.search(answer)
-    last = header.start() if header else len(answer)
-    for opening in islice(OPENING.finditer(answer, 0, last), MAX_OPENINGS):
-        start = opening.end()
-        decoder = json.JSONDecoder() if answer[start] == '"' else BROKEN_STRINGS_TOO
+    """The answer with each JSON value that holds a diff replaced by all texts of several lines in it."""
+    parts: list[str] = []
+    at = 0
+    for start, end, text in _diffs_in_json(answer):
+        parts += answer[at:start], text
+        at = end
+    return "".join(parts) + answer[at:]
+
+
+def _diffs_in_json(answer: str) -> Iterator[tuple[int, int, str]]:
+    """Where each such value starts, where what follows it does, and its texts."""
+    at = 0
+    for _ in range(MAX_OPENINGS):
+        header = DIFF_HEADER.search(answer, at)
+        opening = OPENING.search(answer, at, header.start() if header else len(answer))
+        if opening is None:
+            return
+        at = opening.end() + 1
+        decoder = json.JSONDecoder() if answer[opening.end()] == '"' else BROKEN_STRINGS_TOO
         try:
-            value, end = decoder.raw_decode(answer, start)
+            value, end = decoder.raw_decode(answer, opening.end())
         except (ValueError, RecursionError):
             continue
         texts = [text.removesuffix("\n") + "\n" for text in _texts(value) if "\n" in text]
         if any(map(CHANGE.search, texts)):
-            return answer[: opening.start()] + "\n".join(texts) + answer[end:].removeprefix("\n")
-    return answer
+            at = end + answer.startswith("\n", end)
+            yield opening.start(), at, "\n".join(texts)
 
 
 def _texts(value: object) -> Iterator[str]:

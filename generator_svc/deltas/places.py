@@ -7,9 +7,10 @@ from generator_svc.deltas.alignment import Alignment
 from generator_svc.deltas.baseline import Baseline
 from generator_svc.deltas.edits import Edits, edits_of
 from generator_svc.deltas.indentation import NO_INDENTS, Indents, Reindentation, common_scale, indents_of
+from generator_svc.deltas.prose import is_remark
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
 from generator_svc.deltas.segments import Step
-from generator_svc.deltas.written import REMOVED, WrittenHunk
+from generator_svc.deltas.written import REMOVED, Line, WrittenHunk
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,7 @@ def _as_counted(hunk: WrittenHunk, alignment: Alignment) -> Alignment:
     if header.old_count is None or header.new_count is None:
         return alignment
     repeated = [
-        move
-        for move in alignment.moves
-        if move.step is Step.DROP and (line := hunk.lines[move.line]).key and not line.is_elision
+        move for move in alignment.moves if move.step is Step.DROP and _is_repetition(hunk.lines[move.line])
     ]
     added = sum(move.step is Step.ADD for move in alignment.moves)
     removed = sum(line.mark == REMOVED for line in hunk.lines)
@@ -76,6 +75,11 @@ def _as_counted(hunk: WrittenHunk, alignment: Alignment) -> Alignment:
         return alignment
     moves = tuple(replace(move, step=Step.ADD) if move in repeated else move for move in alignment.moves)
     return replace(alignment, moves=moves)
+
+
+def _is_repetition(dropped: Line) -> bool:
+    """Whether a line that has no place says what another one says, and is neither dots nor a remark."""
+    return bool(dropped.key) and not dropped.is_elision and (dropped.is_marked or not is_remark(dropped.text))
 
 
 def place_at(hunk: WrittenHunk, alignment: Alignment, baseline: Baseline) -> Place:

@@ -29,10 +29,13 @@ def repairs_of(place: Place, baseline: Baseline) -> tuple[str, ...]:
 
 def _about_lines(place: Place, baseline: Baseline) -> Iterable[str]:
     spaced: list[int] = []
+    bare: list[int] = []
     for move in place.alignment.moves:
         if move.step is Step.SKIP:
             continue
         line = place.hunk.lines[move.line]
+        if move.step is Step.MATCH and line.key and not line.is_marked:
+            bare.append(move.at + 1)
         if move.step is Step.MATCH and line.key != baseline.keys[move.at]:
             meant = f"line {move.at + 1}, {quoted(baseline.lines[move.at])}"
             yield f"typo: {quoted(line.text)} was read as {meant}"
@@ -43,6 +46,8 @@ def _about_lines(place: Place, baseline: Baseline) -> Iterable[str]:
         elif move.step is Step.DROP and line.key and not line.is_elision:
             meaning = "a remark" if is_remark(line.text) else "written twice"
             yield f"left aside: {quoted(line.text)} was read as {meaning}"
+    if bare:
+        yield f"marks: context without its space was read as {_lines(bare)} of the baseline"
     if spaced:
         yield f"white space: differs from the baseline in {_lines(spaced)}"
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
+
 OPENING, DIVIDER, CLOSING = "<<<<<<<", "=======", ">>>>>>>"
 
 
@@ -13,12 +15,17 @@ def is_search(line: str) -> bool:
 def read_search_replace(lines: Sequence[str], start: int) -> tuple[tuple[str, ...], int]:
     """The lines of the hunk that the block at `start` stands for, and where the block ends.
 
-    A block that is not whole stands for no hunk: nothing says then where its halves end.
+    Raises DeltaRefused (truncated) for a block that is not whole: nothing says then where its halves end.
     """
     divider = _find(lines, DIVIDER, start + 1)
     closing = _find(lines, CLOSING, divider + 1)
-    if closing == len(lines):
-        return (), len(lines)
+    if closing >= len(lines):
+        missing = CLOSING if divider < len(lines) else DIVIDER
+        raise DeltaRefused(
+            RefusalReason.TRUNCATED,
+            f"a `{OPENING} SEARCH` block has no line that begins with `{missing}`: the answer seems cut off; "
+            "send all blocks again, as short as possible",
+        )
     return tuple(_hunk_lines(lines[start + 1 : divider], lines[divider + 1 : closing])), closing + 1
 
 

@@ -13,7 +13,7 @@ from generator_svc.deltas.baseline import Baseline
 from generator_svc.deltas.effort import Effort
 from generator_svc.deltas.prose import is_remark
 from generator_svc.deltas.repetitions import is_echo, is_written_twice
-from generator_svc.deltas.similarity import bigrams, edit_likeness, likeness
+from generator_svc.deltas.similarity import SHORT_KEY, bigrams, edit_likeness, likeness
 from generator_svc.deltas.written import ADDED, REMOVED, Line
 
 WHITE_SPACE = 0.2
@@ -43,6 +43,8 @@ ELISION = 0.1
 LEAST_LIKENESS = 0.35
 GOOD_LIKENESS = 0.6
 """Below, short lines are compared once more, letter by letter."""
+LETTERS_A_STEP = 16
+"""Pairs of letters compared in the time of one step of `Effort`."""
 MAX_GAP = 24
 MAX_CELLS = 900
 """Lines of the hunk times lines of the baseline; above, nothing is taken for misspelt."""
@@ -222,7 +224,8 @@ class Segments:
         if line.mark == REMOVED or not key or line.is_blank:
             return None
         alike = likeness(self._bigrams_of(index), self._baseline.bigrams_at(at))
-        if alike < GOOD_LIKENESS:
+        if alike < GOOD_LIKENESS and max(len(line.key), len(key)) <= SHORT_KEY:
+            self._effort.spend(len(line.key) * len(key) // LETTERS_A_STEP)
             alike = max(alike, edit_likeness(line.key, key))
         return misspelling_cost(alike) if alike >= LEAST_LIKENESS else None
 

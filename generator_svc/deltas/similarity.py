@@ -3,6 +3,7 @@
 COMPARED_CHARACTERS = 400
 """Enough for a line of code; what comes after does not count."""
 SHORT_KEY = 16
+"""Characters of a key of which bigrams say little."""
 
 
 def bigrams(key: str) -> frozenset[str]:
@@ -14,12 +15,11 @@ def bigrams(key: str) -> frozenset[str]:
 def edit_likeness(first: str, second: str) -> float:
     """One minus the share of characters to insert, delete, replace or swap with their neighbour, in [0, 1].
 
-    For short keys, of which bigrams say little; 0.0 for long ones. Source: F. Damerau, A technique for
-    computer detection and correction of spelling errors, Comm. ACM 7 (1964), in its restricted form.
+    For short keys, of which bigrams say little; the time is the product of both lengths. Source: F. Damerau,
+    A technique for computer detection and correction of spelling errors, Comm. ACM 7 (1964), in its
+    restricted form.
     """
-    longest = max(len(first), len(second))
-    if not 0 < longest <= SHORT_KEY:
-        return 0.0
+    longest = max(len(first), len(second), 1)
     before, row = [0] * (len(second) + 1), list(range(len(second) + 1))
     for i, one in enumerate(first, 1):
         before, last, row = row, before, [i]

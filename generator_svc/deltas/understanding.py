@@ -27,6 +27,8 @@ from generator_svc.deltas.written import ADDED, REMOVED, WrittenHunk, read_lines
 
 MAX_OPEN_GAPS = 40
 """Trials of additions that fit at several gaps."""
+CHARACTERS_PARSED_A_STEP = 5
+"""Of a result, in the time of one step of `Effort`."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def _read(
     others = [place.hunk.raw.counted for place in places[:-1]]
     reliable = all(others) if others else places[-1].alignment.start == hint_of(places[-1].hunk)
     check_end(places[-1], baseline, numbers_are_reliable=reliable)
-    decided = _decided(places, lines)
+    decided = _decided(places, lines, effort)
     return Understanding(spliced(lines, _merged(decided)), tuple(decided), (), baseline)
 
 
@@ -154,7 +156,7 @@ def _merged(places: Sequence[Place]) -> Changes:
         ) from contradiction
 
 
-def _decided(places: Sequence[Place], lines: Sequence[str]) -> list[Place]:
+def _decided(places: Sequence[Place], lines: Sequence[str], effort: Effort) -> list[Place]:
     """Every addition at one gap: where it fits at several, the result has to parse at one alone."""
     decided = list(places)
     trials = 0
@@ -169,10 +171,11 @@ def _decided(places: Sequence[Place], lines: Sequence[str]) -> list[Place]:
             for gap in insertion.gaps:
                 candidate = _at_gap(decided[number], index, gap)
                 source = spliced(lines, _merged([*decided[:number], candidate, *decided[number + 1 :]]))
+                effort.spend(len(source) // CHARACTERS_PARSED_A_STEP)
                 if parses(source):
                     results[tuple(line for line in source.split("\n") if key_of(line))] = candidate
-            if len(results) > 1:
-                raise _open(place, insertion)
+                if len(results) > 1:
+                    raise _open(place, insertion)
             decided[number] = next(iter(results.values()), decided[number])
     return decided
 

@@ -69,6 +69,11 @@ class WrittenHunk:
         """1-based, as they came."""
         return self.raw.number
 
+    @property
+    def has_lost_marks(self) -> bool:
+        """Whether the baseline had to say of any visible line what it means."""
+        return not all(line.is_marked for line in self.lines if line.key)
+
 
 def read_lines(raw: RawHunk, baseline: Baseline) -> WrittenHunk:
     """Read one hunk's lines."""

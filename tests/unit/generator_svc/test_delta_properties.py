@@ -101,6 +101,12 @@ def test_no_input_raises_and_every_refusal_says_why(baseline, delta):
         assert result.source != baseline
 
 
+def test_an_integer_too_long_to_be_printed_is_compared_like_any_other():
+    baseline = f"{NETWORK}\nSIZE = 0x{'f' * 4000}\n"
+    result = apply_delta(baseline, "@@ -1 +1,2 @@\n from torch import nn\n+# layers\n")
+    assert (result.status, result.reason) == ("refused", "no_op")
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_a_spoilt_canonical_delta_never_raises(data):
@@ -139,7 +145,34 @@ def hostile_pairs():
         repeated,
         canonical_delta(repeated, repeated[:9] + "\nam\n".join(repeated[9:40_000].split("\nak\n"))),
     )
+    yield "short lines that resemble others", *short_lines()
+    yield "additions that fit at several gaps", *open_gaps()
+    yield (
+        "sentences with brackets",
+        NETWORK,
+        ("the cat sat " + "a()" * 650 + "..\n") * (size // 1965) + "-    pass",
+    )
     yield "nearest", NETWORK + "\n".join(f"# {'ab' * 60}{i}" for i in range(400)), "@@\n-# " + "ba" * 5000
+
+
+def short_lines():
+    """Between known lines, many that are compared letter by letter with as many of the baseline."""
+    known = [f"# link {number}" for number in range(60)]
+    others = [f"#{number % 50:02d}{number % 23:02d}" * 3 for number in range(23)]
+    unknown = [" #" + "qwrtzpsdfghjklxc"[number % 16] * 12 + f"{number}" for number in range(36)]
+    baseline = NETWORK + "".join("\n".join([link, *others]) + "\n" for link in known)
+    return baseline, "@@\n" + "".join("\n".join([f" {link}", *unknown]) + "\n" for link in known) + "+# new\n"
+
+
+def open_gaps():
+    """Several additions that fit at several gaps, in a source that takes long to parse."""
+    lines = [f"z{number % 17} = a[b](c={number % 3}, d=[1, 2, {{3: 4}}], e=f)" for number in range(1500)]
+    hunks = []
+    for number in range(6):
+        at = 1400 + 7 * number
+        lines[at], lines[at + 6] = f"{'ghijkl'[number] * 12} = 1", f"{'MNOPQR'[number] * 12} = 2"
+        hunks.append(f"@@\n {lines[at]}\n+    if “&lt;”\n {lines[at + 6]}\n")
+    return NETWORK + "\n".join(lines) + "\n", "".join(hunks)
 
 
 @pytest.mark.slow
