@@ -24,6 +24,7 @@ from gateway.loop.baseline_conductor import BaselineConductor
 from gateway.loop.conductor import Conductor
 from gateway.routes import (
     api_pages,
+    ask_tell,
     baselines,
     datasets,
     deltas,
@@ -59,6 +60,7 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
         datasets,
         baselines,
         searches,
+        ask_tell,
         operations,
         front_page,
         api_pages,

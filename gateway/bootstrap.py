@@ -2,6 +2,7 @@
 
 from gateway.config import Settings
 from gateway.infra.api_keys import ApiKeyStore
+from gateway.infra.ask_journal import AskJournal
 from gateway.infra.attempt_offers import AttemptOffers
 from gateway.infra.attempt_queue import AttemptQueue
 from gateway.infra.baseline_catalogue import BaselineCatalogue
@@ -33,6 +34,7 @@ def open_services(settings: Settings) -> Services:
         keys=ApiKeyStore(database),
         evaluations=evaluations,
         searches=SearchStore(database, evaluations),
+        asks=AskJournal(database),
         offers=AttemptOffers(database),
         queue=AttemptQueue(database, settings.lease_seconds),
         datasets=DatasetCatalogue(database, runner),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gateway.config import Settings
 from gateway.infra.api_keys import ApiKeyStore
+from gateway.infra.ask_journal import AskJournal
 from gateway.infra.attempt_offers import AttemptOffers
 from gateway.infra.attempt_queue import AttemptQueue
 from gateway.infra.baseline_catalogue import BaselineCatalogue
@@ -27,6 +28,7 @@ class Services:
     keys: ApiKeyStore
     evaluations: EvaluationStore
     searches: SearchStore
+    asks: AskJournal
     offers: AttemptOffers
     queue: AttemptQueue
     datasets: DatasetCatalogue
