@@ -29,12 +29,28 @@ _USERS_SETTINGS = {
         f"DELTANAS_{name}"
         for name in ("RUNNER_SLOTS", "RUNNER_THREADS_PER_SLOT", "RUNNER_WARM", "MINIMUM_TIER", "CGROUP_ROOT")
     ),
+    "generator": frozenset(
+        {
+            *(f"DELTANAS_LLM_{name}" for name in ("BASE_URL", "MODEL", "API_KEY", "ENDPOINTS")),
+            *(f"DELTANAS_FINE_TUNE_{name}" for name in ("MEMORY_BYTES", "STALL_SECONDS", "THREADS")),
+            *(f"DELTANAS_LOCAL_MODEL_{name}" for name in ("MEMORY_BYTES", "THREADS")),
+            *(f"DELTANAS_LOCAL_MODEL_{name}" for name in ("CALL_SECONDS", "IDLE_SECONDS")),
+            "CUDA_VISIBLE_DEVICES",
+            # The one that calls servers outside of the family, by whatever way this machine has to them.
+            *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+            *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+            *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+        }
+    ),
     "launcher": frozenset(f"DELTANAS_{name}" for name in ("DOCKER_HOST", "GUEST_IMAGE", "CGROUP_ROOT")),
     "agent": frozenset(
         {"DELTANAS_AGENT_ID", "DELTANAS_AGENT_HEARTBEAT_SECONDS", "DELTANAS_AGENT_POLL_SECONDS"}
     ),
 }
 """What each service may see of the user's own environment, by name."""
+
+_ENDPOINT_KEYS = "DELTANAS_LLM_API_KEY_"
+"""How variables begin that hold keys of language model endpoints: the generator sees them, nobody else."""
 
 
 @dataclass(frozen=True)
@@ -105,4 +121,7 @@ def services_of_one_machine(home: Path, run_folder: Path, gateway_address: str) 
 def _plain_environment(name: str, home: Path) -> dict[str, str]:
     visible = {"PATH", "HOME"} | _USERS_SETTINGS.get(name, frozenset())
     inherited = {key: value for key, value in os.environ.items() if key in visible}
+    if name == "generator":
+        keys = {key: value for key, value in os.environ.items() if key.startswith(_ENDPOINT_KEYS)}
+        inherited = {**inherited, **keys}
     return {**inherited, "LANG": "C.UTF-8", "DELTANAS_HOME": str(home)}

@@ -1,0 +1,154 @@
+"""The endpoints that the operator named, read from `DELTANAS_LLM_…` variables. Nothing is asked of them here.
+
+One endpoint: `DELTANAS_LLM_BASE_URL`, `DELTANAS_LLM_MODEL`, and `DELTANAS_LLM_API_KEY` where it wants a key;
+its name is `default`. Several: `DELTANAS_LLM_ENDPOINTS`, JSON of name to settings, with the keys apart in
+`DELTANAS_LLM_API_KEY_<NAME>`. Clients name endpoints and never addresses: whoever could name an address
+would be sent the key, or reach what only this machine can.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+BASE_URL = "DELTANAS_LLM_BASE_URL"
+MODEL = "DELTANAS_LLM_MODEL"
+API_KEY = "DELTANAS_LLM_API_KEY"
+ENDPOINTS = "DELTANAS_LLM_ENDPOINTS"
+DEFAULT_ENDPOINT = "default"
+
+OUR_PARAMETERS = frozenset({"model", "messages", "stream", "stream_options", "n", "stop", "tools"})
+"""What `extra` may not set: these are decided here."""
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
+
+_ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[!-~]+$")]
+_Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class EndpointsInvalid(ValueError):
+    """The settings of endpoints cannot be used. Names the variable and what to change, never a key."""
+
+
+class Endpoint(BaseModel):
+    """One place that speaks OpenAI's chat interface, and how much may be asked of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    name: str
+    base_url: str
+    """Up to where `/chat/completions` follows: it usually ends in `/v1`."""
+    model: _ModelName
+    models: tuple[_ModelName, ...] = ()
+    """All that searches may ask for, `model` first."""
+    key: str | None = Field(default=None, repr=False)
+    usd_per_million_prompt_tokens: _Price | None = None
+    usd_per_million_completion_tokens: _Price | None = None
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
+    parallel: Annotated[int, Field(ge=1, le=256)] = 8
+    """Requests at once, of all searches together."""
+    timeout_seconds: Annotated[float, Field(gt=0, le=7200)] = 600.0
+    """For one answer, from the request to its last word."""
+    patience_seconds: Annotated[float, Field(ge=0, le=3600)] = 120.0
+    """How long one request is tried again while the endpoint is away, fails, or limits its rate."""
+    extra: dict[str, Any] = Field(default_factory=dict)
+    """Added to every request as it is; null leaves a parameter of ours out."""
+
+    @property
+    def key_variable(self) -> str:
+        """Where its key is read from."""
+        return key_variables(self.name)[0]
+
+    @property
+    def host(self) -> str:
+        """Its host and port, for messages."""
+        return urlsplit(self.base_url).netloc
+
+
+def key_variables(name: str) -> tuple[str, ...]:
+    """The variables that may hold the key of the endpoint of this name, the usual one first."""
+    own = f"{API_KEY}_{name.upper().replace('-', '_')}"
+    return (API_KEY, own) if name == DEFAULT_ENDPOINT else (own,)
+
+
+def read_endpoints(environment: Mapping[str, str]) -> dict[str, Endpoint]:
+    """All endpoints by name; none where nothing is set. Raises EndpointsInvalid."""
+    written = _written_endpoints(environment)
+    if base_url := environment.get(BASE_URL, "").strip():
+        if DEFAULT_ENDPOINT in written:
+            raise EndpointsInvalid(f"{BASE_URL} and {ENDPOINTS} both name `default`: keep one of them")
+        model = environment.get(MODEL, "").strip()
+        if not model:
+            raise EndpointsInvalid(f"{MODEL} is not set: name the model to ask for at {BASE_URL}")
+        written[DEFAULT_ENDPOINT] = {"base_url": base_url, "model": model}
+    elif environment.get(MODEL, "").strip():
+        raise EndpointsInvalid(f"{MODEL} is set but {BASE_URL} is not: name the address, up to its `/v1`")
+    return {name: _endpoint(name, settings, environment) for name, settings in written.items()}
+
+
+def _written_endpoints(environment: Mapping[str, str]) -> dict[str, Any]:
+    text = environment.get(ENDPOINTS, "").strip()
+    if not text:
+        return {}
+    try:
+        written = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise EndpointsInvalid(f"{ENDPOINTS} is not JSON: {error}") from None
+    if not isinstance(written, dict):
+        raise EndpointsInvalid(f"{ENDPOINTS} must be a JSON object of name to settings")
+    return written
+
+
+def _endpoint(name: str, settings: Any, environment: Mapping[str, str]) -> Endpoint:
+    where = f"{ENDPOINTS}, endpoint {name!r}" if name != DEFAULT_ENDPOINT else "the endpoint `default`"
+    if not _NAME.fullmatch(name):
+        raise EndpointsInvalid(f"{where}: a name is lower-case letters, digits and dashes, at most 40")
+    if not isinstance(settings, dict) or {"name", "key"} & set(settings):
+        raise EndpointsInvalid(f"{where}: must be an object of settings; its key belongs into {API_KEY}_…")
+    try:
+        read = Endpoint(name=name, **settings)
+    except ValidationError as error:
+        # Its text would quote what was written, perhaps a key in the wrong place.
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        hint = f"; keys belong into {key_variables(name)[0]}" if "key" in field else ""
+        raise EndpointsInvalid(f"{where}, {field}: {first['msg']}{hint}") from None
+    _check_base_url(where, read.base_url)
+    _check_prices(where, read)
+    if taken := sorted(OUR_PARAMETERS & set(read.extra)):
+        raise EndpointsInvalid(f"{where}, extra: {taken[0]} is not to be set there")
+    offered = (read.model, *(model for model in read.models if model != read.model))
+    return read.model_copy(update={"models": offered, "key": _key(name, environment)})
+
+
+def _check_base_url(where: str, base_url: str) -> None:
+    try:
+        parts = urlsplit(base_url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not _VISIBLE_ASCII.fullmatch(base_url):
+        raise EndpointsInvalid(f"{where}, base_url: must be an address such as http://127.0.0.1:8000/v1")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise EndpointsInvalid(f"{where}, base_url: must hold no credentials, no query and no fragment")
+
+
+def _check_prices(where: str, endpoint: Endpoint) -> None:
+    prices = (endpoint.usd_per_million_prompt_tokens, endpoint.usd_per_million_completion_tokens)
+    if prices.count(None) == 1:
+        raise EndpointsInvalid(f"{where}: set both usd_per_million_… prices, or none")
+
+
+def _key(name: str, environment: Mapping[str, str]) -> str | None:
+    for variable in key_variables(name):
+        # A key that was read from a file ends with that file's newline.
+        if key := environment.get(variable, "").strip():
+            if not _VISIBLE_ASCII.fullmatch(key):
+                raise EndpointsInvalid(f"{variable}: a key is one word of visible ASCII characters")
+            return key
+    return None

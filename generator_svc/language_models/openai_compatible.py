@@ -1,0 +1,181 @@
+"""An endpoint that speaks OpenAI's chat interface, as a ChatModel: vLLM, llama.cpp, Ollama, OpenAI, LiteLLM.
+
+What may pass is tried again for as long as the endpoint's patience lasts; what will not is told with its
+remedy; what is wrong with one prompt alone is an answer without words.
+"""
+
+import ssl
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import httpx2
+
+from generator_svc.held_up import HeldUp
+from generator_svc.language_models import endpoint_failures
+from generator_svc.language_models.admission import Admission
+from generator_svc.language_models.endpoint_failures import Meaning, Refusal, held_up_by, meaning_of
+from generator_svc.language_models.endpoints import Endpoint
+from generator_svc.language_models.exchange import Broken, Exchange, Finished, NotAnApi, Unreachable
+from generator_svc.language_models.in_flight import InFlight
+from generator_svc.language_models.port import ChatAnswer, ChatRequest, Sampling
+from generator_svc.language_models.request_dialect import (
+    Dialect,
+    chat_messages,
+    expected_tokens,
+    parameters,
+    recorded,
+)
+from generator_svc.language_models.retries import Backoff, Patience
+
+CHECK_SECONDS = 5.0
+
+_ABOUT_ONE_PROMPT = {Meaning.PROMPT_TOO_LONG: "prompt_too_long", Meaning.FILTERED: "content_filter"}
+"""Refusals that another slot's prompt may not meet, and the finish_reason of their empty answer."""
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Whom this process trusts: the system, or SSL_CERT_FILE and SSL_CERT_DIR. Slow to load."""
+    return httpx2.create_ssl_context()
+
+
+class OpenAICompatibleModel:
+    """One model at one endpoint."""
+
+    def __init__(self, endpoint: Endpoint, model: str, admission: Admission, backoff: Backoff) -> None:
+        self._endpoint = endpoint
+        self._model = model
+        self._admission = admission
+        self._backoff = backoff
+        self._dialect = Dialect()
+
+    def check(self) -> None:
+        """Raise HeldUp if the endpoint is away or refuses the key; one without /models counts as fine."""
+        self.listed_models()
+
+    def listed_models(self) -> list[str] | None:
+        """The models that the endpoint says it serves; None where it does not say. Raises HeldUp."""
+        try:
+            listed = Exchange(self._endpoint, _certificates(), CHECK_SECONDS).listed_models()
+        except (Unreachable, Broken, NotAnApi) as error:
+            raise self._told(error) from None
+        if isinstance(listed, list):
+            return listed
+        if meaning_of(listed) in {Meaning.NOT_THERE, Meaning.MODEL, Meaning.RATE_LIMITED}:
+            return None
+        raise held_up_by(self._endpoint, self._model, listed)
+
+    def answers(self, requests: Sequence[ChatRequest], sampling: Sampling) -> Iterator[ChatAnswer]:
+        """As the port says. Nothing is sent before the first answer is asked for."""
+        in_flight = InFlight(requests, lambda request: self._answer(request, sampling, in_flight))
+        try:
+            yield from in_flight.answers(self._endpoint.parallel)
+        finally:
+            in_flight.stop()
+
+    def _answer(self, request: ChatRequest, sampling: Sampling, in_flight: InFlight) -> ChatAnswer:
+        """One answer, however many tries it takes. Raises HeldUp, and Stopped where nobody waits for it."""
+        patience = Patience(self._endpoint.patience_seconds, self._backoff)
+        dialect = self._dialect
+        while True:
+            body = parameters(sampling, request.seed, self._endpoint.extra, dialect)
+            retry_after = None
+            try:
+                outcome = self._try(request, sampling, body, patience, in_flight)
+            except NotAnApi as error:
+                raise self._told(error) from None
+            except (Unreachable, Broken) as error:
+                held = self._told(error)
+            else:
+                if isinstance(outcome, Finished):
+                    self._dialect = dialect
+                    return self._given(request, body, outcome)
+                if reason := _ABOUT_ONE_PROMPT.get(meaning_of(outcome)):
+                    return self._chat_answer(request, body, reason)
+                if better := dialect.after(outcome, body):
+                    dialect = better
+                    continue
+                held = held_up_by(self._endpoint, self._model, outcome)
+                retry_after = outcome.retry_after_seconds
+            self._wait(held, retry_after, patience, in_flight)
+
+    def _try(
+        self,
+        request: ChatRequest,
+        sampling: Sampling,
+        body: dict[str, Any],
+        patience: Patience,
+        in_flight: InFlight,
+    ) -> Finished | Refusal:
+        tokens = expected_tokens(request.messages, sampling)
+        with self._admission.entered(tokens, patience.left, in_flight.stopped) as booking:
+            began = time.monotonic()
+            try:
+                exchange = Exchange(self._endpoint, _certificates(), self._endpoint.timeout_seconds)
+                with in_flight.cutting(exchange):
+                    outcome = exchange.ask(self._model, chat_messages(request.messages), body)
+            finally:
+                # Waiting for its turn is no failure and costs none.
+                patience.spend(time.monotonic() - began)
+            if isinstance(outcome, Finished):
+                said = outcome.reading
+                booking.tokens = (said.prompt_tokens or 0) + (said.completion_tokens or 0) or tokens
+            return outcome
+
+    def _wait(self, held: HeldUp, retry_after: float | None, patience: Patience, in_flight: InFlight) -> None:
+        """Until the next try; raise what holds it up where no further one would help."""
+        wait = patience.next_wait(retry_after) if held.blocked.retryable else None
+        if wait is None:
+            raise held
+        if held.blocked.code == "rate_limited" and retry_after:
+            self._admission.hold_off(retry_after)
+        in_flight.sleep(wait)
+
+    def _told(self, error: Exception) -> HeldUp:
+        tell = {
+            Unreachable: endpoint_failures.unreachable,
+            Broken: endpoint_failures.broken,
+            NotAnApi: endpoint_failures.not_an_api,
+        }[type(error)]
+        return tell(self._endpoint, str(error))
+
+    # --- what is given back --------------------------------------------------------------------------
+
+    def _given(self, request: ChatRequest, body: dict[str, Any], finished: Finished) -> ChatAnswer:
+        said, key = finished.reading, self._endpoint.key
+        answer = self._chat_answer(request, body, endpoint_failures.without_key(finished.finish_reason, key))
+        return replace(
+            answer,
+            text=said.text(key),
+            prompt_tokens=said.prompt_tokens,
+            completion_tokens=said.completion_tokens,
+            cost_usd=self._cost(said.prompt_tokens, said.completion_tokens),
+            seconds=finished.seconds,
+        )
+
+    def _chat_answer(self, request: ChatRequest, body: dict[str, Any], finish_reason: str) -> ChatAnswer:
+        """An answer without words: no prompt was read for it, nothing is to be paid."""
+        return ChatAnswer(
+            key=request.key,
+            text="",
+            finish_reason=finish_reason,
+            model=f"{self._endpoint.name}/{self._model}",
+            adapter=None,
+            sampling=recorded(body, self._endpoint.extra),
+            prompt_tokens=0,
+            completion_tokens=0,
+            cost_usd=0.0,
+            seconds=0.0,
+        )
+
+    def _cost(self, prompt_tokens: int | None, completion_tokens: int | None) -> float | None:
+        prompt_price = self._endpoint.usd_per_million_prompt_tokens
+        completion_price = self._endpoint.usd_per_million_completion_tokens
+        if prompt_price is None or completion_price is None:
+            return None
+        if prompt_tokens is None or completion_tokens is None:
+            return None
+        return (prompt_tokens * prompt_price + completion_tokens * completion_price) / 1e6
