@@ -44,6 +44,16 @@ class Validations:
         """Steps done before the best one."""
         return self.steps[self.best]
 
+    @property
+    def best_trained(self) -> int | None:
+        """The number of the best one after a first step; None where there is none."""
+        return 1 + lowest(self.losses[1:]) if len(self.losses) > 1 else None
+
+    @property
+    def best_trained_step(self) -> int | None:
+        """Steps done before the best one after a first step."""
+        return None if self.best_trained is None else self.steps[self.best_trained]
+
     def is_due(self, step: int, steps: int, every: int) -> bool:
         """Whether there is one to do after `step` steps out of `steps`."""
         return step not in self.steps and (step % every == 0 or step == steps)

@@ -30,6 +30,8 @@ class Progress:
         """One more event, in the journal's order."""
         data = event.data
         match event.kind:
+            case "started":
+                self.phase = "loading"
             case "phase":
                 self.phase = data["phase"]
             case "measured":

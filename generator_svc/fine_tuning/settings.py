@@ -61,7 +61,6 @@ CPU = replace(
     preset=FineTunePreset.CPU,
     rank=16,
     learning_rate=2e-4,
-    epochs=1,
     max_steps=60,
     accumulation=2,
     warmup_share=0.1,

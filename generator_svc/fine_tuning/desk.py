@@ -1,0 +1,236 @@
+"""The fine-tuning jobs of one DELTANAS_HOME: accepted onto the disk, trained in turn, taken up again."""
+
+import fcntl
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from contracts.fine_tuning import FineTuneEvent, FineTuneState, FineTuneStatus
+from generator_svc.fine_tuning.adapters import AdapterStore
+from generator_svc.fine_tuning.durable_files import UNFINISHED, remove_folder, sync_folder
+from generator_svc.fine_tuning.intake import Intake
+from generator_svc.fine_tuning.job_folder import FOLDER, JobDamaged, JobFolder, JobRecord
+from generator_svc.fine_tuning.jobs import Job
+from generator_svc.fine_tuning.journal import JournalReader, now
+from generator_svc.fine_tuning.limits import FineTuneLimits
+from generator_svc.fine_tuning.training_run import TrainingRun
+
+LOOK_AGAIN_SECONDS = 1.0
+MAX_EVENTS = 1_000
+"""Of one answer."""
+
+_log = logging.getLogger(__name__)
+
+
+class JobUnknown(LookupError):
+    """There is no job of this id."""
+
+
+class ContentDiffers(Exception):
+    """There is a job of this id with other settings or chats."""
+
+
+class AdapterInTheWay(Exception):
+    """There is an adapter of this id, of a job that is gone."""
+
+
+class JobUnfinished(Exception):
+    """A job that is not over cannot be removed."""
+
+
+class FineTuneDesk:
+    """Takes jobs, trains them in the order of their creation, says how they are. Safe between threads."""
+
+    def __init__(self, home: Path, limits: FineTuneLimits, before_training: Callable[[], None]) -> None:
+        """`before_training` is called before a job: whoever holds memory that it may need lets go of it."""
+        self.adapters = AdapterStore(home)
+        self._home = home.absolute()
+        self._folder = self._home / FOLDER
+        self._limits = limits
+        self._before_training = before_training
+        self._drafts = f"{UNFINISHED}{secrets.token_hex(4)}-"
+        self._changed = threading.Condition()
+        self._jobs: dict[str, Job] = {}
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Take up what is unfinished, in a thread of its own."""
+        self._stopping = False
+        with self._changed:
+            self._read_jobs()
+        self._thread = threading.Thread(target=self._work, name="fine-tuning", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the trainer; its job goes on with the next start."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    def intake(self) -> Intake:
+        """Begin to take a job in. Raises OSError."""
+        return Intake(self._folder / f"{self._drafts}{secrets.token_hex(8)}")
+
+    def accept(self, job_id: str, intake: Intake) -> tuple[FineTuneStatus, bool]:
+        """Make a job of what came in, and say whether it is a new one.
+
+        The same again changes nothing, unless the job failed in a way that may pass: then it goes on.
+        Raises Refused, ContentDiffers, AdapterInTheWay, JobDamaged, OSError.
+        """
+        record = intake.finish(job_id)
+        folder = JobFolder(self._home, job_id)
+        with self._changed:
+            is_new = not folder.exists
+            if is_new:
+                if self.adapters.exists(job_id):
+                    raise AdapterInTheWay(job_id)
+                intake.folder.rename(folder.path)
+                sync_folder(self._folder)
+                self._jobs[job_id] = Job(folder)
+                self._jobs[job_id].note("queued")
+            else:
+                self._take_again(folder, record)
+            self._changed.notify_all()
+            return self._jobs[job_id].status(), is_new
+
+    def _take_again(self, folder: JobFolder, record: JobRecord) -> None:
+        job = self._jobs.setdefault(record.id, Job(folder))
+        if job.record.content_sha256 != record.content_sha256:
+            raise ContentDiffers(record.id)
+        failure = job.standing.failure
+        if job.standing.state is FineTuneState.FAILED and failure is not None and failure.retryable:
+            job.queue()
+
+    def status(self, job_id: str) -> FineTuneStatus:
+        """How a job is. Raises JobUnknown."""
+        with self._changed:
+            return self._job(job_id).status()
+
+    def statuses(self) -> list[FineTuneStatus]:
+        """Every job, the newest first."""
+        with self._changed:
+            return [job.status() for job in sorted(self._jobs.values(), key=_age, reverse=True)]
+
+    def events(self, job_id: str, after: int, wait_seconds: float) -> list[FineTuneEvent]:
+        """At most MAX_EVENTS after a sequence number; where there are none yet, those that come in time.
+
+        Empty before the time is over: the job has ended, and all was told. Raises JobUnknown.
+        """
+        with self._changed:
+            job = self._job(job_id)
+            found: list[FineTuneEvent] = []
+
+            def has_more() -> bool:
+                for event in JournalReader(job.folder.journal, after).new_events():
+                    found.append(event)
+                    if len(found) == MAX_EVENTS:
+                        break
+                return bool(found) or self._stopping or (job.is_over and not job.has_trainer)
+
+            self._changed.wait_for(has_more, timeout=wait_seconds)
+            return found
+
+    def cancel(self, job_id: str) -> FineTuneStatus:
+        """End a job for good; one that is over stays as it is. Raises JobUnknown."""
+        with self._changed:
+            job = self._job(job_id)
+            if not job.is_over:
+                job.stand(state=FineTuneState.CANCELLED, finished_at=now())
+                if not job.has_trainer:  # else the trainer is ended first
+                    job.close("cancelled")
+                self._changed.notify_all()
+            return job.status()
+
+    def remove(self, job_id: str) -> None:
+        """Remove a job that is over; its adapter stays. Raises JobUnknown, JobUnfinished, OSError."""
+        with self._changed:
+            job = self._job(job_id)
+            if not job.is_over or job.has_trainer:
+                raise JobUnfinished(job_id)
+            remove_folder(job.folder.path)
+            del self._jobs[job_id]
+
+    def users_of(self, adapter_id: str) -> list[str]:
+        """The jobs that are not over and go on from an adapter."""
+        with self._changed:
+            return [
+                job.record.id
+                for job in self._jobs.values()
+                if not job.is_over and job.record.settings.parent_adapter == adapter_id
+            ]
+
+    def _job(self, job_id: str) -> Job:
+        if job_id not in self._jobs:
+            raise JobUnknown(job_id)
+        return self._jobs[job_id]
+
+    def _work(self) -> None:
+        try:
+            with self._lock_of_home() as descriptor:
+                if self._waited_for(descriptor):
+                    with self._changed:
+                        self._read_jobs()
+                        self._remove_unfinished()
+                    while (job := self._next()) is not None:
+                        self._before_training()
+                        self._train(job)
+        except OSError as error:
+            _log.error("no fine-tuning under %s: %s", self._folder, error)
+
+    def _train(self, job: Job) -> None:
+        TrainingRun(job, self._limits, self.adapters, self._changed, lambda: self._stopping).run()
+
+    def _next(self) -> Job | None:
+        with self._changed:
+            while not self._stopping:
+                waiting = [job for job in self._jobs.values() if not job.is_over]
+                if waiting:
+                    return min(waiting, key=_age)
+                self._changed.wait()
+            return None
+
+    def _read_jobs(self) -> None:
+        for path in self._folder.iterdir() if self._folder.is_dir() else ():
+            if path.name.startswith((UNFINISHED, ".")) or path.name in self._jobs:
+                continue
+            try:
+                self._jobs[path.name] = Job(JobFolder(self._home, path.name))
+            except JobDamaged as damaged:
+                _log.error("%s: left alone", damaged)
+
+    def _remove_unfinished(self) -> None:
+        """What a generator was taking in when it was killed: the lock is ours, so that was another one."""
+        for path in self._folder.glob(f"{UNFINISHED}*"):
+            if not path.name.startswith(self._drafts):
+                remove_folder(path)
+
+    @contextmanager
+    def _lock_of_home(self) -> Iterator[int]:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _waited_for(self, descriptor: int) -> bool:
+        """Whether the lock is ours: a generator that is just ending may hold it a little longer."""
+        with self._changed:
+            while not self._stopping:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return True
+                except BlockingIOError:
+                    self._changed.wait(LOOK_AGAIN_SECONDS)
+        return False
+
+
+def _age(job: Job) -> tuple[str, str]:
+    return job.age

@@ -1,0 +1,114 @@
+"""A job in memory: what it is, where it stands, how far it has come. What is here is a copy of its folder."""
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+from contracts.fine_tuning import FineTuneFailure, FineTuneState, FineTuneStatus
+from generator_svc.fine_tuning.durable_files import remove_folder
+from generator_svc.fine_tuning.job_folder import JobFolder, JobRecord, JobStanding
+from generator_svc.fine_tuning.journal import JournalReader, JournalWriter, now
+from generator_svc.fine_tuning.progress import Progress
+
+_log = logging.getLogger(__name__)
+
+
+class Job:
+    """One job. Not safe between threads: the desk's lock is held by whoever touches it."""
+
+    def __init__(self, folder: JobFolder) -> None:
+        """Raises JobDamaged."""
+        self.folder = folder
+        self.record: JobRecord = folder.record()
+        self.standing: JobStanding = folder.standing()
+        self.has_trainer = False
+        """Then the journal is the trainer's to write."""
+        self._progress = Progress()
+        self._journal = JournalReader(folder.journal)
+
+    @property
+    def age(self) -> tuple[str, str]:
+        """Orders jobs by their creation."""
+        return self.record.created_at, self.record.id
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether it waits for a trainer."""
+        return self.standing.state is FineTuneState.QUEUED
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self.standing.state.is_terminal
+
+    @property
+    def progress(self) -> Progress:
+        """How far it has come by now."""
+        for event in self._journal.new_events():
+            self._progress.take(event)
+        return self._progress
+
+    def stand(self, **changes: Any) -> None:
+        """Change where it stands, here and on disk. On a full disk the folder stays behind, and says so."""
+        self.standing = replace(self.standing, **changes)
+        try:
+            self.folder.stand(self.standing)
+        except OSError as error:
+            _log.error("the standing of the fine-tune %s could not be written: %s", self.record.id, error)
+
+    def note(self, kind: str, **data: Any) -> None:
+        """Add to the journal; nothing depends on it that would not do without."""
+        try:
+            writer = JournalWriter(self.folder.journal)
+            writer.write(kind, data)
+            writer.close()
+        except OSError as error:
+            _log.error("the journal of the fine-tune %s could not be written: %s", self.record.id, error)
+
+    def queue(self) -> None:
+        """Let it wait for a trainer."""
+        self.stand(state=FineTuneState.QUEUED, finished_at=None, failure=None)
+        self.note("queued")
+
+    def fail(self, failure: FineTuneFailure) -> None:
+        """It is over, without an adapter. Its checkpoints stay, for another try."""
+        self.stand(state=FineTuneState.FAILED, finished_at=now(), failure=failure)
+        self.note("failed", reason=failure.reason, message=failure.message)
+
+    def close(self, kind: str, **data: Any) -> None:
+        """Note how it ended, and remove what only a trainer needs."""
+        self.note(kind, **data)
+        try:
+            remove_folder(self.folder.checkpoints)
+        except OSError as error:
+            _log.error("checkpoints of the fine-tune %s could not be removed: %s", self.record.id, error)
+
+    def status(self) -> FineTuneStatus:
+        """The job as it stands."""
+        record, standing, seen = self.record, self.standing, self.progress
+        runs = standing.state is FineTuneState.RUNNING
+        return FineTuneStatus(
+            id=record.id,
+            state=standing.state,
+            phase=seen.phase if runs else "",
+            settings=record.settings,
+            content_sha256=record.content_sha256,
+            data_sha256=record.data_sha256,
+            created_at=record.created_at,
+            started_at=standing.started_at,
+            finished_at=standing.finished_at,
+            trainer_starts=standing.trainer_starts,
+            chats=seen.chats,
+            step=seen.step,
+            steps=seen.steps,
+            epoch=seen.epoch,
+            train_loss=seen.train_loss,
+            validation_loss=seen.validation_loss,
+            validation_loss_before=seen.validation_loss_before,
+            best_validation_loss=seen.best_validation_loss,
+            best_step=seen.best_step,
+            tokens_per_second=seen.tokens_per_second,
+            eta_seconds=seen.eta_seconds if runs else None,
+            failure=standing.failure,
+            result=standing.result,
+        )
