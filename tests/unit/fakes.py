@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -44,11 +44,14 @@ from contracts.proposals import (
     Proposal,
     ProposalRequest,
     ProposalSlot,
+    ProposerBlocked,
 )
 from gateway.infra.database import Database
 from gateway.infra.evaluation_transitions import finish
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.infra.tables import EvaluationRow
+from generator_svc.held_up import HeldUp
+from generator_svc.language_models.port import ChatAnswer, ChatRequest, Sampling
 from sandbox_runner.agent.links import Lease
 from sandbox_runner.sandboxes.port import Exit, SandboxSpec, SandboxUnavailable, Usage
 
@@ -763,3 +766,56 @@ class FakeRunnerLink:
         self._may_fail("delete")
         self.running.pop(attempt_id, None)
         self.deleted.append(attempt_id)
+
+
+# --- around language models ---------------------------------------------------------------------------
+
+
+class FakeChatModel:
+    """A ChatModel that says prepared texts; what it was asked is kept in `asked`, call by call.
+
+    An exception among the texts is raised in the place of an answer.
+    """
+
+    def __init__(self, *texts: str | Exception, backwards: bool = False, **fields) -> None:
+        self.asked: list[tuple[tuple[ChatRequest, ...], Sampling]] = []
+        self.unready: HeldUp | None = None
+        self.closed = 0
+        self._texts = list(texts)
+        self._backwards = backwards
+        self._fields = fields
+
+    @property
+    def requests(self) -> list[ChatRequest]:
+        return [request for requests, _ in self.asked for request in requests]
+
+    def check(self) -> None:
+        if self.unready is not None:
+            raise self.unready
+
+    def answers(self, requests: Sequence[ChatRequest], sampling: Sampling) -> Iterator[ChatAnswer]:
+        self.asked.append((tuple(requests), sampling))
+        try:
+            for request in reversed(requests) if self._backwards else requests:
+                text = self._texts.pop(0)
+                if isinstance(text, Exception):
+                    raise text
+                usual = {
+                    "finish_reason": "stop",
+                    "model": "fake/model",
+                    "adapter": None,
+                    "sampling": {"seed": request.seed, "temperature": sampling.temperature},
+                    "prompt_tokens": 10,
+                    "completion_tokens": 5,
+                    "cost_usd": 0.001,
+                    "seconds": 0.5,
+                }
+                yield ChatAnswer(key=request.key, text=text, **{**usual, **self._fields})
+        finally:
+            self.closed += 1
+
+
+def held_up(
+    code: str = "endpoint_unreachable", *, retryable: bool = True, after: float | None = None
+) -> HeldUp:
+    return HeldUp(ProposerBlocked(code, f"it is {code}", "wait or mend it", retryable, after))
