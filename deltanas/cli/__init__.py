@@ -20,6 +20,7 @@ from deltanas.cli import (
     delta,
     doctor,
     evaluate,
+    mcp,
     novelty,
     pairs,
     search,
@@ -86,6 +87,7 @@ app.add_typer(search.app, name="search")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(baselines.app, name="baselines")
 app.add_typer(pairs.app, name="pairs")
+app.command()(mcp.mcp)
 
 
 class ExitCode(IntEnum):
