@@ -1,7 +1,8 @@
 """What the language models of a search may spend, what they have spent, and when that is enough. Pure.
 
-A budget is looked at before each batch of proposals: what is in flight is finished, so a search spends at
-most one batch more than it may.
+A budget is looked at before each batch of proposals, and counts what earlier batches have spent: what is in
+flight is finished, so a search spends at most one batch more than it may, and one that was cut off in the
+middle of a batch stops where it would have stopped anyway.
 """
 
 from dataclasses import dataclass
@@ -75,8 +76,3 @@ def budget_stop(budget: ModelBudget, spent: ModelSpending) -> BudgetStop | None:
         if allowed is not None and (amount >= allowed or unknown):
             return BudgetStop(limit, amount, allowed, 0 if amount >= allowed else unknown)
     return None
-
-
-def calls_left(budget: ModelBudget, spent: ModelSpending) -> int | None:
-    """How many calls the budget still has room for; None: as many as one likes."""
-    return None if budget.max_calls is None else max(0, budget.max_calls - spent.calls)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, func, select, true
 from sqlalchemy.orm import Session, undefer
 
 from contracts.names import MAX_DELTA_BYTES
@@ -118,8 +118,13 @@ def diagnoses_of(session: Session, proposal_ids: Iterable[str]) -> dict[str, str
     return {row.proposal_id: row.answer for row in rows}
 
 
-def spending_by_cycle(session: Session, search_id: str) -> dict[int, ModelSpending]:
-    """What the models of a search have taken in each cycle that has called some."""
+def spending_by_cycle(
+    session: Session, search_id: str, before: str | None = None
+) -> dict[int, ModelSpending]:
+    """What the models of a search have taken in each cycle that has called some.
+
+    `before`: for proposals whose id comes before this one alone; ids sort as their places do.
+    """
     calls = ModelCallRow
     unknown_tokens = case((calls.prompt_tokens.is_(None) | calls.completion_tokens.is_(None), 1), else_=0)
     rows = session.execute(
@@ -134,7 +139,7 @@ def spending_by_cycle(session: Session, search_id: str) -> dict[int, ModelSpendi
             func.sum(unknown_tokens),
             func.sum(case((calls.cost_usd.is_(None), 1), else_=0)),
         )
-        .where(calls.search_id == search_id)
+        .where(calls.search_id == search_id, true() if before is None else calls.proposal_id < before)
         .group_by(calls.cycle)
         .order_by(calls.cycle)
     )

@@ -68,21 +68,21 @@ class SlotJournal:
     """Steps of one search. Every step raises SearchNotRunning unless the search is running."""
 
     def __init__(self, database: Database, evaluations: EvaluationStore, search_id: str) -> None:
+        self.search_id = search_id
         self._database = database
         self._evaluations = evaluations
-        self._search_id = search_id
 
     # --- reading ---------------------------------------------------------------------------------
 
     def search(self) -> SearchRecord:
         """The search as it stands."""
         with self._database.read() as session:
-            return search_record(session.get_one(SearchRow, self._search_id))
+            return search_record(session.get_one(SearchRow, self.search_id))
 
     def slots(self, cycle: int | None = None) -> list[Slot]:
         """The slots of a cycle, or of all, in slot order."""
         with self._database.read() as session:
-            query = select(SlotRow).where(SlotRow.search_id == self._search_id)
+            query = select(SlotRow).where(SlotRow.search_id == self.search_id)
             if cycle is not None:
                 query = query.where(SlotRow.cycle == cycle)
             return [slot_record(row) for row in session.scalars(query.order_by(SlotRow.cycle, SlotRow.slot))]
@@ -112,15 +112,16 @@ class SlotJournal:
                 for row in answers
             }
 
-    def spent(self) -> ModelSpending:
-        """What language models have taken for the search so far."""
+    def spent_before(self, cycle: int, place: int) -> ModelSpending:
+        """What language models have taken for the proposals before this place."""
         with self._database.read() as session:
-            return add_spending(list(spending_by_cycle(session, self._search_id).values()))
+            spent = spending_by_cycle(session, self.search_id, proposal_id(self.search_id, cycle, place))
+            return add_spending(list(spent.values()))
 
     def admitted_count(self) -> int:
         """How many architectures the novelty filter must know."""
         with self._database.read() as session:
-            query = select(func.count()).where(SlotRow.search_id == self._search_id, SlotRow.admitted)
+            query = select(func.count()).where(SlotRow.search_id == self.search_id, SlotRow.admitted)
             return session.scalar(query) or 0
 
     def admitted(self) -> list[Slot]:
@@ -134,7 +135,7 @@ class SlotJournal:
                 select(SlotRow.proposal_id, SlotRow.evaluation_id)
                 .join(EvaluationRow, EvaluationRow.id == SlotRow.evaluation_id)
                 .where(
-                    SlotRow.search_id == self._search_id,
+                    SlotRow.search_id == self.search_id,
                     SlotRow.state == SlotState.EVALUATING,
                     EvaluationRow.state.in_(_TERMINAL),
                 )
@@ -146,7 +147,7 @@ class SlotJournal:
         """The finals in the order of their seeds; empty until they are opened."""
         with self._database.read() as session:
             rows = session.scalars(
-                select(FinalRow).where(FinalRow.search_id == self._search_id).order_by(FinalRow.place)
+                select(FinalRow).where(FinalRow.search_id == self.search_id).order_by(FinalRow.place)
             ).all()
             return [
                 FinalRun(row.proposal_id, row.seed, self._evaluations.read_in(session, row.evaluation_id))
@@ -158,7 +159,7 @@ class SlotJournal:
     def start(self) -> None:
         """Queued becomes running. Raises SearchNotRunning when it is neither."""
         with self._database.write() as session:
-            row = session.get_one(SearchRow, self._search_id, with_for_update=True)
+            row = session.get_one(SearchRow, self.search_id, with_for_update=True)
             if row.state == SearchState.QUEUED:
                 row.state = SearchState.RUNNING
                 row.started_at = row.started_at or utc_now()
@@ -221,17 +222,21 @@ class SlotJournal:
         with self._step() as (session, row):
             end_search(session, row, SearchState.FAILED, failure=storable(message, 4000))
 
-    def stop_proposing(self, stop: BudgetStop) -> None:
-        """The budget is spent: what is still pending is skipped, and no cycle is opened any more.
+    def stop_proposing(self, stop: BudgetStop, cycle: int, place: int) -> None:
+        """The budget is spent: what is pending from this place on is skipped, and no further cycle is opened.
 
-        A search that proposes no more stays as it is.
+        A search that was stopped before stays as it is.
         """
         with self._step() as (session, row):
             if row.stopped_by is not None:
                 return
             row.stopped_by = asdict(stop)
             self._log(session, "state", {"state": row.state, "stopped_by": row.stopped_by})
-            pending = select(SlotRow).where(SlotRow.search_id == row.id, SlotRow.state == SlotState.PENDING)
+            pending = select(SlotRow).where(
+                SlotRow.search_id == row.id,
+                SlotRow.state == SlotState.PENDING,
+                SlotRow.proposal_id >= proposal_id(row.id, cycle, place),
+            )
             for slot in session.scalars(pending.order_by(SlotRow.cycle, SlotRow.slot)):
                 write_end(slot, SlotState.SKIPPED, None)
                 _log_slot(session, slot)
@@ -314,7 +319,7 @@ class SlotJournal:
         """Novel becomes evaluating: the evaluation and the slot that waits for it are one transaction."""
 
         def change(session: Session, row: SlotRow) -> None:
-            search = session.get_one(SearchRow, self._search_id)
+            search = session.get_one(SearchRow, self.search_id)
             row.evaluation_id = self._submit(session, search, request, slot.proposal_id)
             row.state = SlotState.EVALUATING
 
@@ -335,7 +340,7 @@ class SlotJournal:
     @contextmanager
     def _step(self) -> Iterator[tuple[Session, SearchRow]]:
         with self._database.write() as session:
-            row = session.get_one(SearchRow, self._search_id, with_for_update=True)
+            row = session.get_one(SearchRow, self.search_id, with_for_update=True)
             if row.state != SearchState.RUNNING:
                 raise SearchNotRunning(row.state)
             yield session, row
@@ -360,7 +365,7 @@ class SlotJournal:
         )
 
     def _log(self, session: Session, event_type: str, data: Mapping[str, object]) -> None:
-        append_event(session, search_topic(self._search_id), event_type, dict(data))
+        append_event(session, search_topic(self.search_id), event_type, dict(data))
 
 
 def record_told(session: Session, search_id: str, wanted: str, proposal: Proposal) -> tuple[Slot, bool]:

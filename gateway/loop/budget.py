@@ -6,7 +6,7 @@ to the same budget when it goes on.
 
 from gateway.domain.candidate import Slot
 from gateway.domain.evaluation import EvaluationRequest
-from gateway.domain.model_budget import ModelBudget, budget_stop, calls_left
+from gateway.domain.model_budget import ModelBudget, budget_stop
 from gateway.domain.search import SearchRequest
 from gateway.infra.slot_journal import SlotJournal
 
@@ -35,25 +35,18 @@ def evaluation_request(search: SearchRequest, slot: Slot, source: str, seed: int
 class BudgetKeeper:
     """Holds a search to its model budget."""
 
-    def __init__(self, journal: SlotJournal) -> None:
+    def __init__(self, budget: ModelBudget, journal: SlotJournal) -> None:
+        self._budget = budget
         self._journal = journal
 
-    def is_spent(self) -> bool:
-        """Whether the search proposes no more; it is stopped here when its models have spent what they may.
+    def stops_before(self, cycle: int, slot: int) -> bool:
+        """Whether what was spent before this place is enough; then the search is stopped there.
 
         Raises SearchNotRunning.
         """
-        search = self._journal.search()
-        if search.stopped_by is not None:
-            return True
-        budget = search.request.model_budget
-        stop = None if budget == ModelBudget() else budget_stop(budget, self._journal.spent())
+        if self._budget == ModelBudget():
+            return False
+        stop = budget_stop(self._budget, self._journal.spent_before(cycle, slot))
         if stop is not None:
-            self._journal.stop_proposing(stop)
+            self._journal.stop_proposing(stop, cycle, slot)
         return stop is not None
-
-    def room(self, slots: int) -> int:
-        """Of so many slots, for how many there is a call left; at least one before the budget is spent."""
-        budget = self._journal.search().request.model_budget
-        left = None if budget.max_calls is None else calls_left(budget, self._journal.spent())
-        return slots if left is None else max(1, min(slots, left))

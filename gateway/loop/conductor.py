@@ -1,22 +1,28 @@
 """Drives every unfinished search of the gateway, each in a thread of this process.
 
 A thread holds nothing that the journal does not: it can be killed at any step. There is one conductor
-for a database. Searches beyond `CONCURRENT_SEARCHES` wait, oldest first.
+for a database. Searches beyond `CONCURRENT_SEARCHES` wait, oldest first; those that wait for somebody
+outside let others run meanwhile.
 """
 
 import logging
 import threading
 import time
 
+from contracts.proposals import ProposerBlocked
+from gateway.domain.search import PauseReason
 from gateway.infra.database import StorageUnavailable
 from gateway.infra.evaluation_transitions import search_evaluations_topic
 from gateway.infra.search_store import CONDUCTOR_TOPIC, search_topic
-from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
+from gateway.infra.service_clients import ProposerHeldUp, ServiceRefused, ServiceUnavailable
 from gateway.infra.slot_journal import SearchNotRunning, SlotJournal
+from gateway.loop.delays import HeldUpWait, growing_delay
 from gateway.loop.search_run import SearchRun
 from gateway.services import Services
 
 CONCURRENT_SEARCHES = 16
+MOST_SEARCHES = 128
+"""Those included that wait for an outside agent, or for what their proposer depends on."""
 LOOK_AROUND_SECONDS = 5.0
 """Even without a signal, the conductor and its searches look around this often."""
 FIRST_DELAY_SECONDS = 0.5
@@ -38,6 +44,8 @@ class Conductor:
         self._stopping = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, name="conductor", daemon=True)
         self._drivers: dict[str, threading.Thread] = {}
+        self._idle: set[str] = set()
+        """Searches that wait for somebody outside."""
 
     def start(self) -> None:
         """Take up every unfinished search, and each new one from now on."""
@@ -65,7 +73,8 @@ class Conductor:
     def _launch_drivers(self) -> None:
         self._drivers = {name: thread for name, thread in self._drivers.items() if thread.is_alive()}
         for search in self._services.searches.unfinished():
-            if len(self._drivers) >= CONCURRENT_SEARCHES or self._stopping.is_set():
+            busy = len(self._drivers) - len(self._idle)
+            if busy >= CONCURRENT_SEARCHES or len(self._drivers) >= MOST_SEARCHES or self._stopping.is_set():
                 return
             if search.id not in self._drivers:
                 thread = threading.Thread(
@@ -95,15 +104,25 @@ class Conductor:
 
     def _advance_to_the_end(self, run: SearchRun, journal: SlotJournal, bell: threading.Event) -> None:
         failures = 0
+        held_up = HeldUpWait()
         while not self._stopping.is_set():
             bell.clear()
+            asks = not held_up.seconds_left()
             try:
-                if run.advance():
+                if run.advance(asks):
                     return
-                journal.wait_for(None)
+                if asks:
+                    journal.wait_for(run.waits_for)
+                    held_up = HeldUpWait()
                 failures = 0
             except SearchNotRunning:
                 raise
+            except ProposerHeldUp as error:
+                if not error.blocked.retryable:
+                    journal.pause(_pause_reason(error.blocked))
+                    return
+                held_up = held_up.longer(error.blocked)
+                journal.wait_for(error.blocked.message, error.blocked.code)
             except ServiceUnavailable as error:
                 failures += 1
                 self._wait_for_service(journal, error, failures)
@@ -125,7 +144,16 @@ class Conductor:
                     return
                 self._stopping.wait(_delay(failures))
                 continue
-            bell.wait(LOOK_AROUND_SECONDS)
+            self._rest(journal.search_id, bell, run.waits_for is not None, held_up)
+
+    def _rest(self, search_id: str, bell: threading.Event, for_agents: bool, held_up: HeldUpWait) -> None:
+        """Until there is news, or it is time to look around or to ask the proposer again."""
+        left = held_up.seconds_left()
+        if for_agents or left:
+            # It may last for days, and keeps nobody else from running.
+            self._idle.add(search_id)
+        bell.wait(min(LOOK_AROUND_SECONDS, left or LOOK_AROUND_SECONDS))
+        self._idle.discard(search_id)
 
     def _wait_for_service(self, journal: SlotJournal, error: ServiceUnavailable, failures: int) -> None:
         """Wait, longer with every failure in a row, until the service says that it is ready."""
@@ -142,6 +170,10 @@ class Conductor:
             failures += 1
 
 
+def _pause_reason(blocked: ProposerBlocked) -> PauseReason:
+    return PauseReason(blocked.code, blocked.message, blocked.remedy)
+
+
 def _told(error: ServiceRefused) -> str:
     document = error.document
     told = str(document.get("detail") or f"it answered {error.status}")[:2000]
@@ -150,4 +182,4 @@ def _told(error: ServiceRefused) -> str:
 
 
 def _delay(failures: int) -> float:
-    return float(min(FIRST_DELAY_SECONDS * 2 ** min(failures - 1, 10), LONGEST_DELAY_SECONDS))
+    return growing_delay(failures, FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)

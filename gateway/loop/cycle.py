@@ -66,7 +66,7 @@ class Cycle:
         self._generator = generator
         self._novelty = novelty
         self._tasks = ProposalTasks(search, cycle, journal)
-        self._budget = BudgetKeeper(journal)
+        self._budget = BudgetKeeper(search.request.model_budget, journal)
         # In slot order, which updating a slot in place keeps.
         self._slots = {slot.slot: slot for slot in journal.slots(cycle)}
 
@@ -97,19 +97,22 @@ class Cycle:
     def _next_batch(self) -> list[Slot]:
         """The next slots to propose; a slot that failed before waits its turn and goes alone.
 
-        None once the search has spent what its models may: then what is pending is skipped.
+        Batches begin at fixed places, and from one that the budget has no room for everything is skipped.
         """
         pending = [slot for slot in self._slots.values() if slot.state is SlotState.PENDING]
         for slot in pending:
             if slot.step_errors >= PATIENCE:
                 self._lose(slot, "the generator failed each time it was asked for this slot")
                 return self._next_batch()
-        if pending and self._budget.is_spent():
+        trusted = [slot for slot in pending if slot.step_errors <= TRUSTED_ERRORS]
+        if not pending:
+            return []
+        place = (trusted or pending)[0].slot // BATCH_SLOTS
+        if self._budget.stops_before(self._cycle, place * BATCH_SLOTS):
             self._slots = {slot.slot: slot for slot in self._journal.slots(self._cycle)}
             self._progress()
-            return []
-        trusted = [slot for slot in pending if slot.step_errors <= TRUSTED_ERRORS]
-        return trusted[: self._budget.room(BATCH_SLOTS)] or pending[:1]
+            return self._next_batch()
+        return [slot for slot in trusted if slot.slot // BATCH_SLOTS == place] or pending[:1]
 
     def _arrivals(self, batch: list[Slot]) -> Iterator[tuple[Slot, Proposal]]:
         waiting = {slot.slot: slot for slot in batch}

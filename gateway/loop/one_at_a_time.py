@@ -1,14 +1,23 @@
 """Lets one long answer at a time in: each takes a core of its services, and room in their memory."""
 
 import threading
+import time
 import weakref
 from typing import Protocol
+
+ENDING_SECONDS = 60.0
+"""How long a newcomer waits for an answer that nobody waits for: it ends with the step that it is at."""
+NOTICING_SECONDS = 1.0
+"""How long it takes at most until a client is seen to have gone."""
+LOOK_AGAIN_SECONDS = 0.05
 
 
 class Ending(Protocol):
     """What is over at some time."""
 
     is_over: bool
+    is_abandoned: bool
+    """Nobody waits for it any more: it will be over soon."""
 
 
 class OneAtATime:
@@ -19,9 +28,14 @@ class OneAtATime:
         self._inside: weakref.WeakSet[Ending] = weakref.WeakSet()
 
     def enter(self, newcomer: Ending) -> bool:
-        """Whether the newcomer may go on."""
-        with self._lock:
-            if any(not other.is_over for other in self._inside):
+        """Whether the newcomer may go on; waits for whom nobody waits for."""
+        begun = time.monotonic()
+        while True:
+            with self._lock:
+                if all(other.is_over for other in self._inside):
+                    self._inside.add(newcomer)
+                    return True
+                ends_soon = all(other.is_over or other.is_abandoned for other in self._inside)
+            if time.monotonic() - begun > (ENDING_SECONDS if ends_soon else NOTICING_SECONDS):
                 return False
-            self._inside.add(newcomer)
-            return True
+            time.sleep(LOOK_AGAIN_SECONDS)

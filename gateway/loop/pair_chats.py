@@ -1,6 +1,6 @@
 """The chats of training pairs: sources come from the catalogue, the generator makes a chat of two of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -47,11 +47,14 @@ class PairChats:
         networks: Sequence[RecordedNetwork],
         sources: NetworkSources,
         settings: PairSettings,
+        stop_if_asked: Callable[[], None],
     ) -> None:
+        """`stop_if_asked` is called for each chat; what it raises passes through."""
         self._generator = generator
         self._networks = networks
         self._sources = sources
         self._settings = settings
+        self._stop_if_asked = stop_if_asked
 
     def between(self, candidates: Sequence[PairCandidate]) -> list[TrainingPair | str]:
         """From the baseline of each candidate to its target."""
@@ -95,6 +98,7 @@ class PairChats:
             self._generator.training_pairs(orders, settings.fewest_lines, settings.most_lines)
         ) as lines:
             for line in lines:
+                self._stop_if_asked()
                 if line.failed is not None:
                     raise ServiceRefused.in_stream(name, line.failed)
                 is_whole = line.made is not None

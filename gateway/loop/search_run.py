@@ -39,7 +39,7 @@ class SearchRun:
         novelty = Novelty(self._journal, self._filter, search.id, search.request.novelty_threshold)
         for number in range(search.cycle, search.request.cycles + 1):
             if number > search.cycle:
-                if BudgetKeeper(self._journal).is_spent():
+                if self._proposes_no_more(number):
                     break
                 self._open(search, number)
             cycle = Cycle(search, number, self._journal, self._generator, novelty)
@@ -49,6 +49,12 @@ class SearchRun:
             if not self._close(search, number):
                 return True
         return Finals(search, self._journal).advance()
+
+    def _proposes_no_more(self, number: int) -> bool:
+        """Whether the budget leaves no room for another cycle."""
+        search = self._journal.search()
+        budget = BudgetKeeper(search.request.model_budget, self._journal)
+        return search.stopped_by is not None or budget.stops_before(number, 0)
 
     def _open(self, search: SearchRecord, number: int) -> None:
         request = search.request

@@ -41,7 +41,7 @@ class NoRecordedNetworks(Exception):
 
 
 class MakingStopped(Exception):
-    """The gateway stops, and with it everything that takes long."""
+    """The gateway stops, and with it everything that takes long; or nobody waits for the pairs any more."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class PairMaking:
         self._is_stopping = is_stopping
         self._networks: list[RecordedNetwork] = []
         self._sources = NetworkSources(catalogue, self._networks)
-        self._chats = PairChats(generator, self._networks, self._sources, settings)
+        self._chats = PairChats(generator, self._networks, self._sources, settings, self._stop_if_asked)
         self._left_aside: set[int] = set()
         """Copies, and what cannot be compared."""
 

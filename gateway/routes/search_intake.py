@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from contracts.jobs import BaselineNetwork
 from contracts.measurements import Limits
 from contracts.names import EXTERNAL_PROPOSER
-from contracts.proposals import ProposalRequest
+from contracts.proposals import ProposalRequest, ProposerBlocked
 from gateway.domain.baseline_filter import is_imported_name
 from gateway.domain.feedback import FeedbackMemory
 from gateway.domain.model_budget import ModelBudget
 from gateway.domain.search import MAX_BASELINES, ProposerChoice, SearchRequest
-from gateway.infra.service_clients import GeneratorClient, ServiceRefused
+from gateway.infra.service_clients import GeneratorClient, ProposerHeldUp, ServiceRefused
 from gateway.routes.edit_intake import edit_permissions
 from gateway.routes.evaluation_intake import require_device
 from gateway.routes.problems import RequestProblem
@@ -97,12 +97,17 @@ def _require_no_options(body: SearchBody) -> None:
 
 
 def _check_proposer(body: SearchBody, generator: GeneratorClient) -> None:
-    """Ask for no slots at all: does the proposer exist, and take the options? Before anything is spent."""
+    """Ask for no slots at all: does the proposer exist, take the options, and could it answer now?
+
+    Before anything is spent.
+    """
     limits = deployment_limits(body.deployment)
     options = dict(body.proposer.options)
     asked = ProposalRequest("", 0, body.proposer.kind, body.dataset, (), options, deployment=limits)
     try:
         deque(generator.propose(asked), maxlen=0)
+    except ProposerHeldUp as error:
+        raise _held_up(error.blocked) from error
     except ServiceRefused as error:
         document = error.document
         raise RequestProblem(
@@ -113,6 +118,19 @@ def _check_proposer(body: SearchBody, generator: GeneratorClient) -> None:
             value=document.get("value"),
             remedy=document.get("remedy"),
         ) from error
+
+
+def _held_up(blocked: ProposerBlocked) -> RequestProblem:
+    """A proposer that could not answer now: later where waiting helps, else once somebody has acted."""
+    wait = min(max(1.0, blocked.retry_after_seconds or 0.0), FULL_RETRY_SECONDS)
+    return RequestProblem(
+        503 if blocked.retryable else 422,
+        blocked.code[:60],
+        blocked.message[:2000],
+        field="proposer.options",
+        remedy=blocked.remedy[:500],
+        headers={"retry-after": str(round(wait))} if blocked.retryable else None,
+    )
 
 
 def _named_baselines(

@@ -94,6 +94,7 @@ class Scene:
 
     def story(self) -> dict:
         """Everything that equal seeds must repeat, without the search's id."""
+        document = self.store.document(self.search_id)
         return {
             "slots": [
                 (
@@ -115,7 +116,9 @@ class Scene:
                 (_place(run.proposal_id), run.seed, run.evaluation.measurement.audit_accuracy)
                 for run in self.journal.final_runs()
             ],
-            "funnel": self.store.document(self.search_id)["funnel"],
+            "funnel": document["funnel"],
+            "model": [cycle["model"] for cycle in self.store.cycles(self.search_id)],
+            "stopped_by": document["stopped_by"],
             "diagnostics": self.store.diagnostics(self.search_id) | {"search_id": ""},
         }
 

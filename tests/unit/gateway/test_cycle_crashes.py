@@ -8,15 +8,30 @@ from search_scene import Scene, hurried, new_scene
 from sqlalchemy import select
 
 from contracts.names import SlotState
+from gateway.domain.feedback import FeedbackMemory
+from gateway.domain.model_budget import ModelBudget
 from gateway.infra.events import EventRow
 from gateway.infra.search_store import search_topic
 from gateway.infra.tables import EvaluationRow
+
+BUDGET = {
+    "candidates_per_cycle": 10,
+    "feedback": FeedbackMemory(3),
+    "model_budget": ModelBudget(max_calls=30),
+}
+"""A cycle is a batch of eight and one of two slots, of two calls each: it ends before the last two."""
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Scene:
     scene = new_scene(tmp_path_factory.mktemp("undisturbed"))
     scene.finish()
+    return scene
+
+
+def scene_with_budget(folder) -> Scene:
+    scene = new_scene(folder, **BUDGET)
+    scene.generator.calls_per_proposal = 2
     return scene
 
 
@@ -60,6 +75,36 @@ def test_a_search_that_loses_power_at_every_write_tells_the_same_story(
     assert count_evaluations(scene) == count_evaluations(undisturbed)
     assert set(times_ended(scene).values()) == {1}
     assert times_ended(scene).total() == times_ended(undisturbed).total()
+
+
+@pytest.mark.parametrize(
+    ("at_write", "after_commit"),
+    [
+        (3, True),
+        pytest.param(3, False, marks=pytest.mark.slow),
+        pytest.param(5, True, marks=pytest.mark.slow),
+    ],
+)
+def test_a_search_that_loses_power_stops_at_the_same_budget_and_counts_no_call_twice(
+    tmp_path, at_write, after_commit
+):
+    calm, cut = tmp_path / "calm", tmp_path / "cut"
+    calm.mkdir(), cut.mkdir()
+    undisturbed = scene_with_budget(calm)
+    undisturbed.finish()
+    scene = scene_with_budget(cut)
+    lives = live_through_power_cuts(scene, f"sqlite:///{cut}/gateway.sqlite3", at_write, after_commit)
+    assert lives > 3
+    assert scene.story() == undisturbed.story()
+    assert scene.story()["stopped_by"] == {
+        "limit": "max_calls", "spent": 36, "allowed": 30, "unknown_calls": 0,
+    }  # fmt: skip
+    assert scene.story()["funnel"]["skipped"] == 2
+    assert histories(scene) == histories(undisturbed)
+
+
+def histories(scene: Scene) -> set[tuple]:
+    return {(asked.cycle, slot.slot, slot.history) for asked in scene.generator.asked for slot in asked.slots}
 
 
 def count_evaluations(scene: Scene) -> int:
