@@ -96,9 +96,7 @@ def services_of_one_machine(home: Path, run_folder: Path, gateway_address: str) 
     def service(
         name: str, module: str, extra: Mapping[str, str], health_address: str | None, umask: int = 0o077
     ) -> Service:
-        return Service(
-            name, module, {**_plain_environment(name, home), **every, **extra}, health_address, umask
-        )
+        return Service(name, module, {**environment_of(name, home), **every, **extra}, health_address, umask)
 
     launcher = {"DELTANAS_LAUNCHER_SOCKET": str(run_folder / _LAUNCHER_SOCKET)}
     return [
@@ -106,7 +104,7 @@ def services_of_one_machine(home: Path, run_folder: Path, gateway_address: str) 
         Service(
             "launcher",
             "sandbox_runner.sandboxes.docker.launcher",
-            {**_plain_environment("launcher", home), **launcher},
+            {**environment_of("launcher", home), **launcher},
             None,
         ),
         # Sandboxes read mounted training files under another user id; their folders are closed to others.
@@ -118,7 +116,8 @@ def services_of_one_machine(home: Path, run_folder: Path, gateway_address: str) 
     ]
 
 
-def _plain_environment(name: str, home: Path) -> dict[str, str]:
+def environment_of(name: str, home: Path) -> dict[str, str]:
+    """All that the service of this name sees of the user's own environment, and where state is kept."""
     visible = {"PATH", "HOME"} | _USERS_SETTINGS.get(name, frozenset())
     inherited = {key: value for key, value in os.environ.items() if key in visible}
     if name == "generator":

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from deltanas.cli.checks import Check
 from deltanas.cli.docker_checks import docker_checks
+from deltanas.cli.endpoint_checks import endpoint_checks
 from deltanas.cli.gpu_checks import gpu_checks
 from deltanas.home import Home
 
@@ -54,6 +55,7 @@ def machine_checks(home: Home, port: int = 8000) -> Iterator[Check]:
     yield from (replace(check, part=NAMESPACES) for check in walls)
     yield from docker_checks(home)
     yield from gpu_checks()
+    yield from endpoint_checks(home)
     yield from (replace(check, part="machine") for check in (_disk(home), _memory(), _port(home, port)))
 
 

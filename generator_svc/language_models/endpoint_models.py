@@ -2,13 +2,16 @@
 
 import threading
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from contracts.proposals import ProposerBlocked
 from generator_svc.held_up import HeldUp
 from generator_svc.language_models.admission import Admission
 from generator_svc.language_models.endpoints import BASE_URL, DEFAULT_ENDPOINT, ENDPOINTS, MODEL, Endpoint
-from generator_svc.language_models.port import ChatModel
 from generator_svc.language_models.retries import Backoff
+
+if TYPE_CHECKING:
+    from generator_svc.language_models.openai_compatible import OpenAICompatibleModel
 
 
 class EndpointModels:
@@ -18,12 +21,12 @@ class EndpointModels:
         self.endpoints = endpoints
         self._backoff = backoff or Backoff()
         self._admissions = {name: Admission(endpoint) for name, endpoint in endpoints.items()}
-        self._models: dict[tuple[str, str], ChatModel] = {}
+        self._models: dict[tuple[str, str], OpenAICompatibleModel] = {}
         self._lock = threading.Lock()
 
     def choose(
         self, endpoint: str | None = None, model: str | None = None, adapter: str | None = None
-    ) -> ChatModel:
+    ) -> "OpenAICompatibleModel":
         """The model of this name at the endpoint of this name; None is the one that the operator named first.
 
         Asks nobody. Raises HeldUp for what the operator did not name, and for an adapter: an endpoint that
@@ -62,7 +65,7 @@ class EndpointModels:
             raise _refused("endpoint_unknown", f"no endpoint is named {wanted[:80]!r}", remedy)
         return self.endpoints[wanted]
 
-    def _made(self, endpoint: Endpoint, model: str) -> ChatModel:
+    def _made(self, endpoint: Endpoint, model: str) -> "OpenAICompatibleModel":
         try:
             # Of an optional extra, and slow to import.
             from generator_svc.language_models.openai_compatible import OpenAICompatibleModel

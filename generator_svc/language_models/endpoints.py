@@ -9,6 +9,7 @@ would be sent the key, or reach what only this machine can.
 import json
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -65,9 +66,23 @@ class Endpoint(BaseModel):
         return key_variables(self.name)[0]
 
     @property
+    def sends_key_in_clear(self) -> bool:
+        """Whether others on the way can read its key."""
+        parts = urlsplit(self.base_url)
+        return self.key is not None and parts.scheme == "http" and not is_this_machine(parts.hostname or "")
+
+    @property
     def host(self) -> str:
         """Its host and port, for messages."""
         return urlsplit(self.base_url).netloc
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether it is a loopback address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def key_variables(name: str) -> tuple[str, ...]:

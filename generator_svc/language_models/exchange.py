@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -22,7 +21,7 @@ from generator_svc.language_models.bounded_transport import (
     media_type,
 )
 from generator_svc.language_models.endpoint_failures import Refusal, refusal, without_key
-from generator_svc.language_models.endpoints import Endpoint
+from generator_svc.language_models.endpoints import Endpoint, is_this_machine
 from generator_svc.language_models.retries import parse_retry_after
 
 _CONNECT_SECONDS = 10.0
@@ -229,15 +228,8 @@ def _status_within(said: object) -> int:
 def proxy_for(url: str) -> str | None:
     """By HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY of this process; never for this machine itself."""
     parts = urlsplit(url)
-    if _is_here(parts.hostname or "") or proxy_bypass(parts.netloc):
+    if is_this_machine(parts.hostname or "") or proxy_bypass(parts.netloc):
         return None
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
