@@ -4,6 +4,7 @@ Both ways are streams of lines. One comparison runs at a time: each takes minute
 its file, memory for all fingerprints.
 """
 
+import asyncio
 import time
 import weakref
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from contracts.names import MAX_SOURCE_BYTES
 from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
@@ -34,6 +35,13 @@ MAX_ID_CHARACTERS = 200
 CHUNK_BYTES = 128 * 1024
 CHUNK_SECONDS = 1.0
 """So much goes out at a time, or after so long: each time changes between threads."""
+
+ENDING_SECONDS = 60.0
+"""How long the next comparison waits for one whose client has gone: it ends with the source or block of
+networks that it has in hand."""
+NOTICING_SECONDS = 1.0
+"""How long it takes at most until a client is seen to have gone."""
+LOOK_AGAIN_SECONDS = 0.05
 
 _SOURCE = TypeAdapter(NamedSource)
 _LINE = TypeAdapter(NearnessLine)
@@ -72,27 +80,70 @@ def _refuse(number: int, field: str, message: str, remedy: str) -> None:
     raise Refused(problem(422, "invalid_request", f"{where}: {message}", field=where, remedy=remedy))
 
 
+class _ClientGone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class _Comparison:
+    """Sources and the answer about them. Over when closed, or when nobody holds it."""
+
+    def __init__(self) -> None:
+        self.spool = LineSpool(_LineCheck())
+        self.is_abandoned = False
+        """Its client has gone: it will be over soon."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether another one may begin."""
+        return self.spool.is_over
+
+    def lines(self, near: Near) -> Iterator[NearnessLine]:
+        """The answer; it ends early when it is abandoned."""
+        try:
+            for line in nearness(self._sources(), self.spool.lines, near):
+                if self.is_abandoned:
+                    return
+                yield line
+        except _ClientGone:
+            return
+        except Refused as refused:
+            yield NearnessLine(failed=refused.document)
+
+    def _sources(self) -> Iterator[NamedSource]:
+        for line in self.spool:
+            if self.is_abandoned:
+                raise _ClientGone
+            yield _SOURCE.validate_json(line)
+
+
+async def _may_begin(comparisons: Iterable[_Comparison]) -> bool:
+    """Whether nothing else is being compared; waits for what nobody waits for."""
+    begun = time.monotonic()
+    while not all(other.is_over for other in comparisons):
+        ends_soon = all(other.is_over or other.is_abandoned for other in comparisons)
+        if time.monotonic() - begun > (ENDING_SECONDS if ends_soon else NOTICING_SECONDS):
+            return False
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+    return True
+
+
 class _Answer(StreamingResponse):
     """The lines of a comparison, which is over when they are sent, or when the client has gone."""
 
-    def __init__(self, spool: LineSpool, near: Near) -> None:
-        sources = map(_SOURCE.validate_json, spool)
-        lines = nearness(sources, spool.lines, near)
-        super().__init__(_in_chunks(_with_failure(lines)), media_type="application/x-ndjson")
-        self._spool = spool
+    def __init__(self, comparison: _Comparison, near: Near) -> None:
+        super().__init__(_in_chunks(comparison.lines(near)), media_type="application/x-ndjson")
+        self._comparison = comparison
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_and_notice() -> Message:
+            message = await receive()
+            self._comparison.is_abandoned |= message["type"] == "http.disconnect"
+            return message
+
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive_and_notice, send)
         finally:
-            await run_in_threadpool(self._spool.close)
-
-
-def _with_failure(lines: Iterable[NearnessLine]) -> Iterator[NearnessLine]:
-    try:
-        yield from lines
-    except Refused as refused:
-        yield NearnessLine(failed=refused.document)
+            await run_in_threadpool(self._comparison.spool.close)
 
 
 def _in_chunks(lines: Iterable[NearnessLine]) -> Iterator[bytes]:
@@ -109,7 +160,7 @@ def _in_chunks(lines: Iterable[NearnessLine]) -> Iterator[bytes]:
 
 def add_nearness_routes(app: FastAPI, scratch_folder: Path) -> None:
     """Add the route. Bodies wait in `scratch_folder`."""
-    spools: weakref.WeakSet[LineSpool] = weakref.WeakSet()
+    comparisons: weakref.WeakSet[_Comparison] = weakref.WeakSet()
 
     @app.post(NEAR_PATH, response_class=StreamingResponse)
     async def near(
@@ -119,7 +170,7 @@ def add_nearness_routes(app: FastAPI, scratch_folder: Path) -> None:
         neighbours: Annotated[int | None, Query(ge=1, le=MAX_NEIGHBOURS)] = None,
     ) -> Response:
         """One NearnessLine a line (NDJSON); the last has `compared` or `failed`. Else it broke off."""
-        if any(not spool.is_over for spool in spools):
+        if not await _may_begin(comparisons):
             return _answer(
                 problem(
                     409,
@@ -128,8 +179,9 @@ def add_nearness_routes(app: FastAPI, scratch_folder: Path) -> None:
                     remedy="Come again when that comparison has ended.",
                 )
             )
-        spool = LineSpool(_LineCheck())
-        spools.add(spool)
+        comparison = _Comparison()
+        comparisons.add(comparison)
+        spool = comparison.spool
         try:
             await run_in_threadpool(spool.begin, scratch_folder)
             async for chunk in request.stream():
@@ -141,7 +193,7 @@ def add_nearness_routes(app: FastAPI, scratch_folder: Path) -> None:
         except BaseException:
             spool.close()
             raise
-        return _Answer(spool, Near(at_least, at_most, neighbours))
+        return _Answer(comparison, Near(at_least, at_most, neighbours))
 
 
 def _no_room(error: OSError) -> dict[str, Any]:

@@ -15,9 +15,13 @@ LOOK_AGAIN_SECONDS = 0.05
 class Ending(Protocol):
     """What is over at some time."""
 
-    is_over: bool
-    is_abandoned: bool
-    """Nobody waits for it any more: it will be over soon."""
+    @property
+    def is_over(self) -> bool:
+        """Whether it needs its place no longer."""
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits for it any more: then it will be over soon."""
 
 
 class OneAtATime:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -37,7 +38,7 @@ def make_training_pairs(body: TrainingPairsBody, services: ServicesOf, _tenant: 
     NDJSON: each line has `progress`, `pair`, or at the end `summary`; or `failed`, a problem document: then
     what came before is not all. Nothing is stored. The same catalogue and body give the same bytes.
     """
-    stream = _PairStream(_making(services, body.settings), body.settings)
+    stream = _PairStream(services, body.settings)
     if not services.pair_makings.enter(stream):
         raise RequestProblem(
             429,
@@ -57,25 +58,32 @@ def make_training_pairs(body: TrainingPairsBody, services: ServicesOf, _tenant: 
     return _Answer(stream)
 
 
-def _making(services: Services, settings: PairSettings) -> PairMaking:
-    return PairMaking(
-        services.baselines,
-        services.filter,
-        services.generator,
-        settings,
-        services.settings.home,
-        lambda: services.database.signals.ended,
-    )
-
-
 class _PairStream:
     """The lines of one making. Over when they are all given, when closed, or when nobody holds it."""
 
-    def __init__(self, making: PairMaking, settings: PairSettings) -> None:
+    def __init__(self, services: Services, settings: PairSettings) -> None:
         self.is_over = False
-        self._making = making
-        self._events = making.events()
+        self._gone = gone = threading.Event()
+        # What it calls must not hold the stream: a stream that nobody holds is over.
+        self._making = PairMaking(
+            services.baselines,
+            services.filter,
+            services.generator,
+            settings,
+            services.settings.home,
+            lambda: gone.is_set() or services.database.signals.ended,
+        )
+        self._events = self._making.events()
         self._lines = PairLines(settings)
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Its client has gone: it will be over soon."""
+        return self._gone.is_set()
+
+    def abandon(self) -> None:
+        """Nobody waits for the rest. From any thread."""
+        self._gone.set()
 
     def begin(self) -> None:
         """See whether there is anything to make, as `PairMaking.begin` does."""
@@ -110,14 +118,21 @@ class _Answer(StreamingResponse):
         self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_and_notice() -> Message:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self._stream.abandon()
+            return message
+
         async def send_soon(message: Message) -> None:
             async with asyncio.timeout(STALLED_SECONDS):
                 await send(message)
 
         try:
             with suppress(TimeoutError):
-                await super().__call__(scope, receive, send_soon)
+                await super().__call__(scope, receive_and_notice, send_soon)
         finally:
+            self._stream.abandon()
             await run_in_threadpool(self._stream.close)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import os
+import threading
 
 import pytest
 from pydantic import TypeAdapter
@@ -11,7 +12,7 @@ from starlette.testclient import TestClient
 
 from contracts.service_gate import token_digest
 from contracts.training_pairs import NearnessLine
-from filter_svc import line_spool, routes_nearness
+from filter_svc import line_spool, nearness, routes_nearness
 from filter_svc.app import create_app
 from filter_svc.config import FilterSettings
 
@@ -153,6 +154,7 @@ def test_too_much_to_keep_ends_the_stream_with_a_failure(client, monkeypatch):
 
 
 def test_while_sources_are_compared_others_are_put_off(client, monkeypatch):
+    monkeypatch.setattr(routes_nearness, "NOTICING_SECONDS", 0.0)
     answers = []
     original = routes_nearness.nearness
 
@@ -182,46 +184,73 @@ def test_only_the_family_is_served(client):
     assert answer.status_code == 401
 
 
+async def hang_up(app, body, when):
+    """Send sources; once `when` has come, be gone."""
+    incoming = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive():
+        if incoming:
+            return incoming.pop()
+        await asyncio.to_thread(when.wait)
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        if message["type"] == "http.response.start":
+            assert message["status"] == 200
+        elif message["body"]:
+            when.set()
+            await asyncio.sleep(60)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": routes_nearness.NEAR_PATH,
+        "raw_path": routes_nearness.NEAR_PATH.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"authorization", b"Bearer secret")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 2),
+    }
+    await app(scope, receive, send)
+
+
 def test_a_client_that_leaves_ends_the_comparison(client, monkeypatch):
     monkeypatch.setattr(routes_nearness, "CHUNK_BYTES", 1)
-
-    async def leave() -> bool:
-        """Send a source, take one chunk, hang up; returns whether it was answered at all."""
-        sent, gone = [], asyncio.Event()
-        incoming = [{"type": "http.request", "body": SMALL, "more_body": False}]
-
-        async def receive():
-            if incoming:
-                return incoming.pop()
-            await gone.wait()
-            return {"type": "http.disconnect"}
-
-        async def send(message):
-            sent.append(message)
-            if message.get("body"):
-                gone.set()
-                await asyncio.sleep(60)
-
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1",
-            "method": "POST",
-            "scheme": "http",
-            "path": routes_nearness.NEAR_PATH,
-            "raw_path": routes_nearness.NEAR_PATH.encode(),
-            "root_path": "",
-            "query_string": b"",
-            "headers": [(b"authorization", b"Bearer secret")],
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 2),
-        }
-        await client.app(scope, receive, send)
-        return sent[0]["status"] == 200
-
     gc.disable()
     try:
-        assert asyncio.run(leave())
+        asyncio.run(hang_up(client.app, SMALL, threading.Event()))
         assert send(client, SMALL).status_code == 200
     finally:
         gc.enable()
+
+
+def test_the_next_comparison_waits_for_one_whose_client_has_gone(client, monkeypatch):
+    started, waiting, fingerprinted = threading.Event(), threading.Event(), []
+    original, may_begin = nearness.fingerprint, routes_nearness._may_begin
+
+    def slow(source):
+        fingerprinted.append(source)
+        if len(fingerprinted) == 1:
+            started.set()
+            assert waiting.wait(30)
+        return original(source)
+
+    async def noted(comparisons):
+        if started.is_set():
+            waiting.set()
+        return await may_begin(comparisons)
+
+    monkeypatch.setattr(nearness, "fingerprint", slow)
+    monkeypatch.setattr(routes_nearness, "_may_begin", noted)
+    many = b"".join(source_line(f"n{number}", NET.format(number)) for number in range(20))
+    leaving = threading.Thread(target=lambda: asyncio.run(hang_up(client.app, many, started)))
+    leaving.start()
+    assert started.wait(30)
+    assert lines_of(send(client, SMALL))[-1].compared == 1
+    leaving.join(30)
+    # Of the sources of the one that left, none was looked at after the one in hand.
+    assert len(fingerprinted) == 2

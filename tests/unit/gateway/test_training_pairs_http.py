@@ -1,9 +1,12 @@
 """`POST /v1/training-pairs`: what comes down the stream, refusals, and how it ends when things fail."""
 
+import asyncio
 import errno
+import gc
 import hashlib
 import json
 import threading
+import time
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 
@@ -22,6 +25,7 @@ from contracts.training_pairs import (
 )
 from gateway.infra.chat_spool import ChatSpool
 from gateway.infra.service_clients import ServiceUnavailable
+from gateway.loop import one_at_a_time
 from gateway.routes import training_pairs
 from gateway.services import Services
 
@@ -341,9 +345,11 @@ def test_a_stopping_gateway_ends_the_stream(pairs, monkeypatch):
     assert lines(pairs)[-1]["failed"]["code"] == "server_stopping"
 
 
-def test_one_set_is_made_at_a_time_and_one_that_was_dropped_is_over(pairs):
+def test_one_set_is_made_at_a_time_and_one_that_was_dropped_is_over(pairs, monkeypatch):
+    monkeypatch.setattr(one_at_a_time, "NOTICING_SECONDS", 0.0)
+
     class Held:
-        is_over = False
+        is_over = is_abandoned = False
 
     held = Held()
     assert pairs.services.pair_makings.enter(held)
@@ -354,15 +360,66 @@ def test_one_set_is_made_at_a_time_and_one_that_was_dropped_is_over(pairs):
     assert lines(pairs)[-1].get("summary")
 
 
-def test_a_client_that_leaves_ends_the_comparison(pairs):
-    stream = training_pairs._PairStream(
-        training_pairs._making(pairs.services, training_pairs.TrainingPairsBody(dataset="cifar-10").settings),
-        training_pairs.TrainingPairsBody(dataset="cifar-10").settings,
-    )
+def a_stream(pairs):
+    body = training_pairs.TrainingPairsBody(dataset="cifar-10", hyperparameters="any")
+    stream = training_pairs._PairStream(pairs.services, body.settings)
     stream.begin()
+    return stream
+
+
+def test_a_client_that_leaves_ends_the_comparison(pairs):
+    stream = a_stream(pairs)
     while b"comparing" not in next(stream):
         pass
     assert not pairs.filter.closed.is_set()
     stream.close()
     assert pairs.filter.closed.is_set()
     assert list(stream) == []
+
+
+def test_a_stream_that_nobody_holds_is_over_at_once(pairs):
+    inside = one_at_a_time.OneAtATime()
+    gc.disable()
+    try:
+        assert inside.enter(a_stream(pairs))
+        assert inside.enter(a_stream(pairs))
+    finally:
+        gc.enable()
+
+
+def test_an_abandoned_making_stops_at_the_next_chat_and_lets_the_next_one_in(pairs):
+    stream, ordered = a_stream(pairs), []
+    assert pairs.services.pair_makings.enter(stream)
+
+    def leave(order):
+        ordered.append(order)
+        stream.abandon()
+        return 20
+
+    pairs.generator.lines = leave
+    assert b"server_stopping" in list(stream)[-1]
+    assert len(ordered) == 1
+    pairs.generator.lines = lambda order: 20
+    assert lines(pairs)[-1].get("summary")
+
+
+def test_a_client_that_hangs_up_is_noticed_while_a_service_computes(pairs, monkeypatch):
+    stream, computing = a_stream(pairs), threading.Event()
+
+    def slow(sources, at_least):
+        computing.set()
+        while True:
+            time.sleep(0.01)
+            yield NearnessLine(progress=0.5)
+
+    monkeypatch.setattr(pairs.filter, "near", slow)
+
+    async def receive():
+        await asyncio.to_thread(computing.wait, 30)
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        pass
+
+    asyncio.run(training_pairs._Answer(stream)({"type": "http"}, receive, send))
+    assert stream.is_over
