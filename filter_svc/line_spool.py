@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 from contracts.problems import problem
 from filter_svc.request_checks import Refused
@@ -24,20 +23,16 @@ Check = Callable[[int, bytes], None]
 
 
 class LineSpool:
-    """Lines on their way in, and then out in the same order. Over when closed, or when nobody holds it."""
+    """Lines on their way in, and then out in the same order."""
 
-    def __init__(self, check: Check) -> None:
-        self.is_over = False
+    def __init__(self, folder: Path, check: Check) -> None:
+        """Make room on the disk of `folder`. Raises OSError."""
         self.lines = 0
         """How many there are, blank ones apart."""
         self._check = check
-        self._file: IO[bytes] | None = None
         self._bytes = 0
         self._number = 0
         self._unfinished = bytearray()
-
-    def begin(self, folder: Path) -> None:
-        """Make room. Raises OSError."""
         folder.mkdir(parents=True, exist_ok=True)
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it outlives this call
 
@@ -56,24 +51,16 @@ class LineSpool:
     def end(self) -> None:
         """The body is complete; its last line may lack a newline. Raises Refused, OSError."""
         self._end_line()
-        self._opened.flush()
+        self._file.flush()
 
     def __iter__(self) -> Iterator[bytes]:
-        self._opened.seek(0)
-        return iter(self._opened)
+        self._file.seek(0)
+        return iter(self._file)
 
     def close(self) -> None:
         """Let go of the file."""
-        self.is_over = True
-        if self._file is not None:
-            with suppress(OSError):  # on a full disk closing writes once more, in vain
-                self._file.close()
-
-    @property
-    def _opened(self) -> IO[bytes]:
-        if self._file is None:
-            raise RuntimeError("the spool has not begun")
-        return self._file
+        with suppress(OSError):  # on a full disk closing writes once more, in vain
+            self._file.close()
 
     def _end_line(self) -> None:
         self._check_length()
@@ -86,7 +73,7 @@ class LineSpool:
         if self.lines > MAX_LINES:
             raise _too_large(f"The request body has more than {MAX_LINES} lines.", "body")
         self._check(self._number, line)
-        self._opened.write(line + b"\n")
+        self._file.write(line + b"\n")
 
     def _check_length(self) -> None:
         if len(self._unfinished) > MAX_LINE_BYTES:

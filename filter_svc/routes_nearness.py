@@ -7,7 +7,7 @@ its file, memory for all fingerprints.
 import asyncio
 import time
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,22 +85,26 @@ class _ClientGone(Exception):
 
 
 class _Comparison:
-    """Sources and the answer about them. Over when closed, or when nobody holds it."""
+    """Sources on their way in, and the answer about them. Over when closed, or when nobody holds it."""
 
     def __init__(self) -> None:
-        self.spool = LineSpool(_LineCheck())
+        self.is_over = False
         self.is_abandoned = False
         """Its client has gone: it will be over soon."""
+        self._spool: LineSpool | None = None
 
-    @property
-    def is_over(self) -> bool:
-        """Whether another one may begin."""
-        return self.spool.is_over
+    async def receive(self, body: AsyncIterable[bytes], folder: Path) -> LineSpool:
+        """Keep all lines. Raises Refused, OSError, and what `body` raises."""
+        self._spool = spool = await run_in_threadpool(LineSpool, folder, _LineCheck())
+        async for chunk in body:
+            await run_in_threadpool(spool.write, chunk)
+        await run_in_threadpool(spool.end)
+        return spool
 
-    def lines(self, near: Near) -> Iterator[NearnessLine]:
+    def lines(self, spool: LineSpool, near: Near) -> Iterator[NearnessLine]:
         """The answer; it ends early when it is abandoned."""
         try:
-            for line in nearness(self._sources(), self.spool.lines, near):
+            for line in nearness(self._sources(spool), spool.lines, near):
                 if self.is_abandoned:
                     return
                 yield line
@@ -109,8 +113,14 @@ class _Comparison:
         except Refused as refused:
             yield NearnessLine(failed=refused.document)
 
-    def _sources(self) -> Iterator[NamedSource]:
-        for line in self.spool:
+    def close(self) -> None:
+        """Make room for the next one."""
+        if self._spool is not None:
+            self._spool.close()
+        self.is_over = True
+
+    def _sources(self, spool: LineSpool) -> Iterator[NamedSource]:
+        for line in spool:
             if self.is_abandoned:
                 raise _ClientGone
             yield _SOURCE.validate_json(line)
@@ -130,8 +140,8 @@ async def _may_begin(comparisons: Iterable[_Comparison]) -> bool:
 class _Answer(StreamingResponse):
     """The lines of a comparison, which is over when they are sent, or when the client has gone."""
 
-    def __init__(self, comparison: _Comparison, near: Near) -> None:
-        super().__init__(_in_chunks(comparison.lines(near)), media_type="application/x-ndjson")
+    def __init__(self, comparison: _Comparison, lines: Iterator[NearnessLine]) -> None:
+        super().__init__(_in_chunks(lines), media_type="application/x-ndjson")
         self._comparison = comparison
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -143,7 +153,7 @@ class _Answer(StreamingResponse):
         try:
             await super().__call__(scope, receive_and_notice, send)
         finally:
-            await run_in_threadpool(self._comparison.spool.close)
+            await run_in_threadpool(self._comparison.close)
 
 
 def _in_chunks(lines: Iterable[NearnessLine]) -> Iterator[bytes]:
@@ -163,7 +173,7 @@ def add_nearness_routes(app: FastAPI, scratch_folder: Path) -> None:
     comparisons: weakref.WeakSet[_Comparison] = weakref.WeakSet()
 
     @app.post(NEAR_PATH, response_class=StreamingResponse)
-    async def near(
+    async def compare(
         request: Request,
         at_least: Similarity = 0.5,
         at_most: Similarity = 1.0,
@@ -181,19 +191,16 @@ def add_nearness_routes(app: FastAPI, scratch_folder: Path) -> None:
             )
         comparison = _Comparison()
         comparisons.add(comparison)
-        spool = comparison.spool
         try:
-            await run_in_threadpool(spool.begin, scratch_folder)
-            async for chunk in request.stream():
-                await run_in_threadpool(spool.write, chunk)
-            await run_in_threadpool(spool.end)
+            spool = await comparison.receive(request.stream(), scratch_folder)
         except OSError as error:
-            spool.close()
+            comparison.close()
             return _answer(_no_room(error))
         except BaseException:
-            spool.close()
+            comparison.close()
             raise
-        return _Answer(comparison, Near(at_least, at_most, neighbours))
+        near = Near(at_least, at_most, neighbours)
+        return _Answer(comparison, comparison.lines(spool, near))
 
 
 def _no_room(error: OSError) -> dict[str, Any]:
