@@ -25,6 +25,7 @@ class HeldUpWait:
 
     def __init__(self, times: int = 0, seconds: float = 0.0) -> None:
         """After so many times in a row; the first wait is none."""
+        self.seconds = seconds
         self._times = times
         self._end = time.monotonic() + seconds
 

@@ -79,11 +79,7 @@ def test_a_search_that_loses_power_at_every_write_tells_the_same_story(
 
 @pytest.mark.parametrize(
     ("at_write", "after_commit"),
-    [
-        (3, True),
-        pytest.param(3, False, marks=pytest.mark.slow),
-        pytest.param(5, True, marks=pytest.mark.slow),
-    ],
+    [(9, True), *(pytest.param(3, after, marks=pytest.mark.slow) for after in (True, False))],
 )
 def test_a_search_that_loses_power_stops_at_the_same_budget_and_counts_no_call_twice(
     tmp_path, at_write, after_commit

@@ -12,7 +12,9 @@ from alembic.migration import MigrationContext
 import gateway.infra.events
 import gateway.infra.search_tables
 import gateway.infra.tables  # noqa: F401 - they register their tables
-from contracts.proposals import EditPermissions
+from contracts.proposals import DeploymentLimits, EditPermissions
+from gateway.domain.feedback import FeedbackMemory
+from gateway.domain.model_budget import ModelBudget
 from gateway.infra.database import Base, Database
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.schema_migrations import alembic_config
@@ -160,6 +162,57 @@ def test_going_up_and_down_again_keeps_every_row_as_it_was(first):
     assert dict(evaluation)["kind"] == "evaluate"
     first.downgrade("0001")
     assert first.contents() == before
+
+
+def test_an_older_search_has_no_memory_no_limits_and_no_budget(first):
+    first.upgrade("head")
+    store = SearchStore(first.database, EvaluationStore(first.database))
+    request = store.read("se_1").request
+    assert (request.feedback, request.model_budget) == (FeedbackMemory(), ModelBudget())
+    assert request.deployment == DeploymentLimits()
+    document = store.document("se_1")
+    assert (document["paused_by"], document["stopped_by"], document["model"]["calls"]) == (None, None, 0)
+    assert store.candidate("se_1", "se_1-c001-s000")["calls"] == []
+
+
+def test_what_an_older_version_does_not_know_is_taken_away_on_the_way_down(first):
+    first.upgrade("0003")
+    before = first.contents()
+    first.upgrade("0004")
+    newer = REQUEST | {"feedback": {"window": 5}, "deployment": {}, "model_budget": {"max_calls": 9}}
+    searches, slots = (
+        sa.table("searches", sa.column("request", sa.JSON)),
+        sa.table("slots", sa.column("state")),
+    )
+    with first.database.engine.begin() as connection:
+        connection.execute(sa.update(searches).values(request=newer))
+        connection.execute(sa.update(slots).where(slots.c.state == "pending").values(state="skipped"))
+    first.insert(
+        "model_calls",
+        {
+            "proposal_id": "se_1-c001-s000", "place": 0, "search_id": "se_1", "cycle": 1, "role": "proposal",
+            "model": "m", "prompt_version": "v", "messages": [["user", "d"]], "sampling": {}, "answer": "a",
+            "finish_reason": "stop", "seconds": 1.0,
+        },
+    )  # fmt: skip
+    first.insert("prompt_texts", {"search_id": "se_1", "sha256": "d", "text": "t"})
+    first.downgrade("0003")
+    after = first.contents()
+    assert dict(after["searches"][0])["request"] == REQUEST
+    states = [dict(row)["state"] for row in after["slots"]]
+    assert "skipped" not in states
+    assert states.count("lost") == 1 + [slot[2] for slot in SLOTS].count("lost")
+    assert {name: len(rows) for name, rows in after.items()} == {
+        name: len(rows) for name, rows in before.items()
+    }
+
+
+def test_what_a_search_said_goes_with_it(first):
+    first.upgrade("0004")
+    first.insert("prompt_texts", {"search_id": "se_1", "sha256": "d", "text": "t"})
+    with first.database.write() as session:
+        session.execute(sa.text("DELETE FROM searches"))
+    assert first.contents()["prompt_texts"] == first.contents()["model_calls"] == []
 
 
 def test_the_newest_schema_is_what_the_tables_say(schema):

@@ -8,8 +8,8 @@ import pytest
 from fakes import FakeFarm
 from search_scene import Scene as LoopScene
 
-from contracts.proposals import EditPermissions
-from gateway.infra.service_clients import ServiceRefused
+from contracts.proposals import DeploymentLimits, EditPermissions, ProposerBlocked
+from gateway.infra.service_clients import ProposerHeldUp, ServiceRefused
 
 GOOD = {"dataset": "digits", "cycles": 1, "candidates_per_cycle": 3, "final_seeds": 2, "seed": 3}
 
@@ -57,6 +57,33 @@ BAD = {
     "region with a line break": ({"edits": {"never": ["Net\n"]}}, "edits.never.0", "invalid_request"),
     "too many regions": ({"edits": {"only": ["Net"] * 33}}, "edits.only", "invalid_request"),
     "unknown permission": ({"edits": {"except": []}}, "edits.except", "invalid_request"),
+    "window too wide": ({"feedback": {"window": 21}}, "feedback.window", "invalid_request"),
+    "negative window": ({"feedback": {"window": -1}}, "feedback.window", "invalid_request"),
+    "unknown feedback": ({"feedback": {"windows": 5}}, "feedback.windows", "invalid_request"),
+    "operator that is no name": (
+        {"deployment": {"forbidden_operators": ["Conv3d", "nn.Conv2d"]}},
+        "deployment.forbidden_operators.1",
+        "invalid_request",
+    ),
+    "no parameters": ({"deployment": {"max_parameters": 0}}, "deployment.max_parameters", "invalid_request"),
+    "flops as a fraction": ({"deployment": {"max_flops": 1.5}}, "deployment.max_flops", "invalid_request"),
+    "too many operators": (
+        {"deployment": {"forbidden_operators": [f"op{n}" for n in range(65)]}},
+        "deployment.forbidden_operators",
+        "invalid_request",
+    ),
+    "budget of nothing": ({"model_budget": {"max_calls": 0}}, "model_budget.max_calls", "invalid_request"),
+    "budget NaN": (
+        {"model_budget": {"max_cost_usd": float("nan")}},
+        "model_budget.max_cost_usd",
+        "invalid_request",
+    ),
+    "negative tokens": ({"model_budget": {"max_tokens": -1}}, "model_budget.max_tokens", "invalid_request"),
+    "options of an outside agent": (
+        {"proposer": {"kind": "external", "options": {"temperature": 1}}},
+        "proposer.options",
+        "invalid_options",
+    ),
     "device that no host has": ({"device": "cuda:0"}, "device", "device_unavailable"),
 }
 
@@ -112,6 +139,60 @@ def test_edit_permissions_are_stored_and_sent_with_every_proposal_and_delta(scen
     assert search["request"]["edits"] == {"only": ["Net", "module"], "never": ["imports"]}
     assert get(scene, search)["request"]["edits"] == search["request"]["edits"]
     assert EditPermissions(("Net", "module"), ("imports",)) in scene.generator.permissions
+
+
+def test_feedback_deployment_and_budget_are_stored_shown_and_sent(scene):
+    asked = {
+        "feedback": {"window": 5},
+        "deployment": {
+            "forbidden_operators": ["Conv3d", "Conv3d"],
+            "max_parameters": 10**6,
+            "max_flops": None,
+        },
+        "model_budget": {"max_tokens": 9000, "max_cost_usd": 0.5, "max_calls": None},
+    }
+    search = finish(scene, start(scene, **asked))
+    asked["deployment"]["forbidden_operators"] = ["Conv3d"]
+    assert {name: search["request"][name] for name in asked} == asked
+    assert DeploymentLimits(("Conv3d",), 10**6, None) in scene.generator.deployments
+
+
+def test_a_proposer_that_cannot_answer_now_is_told_before_anything_is_spent(scene, monkeypatch):
+    def start_with(retryable, seconds):
+        held_up = ProposerBlocked("model_unknown", "No such model.", "Add it.", retryable, seconds)
+        monkeypatch.setattr(scene.generator, "propose", raising(ProposerHeldUp(held_up)))
+        return scene.http.post("/v1/searches", json=GOOD)
+
+    refused, later = start_with(False, None), start_with(True, 7.0)
+    assert (refused.status_code, refused.json()["code"]) == (422, "model_unknown")
+    assert refused.json()["remedy"] == "Add it."
+    assert (later.status_code, later.headers["retry-after"]) == (503, "7")
+    assert scene.http.get("/v1/searches").json()["items"] == []
+
+
+def raising(error):
+    def ask(_asked):
+        raise error
+
+    return ask
+
+
+def test_a_search_of_an_outside_agent_is_accepted_without_asking_the_generator(scene, monkeypatch):
+    monkeypatch.setattr(scene.generator, "propose", raising(AssertionError))
+    search = start(scene, proposer={"kind": "external"})
+    assert search["request"]["proposer"] == {"kind": "external", "options": {}}
+
+
+def test_a_candidate_shows_the_calls_behind_it(scene, monkeypatch):
+    monkeypatch.setattr(scene.generator, "calls_per_proposal", 2)
+    search = finish(scene, start(scene))
+    first = get(scene, search, "/candidates", cycle=1)["items"][0]
+    candidate = get(scene, search, f"/candidates/{first['proposal_id']}")
+    assert [call["role"] for call in candidate["calls"]] == ["proposal", "repair"]
+    assert candidate["calls"][0]["messages"][0] == {"role": "system", "content": "be brief"}
+    assert candidate["form"] == "delta"
+    assert search["model"]["calls"] == 2 * 3
+    assert get(scene, search, "/cycles")["items"][1]["model"]["calls"] == 2 * 3
 
 
 def test_what_became_of_the_deltas_can_be_read(scene):
