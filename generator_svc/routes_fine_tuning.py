@@ -46,10 +46,15 @@ def add_fine_tuning_routes(
         _add_absence(app)
         return None
     desk = FineTuneDesk(home, FineTuneLimits(), before_training)
+    add_desk_routes(app, desk)
+    return desk
+
+
+def add_desk_routes(app: FastAPI, desk: FineTuneDesk) -> None:
+    """Add the routes of a desk."""
     _add_jobs(app, desk)
     _add_events(app, desk)
     _add_adapters(app, desk)
-    return desk
 
 
 def _add_jobs(app: FastAPI, desk: FineTuneDesk) -> None:
@@ -241,7 +246,7 @@ def _add_absence(app: FastAPI) -> None:
     @app.api_route(FINE_TUNES_PATH + "/{rest:path}", methods=["GET", "PUT", "POST", "DELETE"])
     @app.api_route("/v1/adapters", methods=["GET"])
     @app.api_route("/v1/adapters/{rest:path}", methods=["GET", "DELETE"])
-    def no_home(rest: str = "") -> NoReturn:
+    def no_home(rest: str = "") -> None:
         """Jobs and adapters lie under DELTANAS_HOME."""
         del rest
         raise Refused(

@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from generator_svc.fine_tuning.job_folder import FOLDER, JobDamaged, JobFolder, 
 from generator_svc.fine_tuning.jobs import Job
 from generator_svc.fine_tuning.journal import JournalReader, now
 from generator_svc.fine_tuning.limits import FineTuneLimits
+from generator_svc.fine_tuning.trainer_process import TRAINER
 from generator_svc.fine_tuning.training_run import TrainingRun
 
 LOOK_AGAIN_SECONDS = 1.0
@@ -45,12 +46,19 @@ class JobUnfinished(Exception):
 class FineTuneDesk:
     """Takes jobs, trains them in the order of their creation, says how they are. Safe between threads."""
 
-    def __init__(self, home: Path, limits: FineTuneLimits, before_training: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        limits: FineTuneLimits,
+        before_training: Callable[[], None] = lambda: None,
+        trainer_command: Sequence[str] = TRAINER,
+    ) -> None:
         """`before_training` is called before a job: whoever holds memory that it may need lets go of it."""
         self.adapters = AdapterStore(home)
         self._home = home.absolute()
         self._folder = self._home / FOLDER
         self._limits = limits
+        self._command = trainer_command
         self._before_training = before_training
         self._drafts = f"{UNFINISHED}{secrets.token_hex(4)}-"
         self._changed = threading.Condition()
@@ -185,7 +193,9 @@ class FineTuneDesk:
             _log.error("no fine-tuning under %s: %s", self._folder, error)
 
     def _train(self, job: Job) -> None:
-        TrainingRun(job, self._limits, self.adapters, self._changed, lambda: self._stopping).run()
+        TrainingRun(
+            job, self._limits, self._command, self.adapters, self._changed, lambda: self._stopping
+        ).run()
 
     def _next(self) -> Job | None:
         with self._changed:

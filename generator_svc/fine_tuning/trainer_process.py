@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,8 @@ from contracts.fine_tuning import FineTuneFailure, FineTuneResult
 from generator_svc.fine_tuning.job_folder import JobFolder
 from generator_svc.fine_tuning.limits import FineTuneLimits
 
-TRAINER_MODULE = "generator_svc.fine_tuning.trainer"
-LOOK_SECONDS = 0.5
+TRAINER = (sys.executable, "-m", "generator_svc.fine_tuning.trainer")
+LOOK_SECONDS = 0.1
 MAX_LINE_BYTES = 64 * 1024
 MAX_LOG_BYTES = 4 * 1024 * 1024
 NEARLY = 0.9
@@ -33,6 +33,7 @@ NEARLY = 0.9
 VISIBLE = ("PATH", "HOME", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 """What a trainer may see of the generator's environment: no keys."""
 
+_OBJECT = TypeAdapter(dict[str, Any])
 _FAILURE = TypeAdapter(FineTuneFailure)
 _RESULT = TypeAdapter(FineTuneResult)
 
@@ -54,7 +55,9 @@ class TrainerEnd:
 class TrainerProcess:
     """One run of the trainer."""
 
-    def __init__(self, folder: JobFolder, limits: FineTuneLimits, save_memory: bool) -> None:
+    def __init__(
+        self, folder: JobFolder, limits: FineTuneLimits, save_memory: bool, command: Sequence[str] = TRAINER
+    ) -> None:
         """Start it. Raises OSError."""
         self._memory_bytes = limits.trainer_memory_bytes()
         self._stall_seconds = limits.stall_seconds
@@ -63,7 +66,7 @@ class TrainerProcess:
         order = {"home": str(folder.path.parent.parent), "id": folder.id, "save_memory": save_memory}
         with folder.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", TRAINER_MODULE],
+                list(command),
                 env=_environment(limits.trainer_threads()),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -154,7 +157,7 @@ class TrainerProcess:
 def _end_of(line: bytes) -> TrainerEnd | None:
     """What a line says about the end, if it is the last one."""
     try:
-        message: dict[str, Any] = json.loads(line)
+        message: dict[str, Any] = _OBJECT.validate_json(line)
         if "result" in message:
             return TrainerEnd(result=_RESULT.validate_python(message["result"]))
         if "failure" in message:

@@ -1,7 +1,7 @@
 """Brings one job to its end: starts a trainer, and another where one dies, as long as that may help."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from contracts.fine_tuning import FineTuneFailure, FineTuneResult, FineTuneState, GradientCheckpointing
@@ -23,12 +23,14 @@ class TrainingRun:
         self,
         job: Job,
         limits: FineTuneLimits,
+        trainer_command: Sequence[str],
         adapters: AdapterStore,
         changed: threading.Condition,
         is_stopping: Callable[[], bool],
     ) -> None:
         self._job = job
         self._limits = limits
+        self._command = trainer_command
         self._adapters = adapters
         self._changed = changed
         self._is_stopping = is_stopping
@@ -43,7 +45,7 @@ class TrainingRun:
                 self._begin()
             try:
                 trainer = TrainerProcess(
-                    self._job.folder, self._limits, save_memory=self._job.standing.memory_was_short
+                    self._job.folder, self._limits, self._job.standing.memory_was_short, self._command
                 )
                 end = trainer.follow(self._must_stop, self._ring)
             except OSError as error:

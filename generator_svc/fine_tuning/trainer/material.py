@@ -22,23 +22,26 @@ class Material:
     counts: ChatCounts
 
 
-def read_material(lines: Iterable[bytes], settings: FineTuneSettings, encoder: ChatEncoder) -> Material:
+def read_material(
+    lines: Iterable[bytes], settings: FineTuneSettings, encoder: ChatEncoder, context_length: int
+) -> Material:
     """The chats of a job. Raises TrainingFailed where too few are left."""
     chats = with_validation(
         [read_chat_line(line) for line in lines], settings.validation_share, settings.seed
     )
-    train, left_out = encoder.encode(_of(chats, ChatSplit.TRAIN), settings.max_length)
+    max_length = min(settings.max_length, context_length)
+    train, left_out = encoder.encode(_of(chats, ChatSplit.TRAIN), max_length)
     held_out, validation, more_left_out = [], list[EncodedChat](), Counter[str]()
     for chat in _drawn(_of(chats, ChatSplit.VALIDATION), settings.seed):
         if len(validation) == settings.max_validation_chats:
             more_left_out["surplus_validation"] += 1
             continue
-        encoded, reasons = encoder.encode([chat], settings.max_length)
+        encoded, reasons = encoder.encode([chat], max_length)
         validation += encoded
         held_out += [chat] * len(encoded)
         more_left_out += reasons
     counts = ChatCounts(len(train), len(validation), dict(left_out + more_left_out))
-    _check(counts, settings)
+    _check(counts, max_length)
     return Material(train, validation, held_out, counts)
 
 
@@ -51,12 +54,12 @@ def _drawn(chats: list[TrainingChat], seed: int) -> list[TrainingChat]:
     return chats
 
 
-def _check(counts: ChatCounts, settings: FineTuneSettings) -> None:
+def _check(counts: ChatCounts, max_length: int) -> None:
     for split, number in (("train", counts.train), ("validation", counts.validation)):
         if number == 0:
             reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.left_out.items()))
             raise TrainingFailed(
                 "no_usable_pairs",
                 f"No chat is left for {split}. Left out: {reasons or 'none'}.",
-                f"Send more chats, or raise `max_length` (now {settings.max_length} tokens).",
+                f"Send more chats, or shorter ones: at most {max_length} tokens are read of one.",
             )

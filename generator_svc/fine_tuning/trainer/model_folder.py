@@ -1,11 +1,11 @@
-"""Where a model of the operator's store lies, and who it is."""
+"""The base model of a job: where it lies in the operator's store, and who it is."""
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from generator_svc.fine_tuning.trainer.failing import TrainingFailed
+from generator_svc.language_models.model_store import ModelDamaged, ModelStore, ModelUnknown
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -18,6 +18,7 @@ class ModelFolder:
     path: Path
     source: str
     weights_sha256: str
+    context_length: int
 
     @property
     def public_name(self) -> str:
@@ -27,14 +28,18 @@ class ModelFolder:
 
 def find_model(home: Path, name: str) -> ModelFolder:
     """The model of that name. Raises TrainingFailed."""
-    path = home / "models" / name
     try:
-        manifest = json.loads((path / "manifest.json").read_bytes())
-    except (OSError, ValueError) as error:
+        stored = ModelStore(home).read(name)
+    except ModelUnknown as error:
         raise TrainingFailed(
             "model_unknown",
-            f"There is no model named {name!r} on this server.",
+            f"There is no model named {name!r} on this server. Known: {', '.join(error.known) or 'none'}.",
             "Add it with `deltanas models add`, and send the job again.",
             retryable=True,
         ) from error
-    return ModelFolder(name, path, str(manifest.get("source", name)), str(manifest.get("weights_sha256", "")))
+    except ModelDamaged as error:
+        raise TrainingFailed(
+            "model_not_loadable", str(error), "Remove the model and add it again."
+        ) from error
+    manifest = stored.manifest
+    return ModelFolder(name, stored.folder, manifest.source, manifest.weights_sha256, manifest.context_length)

@@ -67,7 +67,7 @@ class Session:
         tokenizer = load_tokenizer(folder)
         self._encoder = chat_encoder(tokenizer)
         with self._folder.chats.open("rb") as lines:
-            self._material = read_material(lines, self._settings, self._encoder)
+            self._material = read_material(lines, self._settings, self._encoder, folder.context_length)
         self._steps = self._whole_run()
         loaded = load_model(folder, tokenizer, self._settings, self._save_memory)
         self._start_from_parent(loaded, folder)

@@ -1,0 +1,242 @@
+"""Jobs and adapters over HTTP. Trainers are small programs here; tests/integration trains a real model."""
+
+import io
+import json
+import sys
+import tarfile
+from contextlib import contextmanager
+from dataclasses import asdict
+
+import pytest
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from fastapi.testclient import TestClient
+from processes import until
+from sample_chats import body, chat
+
+from contracts.fine_tuning import AdapterFile, AdapterManifest, ChatCounts, FineTuneResult
+from generator_svc.fine_tuning import desk as desk_module
+from generator_svc.fine_tuning.desk import FineTuneDesk
+from generator_svc.fine_tuning.limits import FineTuneLimits
+from generator_svc.fine_tuning.settings import complete_settings
+from generator_svc.request_checks import Refused
+from generator_svc.routes_fine_tuning import add_desk_routes, add_fine_tuning_routes
+
+RESULT = FineTuneResult("job", True, "better", "job", 4, 2.0, 1.5)
+SUCCEEDS = f"print({json.dumps({'result': asdict(RESULT)})!r})"
+HANGS = "import time; time.sleep(60)"
+DIES = "import sys; sys.exit(1)"
+JOB = body({"model": "tiny"}, ("train", chat(48)), ("validation", chat(40)))
+OTHER = body({"model": "tiny", "seed": 1}, ("train", chat(48)))
+
+
+@contextmanager
+def service(home, program=SUCCEEDS):
+    app = FastAPI()
+    desk = FineTuneDesk(home, FineTuneLimits(), trainer_command=(sys.executable, "-c", program))
+    add_desk_routes(app, desk)
+    app.add_exception_handler(
+        Refused, lambda _, refused: JSONResponse(refused.document, refused.document["status"])
+    )
+    desk.start()
+    try:
+        with TestClient(app) as client:
+            yield client
+    finally:
+        desk.stop()
+
+
+def ended(client, job="job"):
+    def state():
+        status = client.get(f"/v1/fine-tunes/{job}").json()
+        return status if status["state"] in {"succeeded", "failed", "cancelled"} else None
+
+    return until(state, 30, "the end of the job")
+
+
+def running(client):
+    until(lambda: client.get("/v1/fine-tunes/job").json()["state"] == "running", 30, "a trainer")
+
+
+def test_a_job_is_accepted_once_and_trained(tmp_path):
+    with service(tmp_path) as client:
+        first = client.put("/v1/fine-tunes/job", content=JOB)
+        assert (first.status_code, first.headers["location"]) == (202, "/v1/fine-tunes/job")
+        assert first.json()["settings"]["rank"] == 16
+        status = ended(client)
+        assert (status["state"], status["result"]["use"], status["trainer_starts"]) == ("succeeded", "job", 1)
+        again = client.put("/v1/fine-tunes/job", content=JOB)
+        assert (again.status_code, again.json()["state"]) == (200, "succeeded")
+        assert [one["id"] for one in client.get("/v1/fine-tunes").json()["items"]] == ["job"]
+
+
+def test_the_same_id_with_another_content_is_refused(tmp_path):
+    with service(tmp_path) as client:
+        client.put("/v1/fine-tunes/job", content=JOB)
+        answer = client.put("/v1/fine-tunes/job", content=OTHER)
+        assert (answer.status_code, answer.json()["code"]) == (409, "fine_tune_differs")
+        assert client.get("/v1/fine-tunes/job").json()["settings"]["seed"] == 0
+
+
+def test_events_are_told_from_where_one_has_read(tmp_path):
+    with service(tmp_path) as client:
+        client.put("/v1/fine-tunes/job", content=JOB)
+        ended(client)
+        lines = client.get("/v1/fine-tunes/job/events").text.splitlines()
+        assert [json.loads(line)["kind"] for line in lines] == ["queued", "started", "succeeded"]
+        later = client.get("/v1/fine-tunes/job/events", params={"after": 2}).text.splitlines()
+        assert later == lines[2:]
+        assert client.get("/v1/fine-tunes/job/events", params={"after": 3, "wait": 30}).text == ""
+
+
+def test_a_waiting_reader_is_told_when_something_happens(tmp_path):
+    with service(tmp_path, HANGS) as client:
+        client.put("/v1/fine-tunes/job", content=JOB)
+        running(client)
+        client.post("/v1/fine-tunes/job:cancel")
+        told = client.get("/v1/fine-tunes/job/events", params={"after": 2, "wait": 30}).text
+        assert json.loads(told)["kind"] == "cancelled"
+
+
+def test_a_cancelled_job_stays_cancelled(tmp_path):
+    with service(tmp_path, HANGS) as client:
+        client.put("/v1/fine-tunes/job", content=JOB)
+        running(client)
+        assert client.delete("/v1/fine-tunes/job").json()["code"] == "fine_tune_unfinished"
+        assert client.post("/v1/fine-tunes/job:cancel").json()["state"] == "cancelled"
+        assert client.put("/v1/fine-tunes/job", content=JOB).json()["state"] == "cancelled"
+        client.put("/v1/fine-tunes/next", content=OTHER)
+        until(lambda: client.get("/v1/fine-tunes/next").json()["state"] == "running", 30, "the next job")
+        assert client.delete("/v1/fine-tunes/job").status_code == 204
+        assert client.get("/v1/fine-tunes/job").status_code == 404
+    assert [path.name for path in (tmp_path / "fine-tunes").iterdir() if path.is_dir()] == ["next"]
+
+
+def test_a_trainer_that_keeps_dying_fails_the_job_and_sent_again_it_is_tried_again(tmp_path):
+    with service(tmp_path, DIES) as client:
+        client.put("/v1/fine-tunes/job", content=JOB)
+        status = ended(client)
+        assert (status["failure"]["reason"], status["trainer_starts"]) == ("trainer_died", 3)
+        assert "code 1" in status["failure"]["message"]
+    with service(tmp_path) as client:
+        assert client.get("/v1/fine-tunes/job").json()["state"] == "failed"
+        assert client.put("/v1/fine-tunes/job", content=JOB).status_code == 200
+        assert ended(client)["state"] == "succeeded"
+
+
+def test_one_that_runs_out_of_memory_is_tried_once_more_with_less(tmp_path):
+    failure = {"reason": "out_of_memory", "message": "refused", "remedy": "", "retryable": False}
+    program = (
+        "import json, sys\n"
+        "saves = json.loads(sys.stdin.readline())['save_memory']\n"
+        f"print(json.dumps({{'result': {asdict(RESULT)!r}}} if saves else {{'failure': {failure!r}}}))"
+    )
+    with service(tmp_path, program) as client:
+        client.put("/v1/fine-tunes/job", content=JOB)
+        assert (ended(client)["state"], ended(client)["trainer_starts"]) == ("succeeded", 2)
+        stubborn = body({"model": "tiny", "gradient_checkpointing": "off"}, ("train", chat(48)))
+        client.put("/v1/fine-tunes/other", content=stubborn)
+        status = ended(client, "other")
+        assert (status["failure"]["reason"], status["trainer_starts"]) == ("out_of_memory", 1)
+
+
+def test_a_job_that_was_running_goes_on_when_the_service_starts_again(tmp_path):
+    with service(tmp_path, HANGS) as client:
+        client.put("/v1/fine-tunes/job", content=JOB)
+        client.put("/v1/fine-tunes/waits", content=OTHER)
+        running(client)
+    with service(tmp_path) as client:
+        assert ended(client)["trainer_starts"] == 2
+        assert ended(client, "waits")["trainer_starts"] == 1
+
+
+def test_what_is_no_job_is_refused_and_leaves_nothing(tmp_path):
+    with service(tmp_path) as client:
+        answer = client.put("/v1/fine-tunes/job", content=b'{"model": "tiny", "lora": 1}\n')
+        assert (answer.status_code, answer.json()["field"]) == (422, "lora")
+        assert client.put("/v1/fine-tunes/Upper", content=JOB).json()["field"] == "id"
+        assert client.get("/v1/fine-tunes/job").json()["code"] == "not_found"
+        assert client.post("/v1/fine-tunes/job:cancel").status_code == 404
+        assert client.get("/v1/fine-tunes/job/events").status_code == 404
+    assert [path.name for path in (tmp_path / "fine-tunes").iterdir()] == [".lock"]
+
+
+def test_a_home_that_cannot_be_written_to_is_named(tmp_path):
+    (tmp_path / "fine-tunes").write_text("a file where the folder should be")
+    with service(tmp_path) as client:
+        answer = client.put("/v1/fine-tunes/job", content=JOB)
+        assert (answer.status_code, answer.json()["code"]) == (503, "home_unwritable")
+
+
+def test_a_second_service_on_one_home_trains_nothing_until_the_first_has_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(desk_module, "LOOK_AGAIN_SECONDS", 0.05)
+    with service(tmp_path) as second_is_late:
+        second_is_late.put("/v1/fine-tunes/first", content=OTHER)
+        ended(second_is_late, "first")
+        with service(tmp_path) as client:
+            client.put("/v1/fine-tunes/job", content=JOB)
+            assert client.get("/v1/fine-tunes/job/events", params={"after": 1, "wait": 0.3}).text == ""
+            assert client.get("/v1/fine-tunes/job").json()["state"] == "queued"
+
+
+def test_without_a_home_the_service_says_so():
+    app = FastAPI()
+    assert add_fine_tuning_routes(app, None) is None
+    app.add_exception_handler(
+        Refused, lambda _, refused: JSONResponse(refused.document, refused.document["status"])
+    )
+    with TestClient(app) as client:
+        for method, path in (
+            ("PUT", "/v1/fine-tunes/job"),
+            ("GET", "/v1/fine-tunes"),
+            ("GET", "/v1/adapters"),
+        ):
+            assert client.request(method, path).json()["code"] == "no_home"
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    folder = tmp_path / "adapters" / "job"
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text("{}")
+    (folder / "adapter_model.safetensors").write_bytes(b"12345" * 300)
+    manifest = AdapterManifest(
+        "job", "tiny", "tiny", "aa", None, "bb", complete_settings({"model": "tiny"}), ChatCounts(1, 1),
+        RESULT, 8, 100, {}, "2026-11-22T00:00:00Z", (AdapterFile("adapter_config.json", 2, "cc"),),
+    )  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(asdict(manifest)))
+    return manifest
+
+
+def test_adapters_are_listed_read_and_downloaded(tmp_path, adapter):
+    with service(tmp_path) as client:
+        listed = client.get("/v1/adapters").json()["items"]
+        assert listed == [client.get("/v1/adapters/job").json()]
+        assert listed[0]["base_weights_sha256"] == adapter.base_weights_sha256
+        packed = client.get("/v1/adapters/job/files")
+        assert packed.headers["content-type"] == "application/x-tar"
+        with tarfile.open(fileobj=io.BytesIO(packed.content)) as tar:
+            names = tar.getnames()
+            assert tar.extractfile("job/adapter_model.safetensors").read() == b"12345" * 300
+        assert names == ["job/adapter_config.json", "job/adapter_model.safetensors", "job/manifest.json"]
+        assert client.get("/v1/adapters/job/files/adapter_config.json").content == b"{}"
+        assert client.get("/v1/adapters/job/files/..%2Fsecret").status_code == 404
+        assert client.get("/v1/adapters/job/files/other").status_code == 404
+        assert client.get("/v1/adapters/..").status_code == 404
+
+
+def test_an_adapter_in_use_is_not_removed(tmp_path, adapter):
+    with service(tmp_path, HANGS) as client:
+        child = body({"model": "tiny", "parent_adapter": "job"}, ("train", chat(48)))
+        client.put("/v1/fine-tunes/child", content=child)
+        refused = client.delete("/v1/adapters/job")
+        assert (refused.status_code, refused.json()["code"]) == (409, "adapter_in_use")
+        client.post("/v1/fine-tunes/child:cancel")
+        assert client.delete("/v1/adapters/job").status_code == 204
+        assert client.get("/v1/adapters/job").status_code == 404
+        assert client.delete("/v1/adapters/job").status_code == 404
+
+
+def test_a_job_may_not_take_the_place_of_an_adapter_whose_job_is_gone(tmp_path, adapter):
+    with service(tmp_path) as client:
+        assert client.put("/v1/fine-tunes/job", content=JOB).json()["code"] == "adapter_exists"
