@@ -32,14 +32,16 @@ class Admission:
         Raises Stopped, and HeldUp (`rate_limited`) where the operator's caps keep it waiting for longer than
         `patience_seconds`.
         """
-        booking = self._book(tokens, patience_seconds)
+        while not self._places.acquire(timeout=_LOOK_AGAIN_SECONDS):
+            if stop.is_set():
+                raise Stopped
         try:
-            self._wait(booking, stop)
-        except Stopped:
-            with self._lock:
-                self._caps.withdraw(booking)
-            raise
-        try:
+            # Only now: a request that was booked and then waited for its place would leave at another time.
+            booking = self._book(tokens, patience_seconds)
+            if stop.wait(max(0.0, booking.leaves_at - time.monotonic())):
+                with self._lock:
+                    self._caps.withdraw(booking)
+                raise Stopped
             yield booking
         finally:
             self._places.release()
@@ -59,11 +61,3 @@ class Admission:
                 # By then it would be within the patience.
                 raise over_own_caps(self._endpoint, wait - patience_seconds)
         return booking
-
-    def _wait(self, booking: Booking, stop: threading.Event) -> None:
-        # No place is taken up by waiting for the next minute.
-        if stop.wait(max(0.0, booking.leaves_at - time.monotonic())):
-            raise Stopped
-        while not self._places.acquire(timeout=_LOOK_AGAIN_SECONDS):
-            if stop.is_set():
-                raise Stopped

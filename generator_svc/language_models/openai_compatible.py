@@ -64,7 +64,9 @@ class OpenAICompatibleModel:
             raise self._told(error) from None
         if isinstance(listed, list):
             return listed
-        if meaning_of(listed) in {Meaning.NOT_THERE, Meaning.MODEL, Meaning.RATE_LIMITED}:
+        answers_all_the_same = {Meaning.NOT_THERE, Meaning.MODEL, Meaning.RATE_LIMITED}
+        # Some servers list what is in a cache, and fail where there is none.
+        if meaning_of(listed) in answers_all_the_same or listed.status in {500, 501}:
             return None
         raise held_up_by(self._endpoint, self._model, listed)
 

@@ -464,7 +464,7 @@ def test_nothing_is_sent_before_an_answer_is_asked_for(server):
 # --- check ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [404, 405, 429])
+@pytest.mark.parametrize("status", [404, 405, 429, 500, 501])
 def test_endpoint_that_lists_no_models_counts_as_fine(server, status):
     server.will(refusing(status, "no"))
     model_at(server.base_url).check()
@@ -482,7 +482,7 @@ def test_endpoint_that_lists_models_counts_as_fine(server):
     ("behaviour", "code", "retryable"),
     [
         (refusing(401, "no"), "key_missing", False),
-        (refusing(500, "boom"), "endpoint_failed", True),
+        (refusing(503, "Loading model"), "endpoint_failed", True),
         (sending(head(kind="application/json"), b"}{"), "endpoint_failed", True),
         (sending(head(kind="text/html"), b"<html>"), "endpoint_failed", False),
         (refusing(302, "", location="http://127.0.0.1:9/"), "endpoint_failed", False),
