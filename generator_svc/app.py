@@ -1,28 +1,29 @@
-"""The generator's HTTP surface: proposals as they arrive, deltas, training pairs, baselines.
+"""The generator's HTTP surface: proposals, deltas, training pairs, baselines.
 
 Handlers are plain functions, so everything that computes runs in threads and never on the event
 loop. Nothing is stored here; the gateway keeps what it received.
 """
 
-from collections.abc import Iterator
+import math
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import TypeAdapter
+from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from contracts.jobs import BaselineNetwork
 from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
-from contracts.proposals import ProposalLine, ProposalRequest
+from contracts.proposals import ProposerBlocked
 from contracts.service_gate import BodyLimit, RequireToken
 from generator_svc.config import GeneratorSettings
 from generator_svc.held_up import HeldUp
-from generator_svc.proposers import OptionsInvalid, Proposer, known_proposers
-from generator_svc.request_checks import Refused, check_proposal_request
+from generator_svc.language_models.endpoint_models import EndpointModels
+from generator_svc.proposers import OptionsInvalid, known_proposers
+from generator_svc.request_checks import Refused
 from generator_svc.routes_deltas import add_delta_routes
 from generator_svc.routes_lemur import READ_NETWORKS_PATH, add_lemur_routes
+from generator_svc.routes_proposals import add_proposal_routes
 from generator_svc.routes_training_pairs import (
     MAX_ORDERS_BYTES,
     TRAINING_PAIRS_PATH,
@@ -36,59 +37,25 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 BODY_LIMITS: dict[str, int | None] = {READ_NETWORKS_PATH: None, TRAINING_PAIRS_PATH: MAX_ORDERS_BYTES}
 """Of paths that are an exception. None where the handler itself reads a bounded stream."""
 
-_LINE = TypeAdapter(ProposalLine)
-
 
 def create_app(settings: GeneratorSettings) -> FastAPI:
-    """The service, closed to callers without the service token."""
+    """The service, closed to callers without the service token. Raises EndpointsInvalid."""
     app = FastAPI(title="deltanas generator", docs_url=None, redoc_url=None)
-    proposers = known_proposers()
-    _add_proposals(app, proposers)
+    proposers = known_proposers(EndpointModels(settings.endpoints()))
+    add_proposal_routes(app, proposers)
     add_delta_routes(app)
     add_training_pair_routes(app, proposers["mutation"])
     _add_baselines(app)
     add_lemur_routes(app, settings.home)
     _add_health(app)
     _add_error_handlers(app)
-    app.add_middleware(BodyLimit, limit_for_path=lambda path: BODY_LIMITS.get(path, MAX_BODY_BYTES))
+    app.add_middleware(BodyLimit, limit_for_path=_body_limit)
     app.add_middleware(RequireToken, token_sha256=settings.service_token_sha256)
     return app
 
 
-def _add_proposals(app: FastAPI, proposers: dict[str, Proposer]) -> None:
-    @app.post("/v1/proposals", response_class=StreamingResponse)
-    def propose(request: ProposalRequest) -> StreamingResponse:
-        """ProposalLines (NDJSON), each as soon as it is made. No slots: only whether it would work."""
-        proposer = proposers.get(request.proposer)
-        if proposer is None:
-            raise Refused(_unknown_proposer(request.proposer, proposers))
-        check_proposal_request(request)
-        proposer.check_options(request.options)
-        return StreamingResponse(_proposal_lines(proposer, request), media_type="application/x-ndjson")
-
-
-def _proposal_lines(proposer: Proposer, request: ProposalRequest) -> Iterator[bytes]:
-    try:
-        for proposal in proposer.propose(request):
-            yield _line(ProposalLine(proposal=proposal))
-    except HeldUp as held:
-        yield _line(ProposalLine(blocked=held.blocked))
-
-
-def _line(line: ProposalLine) -> bytes:
-    return _LINE.dump_json(line, exclude_none=True) + b"\n"
-
-
-def _unknown_proposer(name: str, proposers: dict[str, Proposer]) -> dict[str, Any]:
-    known = ", ".join(sorted(proposers))
-    return problem(
-        422,
-        "unknown_proposer",
-        f"No proposer has this name. Known: {known}.",
-        field="proposer",
-        value=name,
-        remedy=f"Use one of: {known}.",
-    )
+def _body_limit(path: str) -> int | None:
+    return BODY_LIMITS.get(path, MAX_BODY_BYTES)
 
 
 def _add_baselines(app: FastAPI) -> None:
@@ -147,9 +114,23 @@ def _add_error_handlers(app: FastAPI) -> None:
             )
         )
 
+    @app.exception_handler(HeldUp)
+    async def held_up(_request: Request, error: HeldUp) -> JSONResponse:
+        return _held_up_answer(error.blocked)
+
     @app.exception_handler(StarletteHTTPException)
     async def http_error(_request: Request, error: StarletteHTTPException) -> JSONResponse:
         codes = {404: "not_found", 405: "method_not_allowed"}
         return answer(
             problem(error.status_code, codes.get(error.status_code, "http_error"), str(error.detail))
         )
+
+
+def _held_up_answer(blocked: ProposerBlocked) -> JSONResponse:
+    """What waiting may mend is unavailable; what somebody must change first is refused."""
+    status = 503 if blocked.retryable else 422
+    document = problem(status, blocked.code, blocked.message, field="options", remedy=blocked.remedy)
+    headers = {}
+    if blocked.retryable and blocked.retry_after_seconds is not None:
+        headers["Retry-After"] = str(math.ceil(blocked.retry_after_seconds))
+    return JSONResponse(document, status, headers, PROBLEM_MEDIA_TYPE)

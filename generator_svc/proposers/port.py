@@ -23,13 +23,13 @@ class Proposer(Protocol):
     name: str
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """Raise OptionsInvalid unless `propose` could work with these options."""
+        """Raise OptionsInvalid unless `propose` could work with these options, HeldUp if it could not now."""
         ...
 
     def propose(self, request: ProposalRequest) -> Iterator[Proposal]:
         """One answer for each slot, as they come, in any order.
 
-        Finding nothing is a Proposal with `failure`, never an exception. Raises OptionsInvalid, and HeldUp
-        between two answers.
+        Finding nothing is a Proposal with `failure`, never an exception. Raises OptionsInvalid at once, and
+        HeldUp at once or between two answers. To close the iterator is to end the work.
         """
         ...

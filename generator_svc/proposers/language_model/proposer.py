@@ -33,10 +33,15 @@ class LanguageModelProposer:
     def propose(self, request: ProposalRequest) -> Iterator[Proposal]:
         """An answer for each slot, once it was applied or nothing more is done about it.
 
-        Raises OptionsInvalid; and HeldUp, which leaves slots without an answer, calls made for them included.
+        Raises OptionsInvalid at once; and HeldUp, which leaves slots without an answer, whatever was already
+        said for them.
         """
         options = self._read(request.options)
-        model = self._choose(options, request.adapter)
+        return self._proposals(request, options, self._choose(options, request.adapter))
+
+    def _proposals(
+        self, request: ProposalRequest, options: ModelOptions, model: ChatModel
+    ) -> Iterator[Proposal]:
         conversations = [Conversation(slot, request, options) for slot in request.slots]
         if options.diagnose:
             few = min(options.sampling.max_tokens, DIAGNOSIS_TOKENS)

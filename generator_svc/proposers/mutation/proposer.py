@@ -42,10 +42,9 @@ class MutationProposer:
         read_options(options, DEFAULT_WEIGHTS)
 
     def propose(self, request: ProposalRequest) -> Iterator[Proposal]:
-        """For each slot a delta of 1 to 3 mutations, or a `failure`. Raises OptionsInvalid."""
+        """For each slot a delta of 1 to 3 mutations, or a `failure`. Raises OptionsInvalid at once."""
         options = read_options(request.options, DEFAULT_WEIGHTS)
-        for slot in request.slots:
-            yield self._proposal(slot, options, request.edits)
+        return (self._proposal(slot, options, request.edits) for slot in request.slots)
 
     def _proposal(self, slot: ProposalSlot, options: MutationOptions, edits: EditPermissions) -> Proposal:
         try:
