@@ -32,6 +32,10 @@ class ModelSpending:
     """Time that the calls took, one after the other; they may have run side by side."""
     calls_without_tokens: int = 0
     calls_without_cost: int = 0
+    most_tokens: int = 0
+    """Of the longest call that says what it took."""
+    highest_cost_usd: float = 0.0
+    """Of the dearest call whose cost is known."""
 
     @property
     def tokens(self) -> int:
@@ -45,10 +49,11 @@ class BudgetStop:
 
     limit: str
     """The field of the budget: `max_tokens`, `max_cost_usd` or `max_calls`."""
-    spent: float
+    spent: float | None
+    """None: no call says what it took, so that the limit could not be kept."""
     allowed: float
     unknown_calls: int = 0
-    """Not 0: so many calls do not say what they took, so that the limit could not be kept."""
+    """So many calls do not say what they took; each is in `spent` as the largest that does."""
 
 
 def add_spending(parts: list[ModelSpending]) -> ModelSpending:
@@ -62,17 +67,32 @@ def add_spending(parts: list[ModelSpending]) -> ModelSpending:
         seconds=sum(part.seconds for part in parts),
         calls_without_tokens=sum(part.calls_without_tokens for part in parts),
         calls_without_cost=sum(part.calls_without_cost for part in parts),
+        most_tokens=max((part.most_tokens for part in parts), default=0),
+        highest_cost_usd=max((part.highest_cost_usd for part in parts), default=0.0),
     )
 
 
 def budget_stop(budget: ModelBudget, spent: ModelSpending) -> BudgetStop | None:
-    """The limit that is reached, or that cannot be kept because nobody knows what was spent; else None."""
+    """The limit that is reached, or that cannot be kept because no call says what it took; else None.
+
+    A call that was cut off, say, does not tell its cost: it counts as the dearest one that does.
+    """
     amounts = (
-        ("max_tokens", budget.max_tokens, spent.tokens, spent.calls_without_tokens),
-        ("max_cost_usd", budget.max_cost_usd, spent.cost_usd, spent.calls_without_cost),
-        ("max_calls", budget.max_calls, spent.calls, 0),
+        ("max_tokens", budget.max_tokens, spent.tokens, spent.calls_without_tokens, spent.most_tokens),
+        (
+            "max_cost_usd",
+            budget.max_cost_usd,
+            spent.cost_usd,
+            spent.calls_without_cost,
+            spent.highest_cost_usd,
+        ),
+        ("max_calls", budget.max_calls, spent.calls, 0, 0),
     )
-    for limit, allowed, amount, unknown in amounts:
-        if allowed is not None and (amount >= allowed or unknown):
-            return BudgetStop(limit, amount, allowed, 0 if amount >= allowed else unknown)
+    for limit, allowed, known, unknown, largest in amounts:
+        if allowed is None:
+            continue
+        if unknown and unknown == spent.calls:
+            return BudgetStop(limit, None, allowed, unknown)
+        if (amount := known + unknown * largest) >= allowed:
+            return BudgetStop(limit, amount, allowed, unknown)
     return None

@@ -138,6 +138,8 @@ def spending_by_cycle(
             func.coalesce(func.sum(calls.seconds), 0.0),
             func.sum(unknown_tokens),
             func.sum(case((calls.cost_usd.is_(None), 1), else_=0)),
+            func.coalesce(func.max(calls.prompt_tokens + calls.completion_tokens), 0),
+            func.coalesce(func.max(calls.cost_usd), 0.0),
         )
         .where(calls.search_id == search_id, true() if before is None else calls.proposal_id < before)
         .group_by(calls.cycle)
@@ -153,6 +155,8 @@ def spending_by_cycle(
             seconds=float(row[6]),
             calls_without_tokens=int(row[7]),
             calls_without_cost=int(row[8]),
+            most_tokens=int(row[9]),
+            highest_cost_usd=float(row[10]),
         )
         for row in rows
     }

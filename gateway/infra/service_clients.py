@@ -35,6 +35,7 @@ from contracts.proposals import (
     ProposalRequest,
     ProposerBlocked,
 )
+from contracts.slot_prompts import SlotPrompt
 from contracts.training_pairs import NamedSource, NearnessLine, PairOrder, TrainingPairLine
 
 T = TypeVar("T")
@@ -44,7 +45,10 @@ _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 CONNECT_SECONDS = 5.0
 CALL_SECONDS = 60.0
 PROPOSAL_SECONDS = 600.0
-"""Between two proposals of a stream: a language model on a CPU takes minutes."""
+"""Between two lines of a streamed answer."""
+MODEL_SECONDS = 7200.0
+"""Between two proposals: a language model on a CPU takes many minutes, and may be asked more than once.
+A generator that died is noticed at once, by its connection."""
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """Of a streamed answer: a proposal with the calls behind it holds prompts and answers several times over,
 each in JSON's longest escapes at worst."""
@@ -214,7 +218,7 @@ class GeneratorClient(_ServiceClient):
 
     def propose(self, request: ProposalRequest) -> Iterator[Proposal]:
         """The proposals of the request's slots, each as it arrives. Raises ProposerHeldUp in between."""
-        timeout = httpx.Timeout(PROPOSAL_SECONDS, connect=CONNECT_SECONDS)
+        timeout = httpx.Timeout(MODEL_SECONDS, connect=CONNECT_SECONDS)
         with self._stream("POST", "/v1/proposals", json=asdict(request), timeout=timeout) as response:
             for line in self._lines(response):
                 yield self._proposal(self._parse(ProposalLine, line))
@@ -255,6 +259,10 @@ class GeneratorClient(_ServiceClient):
             "with_repair": with_repair,
         }
         return self._parse(AppliedDelta, self._call("POST", "/v1/deltas:apply", json=body))
+
+    def prompts(self, request: ProposalRequest) -> list[SlotPrompt]:
+        """What a language model would be told for each slot; the request's one option is `form`."""
+        return self._parse(_Prompts, self._call("POST", "/v1/prompts", json=asdict(request))).items
 
     def baselines(self) -> list[BaselineNetwork]:
         """Every baseline shipped with the generator."""
@@ -364,6 +372,11 @@ class RunnerClient(_ServiceClient):
 @dataclass(frozen=True)
 class _Baselines:
     items: list[BaselineNetwork]
+
+
+@dataclass(frozen=True)
+class _Prompts:
+    items: list[SlotPrompt]
 
 
 @dataclass(frozen=True)

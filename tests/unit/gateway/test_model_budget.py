@@ -27,10 +27,20 @@ def test_the_first_limit_that_is_reached_stops(budget, stop):
 
 
 def test_a_limit_that_cannot_be_kept_stops_rather_than_being_broken_unseen():
-    unpriced = ModelSpending(calls=8, calls_without_cost=8, calls_without_tokens=2)
-    assert budget_stop(ModelBudget(max_cost_usd=1.0), unpriced) == BudgetStop("max_cost_usd", 0.0, 1.0, 8)
-    assert budget_stop(ModelBudget(max_tokens=9), unpriced) == BudgetStop("max_tokens", 0, 9, 2)
+    unpriced = ModelSpending(calls=8, calls_without_cost=8, calls_without_tokens=8)
+    assert budget_stop(ModelBudget(max_cost_usd=1.0), unpriced) == BudgetStop("max_cost_usd", None, 1.0, 8)
+    assert budget_stop(ModelBudget(max_tokens=9), unpriced) == BudgetStop("max_tokens", None, 9, 8)
     assert budget_stop(ModelBudget(max_calls=9), unpriced) is None
+
+
+def test_a_call_that_does_not_say_what_it_took_counts_as_the_largest_that_does():
+    spent = ModelSpending(
+        calls=4, prompt_tokens=300, calls_without_tokens=2, most_tokens=200,
+        cost_usd=0.25, calls_without_cost=1, highest_cost_usd=0.125,
+    )  # fmt: skip
+    assert budget_stop(ModelBudget(max_tokens=701, max_cost_usd=0.376), spent) is None
+    assert budget_stop(ModelBudget(max_tokens=700), spent) == BudgetStop("max_tokens", 700, 700, 2)
+    assert budget_stop(ModelBudget(max_cost_usd=0.375), spent) == BudgetStop("max_cost_usd", 0.375, 0.375, 1)
 
 
 def test_nothing_spent_adds_nothing():

@@ -115,6 +115,13 @@ def test_costs_that_nobody_knows_are_counted_as_unknown(scene):
     assert (found["cost_usd"], found["calls_without_cost"], found["calls_without_tokens"]) == (None, 1, 1)
 
 
+def test_the_largest_call_is_known_beside_the_sums(scene):
+    small, large = model_call("proposal", ASKED, "a"), model_call("repair", ASKED, "a", prompt_tokens=980)
+    told_calls(scene, small, large, model_call("repair", ASKED, "a", completion_tokens=None, cost_usd=2.5))
+    spent = scene.journal.spent_before(2, 0)
+    assert (spent.most_tokens, spent.highest_cost_usd, spent.calls_without_tokens) == (1000, 2.5, 1)
+
+
 def test_a_whole_source_is_applied_as_one(tmp_path, monkeypatch):
     scene = search_after_baselines(tmp_path)
 
