@@ -1,5 +1,6 @@
 """`POST /v1/proposals`: proposals as they arrive. `POST /v1/prompts`: what a model would be told."""
 
+import asyncio
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ from anyio import CancelScope
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter
-from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.concurrency import run_in_threadpool
 
 from contracts.problems import problem
 from contracts.proposals import AnswerForm, Proposal, ProposalLine, ProposalRequest
@@ -16,6 +17,9 @@ from generator_svc.held_up import HeldUp
 from generator_svc.prompts import assignment_of, proposal_prompt
 from generator_svc.proposers import OptionsInvalid, Proposer
 from generator_svc.request_checks import Refused, check_proposal_request
+
+SIGN_OF_LIFE_SECONDS = 15.0
+"""After so long without a line an empty one is sent: a model on a CPU takes minutes for an answer."""
 
 _LINE = TypeAdapter(ProposalLine)
 
@@ -27,7 +31,9 @@ def add_proposal_routes(app: FastAPI, proposers: Mapping[str, Proposer]) -> None
 
     @app.post("/v1/proposals", response_class=StreamingResponse)
     def propose(request: ProposalRequest) -> StreamingResponse:
-        """ProposalLines (NDJSON), each as soon as it is made. No slots: only whether it would work.
+        """ProposalLines (NDJSON, empty lines mean nothing), each as soon as it is made.
+
+        No slots: only whether it would work.
 
         What holds a proposer up is the last line; where there are no slots, it is a problem.
         """
@@ -84,12 +90,24 @@ def _line(line: ProposalLine) -> bytes:
 
 
 async def _while_wanted(lines: ProposalLines) -> AsyncIterator[bytes]:
-    """The lines, made in threads. A client who leaves ends the work, at the latest with the next line."""
+    """The lines, made in threads, and empty ones while a model takes its time.
+
+    A client who leaves ends the work, at the latest with the next line.
+    """
+    making = None
     try:
-        async for line in iterate_in_threadpool(lines):
+        while True:
+            making = asyncio.ensure_future(run_in_threadpool(next, lines, None))
+            while not (await asyncio.wait({making}, timeout=SIGN_OF_LIFE_SECONDS))[0]:
+                yield b"\n"
+            line = making.result()
+            if line is None:
+                break
             yield line
     finally:
         with CancelScope(shield=True):
+            if making is not None:
+                await asyncio.wait({making})
             await run_in_threadpool(lines.close)
 
 

@@ -13,6 +13,7 @@ from mutation_sources import BLOCKS
 
 from contracts.service_gate import token_digest
 from generator_svc import app as generator_app
+from generator_svc import routes_proposals
 from generator_svc.config import GeneratorSettings
 from generator_svc.deltas import canonical_delta
 from generator_svc.prompts import delta_prompt
@@ -110,30 +111,60 @@ def test_where_no_endpoint_is_set_up_it_is_said_what_to_set(monkeypatch):
     assert "DELTANAS_LLM_BASE_URL" in answer.json()["remedy"]
 
 
-def test_a_client_who_leaves_ends_the_work(app_of):
-    closed = threading.Event()
-
-    class Endless(FakeChatModel):
-        def answers(self, requests, sampling):
-            try:
-                yield from super().answers(requests, sampling)
-            finally:
-                closed.set()
-
-    config = uvicorn.Config(app_of(Endless(*[GOOD] * 8)), port=0, log_level="critical", lifespan="off")
+@contextmanager
+def serving(app):
+    """A client of the application, over a real socket: streams arrive as they are made."""
+    config = uvicorn.Config(app, port=0, log_level="critical", lifespan="off")
     server = uvicorn.Server(config)
     with config.bind_socket() as socket:
-        serving = threading.Thread(target=server.run, args=([socket],))
-        serving.start()
+        running = threading.Thread(target=server.run, args=([socket],))
+        running.start()
         try:
             address = f"http://127.0.0.1:{socket.getsockname()[1]}"
-            slow = httpx.Client(base_url=address, headers=AUTHORIZED)
-            with slow, slow.stream("POST", "/v1/proposals", json=request(8)) as response:
-                assert b"proposal" in next(response.iter_bytes(100))
-            assert closed.wait(60)
+            with httpx.Client(base_url=address, headers=AUTHORIZED, timeout=60) as client:
+                yield client
         finally:
             server.should_exit = True
-            serving.join()
+            running.join()
+
+
+class Waiting(FakeChatModel):
+    """Gives no answer but its first before it is allowed to."""
+
+    def __init__(self, *texts):
+        super().__init__(*texts)
+        self.may_go_on, self.ended = threading.Event(), threading.Event()
+
+    def answers(self, requests, sampling):
+        try:
+            for number, answer in enumerate(super().answers(requests, sampling)):
+                assert number == 0 or self.may_go_on.wait(60)
+                yield answer
+        finally:
+            self.ended.set()
+
+
+def test_a_client_who_leaves_ends_the_work(app_of):
+    model = Waiting(*[GOOD] * 8)
+    model.may_go_on.set()
+    with serving(app_of(model)) as client:
+        with client.stream("POST", "/v1/proposals", json=request(8)) as response:
+            assert b"proposal" in next(response.iter_bytes(100))
+        assert model.ended.wait(60)
+
+
+def test_a_client_who_waits_hears_that_the_work_goes_on(app_of, monkeypatch):
+    monkeypatch.setattr(routes_proposals, "SIGN_OF_LIFE_SECONDS", 0.01)
+    model = Waiting(GOOD, GOOD)
+    with serving(app_of(model)) as client:
+        with client.stream("POST", "/v1/proposals", json=request(2)) as response:
+            heard = b""
+            for chunk in response.iter_bytes():
+                heard += chunk
+                if heard.endswith(b"}\n\n\n"):
+                    model.may_go_on.set()
+        lines = [json.loads(line) for line in heard.split(b"\n") if line]
+        assert [line["proposal"]["slot"] for line in lines] == [0, 1]
 
 
 def test_prompts_are_what_a_model_would_be_told(app_of):
