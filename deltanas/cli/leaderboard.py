@@ -5,6 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from deltanas.cli.model_usage import stop_sentence, usage_sentence
 from deltanas.cli.output import accuracy, cell, mebibytes, plain, seconds, table
 from deltanas.client import TERMINAL_STATES
 
@@ -37,6 +38,8 @@ def show_leaderboard(search: Json, candidates: list[Json], console: Console, row
         console.print(Text(f"… and {len(ranked) - rows} more that were measured", style="dim"))
     console.print()
     console.print(Text(funnel_sentence(search.get("funnel") or {}), style="dim"))
+    for sentence in filter(None, (usage_sentence(search), stop_sentence(search))):
+        console.print(Text(plain(sentence), style="dim"))
     console.print(Text(plain(finals_sentence(search)), style="bold"))
 
 
@@ -67,8 +70,12 @@ def funnel_sentence(funnel: Json) -> str:
     """Where the proposals went."""
     steps = ("proposed", "applied", "novel", "ran", "elite")
     sentence = " → ".join(f"{funnel.get(step, 0)} {step}" for step in steps)
-    lost = funnel.get("lost", 0)
-    return sentence + (f" ({lost} lost by the platform, not counted)" if lost else "")
+    uncounted = [
+        f"{funnel[name]} {words}"
+        for name, words in (("lost", "lost by the platform"), ("skipped", "skipped at the budget's end"))
+        if funnel.get(name)
+    ]
+    return sentence + (f" ({', '.join(uncounted)}, not counted)" if uncounted else "")
 
 
 def finals_sentence(search: Json) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from deltanas.cli.connection import connected
 from deltanas.cli.leaderboard import show_leaderboard
+from deltanas.cli.model_usage import settings_sentence, show_usage, usage_sentence
 from deltanas.cli.output import (
     JsonOption,
     accuracy,
@@ -49,7 +50,7 @@ def run(
     CONFIG.yaml holds `name: value` lines. Only `dataset` is required. Besides:
     name, cycles, candidates_per_cycle, seed, baselines, epochs, train_images,
     elites, final_seeds, novelty_threshold, threads, device, integrity, limits,
-    proposer and edits, as in POST /v1/searches.
+    proposer, edits, deployment, feedback and model_budget, as in POST /v1/searches.
     """
     request = read_search_config(config)
     with connected(quiet=as_json) as client:
@@ -78,15 +79,24 @@ def show(
     with connected(need_ready=False, quiet=as_json) as client:
         identifier = search_id or _newest(client)
         search, candidates = client.search(identifier), client.candidates(identifier)
+        cycles = client.cycles(identifier) if usage_sentence(search) else []
     if as_json:
-        emit({**search, "candidates": candidates})
+        emit({**search, "cycles": cycles, "candidates": candidates})
         return
     progress = search["progress"]
     tell(
         f"{search['id']} {search['name']}: {search['state']}, "
         f"{progress['slots_done']} of {progress['slots_total']} slots done"
     )
+    if settings := settings_sentence(search["request"]):
+        tell(settings)
+    if progress.get("waiting_for"):
+        tell(f"waits for: {progress['waiting_for']}")
     show_leaderboard(search, candidates, result_console())
+    if cycles:
+        show_usage(cycles, result_console())
+    if search.get("paused_by"):
+        _explain_pause(search)
 
 
 @app.command()
@@ -180,9 +190,21 @@ def _follow(client: Client, search_id: str, report_file: Path | None, as_json: b
         )
     elif search["state"] == "cancelled":
         tell("the search was cancelled")
+    elif search.get("paused_by"):
+        _explain_pause(search)
+        raise typer.Exit(3)
     elif search["state"] == "paused":
         tell(f"paused; go on with: deltanas search resume {search_id}")
     raise typer.Exit(_EXIT_CODES.get(search["state"], 3))
+
+
+def _explain_pause(search: dict[str, Any]) -> None:
+    """Why the platform paused a search, and what to do about it."""
+    reason = search["paused_by"]
+    complain(
+        f"the search is paused: {reason.get('message')}",
+        f"{reason.get('remedy')} Then go on with: deltanas search resume {search['id']}",
+    )
 
 
 def _write_report(client: Client, search_id: str, output: Path) -> None:

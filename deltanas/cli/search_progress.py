@@ -10,6 +10,7 @@ from rich.text import Text
 
 from contracts.names import SlotState
 from deltanas.cli.leaderboard import short_id
+from deltanas.cli.model_usage import stop_sentence
 from deltanas.cli.output import accuracy, percent, plain
 from deltanas.client import Client
 
@@ -18,7 +19,12 @@ Json = dict[str, Any]
 _FINAL_SLOTS = frozenset(state.value for state in SlotState if state.is_final)
 STOPPED_STATES = frozenset({"succeeded", "failed", "cancelled", "paused"})
 _LOOK_AGAIN_SECONDS = 0.3
-_MARKS = {"judged": ("✓", "green"), "duplicate": ("=", "dim"), "lost": ("?", "yellow")}
+_MARKS = {
+    "judged": ("✓", "green"),
+    "duplicate": ("=", "dim"),
+    "lost": ("?", "yellow"),
+    "skipped": ("–", "dim"),
+}
 
 
 class SearchProgress:
@@ -73,7 +79,7 @@ class SearchProgress:
         stage = (
             "finals" if total and done >= total else f"cycle {cycle} of {cycles}" if cycle else "baselines"
         )
-        waiting = f", waiting for {progress['waiting_for']}" if progress.get("waiting_for") else ""
+        waiting = f", waits for: {progress['waiting_for']}" if progress.get("waiting_for") else ""
         self._bar.update(self._task, completed=done, total=total, description=plain(f"{stage}{waiting}"))
 
     def _tell(self, kind: str, data: Json) -> None:
@@ -84,6 +90,15 @@ class SearchProgress:
             best, mean = percent(data["best_accuracy"]), percent(data.get("mean_accuracy"))
             name = f"cycle {data.get('cycle')}" if data.get("cycle") else "baselines"
             self._print(Text(f"{name} done: best {best}, mean {mean}", style="bold"))
+        elif kind == "state":
+            self._tell_state(data)
+
+    def _tell_state(self, data: Json) -> None:
+        """What the search waits for, and that its budget is spent."""
+        if data.get("waiting_for"):
+            self._print(Text(f"waits for: {plain(data['waiting_for'], limit=500)}", style="yellow"))
+        elif stopped := stop_sentence(data):
+            self._print(Text(plain(stopped), style="yellow"))
 
     def _slot_line(self, candidate: Json) -> Text:
         state = str(candidate.get("state"))
@@ -119,6 +134,8 @@ def _has_stopped(kind: str, data: Json) -> bool:
 def _reason(candidate: Json) -> str:
     if candidate.get("duplicate_of"):
         return f"copy of {plain(short_id({'proposal_id': candidate['duplicate_of']}), limit=20)}"
+    if candidate.get("state") == "skipped":
+        return "nothing proposed: the model budget is spent"
     failure = candidate.get("failure") or {}
     reason = plain(failure.get("reason") or candidate.get("state"), limit=40)
     message = plain(failure.get("message") or "", limit=100)
