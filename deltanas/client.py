@@ -178,13 +178,14 @@ class Client:
         agent: str = "",
         lease_seconds: float | None = None,
         wait: float = 0,
-        prompt: bool = True,
+        prompt: str | None = "delta",
     ) -> Json:
         """Lease up to `tasks` open slots of a search whose proposer is `external`: {"tasks", "retry_after"}.
 
         `wait` up to that many seconds, at most 20, for one that is free. Raises Conflict with the code
-        `search_has_ended` once there is nothing more to propose. Each task has `baseline`, `prompt` (the
-        chat that a language model would get), `edits`, `deployment`, `history`, `lease_expires_at`, …
+        `search_has_ended` once there is nothing more to propose. Each task has `baseline`, `edits`,
+        `deployment`, `history`, `lease_expires_at`, and `prompt`: the chat that a language model would get
+        to answer with a "delta" or a "source"; None leaves it out.
         """
         asked: Json = {"tasks": tasks, "agent": agent, "prompt": prompt}
         if lease_seconds is not None:
@@ -218,7 +219,12 @@ class Client:
         return self._task_call(task["search_id"], "release", {"task_id": task["task_id"]})
 
     def tasks(
-        self, search_id: str, *, agent: str = "", lease_seconds: float | None = None, prompt: bool = True
+        self,
+        search_id: str,
+        *,
+        agent: str = "",
+        lease_seconds: float | None = None,
+        prompt: str | None = "delta",
     ) -> Iterator[Json]:
         """One task after the other until the search has ended; each is held while the loop is at it.
 

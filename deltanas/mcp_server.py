@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 from importlib.metadata import version
 from inspect import getdoc
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
@@ -105,16 +105,16 @@ class _Tools:
         search_id: SearchId,
         agent: AgentName = AGENT,
         lease_seconds: Annotated[float, Field(ge=10, le=3600)] = 900,
-        with_prompt: bool = False,
+        prompt: Literal["delta", "source"] | None = None,
         wait_seconds: Wait = 10,
     ) -> Json:
         """Lease one task: a baseline to change, with its accuracy, what may be edited, and what was tried.
 
         `task` is null while none is free: the search is at work on what it has; ask again later.
-        `with_prompt` adds the chat that deltanas would send to a language model of its own.
+        `prompt` adds the chat that deltanas would send to a language model of its own, for that form.
         """
         answer = self._client.ask(
-            search_id, agent=agent, lease_seconds=lease_seconds, wait=wait_seconds, prompt=with_prompt
+            search_id, agent=agent, lease_seconds=lease_seconds, wait=wait_seconds, prompt=prompt
         )
         if answer["tasks"]:
             return {"task": documents.task(answer["tasks"][0])}

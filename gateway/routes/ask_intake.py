@@ -1,13 +1,17 @@
 """From an agent's question to its tasks: what is free is leased, and each lease comes with what to know."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from contracts.proposals import AnswerForm, ProposalRequest
+from contracts.slot_prompts import SlotPrompt
 from gateway.infra.ask_journal import NothingFree, OpenSlots
 from gateway.infra.idempotency import Answer, IdempotencyScope, answer_once, recall
-from gateway.infra.service_clients import ServiceUnavailable
+from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.infra.slot_journal import SlotJournal
 from gateway.loop.proposal_tasks import ProposalTasks
+from gateway.routes.problems import RequestProblem
 from gateway.schemas.ask_tell_body import AskBody
 from gateway.schemas.ask_tell_document import task_document
 from gateway.schemas.search_document import Document
@@ -22,11 +26,12 @@ def offered(
 ) -> Document:
     """Tasks for an agent, or none and why. Who repeats a question under its key gets the same tasks.
 
-    Raises SearchNotFound, ProposerNotExternal, SearchPaused, SearchStateConflict, ServiceUnavailable.
+    Raises SearchNotFound, ProposerNotExternal, SearchPaused, SearchStateConflict, ServiceUnavailable,
+    RequestProblem.
     """
     earlier = recall(services.database, scope)
     if earlier is not None:
-        return _tasks(search_id, earlier.body["tasks"], services, tenant)
+        return _tasks(search_id, earlier.body["tasks"], body.prompt, services, tenant)
     found = services.asks.open_slots(search_id, tenant)
     if not found.free:
         return _nothing(found)
@@ -40,8 +45,8 @@ def offered(
     except NothingFree:
         return _nothing(services.asks.open_slots(search_id, tenant))
     try:
-        return _tasks(search_id, given, services, tenant)
-    except ServiceUnavailable:
+        return _tasks(search_id, given, body.prompt, services, tenant)
+    except (ServiceUnavailable, RequestProblem):
         # Without a key nobody could ask for the same tasks again.
         if scope is None:
             for task_id in given:
@@ -57,11 +62,31 @@ def _nothing(found: OpenSlots) -> Document:
     }
 
 
-def _tasks(search_id: str, task_ids: Sequence[str], services: Services, tenant: str) -> Document:
+def _tasks(
+    search_id: str, task_ids: Sequence[str], form: AnswerForm | None, services: Services, tenant: str
+) -> Document:
     search = services.searches.read(search_id, tenant)
     journal = SlotJournal(services.database, services.evaluations, search_id)
-    documents = []
-    for lease, slot in services.asks.given(task_ids):
-        asked = ProposalTasks(search, slot.cycle, journal).slot(slot)
-        documents.append(task_document(search, slot, asked, lease, None))
+    given = services.asks.given(task_ids)
+    # What was leased at once is of one cycle.
+    cycle = given[0][1].cycle if given else 0
+    request = ProposalTasks(search, cycle, journal).request(slot for _, slot in given)
+    prompts = {} if form is None else _prompts(request, form, services)
+    documents = [
+        task_document(search, slot, asked, lease, prompts.get(slot.slot))
+        for (lease, slot), asked in zip(given, request.slots, strict=True)
+    ]
     return {"tasks": documents, "reason": None, "retry_after": None}
+
+
+def _prompts(request: ProposalRequest, form: AnswerForm, services: Services) -> dict[int, SlotPrompt]:
+    asked = replace(request, options={"form": form.value})
+    try:
+        return {prompt.slot: prompt for prompt in services.generator.prompts(asked)}
+    except ServiceRefused as error:
+        raise RequestProblem(
+            502,
+            "prompt_failed",
+            f"The generator makes no prompt of this task: {error.document.get('detail', '')}"[:1000],
+            remedy="Ask with `prompt: null`, and write your own.",
+        ) from error

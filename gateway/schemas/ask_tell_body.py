@@ -36,8 +36,8 @@ class AskBody(BaseModel):
     agent: AgentName = ""
     """Shown with the candidates that the agent makes, and counted by in diagnostics."""
     lease_seconds: Annotated[float, Field(ge=LEASE_SECONDS[0], le=LEASE_SECONDS[1])] = DEFAULT_LEASE_SECONDS
-    prompt: Annotated[bool, Field(strict=True)] = True
-    """Whether each task comes with the chat messages that a language model would get for its slot."""
+    prompt: AnswerForm | None = AnswerForm.DELTA
+    """Each task comes with the chat that a model would get, to answer in this form; null: without."""
 
 
 class TaskBody(BaseModel):

@@ -1,11 +1,10 @@
 """How a task looks to the agent that asked for it, and what it hears of its answer. Pure dictionaries."""
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from urllib.parse import quote
 
-from contracts.chats import ChatMessage
 from contracts.proposals import ProposalSlot
+from contracts.slot_prompts import SlotPrompt
 from gateway.domain.ask_tell import Lease
 from gateway.domain.candidate import Slot
 from gateway.domain.search import SearchRecord
@@ -13,7 +12,7 @@ from gateway.schemas.search_document import Document, timestamp
 
 
 def task_document(
-    search: SearchRecord, slot: Slot, asked: ProposalSlot, lease: Lease, prompt: Document | None
+    search: SearchRecord, slot: Slot, asked: ProposalSlot, lease: Lease, prompt: SlotPrompt | None
 ) -> Document:
     """A task with all that a proposer of the platform's own would be told of its slot."""
     request = search.request
@@ -34,7 +33,7 @@ def task_document(
         "edits": asdict(request.edits),
         "deployment": asdict(request.deployment),
         "history": [asdict(past) for past in asked.history],
-        "prompt": prompt,
+        "prompt": None if prompt is None else _prompt_document(prompt),
         "tell_url": f"{url}:tell",
         "heartbeat_url": f"{url}:heartbeat",
         "release_url": f"{url}:release",
@@ -54,9 +53,8 @@ def lease_document(lease: Lease) -> Document:
     }
 
 
-def prompt_document(version: str, messages: Iterable[ChatMessage]) -> Document:
-    """The chat that a language model would be asked to continue."""
-    return {"version": version, "messages": [asdict(message) for message in messages]}
+def _prompt_document(prompt: SlotPrompt) -> Document:
+    return {"version": prompt.prompt_version, "messages": [asdict(message) for message in prompt.messages]}
 
 
 def told_document(lease: Lease, candidate: Document | None) -> Document:

@@ -46,6 +46,7 @@ from contracts.proposals import (
     ProposalSlot,
     ProposerBlocked,
 )
+from contracts.slot_prompts import SlotPrompt
 from gateway.infra.database import Database
 from gateway.infra.evaluation_transitions import finish
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
@@ -373,6 +374,14 @@ class FakeGeneratorService(FakeGenerator):
 
     def baseline(self, name: str) -> BaselineNetwork | None:
         return next((network for network in self.baselines() if network.name == name), None)
+
+    def prompts(self, request: ProposalRequest) -> list[SlotPrompt]:
+        self.baselines()
+        said = f"a {request.options['form']}, please"
+        return [
+            SlotPrompt(slot.slot, "fake_v1", (ChatMessage("user", f"{said}\n{slot.baseline_source}"),))
+            for slot in request.slots
+        ]
 
     def readiness_problems(self) -> list[str]:
         return ["generator cannot be reached"] if self.unreachable else []

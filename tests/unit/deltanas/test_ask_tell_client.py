@@ -89,8 +89,8 @@ def test_an_answer_is_a_delta_or_a_source(two_tasks, client):
 
 
 def test_asking_once_gives_the_answer_as_it_came(two_tasks, client):
-    answer = client.ask("se_1", tasks=3, lease_seconds=60, prompt=False)
+    answer = client.ask("se_1", tasks=3, lease_seconds=60, prompt=None)
     assert answer["tasks"] == [task(1)]
     (asked,) = sent(two_tasks, "ask")
-    assert asked == {"tasks": 3, "agent": "", "prompt": False, "lease_seconds": 60}
+    assert asked == {"tasks": 3, "agent": "", "prompt": None, "lease_seconds": 60}
     assert two_tasks.heard[0].headers["idempotency-key"]

@@ -107,7 +107,7 @@ def test_a_task_carries_its_baseline_and_history_as_untrusted_data(gateway, call
     assert (task["task_id"], task["baseline"]["source"]) == ("tk_1", {"untrusted": "base\n"})
     assert set(task["history"][0]["problem"]) == {"untrusted"}
     (asked,) = sent(gateway, f"{SEARCH}:ask")
-    assert (asked["agent"], asked["prompt"]) == ("mcp", False)
+    assert (asked["agent"], asked["prompt"]) == ("mcp", None)
 
 
 def test_without_a_free_slot_there_is_no_task_and_a_time_to_ask_again(gateway, call):

@@ -103,6 +103,29 @@ def test_a_task_says_what_a_proposer_of_the_platform_would_be_told(scene):
     assert baseline["name"] == parent["name"]
 
 
+def test_a_task_comes_with_what_a_model_would_be_told_in_the_form_that_was_asked_for(scene):
+    search = opened(scene)
+    asked = ({}, {"prompt": "source"}, {"prompt": None})
+    (delta,), (source,), (none,) = (ask(scene, search, **form) for form in asked)
+    for task, form in ((delta, "delta"), (source, "source")):
+        assert task["prompt"]["version"] == "fake_v1"
+        (message,) = task["prompt"]["messages"]
+        assert message == {"role": "user", "content": f"a {form}, please\n{task['baseline']['source']}"}
+    assert none["prompt"] is None
+
+
+def test_while_nobody_makes_prompts_no_slot_is_lost_to_a_task_that_nobody_got(scene):
+    search = opened(scene)
+    scene.generator.unreachable = True
+    keyed = {"idempotency-key": "again"}
+    for headers in (None, keyed):
+        answer = post(scene, search, "ask", headers, tasks=2)
+        assert (answer.status_code, answer.json()["code"]) == (503, "service_unavailable")
+    assert [task["slot"] for task in ask(scene, search, tasks=8, prompt=None)] == [2]
+    scene.generator.unreachable = False
+    assert [task["slot"] for task in post(scene, search, "ask", keyed, tasks=2).json()["tasks"]] == [0, 1]
+
+
 def test_equal_seeds_give_tasks_with_equal_seeds_whatever_the_search_is_called(scene):
     first, second = (ask(scene, opened(scene, name=name), tasks=3) for name in ("one", "two"))
     assert [task["seed"] for task in first] == [task["seed"] for task in second]
@@ -219,6 +242,7 @@ BAD = {
     "tasks as text": ("ask", {"tasks": "2"}, "tasks"),
     "short lease": ("ask", {"lease_seconds": 9}, "lease_seconds"),
     "long lease": ("ask", {"lease_seconds": 3601}, "lease_seconds"),
+    "prompt as a word": ("ask", {"prompt": "chat"}, "prompt"),
     "agent with a line break": ("ask", {"agent": "a\nb"}, "agent"),
     "agent with an escape": ("ask", {"agent": "a\x1b[2J"}, "agent"),
     "unknown field": ("ask", {"task": 1}, "task"),
