@@ -24,6 +24,7 @@ from deltanas.cli import (
     novelty,
     pairs,
     search,
+    tasks,
     up,
 )
 from deltanas.cli.output import complain, emit
@@ -87,6 +88,7 @@ app.add_typer(search.app, name="search")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(baselines.app, name="baselines")
 app.add_typer(pairs.app, name="pairs")
+app.add_typer(tasks.app, name="task")
 app.command()(mcp.mcp)
 
 
