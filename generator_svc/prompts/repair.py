@@ -89,7 +89,7 @@ def _attempt(baseline_source: str, result: str | None, words: Words) -> list[str
     line = _line_of_error(result)
     if line is None:
         change = canonical_delta(baseline_source, result)
-        return [words["attempted_change"], quotation(change.split("\n"))] if change else []
+        return [words["attempted_change"], quotation(change.removesuffix("\n").split("\n"))] if change else []
     lines = result.split("\n")
     first, last = max(0, line - 1 - 2 * CONTEXT_LINES), min(len(lines), line + CONTEXT_LINES)
     shown = (f"{index + 1:5d}  {lines[index]}" for index in range(first, last))
