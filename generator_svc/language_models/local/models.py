@@ -1,0 +1,156 @@
+"""Language models on weights of our own, as the proposers see them."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from generator_svc.language_models.local import blocked
+from generator_svc.language_models.local.adapter_files import AdapterMismatch, AdapterUnknown, find_adapter
+from generator_svc.language_models.local.desk import Call, Desk, Times
+from generator_svc.language_models.local.memory import free_memory, whole_memory
+from generator_svc.language_models.local.protocol import MAX_REQUESTS
+from generator_svc.language_models.local.worker_process import WORKER, Bounds, WorkerProcess
+from generator_svc.language_models.model_store import ModelDamaged, ModelStore, ModelUnknown, StoredModel
+from generator_svc.language_models.port import ChatAnswer, ChatRequest, Sampling
+
+_SHARE_OF_MEMORY = 0.8
+_LIBRARIES_BYTES = 600 * 1024 * 1024
+"""What torch and transformers take before any weight is there."""
+_WIDENED = 2
+"""Weights are kept in 16 bits; where a processor is slow at those they take 32."""
+
+
+@dataclass(frozen=True)
+class LocalLimits:
+    """What a model's process may use. None: chosen for this machine."""
+
+    memory_bytes: int | None = None
+    threads: int | None = None
+    load_seconds: float = 900.0
+    call_seconds: float = 1800.0
+    """For all answers of one call: what is unfinished then ends as `timeout`."""
+    idle_seconds: float = 300.0
+    """After so long without a call the model's memory is given back."""
+
+
+class LocalModels:
+    """All local models of one DELTANAS_HOME. One in each process: calls queue for one place in memory."""
+
+    def __init__(self, home: Path, limits: LocalLimits | None = None, worker_module: str = WORKER) -> None:
+        limits = limits or LocalLimits()
+        self._home = home
+        self._store = ModelStore(home)
+        self._worker_module = worker_module
+        self._bounds = Bounds(
+            limits.memory_bytes or int(_SHARE_OF_MEMORY * whole_memory()),
+            limits.threads or len(os.sched_getaffinity(0)),
+        )
+        self._desk = Desk(self._start, Times(limits.load_seconds, limits.call_seconds, limits.idle_seconds))
+
+    def names(self) -> list[str]:
+        """Of all models that were added, in order."""
+        return self._store.names()
+
+    def model(self, name: str, adapter: str | None = None) -> "LocalModel":
+        """A model, with an adapter or as it came. Never raises: `check` says whether it is there."""
+        return LocalModel(self, name, adapter)
+
+    def unload(self) -> None:
+        """Give the memory of a model that is loaded back, once the calls before have ended."""
+        self._desk.unload()
+
+    def close(self) -> None:
+        """End what was started, once the calls before have ended."""
+        self._desk.close()
+
+    def find(self, name: str, adapter: str | None) -> StoredModel:
+        """The model, if by what the disk says it could answer. Raises HeldUp."""
+        try:
+            stored = self._store.read(name)
+        except ModelUnknown as error:
+            raise blocked.model_unknown(name, error.known) from error
+        except ModelDamaged as error:
+            raise blocked.model_not_loadable(name, str(error)) from error
+        self._check_libraries(stored)
+        needed = _memory_needed(stored)
+        if needed > self._bounds.memory_bytes and not stored.manifest.load_in_4bit:
+            raise blocked.never_enough_memory(name, needed, self._bounds.memory_bytes)
+        if adapter is not None:
+            self._check_adapter(stored, adapter)
+        return stored
+
+    def take(self, call: Call) -> None:
+        """Queue a call."""
+        self._desk.take(call)
+
+    def _start(self, model: StoredModel) -> WorkerProcess:
+        needed, free = _memory_needed(model), free_memory()
+        if needed > free:
+            raise blocked.no_memory_now(model.manifest.name, needed, free)
+        return WorkerProcess(model, self._bounds, self._worker_module)
+
+    def _check_libraries(self, stored: StoredModel) -> None:
+        name = stored.manifest.name
+        for library in ("torch", "transformers", "peft"):
+            if find_spec(library) is None:
+                raise blocked.library_missing(name, library, "'deltanas[llm]'")
+        if stored.manifest.load_in_4bit and find_spec("bitsandbytes") is None:
+            raise blocked.library_missing(name, "bitsandbytes", "bitsandbytes")
+
+    def _check_adapter(self, stored: StoredModel, adapter: str) -> None:
+        try:
+            find_adapter(self._home, adapter, stored)
+        except AdapterUnknown as error:
+            raise blocked.adapter_unknown(str(error)) from error
+        except AdapterMismatch as error:
+            raise blocked.adapter_mismatch(adapter, stored.manifest.name, str(error)) from error
+
+
+class LocalModel:
+    """A ChatModel on weights of our own."""
+
+    def __init__(self, models: LocalModels, name: str, adapter: str | None) -> None:
+        self._models = models
+        self._name = name
+        self._adapter = adapter
+
+    def check(self) -> None:
+        """Raise HeldUp if what lies on the disk cannot answer. Loads nothing."""
+        self._models.find(self._name, self._adapter)
+
+    def answers(self, requests: Sequence[ChatRequest], sampling: Sampling) -> Iterator[ChatAnswer]:
+        """As the port says. Up to eight requests are written at once."""
+        for first in range(0, len(requests), MAX_REQUESTS):
+            yield from self._some_answers(requests[first : first + MAX_REQUESTS], sampling)
+
+    def _some_answers(self, requests: Sequence[ChatRequest], sampling: Sampling) -> Iterator[ChatAnswer]:
+        stored = self._models.find(self._name, self._adapter)
+        seeds = {request.key: request.seed for request in requests}
+        call = Call(stored, requests, sampling, self._adapter)
+        self._models.take(call)
+        for answer in call.answers():
+            yield ChatAnswer(
+                key=answer.key,
+                text=answer.text,
+                finish_reason=answer.finish_reason,
+                model=stored.manifest.source,
+                adapter=self._adapter,
+                sampling={
+                    "temperature": sampling.temperature,
+                    "top_p": sampling.top_p,
+                    "top_k": sampling.top_k,
+                    "max_tokens": sampling.max_tokens,
+                    "seed": seeds[answer.key],
+                },
+                prompt_tokens=answer.prompt_tokens,
+                completion_tokens=answer.completion_tokens,
+                cost_usd=None,
+                seconds=answer.seconds,
+            )
+
+
+def _memory_needed(stored: StoredModel) -> int:
+    size = stored.manifest.weights_bytes
+    return _LIBRARIES_BYTES + (size if stored.manifest.load_in_4bit else _WIDENED * size)

@@ -1,0 +1,38 @@
+"""Turns a GGUF file into a folder of safetensors, tokenizer and configuration that loads in seconds."""
+
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+_SAME_MATRIX = 0.05
+"""Two quantised copies of one embedding differ by less than this share of its norm."""
+
+
+def convert_gguf(file: Path, folder: Path) -> None:
+    """Write the model in `file` into `folder`, in bfloat16, which keeps more than any quantised file holds.
+
+    Raises what transformers raises of a file that it does not understand.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
+    model = AutoModelForCausalLM.from_pretrained(
+        file.parent, gguf_file=file.name, dtype=torch.bfloat16, trust_remote_code=False
+    )
+    _tie_embeddings(model)
+    # What was quantised in the file is not any more; transformers would refuse to save it as it says.
+    model.config.__dict__.pop("quantization_config", None)
+    model.__dict__["hf_quantizer"] = None
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder, safe_serialization=True)
+
+
+def _tie_embeddings(model: PreTrainedModel) -> None:
+    """Join input and output embeddings if they are copies of one matrix; the output's are the finer ones."""
+    given, spoken = model.get_input_embeddings(), model.get_output_embeddings()
+    if spoken is None or given.weight is spoken.weight or given.weight.shape != spoken.weight.shape:
+        return
+    apart = (given.weight.float() - spoken.weight.float()).norm() / spoken.weight.float().norm()
+    if apart < _SAME_MATRIX:
+        given.register_parameter("weight", spoken.weight)
+        model.config.tie_word_embeddings = True
+        model.tie_weights()
