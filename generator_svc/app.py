@@ -1,15 +1,18 @@
-"""The generator's HTTP surface: proposals, deltas, training pairs, baselines.
+"""The generator's HTTP surface: proposals, deltas, training pairs, fine-tunes, baselines.
 
 Handlers are plain functions, so everything that computes runs in threads and never on the event
 loop. Nothing is stored here; the gateway keeps what it received.
 """
 
 import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from contracts.jobs import BaselineNetwork
@@ -22,6 +25,7 @@ from generator_svc.language_models.endpoint_models import EndpointModels
 from generator_svc.proposers import OptionsInvalid, known_proposers
 from generator_svc.request_checks import Refused
 from generator_svc.routes_deltas import add_delta_routes
+from generator_svc.routes_fine_tuning import FINE_TUNES_PATH, add_fine_tuning_routes
 from generator_svc.routes_lemur import READ_NETWORKS_PATH, add_lemur_routes
 from generator_svc.routes_proposals import add_proposal_routes
 from generator_svc.routes_training_pairs import (
@@ -40,11 +44,21 @@ BODY_LIMITS: dict[str, int | None] = {READ_NETWORKS_PATH: None, TRAINING_PAIRS_P
 
 def create_app(settings: GeneratorSettings) -> FastAPI:
     """The service, closed to callers without the service token. Raises EndpointsInvalid."""
-    app = FastAPI(title="deltanas generator", docs_url=None, redoc_url=None)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        if desk is not None:
+            await run_in_threadpool(desk.start)
+        yield
+        if desk is not None:
+            await run_in_threadpool(desk.stop)
+
+    app = FastAPI(title="deltanas generator", docs_url=None, redoc_url=None, lifespan=lifespan)
     proposers = known_proposers(EndpointModels(settings.endpoints()))
     add_proposal_routes(app, proposers)
     add_delta_routes(app)
     add_training_pair_routes(app, proposers["mutation"])
+    desk = add_fine_tuning_routes(app, settings.home)
     _add_baselines(app)
     add_lemur_routes(app, settings.home)
     _add_health(app)
@@ -55,6 +69,8 @@ def create_app(settings: GeneratorSettings) -> FastAPI:
 
 
 def _body_limit(path: str) -> int | None:
+    if path.startswith(f"{FINE_TUNES_PATH}/"):
+        return None
     return BODY_LIMITS.get(path, MAX_BODY_BYTES)
 
 

@@ -1,4 +1,4 @@
-"""The proposers that language models make, by where a model runs. Which models there are is the operator's."""
+"""The proposers that language models make, by where a model runs; which ones there are, the operator says."""
 
 from generator_svc.language_models.endpoint_models import EndpointModels
 from generator_svc.language_models.port import ChatModel
