@@ -14,6 +14,7 @@ MEANINGS = {
     NO_PROPOSAL: "the proposer found nothing to change",
     UNACCEPTABLE: "the applier would not look at it at all",
     "no_diff_found": "the answer holds no unified diff",
+    "no_source_found": "the answer holds no whole source",
     "truncated": "the answer breaks off in the middle of a change",
     "hunk_unplaceable": "its lines stand nowhere in the baseline",
     "ambiguous": "its lines fit in several places, and nothing is guessed",
@@ -23,6 +24,9 @@ MEANINGS = {
     "policy_violation": "the result breaks a rule for sources",
     "forbidden_region": "it changes what this search keeps as it is",
     "too_large": "the delta or the result is too long",
+    "forbidden_operator": "the result uses what this search forbids",
+    "too_many_parameters": "the result has more parameters than may be deployed",
+    "too_many_flops": "the result takes more FLOPs than may be deployed",
 }
 """Of every code that a delta can end with."""
 _HUNKS = {

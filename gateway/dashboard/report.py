@@ -13,6 +13,7 @@ from gateway.dashboard.delta_outcomes import delta_outcomes
 from gateway.dashboard.gain_figure import gain_figure
 from gateway.dashboard.lineage_figure import ancestors, lineage_figure
 from gateway.dashboard.losses import failure_groups, funnel_steps
+from gateway.dashboard.model_usage import stop_sentence, usage_rows
 from gateway.dashboard.pages import render
 from gateway.dashboard.wording import short_id, verdict
 
@@ -59,6 +60,8 @@ def render_report(
         failures=failure_groups(candidates),
         deltas=[(short_id(c), c, diff_lines(c.get("delta") or "")) for c in line if c.get("delta")][::-1],
         leaders=_leaders(candidates, winner_id),
+        usage=usage_rows(search, cycles),
+        stopped=stop_sentence(search),
         cycles=sorted(cycles, key=lambda cycle: int(cycle["cycle"])),
         totals=_totals(search, candidates),
         provenance=_provenance(search, evaluation or {}),
@@ -112,6 +115,24 @@ def _totals(search: Json, candidates: list[Json]) -> Json:
     }
 
 
+def _listed(options: Json) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in options.items())[:500]
+
+
+def _proposing(request: Json) -> list[tuple[str, Any]]:
+    """What proposers were told and allowed, as (name, value) pairs."""
+    deployment, budget = request.get("deployment") or {}, request.get("model_budget") or {}
+    return [
+        ("tries shown to the proposer", (request.get("feedback") or {}).get("window") or None),
+        ("operators forbidden", ", ".join(deployment.get("forbidden_operators") or ())),
+        ("parameters at most", deployment.get("max_parameters")),
+        ("FLOPs at most", deployment.get("max_flops")),
+        ("model tokens at most", budget.get("max_tokens")),
+        ("model cost at most, US $", budget.get("max_cost_usd")),
+        ("model calls at most", budget.get("max_calls")),
+    ]
+
+
 def _elapsed(started: str | None, finished: str | None) -> float | None:
     if not started or not finished:
         return None
@@ -136,8 +157,10 @@ def _provenance(search: Json, evaluation: Json) -> list[tuple[str, str]]:
         ("training seed", proven.get("seed")),
         ("seeds of the finals", ", ".join(final_seeds)),
         ("proposer", (request.get("proposer") or {}).get("kind")),
+        ("its options", _listed((request.get("proposer") or {}).get("options") or {})),
         ("edits only in", ", ".join((request.get("edits") or {}).get("only") or ())),
         ("edits never in", ", ".join((request.get("edits") or {}).get("never") or ())),
+        *_proposing(request),
         ("threads", request.get("threads")),
         ("device", request.get("device")),
         ("novelty threshold", request.get("novelty_threshold")),

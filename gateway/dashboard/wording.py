@@ -82,7 +82,13 @@ def _unfinished(search: dict[str, Any]) -> dict[str, str]:
     if state in {"succeeded", "cancelled"}:
         headline = "No candidate to compare" if state == "succeeded" else "The search was cancelled"
         return {"headline": headline, "sentence": "There are no finals.", "tone": "even"}
+    if search.get("paused_by"):
+        reason = search["paused_by"]
+        sentence = f"{reason['message']} {reason['remedy']} Then resume the search."
+        return {"headline": "The search is paused", "sentence": sentence, "tone": "bad"}
     progress = search["progress"]
     headline = f"{state.capitalize()}: cycle {progress['cycle']} of {progress['cycles']}"
     done = f"{progress['slots_done']} of {progress['slots_total']} slots done; the finals come at the end."
+    if progress.get("waiting_for"):
+        done = f"{done} It waits for: {progress['waiting_for']}"
     return {"headline": headline, "sentence": done, "tone": "even"}

@@ -69,7 +69,7 @@ def sample_funnel(candidates):
     applied = len(states) - states.count("refused")
     novel = applied - states.count("duplicate")
     elite = sum(c["elite"] for c in candidates if c["cycle"] > 0)
-    return {"proposed": len(states), "applied": applied, "novel": novel, "ran": states.count("judged"), "elite": elite, "lost": 0}  # fmt: skip
+    return {"proposed": len(states), "applied": applied, "novel": novel, "ran": states.count("judged"), "elite": elite, "lost": 0, "skipped": 0}  # fmt: skip
 
 
 def sample_cycles(candidates):

@@ -232,3 +232,61 @@ def test_the_front_page_links_reports_and_escapes_names():
     assert f'href="/v1/searches/{search["id"]}/report"' in page
     assert "train error" in page
     assert "None yet" in checked(render_home([], []))
+
+
+MODEL = {
+    "calls": 12, "repairs": 3, "prompt_tokens": 9000, "completion_tokens": 1500, "tokens": 10_500,
+    "tokens_per_valid_candidate": 1312.5, "cost_usd": 0.0425, "seconds": 95.0, "calls_without_tokens": 0,
+    "calls_without_cost": 1,
+}  # fmt: skip
+STOP = {"limit": "max_cost_usd", "spent": 0.0425, "allowed": 0.04, "unknown_calls": 0}
+
+
+def page_with(**fields):
+    candidates = sample_candidates()
+    cycles = [{**cycle, "model": MODEL if cycle["cycle"] else None} for cycle in sample_cycles(candidates)]
+    return render_report(sample_search(candidates, **fields), cycles, candidates)
+
+
+def test_what_the_models_took_is_shown_cycle_by_cycle():
+    shown = page_with(model=MODEL)
+    assert "What the models took" in shown
+    assert shown.count("1,312") + shown.count("1,313") == 4
+    assert "$0.0425 or more" in shown
+
+
+def test_a_search_without_models_has_no_such_section(page):
+    assert "What the models took" not in page
+
+
+@pytest.mark.parametrize(
+    ("stop", "told"),
+    [
+        (STOP, "Its models had spent $0.0425; max_cost_usd is $0.0400."),
+        ({**STOP, "limit": "max_tokens", "spent": 10_500, "allowed": 10_000}, "had spent 10,500; max_tokens"),
+        ({**STOP, "unknown_calls": 2}, "2 calls of unknown size counted as the largest"),
+        ({**STOP, "spent": None}, "so max_cost_usd = $0.0400 could not be kept"),
+    ],
+)
+def test_a_search_that_its_budget_stopped_says_so(stop, told):
+    assert told in page_with(model=MODEL, stopped_by=stop)
+
+
+def test_a_paused_search_heads_its_page_with_reason_and_remedy():
+    reason = {"code": "key_missing", "message": "No <b>key</b>.", "remedy": "Set it."}
+    shown = page_with(state="paused", paused_by=reason)
+    assert "The search is paused" in shown
+    assert "No &lt;b&gt;key&lt;/b&gt;. Set it. Then resume the search." in shown
+
+
+def test_what_the_proposer_was_told_and_allowed_is_part_of_the_provenance():
+    candidates = sample_candidates()
+    search = sample_search(candidates)
+    search["request"] |= {
+        "proposer": {"kind": "openai_compatible", "options": {"model": "qwen", "temperature": 0.35}},
+        "feedback": {"window": 5}, "model_budget": {"max_calls": 99},
+        "deployment": {"forbidden_operators": ["Conv3d"], "max_parameters": 10**6},
+    }  # fmt: skip
+    shown = render_report(search, sample_cycles(candidates), candidates)
+    for value in ("model = qwen, temperature = 0.35", "Conv3d", "1000000", "model calls at most"):
+        assert value in shown
