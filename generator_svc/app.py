@@ -22,6 +22,7 @@ from contracts.service_gate import BodyLimit, RequireToken
 from generator_svc.config import GeneratorSettings
 from generator_svc.held_up import HeldUp
 from generator_svc.language_models.endpoint_models import EndpointModels
+from generator_svc.language_models.local import LocalLimits, LocalModels
 from generator_svc.proposers import OptionsInvalid, known_proposers
 from generator_svc.request_checks import Refused
 from generator_svc.routes_deltas import add_delta_routes
@@ -45,6 +46,8 @@ BODY_LIMITS: dict[str, int | None] = {READ_NETWORKS_PATH: None, TRAINING_PAIRS_P
 def create_app(settings: GeneratorSettings) -> FastAPI:
     """The service, closed to callers without the service token. Raises EndpointsInvalid."""
 
+    local = _local_models(settings)
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         if desk is not None:
@@ -52,13 +55,17 @@ def create_app(settings: GeneratorSettings) -> FastAPI:
         yield
         if desk is not None:
             await run_in_threadpool(desk.stop)
+        if local is not None:
+            await run_in_threadpool(local.close)
 
     app = FastAPI(title="deltanas generator", docs_url=None, redoc_url=None, lifespan=lifespan)
-    proposers = known_proposers(EndpointModels(settings.endpoints()))
+    proposers = known_proposers(EndpointModels(settings.endpoints()), local)
     add_proposal_routes(app, proposers)
     add_delta_routes(app)
     add_training_pair_routes(app, proposers["mutation"])
-    desk = add_fine_tuning_routes(app, settings.home)
+    # Two sets of weights at a time would not fit: what is loaded to answer goes before training begins.
+    unload = local.unload if local is not None else lambda: None
+    desk = add_fine_tuning_routes(app, settings.home, unload)
     _add_baselines(app)
     add_lemur_routes(app, settings.home)
     _add_health(app)
@@ -66,6 +73,19 @@ def create_app(settings: GeneratorSettings) -> FastAPI:
     app.add_middleware(BodyLimit, limit_for_path=_body_limit)
     app.add_middleware(RequireToken, token_sha256=settings.service_token_sha256)
     return app
+
+
+def _local_models(settings: GeneratorSettings) -> LocalModels | None:
+    """The models on this machine's disk; None without a home to look into."""
+    if settings.home is None:
+        return None
+    limits = LocalLimits(
+        memory_bytes=settings.local_model_memory_bytes,
+        threads=settings.local_model_threads,
+        call_seconds=settings.local_model_call_seconds,
+        idle_seconds=settings.local_model_idle_seconds,
+    )
+    return LocalModels(settings.home, limits)
 
 
 def _body_limit(path: str) -> int | None:

@@ -144,6 +144,16 @@ class Waiting(FakeChatModel):
             self.ended.set()
 
 
+def test_where_no_local_model_is_there_it_is_said_how_to_add_one(tmp_path):
+    with asking(generator_app.create_app(settings(home=tmp_path))) as client:
+        for options, code in (({}, "invalid_options"), ({"model": "none"}, "model_unknown")):
+            answer = client.post("/v1/proposals", json=request(0, options=options))
+            assert (answer.status_code, answer.json()["code"]) == (422, code)
+            assert "deltanas models add" in answer.json()["remedy"]
+        blocked = client.post("/v1/proposals", json=request(1, options={"model": "none"}))
+    assert json.loads(blocked.text)["blocked"]["code"] == "model_unknown"
+
+
 def test_a_client_who_leaves_ends_the_work(app_of):
     model = Waiting(*[GOOD] * 8)
     model.may_go_on.set()
