@@ -45,10 +45,7 @@ _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 CONNECT_SECONDS = 5.0
 CALL_SECONDS = 60.0
 PROPOSAL_SECONDS = 600.0
-"""Between two lines of a streamed answer."""
-MODEL_SECONDS = 7200.0
-"""Between two proposals: a language model on a CPU takes many minutes, and may be asked more than once.
-A generator that died is noticed at once, by its connection."""
+"""Between two lines of a streamed answer; the generator sends empty ones while a model takes its time."""
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """Of a streamed answer: a proposal with the calls behind it holds prompts and answers several times over,
 each in JSON's longest escapes at worst."""
@@ -168,7 +165,7 @@ class _ServiceClient:
             for line in self._lines(response):
                 yield self._parse(kind, line)
 
-    def _lines(self, response: httpx.Response) -> Iterator[bytes]:
+    def _lines(self, response: httpx.Response, *, blank_ones: bool = False) -> Iterator[bytes]:
         """The lines of an answer, without blank ones. httpx splits at U+2028, too, which JSON may hold."""
         parts: list[bytes] = []
         size = 0
@@ -177,7 +174,7 @@ class _ServiceClient:
             if whole:
                 whole[0] = b"".join([*parts, whole[0]])
                 parts, size = [], 0
-                yield from filter(bytes.strip, whole)
+                yield from whole if blank_ones else filter(bytes.strip, whole)
             parts.append(rest)
             size += len(rest)
             if size > MAX_LINE_BYTES:
@@ -216,12 +213,15 @@ class GeneratorClient(_ServiceClient):
 
     name = "generator"
 
-    def propose(self, request: ProposalRequest) -> Iterator[Proposal]:
-        """The proposals of the request's slots, each as it arrives. Raises ProposerHeldUp in between."""
-        timeout = httpx.Timeout(MODEL_SECONDS, connect=CONNECT_SECONDS)
+    def propose(self, request: ProposalRequest) -> Iterator[Proposal | None]:
+        """The proposals of the request's slots, each as it arrives; None now and then while a model thinks.
+
+        Raises ProposerHeldUp in between.
+        """
+        timeout = httpx.Timeout(PROPOSAL_SECONDS, connect=CONNECT_SECONDS)
         with self._stream("POST", "/v1/proposals", json=asdict(request), timeout=timeout) as response:
-            for line in self._lines(response):
-                yield self._proposal(self._parse(ProposalLine, line))
+            for line in self._lines(response, blank_ones=True):
+                yield self._proposal(self._parse(ProposalLine, line)) if line.strip() else None
 
     def _proposal(self, line: ProposalLine) -> Proposal:
         if line.blocked is not None:

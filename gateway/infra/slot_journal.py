@@ -79,6 +79,12 @@ class SlotJournal:
         with self._database.read() as session:
             return search_record(session.get_one(SearchRow, self.search_id))
 
+    def require_running(self) -> None:
+        """Raise SearchNotRunning where no step could be taken now."""
+        state = self.search().state
+        if state is not SearchState.RUNNING:
+            raise SearchNotRunning(state.value)
+
     def slots(self, cycle: int | None = None) -> list[Slot]:
         """The slots of a cycle, or of all, in slot order."""
         with self._database.read() as session:

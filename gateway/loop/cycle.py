@@ -119,11 +119,19 @@ class Cycle:
         asked = self._tasks.request(batch)
         with self._blaming(waiting.values()):
             for proposal in self._generator.propose(asked):
+                if proposal is None:
+                    self._look_around()
+                    continue
                 slot = waiting.pop(proposal.slot, None)
                 if slot is not None:
                     yield slot, proposal
             if waiting:
                 raise ServiceUnavailable("generator", f"left {len(waiting)} of {len(batch)} slots unanswered")
+
+    def _look_around(self) -> None:
+        """While a model takes its time: settle what has ended; a paused or cancelled search lets it go."""
+        self._journal.require_running()
+        self._settle()
 
     # --- apply, screen, submit, judge ------------------------------------------------------------------
 

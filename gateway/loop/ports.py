@@ -19,10 +19,11 @@ from contracts.proposals import (
 class GeneratorService(Protocol):
     """Proposes deltas and applies them."""
 
-    def propose(self, request: ProposalRequest) -> Iterator[Proposal]:
-        """One proposal for each slot of the request, as they arrive, in any order.
+    def propose(self, request: ProposalRequest) -> Iterator[Proposal | None]:
+        """One proposal for each slot of the request, as they arrive, in any order; None: it takes its time.
 
-        Raises ProposerHeldUp between two of them when what the proposer depends on is away.
+        Whoever iterates no further lets go of what is not made yet. Raises ProposerHeldUp between two of
+        them when what the proposer depends on is away.
         """
         ...
 

@@ -17,7 +17,7 @@ from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import read_events
 from gateway.infra.search_store import SearchStore, search_topic
 from gateway.infra.service_clients import ProposerHeldUp
-from gateway.infra.slot_journal import record_told
+from gateway.infra.slot_journal import SearchNotRunning, record_told
 from gateway.loop import conductor as conductor_module
 from gateway.loop import delays
 from gateway.loop.conductor import Conductor
@@ -82,6 +82,29 @@ def test_while_nobody_may_be_asked_evaluations_are_settled(tmp_path):
     assert not scene.run().advance(asks=False)
     assert SlotState.EVALUATING not in {slot.state for slot in slots_of(scene)}
     assert len(scene.generator.batches) == 1
+
+
+def test_a_model_that_takes_its_time_is_let_go_when_the_search_is_cancelled(tmp_path, monkeypatch):
+    scene = search_after_baselines(tmp_path)
+    let_go = []
+
+    def propose(asked):
+        try:
+            yield Proposal(0, "slow", "grow 1", "")
+            scene.farm.work()
+            yield None
+            assert slots_of(scene)[0].state.is_final, "evaluations are settled meanwhile"
+            scene.store.cancel(scene.search_id)
+            yield None
+            raise AssertionError("it was not let go")
+        except GeneratorExit:
+            let_go.append(asked.cycle)
+            raise
+
+    monkeypatch.setattr(scene.generator, "propose", propose)
+    with pytest.raises(SearchNotRunning):
+        scene.run().advance()
+    assert let_go == [1]
 
 
 @pytest.fixture

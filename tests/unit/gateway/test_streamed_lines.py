@@ -6,10 +6,17 @@ import httpx
 import pytest
 
 from contracts.chats import ChatMessage
+from contracts.proposals import ProposalRequest
 from contracts.training_pairs import NamedSource, NearPair, PairOrder, TrainingPair
 from gateway.infra import service_clients
 from gateway.infra.chat_spool import ChatSpool
-from gateway.infra.service_clients import FilterClient, GeneratorClient, ServiceRefused, ServiceUnavailable
+from gateway.infra.service_clients import (
+    FilterClient,
+    GeneratorClient,
+    ProposerHeldUp,
+    ServiceRefused,
+    ServiceUnavailable,
+)
 
 
 def answering(kind, content, status: int = 200):
@@ -55,6 +62,24 @@ def test_orders_go_out_with_the_wished_length_and_what_is_not_set_is_left_out():
     url, body = asked[0]
     assert dict(url.params) == {"fewest_lines": "5", "most_lines": "60"}
     assert json.loads(body) == {"id": "0", "dataset": "mnist", "baseline_source": "x", "seed": 0}
+
+
+PROPOSED = {"proposal": {"slot": 3, "proposer": "p", "answer": "a\u2028b", "summary": ""}}
+BLOCKED = {"blocked": {"code": "rate_limited", "message": "Later.", "remedy": "Wait.", "retryable": True}}
+
+
+def test_proposals_come_with_signs_of_life_between_them_and_end_with_what_holds_them_up():
+    client, asked = answering(
+        GeneratorClient, [b"\n", encoded(PROPOSED)[:9], encoded(PROPOSED)[9:] + b"\n\n"]
+    )
+    proposals = list(client.propose(ProposalRequest("se_1", 1, "p", "digits", ())))
+    assert [proposal and proposal.slot for proposal in proposals] == [None, 3, None, None]
+    assert json.loads(asked[0][1])["deployment"]["forbidden_operators"] == []
+    client, _ = answering(GeneratorClient, [encoded(PROPOSED, BLOCKED)])
+    arrived = client.propose(ProposalRequest("se_1", 1, "p", "digits", ()))
+    assert next(arrived).answer == "a\u2028b"
+    with pytest.raises(ProposerHeldUp, match="Later"):
+        next(arrived)
 
 
 def test_nonsense_an_endless_line_and_a_refusal_are_told_apart(monkeypatch):
