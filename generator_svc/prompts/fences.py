@@ -46,4 +46,9 @@ def quotation(lines: Iterable[str], limit: int = MAX_QUOTED) -> str:
 def printable(text: str, limit: int) -> str:
     """At most `limit` characters, with control characters, lone surrogates and marks of turns broken up."""
     shown = UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode(), text[:limit])
-    return TURN_MARK.sub(lambda mark: f"{mark.group()[0]} {mark.group()[1:]}", shown)[:limit]
+    return without_turn_marks(shown)[:limit]
+
+
+def without_turn_marks(text: str) -> str:
+    """Text in which nothing is the beginning or end of a turn any more."""
+    return TURN_MARK.sub(lambda mark: f"{mark.group()[0]} {mark.group()[1:]}", text)

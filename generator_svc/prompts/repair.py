@@ -15,7 +15,7 @@ from generator_svc.deltas.diagnosis import FailedHunk, failed_hunk
 from generator_svc.deltas.refusals import DeltaRefused
 from generator_svc.deltas.understanding import understand
 from generator_svc.deltas.whole_sources import network_in
-from generator_svc.prompts.fences import printable, quotation
+from generator_svc.prompts.fences import printable, quotation, without_turn_marks
 from generator_svc.prompts.words import Words, words_of
 
 REPAIR_VERSION = "repair_v2"
@@ -30,7 +30,7 @@ CONTEXT_LINES = 3
 def repair_conversation(asked: Sequence[ChatMessage], answer: str, prompt: str) -> tuple[ChatMessage, ...]:
     """A prompt, what a model answered to it (bounded), and the repair prompt, to be answered anew."""
     shown = answer if len(answer) <= MAX_FAILED_ANSWER else f"{answer[:MAX_FAILED_ANSWER]}\n…"
-    return (*asked, ChatMessage("assistant", shown), ChatMessage("user", prompt))
+    return (*asked, ChatMessage("assistant", without_turn_marks(shown)), ChatMessage("user", prompt))
 
 
 def repair_prompt(

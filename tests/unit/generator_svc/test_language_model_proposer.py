@@ -192,6 +192,7 @@ def test_what_a_model_says_is_bounded_and_fit_to_be_stored():
     assert len(proposal.answer.encode()) <= MAX_ANSWER_BYTES
     assert "\x00" not in proposal.answer
     assert len(proposal.calls[1].messages[2].content) < 20_000
+    assert all("<|" not in message.content for message in proposal.calls[1].messages)
     assert all(character.isprintable() for character in proposal.summary)
 
 
