@@ -1,70 +1,38 @@
 """LEMUR's networks from the wheel to a search: imported, browsed, tried in real sandboxes, built upon."""
 
 import json
-import zipfile
 
 import pytest
+from lemur_networks import Recorded, network, wheel_of
 from lemur_package import lemur_wheel
 from live_server import DATASET
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(900)]
 
-NETWORK = """\
-import torch
-from torch import nn
-
-
-def supported_hyperparameters():
-    return {"lr"}
-
-
-class Net(nn.Module):
-    def __init__(self, in_shape, out_shape, prm, device):
-        super().__init__()
-        self.device = device
-        self.layers = nn.Sequential(
-            nn.Conv2d(in_shape[1], WIDTH, 3, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()
-        )
-        self.head = nn.Linear(HEAD, out_shape[0])
-
-    def forward(self, x):
-        return self.head(self.layers(x))
-
-    def train_setup(self, prm):
-        self.to(self.device)
-        self.criteria = nn.CrossEntropyLoss()
-        self.optimizer = torch.optim.SGD(self.parameters(), lr=prm["lr"])
-
-    def learn(self, train_data):
-        for inputs, labels in train_data:
-            self.optimizer.zero_grad()
-            loss = self.criteria(self(inputs.to(self.device)), labels.to(self.device))
-            loss.backward()
-            self.optimizer.step()
+FEATURES = """\
+nn.Conv2d(in_shape[1], WIDTH, 3, stride=4),
+nn.ReLU(),
+nn.AdaptiveAvgPool2d(2),
+nn.Flatten(),
 """
+
+
+def convolved(width: int, outputs: int) -> str:
+    """A network of so many channels, whose head expects so many inputs."""
+    return network(FEATURES.replace("WIDTH", str(width)), f"nn.Linear({outputs}, out_shape[0])")
+
+
 SOURCES = {
-    "Small": NETWORK.replace("WIDTH", "4").replace("HEAD", "16"),
-    "Wide": NETWORK.replace("WIDTH", "32").replace("HEAD", "128"),
-    "Misfit": NETWORK.replace("WIDTH", "4").replace("HEAD", "17"),
+    "Small": convolved(4, 16),
+    "Wide": convolved(32, 128),
+    "Misfit": convolved(4, 17),
     "Broken": "def broken(:\n",
 }
+"""One is no Python, of one the layers do not fit."""
 
 
-def tiny_wheel(file):
-    """Four networks in LEMUR's layout, one of them no Python, one whose layers do not fit."""
-    row = {"accuracy": 0.91, "duration": 5, "uid": "x", "lr": 0.05, "batch": 16, "transform": "norm_32"}
-    information = "nn_dataset-9.9.dist-info"
-    members = {
-        f"{information}/METADATA": "Metadata-Version: 2.4\nName: nn-dataset\nVersion: 9.9\n\n",
-        f"{information}/licenses/LICENSE": "MIT License\n\nCopyright (c) 2024- Some One\n",
-    }
-    for name, source in SOURCES.items():
-        members[f"ab/nn/nn/{name}.py"] = source
-        members[f"ab/nn/stat/train/img-classification_mnist_acc_{name}/1.json"] = json.dumps([row])
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return file
+def tiny_wheel(folder):
+    return wheel_of(folder, {name: Recorded(source, 0.91) for name, source in SOURCES.items()})
 
 
 def answered(ended, code: int = 0) -> dict:
@@ -75,7 +43,7 @@ def answered(ended, code: int = 0) -> dict:
 
 @pytest.fixture(scope="module")
 def imported(server, tmp_path_factory) -> dict:
-    wheel = tiny_wheel(tmp_path_factory.mktemp("wheel") / "nn_dataset-9.9-py3-none-any.whl")
+    wheel = tiny_wheel(tmp_path_factory.mktemp("wheel"))
     return answered(server.cli("baselines", "import", "lemur", "--wheel", str(wheel), "--json"))
 
 
@@ -96,7 +64,7 @@ def test_a_wheel_is_imported_with_what_it_records_and_what_it_refuses(server, im
 
 def test_a_second_import_changes_nothing(server, imported, tmp_path):
     before = answered(server.cli("baselines", "list", "--origin", "lemur", "--json"))
-    wheel = tiny_wheel(tmp_path / "again.whl")
+    wheel = tiny_wheel(tmp_path)
     again = answered(server.cli("baselines", "import", "lemur", "--wheel", str(wheel), "--json"))
     assert (again["progress"]["stored"], again["progress"]["unchanged"]) == (0, 3)
     assert answered(server.cli("baselines", "list", "--origin", "lemur", "--json")) == before

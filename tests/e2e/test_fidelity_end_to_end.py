@@ -5,73 +5,29 @@ import os
 import signal
 import subprocess
 import time
-import zipfile
 
 import pytest
+from lemur_networks import Recorded, network, wheel_of
 from live_server import DELTANAS, Server
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.full, pytest.mark.timeout(600)]
 
-NETWORK = """\
-import torch
-from torch import nn
-
-
-def supported_hyperparameters():
-    return {"lr"}
-
-
-class Net(nn.Module):
-    def __init__(self, in_shape, out_shape, prm, device):
-        super().__init__()
-        self.device = device
-        self.pool = nn.AvgPool2d(POOL)
-        self.head = nn.Linear((in_shape[2] // POOL) ** 2, out_shape[0])
-
-    def forward(self, x):
-        return self.head(self.pool(x).flatten(1))
-
-    def train_setup(self, prm):
-        self.criteria = nn.CrossEntropyLoss()
-        self.optimizer = torch.optim.SGD(self.parameters(), lr=prm["lr"])
-
-    def learn(self, train_data):
-        for inputs, labels in train_data:
-            self.optimizer.zero_grad()
-            loss = self.criteria(self(inputs), labels)
-            loss.backward()
-            self.optimizer.step()
-"""
 POOLED = {"Fine": (1, 0.9), "Medium": (7, 0.6), "Coarse": (14, 0.3)}
 """The larger the pool, the less is seen: name → pool, recorded accuracy."""
 
 
-def wheel_of_mnist(file):
-    """In LEMUR's layout: three networks that run, one whose layers do not fit, one whose images are large."""
-    members = {
-        "nn_dataset-9.8.dist-info/METADATA": "Metadata-Version: 2.4\nName: nn-dataset\nVersion: 9.8\n\n",
-        "nn_dataset-9.8.dist-info/licenses/LICENSE": "MIT License\n\nCopyright (c) 2024- Some One\n",
-    }
-    networks = {
-        name: (NETWORK.replace("POOL", str(pool)), best, "norm") for name, (pool, best) in POOLED.items()
-    }
-    networks["Misfit"] = NETWORK.replace("POOL", "4").replace("// 4", "// 3"), 0.5, "norm"
-    networks["Large"] = NETWORK.replace("POOL", "2"), 0.5, "norm_128"
-    for name, (source, accuracy, transform) in networks.items():
-        row = {
-            "accuracy": accuracy,
-            "duration": 5,
-            "uid": "x",
-            "lr": 0.1,
-            "batch": 64,
-            "transform": transform,
-        }
-        members[f"ab/nn/nn/{name}.py"] = source
-        members[f"ab/nn/stat/train/img-classification_mnist_acc_{name}/1.json"] = json.dumps([row])
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return file
+def pooled(pool: int, assumed: int, accuracy: float, transform: str = "norm") -> Recorded:
+    """One layer on pooled pixels, as many as there were if the pool had the size that is assumed."""
+    head = f"nn.Linear((in_shape[2] // {assumed}) ** 2, out_shape[0])"
+    source = network(f"nn.AvgPool2d({pool}),\nnn.Flatten(),", head)
+    return Recorded(source, accuracy, lr=0.1, batch=64, transform=transform)
+
+
+NETWORKS = {name: pooled(pool, pool, accuracy) for name, (pool, accuracy) in POOLED.items()} | {
+    "Misfit": pooled(4, 3, 0.5),
+    "Large": pooled(2, 2, 0.5, "norm_128"),
+}
+"""Three that run, one whose layers do not fit, one whose images are large."""
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +37,7 @@ def mnist(tmp_path_factory):
     server = Server(home)
     server.start()
     try:
-        wheel = wheel_of_mnist(home / "nn_dataset-9.8-py3-none-any.whl")
+        wheel = wheel_of(home, NETWORKS, version="9.8")
         for words in (
             ("datasets", "prepare", "mnist"),
             ("baselines", "import", "lemur", "--wheel", str(wheel)),

@@ -2,110 +2,66 @@
 
 import hashlib
 import json
-import zipfile
+from dataclasses import replace
 
 import pytest
+from lemur_networks import Recorded, network, wheel_of
 from live_server import Server
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(600)]
 
-NETWORK = """\
-import torch
-from torch import nn
-
-
-def supported_hyperparameters():
-    return {"lr"}
-
-
-class Net(nn.Module):
-    def __init__(self, in_shape, out_shape, prm, device):
-        super().__init__()
-        self.device = device
-        self.features = nn.Sequential(
-LAYERS
-            nn.AdaptiveAvgPool2d(2),
-        )
-        self.head = nn.Sequential(nn.Flatten(), nn.LazyLinear(out_shape[0]))
-
-    def forward(self, images):
-        return self.head(self.features(images))
-
-    def train_setup(self, prm):
-        self.to(self.device)
-        self.criteria = nn.CrossEntropyLoss()
-        self.optimizer = torch.optim.SGD(self.parameters(), lr=prm["lr"])
-
-    def learn(self, train_data):
-        for inputs, labels in train_data:
-            self.optimizer.zero_grad()
-            loss = self.criteria(self(inputs.to(self.device)), labels.to(self.device))
-            loss.backward()
-            self.optimizer.step()
+RESNET = """\
+nn.Conv2d(in_shape[1], WIDTH, 3, stride=2, padding=1),
+nn.BatchNorm2d(WIDTH),
+nn.ACTIVATION(),
+nn.Conv2d(WIDTH, 2 * WIDTH, 3, stride=2, padding=1),
+nn.BatchNorm2d(2 * WIDTH),
+nn.ACTIVATION(),
+nn.AdaptiveAvgPool2d(2),
+"""
+VGG = """\
+*[
+    layer
+    for depth in range(4)
+    for layer in (nn.LazyConv2d(WIDTH << depth, 3, padding=1), nn.ACTIVATION(), nn.MaxPool2d(2))
+],
+nn.Dropout2d(0.2),
+nn.LazyConv2d(WIDTH, kernel_size=1),
+nn.AdaptiveAvgPool2d(2),
+"""
+DPN = """\
+nn.Unfold(kernel_size=4, stride=4),
+nn.Flatten(start_dim=2),
+nn.LazyLinear(WIDTH),
+nn.ACTIVATION(),
+nn.LayerNorm([WIDTH]),
+nn.Unflatten(2, (1, WIDTH)),
+nn.Dropout(p=0.4),
+nn.AdaptiveAvgPool2d(2),
 """
 
 
-RESNET = """\
-            nn.Conv2d(in_shape[1], WIDTH, 3, stride=2, padding=1),
-            nn.BatchNorm2d(WIDTH),
-            nn.ACTIVATION(),
-            nn.Conv2d(WIDTH, 2 * WIDTH, 3, stride=2, padding=1),
-            nn.BatchNorm2d(2 * WIDTH),
-            nn.ACTIVATION(),"""
-VGG = """\
-            *[
-                layer
-                for depth in range(4)
-                for layer in (nn.LazyConv2d(WIDTH << depth, 3, padding=1), nn.ACTIVATION(), nn.MaxPool2d(2))
-            ],
-            nn.Dropout2d(0.2),
-            nn.LazyConv2d(WIDTH, kernel_size=1),"""
-DPN = """\
-            nn.Unfold(kernel_size=4, stride=4),
-            nn.Flatten(start_dim=2),
-            nn.LazyLinear(WIDTH),
-            nn.ACTIVATION(),
-            nn.LayerNorm([WIDTH]),
-            nn.Unflatten(2, (1, WIDTH)),
-            nn.Dropout(p=0.4),"""
+def recorded(features: str, width: int, activation: str, accuracy: float, lr: float = 0.05) -> Recorded:
+    source = network(features.replace("WIDTH", str(width)).replace("ACTIVATION", activation))
+    return Recorded(source, accuracy, "cifar-10", lr)
 
 
-def network(layers: str, width: int, activation: str = "ReLU") -> str:
-    filled = NETWORK.replace("LAYERS", layers)
-    return filled.replace("WIDTH", str(width)).replace("ACTIVATION", activation)
-
-
-NETWORKS = {
-    "ResNet-1": (network(RESNET, 8), 0.30),
-    "ResNet-2": (network(RESNET, 12), 0.35),
-    "ResNet-3": (network(RESNET, 16), 0.40),
-    "ResNet-4": (network(RESNET, 16, "GELU"), 0.45),
-    "ResNet-5": ("# ResNet-3 once more\n" + network(RESNET, 16), 0.60),
-    "VGG-1": (network(VGG, 24), 0.32),
-    "VGG-2": (network(VGG, 24, "SiLU"), 0.36),
-    "VGG-3": (network(VGG, 32, "SiLU"), 0.34),
-    "DPN-1": (network(DPN, 40), 0.20),
-    "DPN-2": (network(DPN, 40, "Tanh"), 0.25),
-}
 OTHERWISE_TRAINED = "ResNet-4"
-
-
-def wheel(file):
-    """Ten networks of three families; one is a copy, one was trained with another learning rate."""
-    information = "nn_dataset-9.9.dist-info"
-    members = {
-        f"{information}/METADATA": "Metadata-Version: 2.4\nName: nn-dataset\nVersion: 9.9\n\n",
-        f"{information}/licenses/LICENSE": "MIT License\n\nCopyright (c) 2024- Some One\n",
-    }
-    for name, (source, accuracy) in NETWORKS.items():
-        lr = 0.5 if name == OTHERWISE_TRAINED else 0.05
-        row = {"accuracy": accuracy, "duration": 5, "uid": "x", "lr": lr, "batch": 16, "transform": "norm_32"}
-        members[f"ab/nn/nn/{name}.py"] = source
-        members[f"ab/nn/stat/train/img-classification_cifar-10_acc_{name}/1.json"] = json.dumps([row])
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return file
+NETWORKS = {
+    "ResNet-1": recorded(RESNET, 8, "ReLU", 0.30),
+    "ResNet-2": recorded(RESNET, 12, "ReLU", 0.35),
+    "ResNet-3": recorded(RESNET, 16, "ReLU", 0.40),
+    OTHERWISE_TRAINED: recorded(RESNET, 16, "GELU", 0.45, lr=0.5),
+    "VGG-1": recorded(VGG, 24, "ReLU", 0.32),
+    "VGG-2": recorded(VGG, 24, "SiLU", 0.36),
+    "VGG-3": recorded(VGG, 32, "SiLU", 0.34),
+    "DPN-1": recorded(DPN, 40, "ReLU", 0.20),
+    "DPN-2": recorded(DPN, 40, "Tanh", 0.25),
+}
+NETWORKS["ResNet-5"] = replace(
+    NETWORKS["ResNet-3"], source="# ResNet-3 once more\n" + NETWORKS["ResNet-3"].source, accuracy=0.60
+)
+"""Ten networks of three families; one is a copy, one was trained with another learning rate."""
 
 
 def answered(ended, code: int = 0) -> dict:
@@ -135,7 +91,7 @@ def made(own_server, tmp_path_factory):
     assert refused.returncode == 2
     assert "deltanas baselines import lemur" in refused.stderr
     assert list(folder.iterdir()) == []
-    file = wheel(folder.parent / "nn_dataset-9.9-py3-none-any.whl")
+    file = wheel_of(folder.parent, NETWORKS)
     answered(own_server.cli("baselines", "import", "lemur", "--wheel", str(file), "--json"))
     return folder, answered(own_server.cli(*WORDS, "--output", str(folder), "--json"))
 
@@ -162,7 +118,7 @@ def test_every_delta_leads_from_its_baseline_to_a_better_network(own_server, mad
         assert 5 <= metadata["delta_lines"] <= 60
         if pair["kind"] == "lemur":
             target = metadata["target"]
-            assert applied["source"] == NETWORKS[target["name"].removeprefix("lemur/")][0]
+            assert applied["source"] == NETWORKS[target["name"].removeprefix("lemur/")].source
             better = target["first_epoch_accuracy"] - metadata["baseline"]["first_epoch_accuracy"]
             assert better == pytest.approx(metadata["gain"])
             assert better >= 0.005
