@@ -43,9 +43,8 @@ async def ask_for_tasks(
 
     No tasks, and `retry_after`, while none is free; 409 `search_has_ended` when there will never be one.
     """
-    scope = idempotency_scope(
-        tenant, f"POST /v1/searches/{search_id[:40]}:ask", idempotency_key, body.model_dump_json()
-    )
+    asked = f"{search_id}\n{body.model_dump_json()}"
+    scope = idempotency_scope(tenant, "POST /v1/searches/{id}:ask", idempotency_key, asked)
 
     def ask() -> Json:
         with _naming_problems(search_id):
@@ -147,6 +146,6 @@ def _closed(error: TaskClosed, task_id: str) -> RequestProblem:
     if error.verdict is TellVerdict.ALREADY_TOLD:
         detail, remedy = "This task was told before, with another answer.", "The first answer counts."
     else:
-        detail = "The lease of this task lapsed, and its slot went to somebody else."
+        detail = "The lease of this task lapsed, and its slot is taken or closed."
         remedy = "Ask for a new task; a heartbeat now and then keeps one."
     return RequestProblem(409, error.verdict.value, detail, field="task_id", value=task_id, remedy=remedy)

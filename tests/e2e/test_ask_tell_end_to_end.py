@@ -84,7 +84,9 @@ def test_an_agent_over_mcp_asks_tries_tells_and_reads_its_verdict(server):
             task = None
             deadline = time.monotonic() + 300
             while task is None and time.monotonic() < deadline:
-                task = (await call("ask", search_id=search_id, agent="over-mcp", wait_seconds=20))["task"]
+                asked = {"search_id": search_id, "agent": "over-mcp", "prompt": "delta", "wait_seconds": 20}
+                task = (await call("ask", **asked))["task"]
+            assert "class Net" in task["prompt"]["messages"][-1]["content"]
             delta = _gelu_for_relu(task["baseline"]["source"]["untrusted"])
             tried = await call("try_delta", proposal_id=task["proposal_id"], delta=delta)
             assert tried["status"] == "applied"
