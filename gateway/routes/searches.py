@@ -80,7 +80,10 @@ def pause_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
 
 @router.post("/searches/{search_id}:resume")
 def resume_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
-    """Go on where a paused search stands; a search that runs just goes on running."""
+    """Go on where a paused search stands; a search that runs just goes on running.
+
+    Of a search that the platform paused, what `paused_by` names has to be mended first, or it pauses again.
+    """
     services.searches.resume(search_id, tenant)
     return services.searches.document(search_id, tenant)
 
@@ -127,7 +130,10 @@ def list_candidates(
 
 @router.get("/searches/{search_id}/candidates/{proposal_id}")
 def read_candidate(search_id: str, proposal_id: str, services: ServicesOf, tenant: Tenant) -> Json:
-    """One candidate with its source and the raw proposal, as it came and untrusted."""
+    """One candidate with its source, the raw proposal and the model calls behind it, as they came: untrusted.
+
+    A call has all that it takes to ask again: messages, model, adapter, sampling, prompt version.
+    """
     found = services.searches.candidate(search_id, proposal_id, tenant)
     if found is None:
         raise RequestProblem(404, "candidate_unknown", f"The search has no candidate {proposal_id[:80]!r}.")
@@ -147,7 +153,8 @@ async def follow_search(
 ) -> EventSourceResponse:
     """Server-sent events: state, cycle_started, slot, cycle_finished, finals_started, finished.
 
-    Ends after the last. A `slot` event is a candidate without its delta.
+    Ends after the last. A `slot` event is a candidate without its delta. A `state` event may say what the
+    search waits for, why the platform paused it (`paused_by`), or that its budget is spent (`stopped_by`).
     """
     read = partial(services.searches.read, search_id, tenant)
     await run_in_threadpool(read)

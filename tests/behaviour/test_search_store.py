@@ -14,6 +14,7 @@ from contracts.proposals import Proposal
 from gateway.domain.evaluation import EvaluationRequest
 from gateway.domain.judging import judge
 from gateway.domain.search import SearchRequest
+from gateway.infra import slot_journal
 from gateway.infra.database import Base, Database
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import events_after
@@ -143,7 +144,7 @@ def test_an_evaluation_and_the_slot_that_waits_for_it_are_one_transaction(databa
     def cut(*_args, **_more):
         raise RuntimeError("cut off between evaluation and slot")
 
-    monkeypatch.setattr(SlotJournal, "_log_slot", cut)
+    monkeypatch.setattr(slot_journal, "_log_slot", cut)
     with pytest.raises(RuntimeError):
         journal.submit(slot, evaluation_of(journal, slot))
     monkeypatch.undo()
