@@ -9,6 +9,8 @@ from functools import cached_property
 from generator_svc.deltas.baseline import Baseline, indent_of
 
 USUAL_TAB = 4
+USUAL_SHARE = 0.7
+"""Of the old lines with one indentation, so many agree on what it stands for; else nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Reindentation:
         self._indents = indents
         self._baseline = baseline
         self._scale = scale
-        self._meanings = _meanings(indents) if indents.differ else {}
+        self._seen = _meanings_seen(indents) if indents.differ else {}
+        self._meanings = {before: _usual(before, after) for before, after in self._seen.items()}
         moved = [before for before, after in indents.old if before != after]
         has_tabs = any("\t" in before for before in moved)
         self._keeps_unknown = 2 * len(moved) <= len(indents.old) and not has_tabs
@@ -70,6 +73,11 @@ class Reindentation:
             return text
         written = indent_of(text)
         return self._meaning(written) + text[len(written) :]
+
+    def is_unclear(self, text: str) -> bool:
+        """Whether the indentation of an added line stands for several of the baseline, for none mostly."""
+        seen = self._seen.get(indent_of(text))
+        return bool(text.strip()) and seen is not None and max(seen.values()) < USUAL_SHARE * seen.total()
 
     def _meaning(self, written: str) -> str:
         known = self._meanings.get(written)
@@ -127,13 +135,14 @@ def _tab_width(hunk: Indents, baseline: Baseline) -> int:
     return hunk.tab or baseline.tab_width or USUAL_TAB
 
 
-def _meanings(indents: Indents) -> Mapping[str, str]:
-    """For each indentation the one seen most often for it; as written, where that is as frequent."""
+def _meanings_seen(indents: Indents) -> Mapping[str, Counter[str]]:
+    """For each indentation of the old lines how often it stands for which one of the baseline."""
     seen: dict[str, Counter[str]] = defaultdict(Counter)
     for before, after in indents.old:
         seen[before][after] += 1
-    return {before: _usual(before, after) for before, after in seen.items()}
+    return seen
 
 
 def _usual(before: str, after: Counter[str]) -> str:
+    """The one seen most often; as written, where that is as frequent."""
     return max(after, key=lambda meaning: (after[meaning], meaning == before, meaning))

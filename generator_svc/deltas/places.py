@@ -92,6 +92,15 @@ def place_at(hunk: WrittenHunk, alignment: Alignment, baseline: Baseline) -> Pla
     return Place(hunk, alignment, edits, at_hint)
 
 
+def unclear_line(place: Place, baseline: Baseline) -> str | None:
+    """The first added line of which nobody knows how far it is to be indented."""
+    if place.alignment.exact:
+        return None
+    reindent = Reindentation(_indents(place.hunk, place.alignment, baseline), baseline)
+    added = (place.hunk.lines[move.line].text for move in place.alignment.moves if move.step is Step.ADD)
+    return next(filter(reindent.is_unclear, added), None)
+
+
 def with_common_scale(places: list[Place], baseline: Baseline) -> list[Place]:
     """Where all hunks together show levels of another width, one that does not by itself has them too."""
     if all(place.alignment.exact for place in places):

@@ -89,6 +89,11 @@ def _gutter(pattern: re.Pattern[str], after_mark: bool) -> Correction:
 def _without_numbers(lines: Lines, pattern: re.Pattern[str], after_mark: bool) -> list[str]:
     """Lines without numbers before or after their marks; added ones may have blanks in their place."""
     found = [pattern.match(_after(line, after_mark)) for line in lines]
+    old = [
+        match for line, match in zip(lines, found, strict=True) if line.strip() and not line.startswith("+")
+    ]
+    if 2 * sum(match is not None for match in old) < len(old):
+        return list(lines)  # Who numbers lines numbers them all; a digit that slipped in is none.
     widths = [match.end() for match in found if match]
     width = widths[0] if widths else 0
     added = [_after(line, after_mark) for line in lines if line.startswith("+")]

@@ -9,9 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from generator_svc.deltas.assembly import Changes, Contradiction, merged, spliced
-from generator_svc.deltas.baseline import Baseline, indent_of, key_of
+from generator_svc.deltas.baseline import Baseline, key_of
 from generator_svc.deltas.canonical import source_lines
 from generator_svc.deltas.corrections import corrected
+from generator_svc.deltas.doubts import check_added_dots, check_place
 from generator_svc.deltas.edits import Edits, Insertion
 from generator_svc.deltas.effort import Effort
 from generator_svc.deltas.extract import sections_of
@@ -21,9 +22,8 @@ from generator_svc.deltas.placement import place_exactly, place_hunks
 from generator_svc.deltas.places import Place, hint_of
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
 from generator_svc.deltas.rewrites import ENTITIES, LOOK_ALIKE_CHARACTERS
-from generator_svc.deltas.segments import Step
 from generator_svc.deltas.truncation import check_end, may_be_half_a_line
-from generator_svc.deltas.written import ADDED, REMOVED, WrittenHunk, read_lines
+from generator_svc.deltas.written import WrittenHunk, read_lines
 
 MAX_OPEN_GAPS = 40
 """Trials of additions that fit at several gaps."""
@@ -82,10 +82,10 @@ def _read(
     written: Sequence[WrittenHunk], baseline: Baseline, lines: Sequence[str], effort: Effort
 ) -> Understanding:
     for hunk in written:
-        _check_elisions(hunk, baseline)
+        check_added_dots(hunk, baseline)
     places = place_hunks(written, baseline, effort)
     for place in places:
-        _check_marks(place)
+        check_place(place, baseline)
     others = [place.hunk.raw.counted for place in places[:-1]]
     reliable = all(others) if others else places[-1].alignment.start == hint_of(places[-1].hunk)
     check_end(places[-1], baseline, numbers_are_reliable=reliable)
@@ -96,51 +96,6 @@ def _read(
 def _is_crlf(lines: Sequence[str]) -> bool:
     ended = [line for line in lines if line.endswith("\n")]
     return bool(ended) and all(line.endswith("\r\n") for line in ended)
-
-
-def _check_elisions(hunk: WrittenHunk, baseline: Baseline) -> None:
-    """Dots among the added lines stand for lines that nobody gave, unless the counts include them."""
-    if hunk.raw.counted:
-        return
-    for index, line in enumerate(hunk.lines):
-        is_new = line.mark == ADDED and line.key not in baseline.positions
-        if is_new and line.is_placeholder and not _is_body(hunk, index):
-            raise DeltaRefused(
-                RefusalReason.AMBIGUOUS,
-                f"hunk {hunk.number} adds {quoted(line.text)}, which stands for lines that it does not give; "
-                "write out every added line",
-                hunk.number,
-            )
-
-
-def _is_body(hunk: WrittenHunk, index: int) -> bool:
-    """Whether dots are all that a block consists of, and the header promises no more lines than there are."""
-    line, above = hunk.lines[index], hunk.lines[index - 1] if index else None
-    if line.key != "..." or above is None or not above.text.rstrip().endswith(":"):
-        return False
-    new = [other for other in hunk.lines if other.mark != REMOVED]
-    below = next((other for other in hunk.lines[index + 1 :] if other.mark != REMOVED and other.key), None)
-    promised = hunk.raw.header.new_count
-    is_whole = below is None or len(indent_of(below.text)) < len(indent_of(line.text))
-    return is_whole and (promised is None or promised <= len(new))
-
-
-def _check_marks(place: Place) -> None:
-    """A hunk whose lines all lost their marks does not say which of them it removes."""
-    hunk, header = place.hunk, place.hunk.raw.header
-    moves = place.alignment.moves
-    if hunk.raw.is_marked or not any(move.step is Step.ADD for move in moves):
-        return
-    context = [hunk.lines[move.line] for move in moves if move.step is Step.MATCH]
-    counts_agree = (header.old_count, header.new_count) == (len(context), len(hunk.lines))
-    if counts_agree or all(line.is_marked for line in context if line.key):
-        return
-    raise DeltaRefused(
-        RefusalReason.HUNK_UNPLACEABLE,
-        f"no line of hunk {hunk.number} is marked as added or removed; begin added lines with `+`, "
-        "removed ones with `-` and lines of context with a space",
-        hunk.number,
-    )
 
 
 def _merged(places: Sequence[Place]) -> Changes:

@@ -103,3 +103,76 @@ def test_a_line_whose_mark_is_lost_is_reported_and_costs_confidence():
     (report,) = result.hunks
     assert report.status == "repaired"
     assert any(repair.startswith("marks: ") and "line 8" in repair for repair in report.repairs)
+
+
+GATE = """
+class Gate(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.weight = nn.Linear(width, width)
+
+    def forward(self, x):
+        return x * self.weight(x)
+"""
+ADDED_GATE = "".join(f"+{line}\n" for line in GATE.split("\n")[:-1])
+WITH_GATE = f"@@\n from torch import nn\n{ADDED_GATE} \n \n class Net(nn.Module):\n"
+
+
+@pytest.mark.parametrize("dots", ["...", " ...", "        # ... existing code ..."])
+def test_dots_between_added_lines_stand_for_added_ones(dots):
+    assert apply_delta(BASELINE, WITH_GATE).status == "applied"
+    elided = WITH_GATE.replace("+        self.weight = nn.Linear(width, width)", dots)
+    result = apply_delta(BASELINE, elided)
+    assert (result.status, result.reason) == ("refused", "ambiguous"), result.canonical_delta
+    assert "write out every added line" in result.message
+
+
+@pytest.mark.parametrize(
+    "hunk",
+    [
+        f" from torch import nn\n ...\n{ADDED_GATE}",
+        f"{ADDED_GATE} ...\n         return self.head(x.mean((2, 3)))\n",
+        f" import torch\n ...\n{ADDED_GATE} ...\n     def forward(self, x):\n",
+    ],
+)
+def test_an_addition_with_dots_alone_around_it_could_stand_anywhere(hunk):
+    result = apply_delta(BASELINE, f"@@\n{hunk}")
+    assert (result.status, result.reason) == ("refused", "ambiguous"), result.canonical_delta
+    assert "directly above" in result.message
+
+
+@pytest.mark.parametrize("dots", ["...", " ...", "        # ... existing code ..."])
+def test_dots_in_place_of_lines_of_the_baseline_are_those_lines(dots):
+    delta = f"@@\n{REMOVED_HEAD}+        self.head = nn.LazyLinear(out_shape[0])\n{dots}\n-        return"
+    delta += " self.head(x.mean((2, 3)))\n+        return self.head(x.amax((2, 3)))\n"
+    result = apply_delta(BASELINE, delta)
+    expected = BASELINE.replace("nn.Linear(16, ", "nn.LazyLinear(").replace("x.mean", "x.amax")
+    assert result.source == expected, result.message
+
+
+def test_one_column_for_lines_of_several_says_nothing_of_an_added_one():
+    """As if every line had lost four columns, as far as it has them: what stood at 0 and at 4 stands at 0."""
+    delta = """@@
+ from torch import nn
+ class Net(nn.Module):
+-def __init__(self, in_shape, out_shape):
++def __init__(self, in_shape, out_shape, width=16):
+     super().__init__()
+"""
+    result = apply_delta(BASELINE, delta)
+    assert (result.status, result.reason) == ("refused", "ambiguous"), result.canonical_delta
+    assert "columns" in result.message
+
+
+def test_one_digit_that_slipped_in_is_no_line_number():
+    delta = f"""@@ -7,5 +7,5 @@
+         super().__init__()
+         self.conv = nn.Conv2d(in_shape[1], 16, 3)
+         self.norm = nn.BatchNorm2d(16)
+{REMOVED_HEAD.replace("-    ", "-   1 ")}+        self.head = nn.LazyLinear(out_shape[0])
+
+     def forward(self, x):
+"""
+    result = apply_delta(BASELINE, delta)
+    assert result.source in {None, BASELINE.replace("nn.Linear(16, ", "nn.LazyLinear(")}
+    assert not any("line numbers" in repair for hunk in result.hunks for repair in hunk.repairs)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from contracts.jobs import AppliedDelta
 from contracts.names import MAX_DELTA_BYTES
+from contracts.proposals import EditPermissions
 from generator_svc.deltas import apply_delta, canonical_delta
 from generator_svc.deltas.understanding import understand
 
@@ -101,10 +102,15 @@ def test_no_input_raises_and_every_refusal_says_why(baseline, delta):
         assert result.source != baseline
 
 
-def test_an_integer_too_long_to_be_printed_is_compared_like_any_other():
+@pytest.mark.parametrize("edits", [EditPermissions(), EditPermissions(never=("train_setup",))])
+def test_an_integer_too_long_to_be_printed_raises_nothing(edits):
     baseline = f"{NETWORK}\nSIZE = 0x{'f' * 4000}\n"
-    result = apply_delta(baseline, "@@ -1 +1,2 @@\n from torch import nn\n+# layers\n")
-    assert (result.status, result.reason) == ("refused", "no_op")
+    delta = "@@ -1 +1,2 @@\n from torch import nn\n+import math\n"
+    assert apply_delta(baseline, delta, edits).status == "refused"
+    assert (
+        apply_delta(NETWORK, delta.replace("import math", f"SIZE = 0x{'f' * 4000}"), edits).status
+        == "refused"
+    )
 
 
 @settings(deadline=None, max_examples=60)

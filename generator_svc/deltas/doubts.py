@@ -1,0 +1,113 @@
+"""Refuses what a hunk leaves open although it has a place: lines that it does not give, marks, columns."""
+
+from itertools import pairwise
+
+from generator_svc.deltas.baseline import Baseline, indent_of
+from generator_svc.deltas.places import Place, unclear_line
+from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
+from generator_svc.deltas.segments import Step
+from generator_svc.deltas.written import ADDED, REMOVED, Line, WrittenHunk
+
+
+def check_added_dots(hunk: WrittenHunk, baseline: Baseline) -> None:
+    """Raises DeltaRefused (ambiguous): dots among the added lines stand for lines that nobody gave.
+
+    Unless the counts include them.
+    """
+    if hunk.raw.counted:
+        return
+    for index, line in enumerate(hunk.lines):
+        is_new = line.mark == ADDED and line.key not in baseline.positions
+        if is_new and line.is_placeholder and not _is_body(hunk, index):
+            raise _stands_for_lines(hunk, line)
+
+
+def check_place(place: Place, baseline: Baseline) -> None:
+    """Raises DeltaRefused: hunk_unplaceable, ambiguous."""
+    _check_marks(place)
+    _check_anchors(place)
+    _check_dots(place)
+    _check_indentation(place, baseline)
+
+
+def _is_body(hunk: WrittenHunk, index: int) -> bool:
+    """Whether dots are all that a block consists of, and the header promises no more lines than there are."""
+    line, above = hunk.lines[index], hunk.lines[index - 1] if index else None
+    if line.key != "..." or above is None or not above.text.rstrip().endswith(":"):
+        return False
+    new = [other for other in hunk.lines if other.mark != REMOVED]
+    below = next((other for other in hunk.lines[index + 1 :] if other.mark != REMOVED and other.key), None)
+    promised = hunk.raw.header.new_count
+    is_whole = below is None or len(indent_of(below.text)) < len(indent_of(line.text))
+    return is_whole and (promised is None or promised <= len(new))
+
+
+def _check_marks(place: Place) -> None:
+    """A hunk whose lines all lost their marks does not say which of them it removes."""
+    hunk, header = place.hunk, place.hunk.raw.header
+    moves = place.alignment.moves
+    if hunk.raw.is_marked or not any(move.step is Step.ADD for move in moves):
+        return
+    context = [hunk.lines[move.line] for move in moves if move.step is Step.MATCH]
+    counts_agree = (header.old_count, header.new_count) == (len(context), len(hunk.lines))
+    if counts_agree or all(line.is_marked for line in context if line.key):
+        return
+    raise DeltaRefused(
+        RefusalReason.HUNK_UNPLACEABLE,
+        f"no line of hunk {hunk.number} is marked as added or removed; begin added lines with `+`, "
+        "removed ones with `-` and lines of context with a space",
+        hunk.number,
+    )
+
+
+def _check_dots(place: Place) -> None:
+    """Dots beside an added line that stand for no line of the baseline stand for others that were added."""
+    lines, moves = place.hunk.lines, place.alignment.moves
+    for (before, dots), (_, after) in pairwise(pairwise(moves)):
+        is_elision = dots.step is Step.DROP and lines[dots.line].is_elision
+        beside = {before.step, after.step}
+        if is_elision and Step.ADD in beside and Step.SKIP not in beside:
+            raise _stands_for_lines(place.hunk, lines[dots.line])
+
+
+def _check_anchors(place: Place) -> None:
+    """Additions with nothing but dots or the hunk's end above and below them could stand anywhere."""
+    lines = place.hunk.lines
+    is_anchored, run = False, None
+    for move in place.alignment.moves:
+        line = lines[move.line]
+        if move.step is Step.MATCH:
+            is_anchored, run = True, None
+        elif move.step is Step.ADD:
+            run = run or (None if is_anchored else line)
+        elif move.step is Step.DROP and line.is_elision:
+            if run is not None:
+                break
+            is_anchored = False
+    if run is not None:
+        raise DeltaRefused(
+            RefusalReason.AMBIGUOUS,
+            f"hunk {place.hunk.number} adds {quoted(run.text)} with dots or nothing above and below it; give "
+            "the line of the baseline directly above it or directly below it",
+            place.hunk.number,
+        )
+
+
+def _check_indentation(place: Place, baseline: Baseline) -> None:
+    text = unclear_line(place, baseline)
+    if text is not None:
+        raise DeltaRefused(
+            RefusalReason.AMBIGUOUS,
+            f"hunk {place.hunk.number} adds {quoted(text)}, and lines that it indents as far stand at "
+            "different columns of the baseline; indent every line as the baseline does",
+            place.hunk.number,
+        )
+
+
+def _stands_for_lines(hunk: WrittenHunk, line: Line) -> DeltaRefused:
+    return DeltaRefused(
+        RefusalReason.AMBIGUOUS,
+        f"{quoted(line.text)} in hunk {hunk.number} stands for lines that the hunk does not give; write out "
+        "every added line",
+        hunk.number,
+    )
