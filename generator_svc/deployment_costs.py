@@ -6,7 +6,8 @@ networks of the usual layers the parameters are those that torch counts, and ope
 """
 
 import ast
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 
@@ -14,7 +15,7 @@ from contracts.names import SourceContract
 from contracts.source_rules import CheckedSource
 from generator_svc.proposers.shapes import Span, Trace, Verdict, trace_source
 from generator_svc.proposers.shapes.layers import SIGNATURES, pair
-from generator_svc.proposers.shapes.values import Instance, Layer, Undecided, Value
+from generator_svc.proposers.shapes.values import MAX_RANK, Instance, Layer, Undecided, Value
 
 STANDARD_INPUTS: dict[str, tuple[tuple[int, int, int], int]] = {
     "mnist": ((1, 28, 28), 10),
@@ -30,6 +31,10 @@ STANDARD_INPUTS: dict[str, tuple[tuple[int, int, int], int]] = {
 BATCH = 2
 OTHER_SIDES = (32, 64)
 """LEMUR's networks get images of the size that their `transform` makes: what counts is proven for any."""
+MAX_DISTINCT = 64
+"""Kinds of layers made in one place: with more, their operations are left out."""
+_SIZES = ("in_channels", "out_channels", "kernel_size", "groups", "dim_feedforward", "num_layers")
+"""What the operations of a layer depend on, beside the shapes that it is given."""
 _OF_THE_NETWORK: Span = (0, 0, 0, 0)
 """The place where a run notes the network itself."""
 
@@ -48,8 +53,18 @@ def deployment_costs(checked: CheckedSource, dataset: str | None) -> DeploymentC
     if dataset not in STANDARD_INPUTS:
         return DeploymentCosts()
     (channels, height, width), classes = STANDARD_INPUTS[dataset]
+    try:
+        return _proven_costs(checked, channels, (height, width), classes)
+    except (TypeError, AttributeError, LookupError, ArithmeticError, ValueError, RecursionError):
+        # A hostile source may bring any value anywhere; where a rule stumbles over it, nothing is proven.
+        return DeploymentCosts()
+
+
+def _proven_costs(
+    checked: CheckedSource, channels: int, sides: tuple[int, int], classes: int
+) -> DeploymentCosts:
     if checked.contract is SourceContract.PLAIN:
-        run = _Run(checked, (BATCH, channels, height, width), classes)
+        run = _Run(checked, (BATCH, channels, *sides), classes)
         return DeploymentCosts(run.parameters(), run.flops()) if run.is_proven else DeploymentCosts()
     runs = [_Run(checked, (BATCH, channels, side, side), classes) for side in OTHER_SIDES]
     counts = {run.parameters() if run.is_proven else None for run in runs}
@@ -77,11 +92,11 @@ class _Run:
         journal = self._trace.journal
         total = 0
         for span, shapes in journal.applications.items():
-            layers = [module for module in journal.modules.get(span, []) if isinstance(module, Layer)]
-            for given, result in shapes.passed if layers else ():
+            layers = _distinct(journal.modules.get(span, []))
+            for (given, result), times in Counter(shapes.passed).items() if layers else ():
                 # One line of source may make many layers: the cheapest that fits the shapes counts.
                 fitting = [layer for layer in layers if _fits(layer, given, result)]
-                total += min(_products(layer, given, result) for layer in fitting or layers)
+                total += times * min(_products(layer, given, result) for layer in fitting or layers)
         return 2 * total // BATCH
 
     def _parameters_of(self, layer: Layer) -> int:
@@ -89,7 +104,7 @@ class _Run:
             return 0  # something was put in place of its weights
         try:
             return int(self._count(layer))
-        except (TypeError, KeyError, ZeroDivisionError, Undecided):
+        except (TypeError, LookupError, ArithmeticError, ValueError, Undecided):
             return 0
 
     def _count(self, layer: Layer) -> int:
@@ -106,7 +121,7 @@ class _Run:
                 return 2 * self._has(layer, "affine") * given["num_channels"]
             case "LayerNorm":
                 shape = given["normalized_shape"]
-                sides = shape if isinstance(shape, list | tuple) else (shape,)
+                sides = shape[:MAX_RANK] if isinstance(shape, list | tuple) else (shape,)
                 return self._has(layer, "elementwise_affine") * (1 + self._has(layer, "bias")) * prod(sides)
             case "PReLU":
                 return given["num_parameters"]
@@ -134,6 +149,17 @@ class _Run:
         return name == layer.kind and not is_starred and not is_said and len(call.args) <= names.index(option)
 
 
+def _distinct(modules: Iterable[Layer | Instance]) -> list[Layer]:
+    """Of the layers made in one place, one for each set of sizes: a loop may have made thousands."""
+    found: dict[tuple[object, ...], Layer] = {}
+    for module in modules:
+        if isinstance(module, Layer):
+            given = module.arguments
+            sizes = (given[name] for name in _SIZES if isinstance(given.get(name), int | tuple))
+            found.setdefault((module.kind, id(given.get("encoder_layer")), *sizes), module)
+    return list(found.values()) if len(found) <= MAX_DISTINCT else []
+
+
 def _fits(layer: Layer, given: tuple[int, ...], result: tuple[int, ...]) -> bool:
     widths = layer.arguments.get("in_channels"), layer.arguments.get("out_channels")
     return len(given) > 1 and len(result) > 1 and widths == (given[1], result[1])
@@ -156,7 +182,7 @@ def _products(layer: Layer, given: tuple[int, ...], result: tuple[int, ...]) -> 
             case "TransformerEncoder" if isinstance(layer.arguments["encoder_layer"], Layer):
                 inner = _products(layer.arguments["encoder_layer"], given, result)
                 return int(layer.arguments["num_layers"]) * inner
-    except (TypeError, KeyError, ValueError, ZeroDivisionError, Undecided):
+    except (TypeError, LookupError, ArithmeticError, ValueError, Undecided):
         return 0
     return 0
 

@@ -98,6 +98,38 @@ def test_layers_count_once_and_only_where_they_belong_to_the_network():
     assert deployment_costs(check_source(shared), "mnist").parameters == once
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "nn.LayerNorm([[1]])",
+        "nn.Conv2d(3, 3, ([], []))",
+        "nn.TransformerEncoder([], 2)",
+        "nn.TransformerEncoderLayer(8, 2, float('inf'))",
+        "nn.Linear('a', 'b')",
+        "deep",
+    ],
+)
+def test_layers_that_make_no_sense_prove_nothing_and_break_nothing(layer):
+    lines = (
+        "deep = None",
+        "for _ in range(900):",
+        "    deep = nn.TransformerEncoder(deep, 2)",
+        f"self.odd = {layer}",
+    )
+    source = PLAIN.replace("self.pool =", "\n        ".join((*lines, "self.pool =")))
+    costs = deployment_costs(check_source(source), "cifar-10")
+    assert costs.parameters in {None, 186_986}
+
+
+def test_thousands_of_layers_from_one_line_are_counted_in_no_time():
+    many = "nn.ModuleList([nn.Linear(10, 10) for _ in range(1000)])"
+    source = PLAIN.replace("self.pool =", f"self.many = {many}\n        self.pool =")
+    applied = "\n        ".join(("x = self.head(x)", "for one in self.many:", "    x = one(x)", "return x"))
+    source = source.replace("return self.head(self.dropout(x))", applied)
+    costs = deployment_costs(check_source(source), "cifar-10")
+    assert (costs.parameters, costs.flops) == (186_986 + 110_000, 18_508_288 + 200_000)
+
+
 def test_the_standard_data_sets_are_those_that_prompts_describe():
     assert set(STANDARD_INPUTS) == set(words_of("delta_v2")["datasets"])
     for name, ((channels, height, width), classes) in STANDARD_INPUTS.items():
