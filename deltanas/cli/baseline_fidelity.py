@@ -1,6 +1,7 @@
 """`deltanas baselines fidelity`: our accuracies beside those recorded for the same networks, with reasons."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,6 +70,7 @@ def fidelity(
     Each runs with its recorded hyperparameters. After a crash or ctrl-C the same command goes on: what was
     measured is not measured again, and a larger draw begins with a smaller one's networks.
     """
+    _require_room(output, figure)
     criteria = Criteria(dataset, max_pixels, min_batch, max_parameters)
     conditions = Conditions(dataset, cpu_seconds, train_images, train_seed)
     with connected(quiet=as_json) as client:
@@ -87,6 +89,13 @@ def fidelity(
     if report["runs"]["share_that_ran"] is None:
         complain("nothing was measured: the platform lost every evaluation, or all were cancelled")
         raise typer.Exit(_PLATFORM_FAILED)
+
+
+def _require_room(*files: Path | None) -> None:
+    """Say before hours of measuring, and not after them, that a result cannot be written."""
+    for file in filter(None, files):
+        if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise typer.BadParameter(f"cannot write {file}")
 
 
 def _chosen(client: Client, criteria: Criteria, quiet: bool) -> list[RecordedNetwork | Exclusion]:
@@ -142,8 +151,12 @@ def _line(outcome: Outcome) -> str:
 def _write(report: Json, output: Path | None, figure: Path | None) -> None:
     if output is not None:
         write_text(output, json.dumps(report, indent=2) + "\n")
-    picture = fidelity_figure(report) if figure is not None else None
-    if figure is not None and picture is not None:
+    if figure is None:
+        return
+    picture = fidelity_figure(report)
+    if picture is None:
+        tell(f"no network ran, so {figure} is not drawn")
+    else:
         write_text(figure, picture)
 
 

@@ -1,5 +1,6 @@
 """Writes training pairs into a folder: under temporary names, until all of them are there and checked."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -19,10 +20,13 @@ FORMAT = "deltanas training pairs 1"
 
 
 class PairFiles:
-    """train.jsonl, validation.jsonl and manifest.json of a folder; what was there stays until `finish`."""
+    """train.jsonl, validation.jsonl and manifest.json of a folder; what was there stays until `finish`.
+
+    One writes into a folder at a time: two would write into each other's unfinished files.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Raises RequestInvalid where the folder cannot be written to."""
+        """Raises RequestInvalid where the folder cannot be written to, or another process does so."""
         self._folder = folder
         self._stack = ExitStack()
         self._digests = {split: hashlib.sha256() for split in SPLITS}
@@ -30,10 +34,17 @@ class PairFiles:
         self._pairs = dict.fromkeys(SPLITS, 0)
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self._lock()
             self._files = {
                 split: self._stack.enter_context(self._unfinished(file_name(split)).open("wb"))
                 for split in SPLITS
             }
+        except BlockingIOError as error:
+            self._stack.close()
+            raise RequestInvalid(
+                f"another process is writing pairs into the folder {folder}",
+                {"code": "output_in_use", "field": "output", "value": str(folder), "remedy": "Name another."},
+            ) from error
         except OSError as error:
             self._stack.close()
             raise RequestInvalid(
@@ -47,10 +58,16 @@ class PairFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(OSError):  # on a full disk closing writes once more, in vain
-            self._stack.close()
         for name in (*map(file_name, SPLITS), MANIFEST):
             self._unfinished(name).unlink(missing_ok=True)
+        with suppress(OSError):  # on a full disk closing writes once more, in vain
+            self._stack.close()
+
+    def _lock(self) -> None:
+        """Keep others out until this process lets go or ends. Raises BlockingIOError, OSError."""
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        self._stack.callback(os.close, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def add(self, pair: Json) -> None:
         """Write one pair into the file of its split."""
@@ -86,7 +103,7 @@ class PairFiles:
         for file in self._files.values():
             file.flush()
             os.fsync(file.fileno())
-        self._stack.close()
+            file.close()
         # The manifest comes last: where there is one, it is of the files beside it.
         (self._folder / MANIFEST).unlink(missing_ok=True)
         for name in (*map(file_name, SPLITS), MANIFEST):

@@ -110,3 +110,13 @@ def test_where_no_network_fits_the_option_is_named(catalogue, deltanas):
 def test_bad_usage_is_refused(gateway, deltanas, words):
     assert deltanas("baselines", "fidelity", *(("--dataset", "mnist", *words) if words else ())).code == 2
     assert gateway.heard == []
+
+
+@pytest.mark.parametrize("option", ["--output", "--figure"])
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(
+    gateway, deltanas, tmp_path, option
+):
+    for place in (tmp_path, tmp_path / "missing" / "file"):
+        ended = deltanas("baselines", "fidelity", "--dataset", "mnist", option, place)
+        assert (ended.code, "cannot write" in ended.err) == (2, True), ended.err
+    assert gateway.heard == []

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from deltanas import Client
+from deltanas.cli.pair_files import PairFiles
 from deltanas.errors import PlatformFailed
 
 PATH = "/v1/training-pairs"
@@ -179,6 +180,20 @@ def test_a_folder_that_cannot_be_written_to_is_bad_usage_and_nothing_is_asked(ga
     assert ended.code == 2
     assert "output" in ended.err
     assert not gateway.heard
+
+
+def test_a_folder_that_somebody_is_writing_to_is_left_to_them(gateway, deltanas, tmp_path):
+    gateway.answer("POST", PATH, whole())
+    with PairFiles(tmp_path) as first:
+        for found in PAIRS:
+            first.add(found)
+        ended = make(deltanas, tmp_path)
+        assert (ended.code, "another process" in ended.err) == (2, True)
+        assert gateway.heard == []
+        first.finish(summary())
+    assert files(tmp_path) == {"train.jsonl", "validation.jsonl", "manifest.json"}
+    assert (tmp_path / "train.jsonl").read_bytes() == written(PAIRS, "train")
+    assert make(deltanas, tmp_path).code == 0
 
 
 def test_the_client_gives_the_lines_and_ends_with_the_summary(gateway):
