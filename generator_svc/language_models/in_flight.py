@@ -4,11 +4,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from generator_svc.held_up import HeldUp
 from generator_svc.language_models.admission import Stopped
+from generator_svc.language_models.departure import ASKER_LEFT, LOOK_SECONDS
 from generator_svc.language_models.port import ChatAnswer, ChatRequest
 
 
@@ -33,13 +34,19 @@ class InFlight:
 
     def answers(self, threads: int) -> Iterator[ChatAnswer]:
         """What arrives, then HeldUp where a request was: no new one starts then, those under way end."""
+        asker_left = ASKER_LEFT.get()
         held: list[HeldUp] = []
         running = min(threads, len(self._waiting))
         for _ in range(running):
             # They may wait for an endpoint when the process ends, which does not wait for them.
             threading.Thread(target=self._work, name="endpoint-request", daemon=True).start()
         while running:
-            arrived = self._arrived.get()
+            try:
+                arrived = self._arrived.get(timeout=LOOK_SECONDS)
+            except Empty:
+                if asker_left.is_set():
+                    return
+                continue
             if arrived is None:
                 running -= 1
             elif isinstance(arrived, HeldUp):

@@ -1,5 +1,6 @@
 """What the generator makes of an endpoint that answers well, ill, late, too much, or not at all."""
 
+import contextvars
 import gzip
 import socket
 import threading
@@ -8,6 +9,7 @@ import time
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from processes import until
 from stand_in_endpoint import (
     DONE,
     Connection,
@@ -25,6 +27,7 @@ from stand_in_endpoint import (
 from contracts.chats import ChatMessage
 from generator_svc.held_up import HeldUp
 from generator_svc.language_models import openai_compatible
+from generator_svc.language_models.departure import ASKER_LEFT
 from generator_svc.language_models.endpoint_models import EndpointModels
 from generator_svc.language_models.endpoints import Endpoint
 from generator_svc.language_models.port import MAX_ANSWER_BYTES, ChatRequest, Sampling
@@ -452,6 +455,24 @@ def test_closing_early_cuts_what_is_under_way(server):
     assert len(server.heard) <= 4
     server.will(saying("x"))
     assert len(ask(model, 3)) == 3
+
+
+def test_asker_who_leaves_while_an_answer_is_waited_for_ends_it(server):
+    server.will(endless(event("on and on "), pause_seconds=0.05, after=head()))
+    left = threading.Event()
+    context = contextvars.copy_context()
+    context.run(ASKER_LEFT.set, left)
+    given_answers: list = []
+    waits = threading.Thread(
+        target=context.run, args=(lambda: given_answers.extend(ask(model_at(server.base_url), 2)),)
+    )
+    waits.start()
+    until(lambda: len(server.heard) == 2, 20, "both requests")
+    left.set()
+    waits.join(20)
+    assert not waits.is_alive()
+    assert all(was_left(connection) for connection in server.heard)
+    assert given_answers == []
 
 
 def test_nothing_is_sent_before_an_answer_is_asked_for(server):
