@@ -21,6 +21,7 @@ from deltanas.cli import (
     doctor,
     evaluate,
     mcp,
+    models,
     novelty,
     pairs,
     search,
@@ -88,6 +89,7 @@ app.add_typer(search.app, name="search")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(baselines.app, name="baselines")
 app.add_typer(pairs.app, name="pairs")
+app.add_typer(models.app, name="models")
 app.add_typer(tasks.app, name="task")
 app.command()(mcp.mcp)
 

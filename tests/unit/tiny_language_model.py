@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from generator_svc.language_models.local.adding import manifest_of
+from generator_svc.language_models.local.description import manifest_of
 from generator_svc.language_models.model_store import ModelStore, StoredModel
 
 TEMPLATE = (

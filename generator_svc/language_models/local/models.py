@@ -38,11 +38,13 @@ class LocalLimits:
 class LocalModels:
     """All local models of one DELTANAS_HOME. One in each process: calls queue for one place in memory."""
 
-    def __init__(self, home: Path, limits: LocalLimits | None = None, worker_module: str = WORKER) -> None:
+    def __init__(
+        self, home: Path, limits: LocalLimits | None = None, worker_command: Sequence[str] = WORKER
+    ) -> None:
         limits = limits or LocalLimits()
         self._home = home
         self._store = ModelStore(home)
-        self._worker_module = worker_module
+        self._worker_command = worker_command
         self._bounds = Bounds(
             limits.memory_bytes or int(_SHARE_OF_MEMORY * whole_memory()),
             limits.threads or len(os.sched_getaffinity(0)),
@@ -89,7 +91,7 @@ class LocalModels:
         needed, free = _memory_needed(model), free_memory()
         if needed > free:
             raise blocked.no_memory_now(model.manifest.name, needed, free)
-        return WorkerProcess(model, self._bounds, self._worker_module)
+        return WorkerProcess(model, self._bounds, self._worker_command)
 
     def _check_libraries(self, stored: StoredModel) -> None:
         name = stored.manifest.name

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from generator_svc.held_up import HeldUp
@@ -21,7 +22,7 @@ from generator_svc.language_models.local.memory import resident_memory
 from generator_svc.language_models.local.protocol import MAX_LINE_BYTES, Event, LineInvalid, read_event
 from generator_svc.language_models.model_store import StoredModel
 
-WORKER = "generator_svc.language_models.local.weights"
+WORKER = (sys.executable, "-m", "generator_svc.language_models.local.weights")
 _LOOK_SECONDS = 0.25
 _READ_BYTES = 256 * 1024
 _LISTENS_WITHIN_SECONDS = 30.0
@@ -45,12 +46,12 @@ class Bounds:
 class WorkerProcess:
     """One model in a process of its own. Used by one thread."""
 
-    def __init__(self, model: StoredModel, bounds: Bounds, module: str = WORKER) -> None:
+    def __init__(self, model: StoredModel, bounds: Bounds, command: Sequence[str] = WORKER) -> None:
         self.model = model
         self._bounds = bounds
         self._buffer = bytearray()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, str(model.folder), str(os.getpid())],
+            [*command, str(model.folder), str(os.getpid())],
             env=_environment(bounds.threads),
             cwd="/",
             stdin=subprocess.PIPE,

@@ -4,27 +4,20 @@ Calls come in on standard input, answers go out on standard output; both as loca
 Whatever libraries print goes to standard error.
 """
 
-import ctypes
 import os
-import signal
 import sys
 import threading
 from pathlib import Path
 
+from generator_svc.language_models.local.process_ties import end_with_starter, gain_no_privileges
 from generator_svc.language_models.local.weights.inbox import Inbox
-
-_PR_SET_PDEATHSIG = 1
-_PR_SET_NO_NEW_PRIVS = 38
 
 
 def main() -> None:
     """Serve until standard input ends, or the generator's thread that started this does."""
     folder, generator = Path(sys.argv[1]), int(sys.argv[2])
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    if os.getppid() != generator:
-        sys.exit(1)
+    end_with_starter(generator)
+    gain_no_privileges()
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
 

@@ -1,9 +1,19 @@
-"""Turns a GGUF file into a folder of safetensors, tokenizer and configuration that loads in seconds."""
+"""Turns a GGUF file into a folder of safetensors, tokenizer and configuration that loads in seconds.
 
+    python -m generator_svc.language_models.local.weights.gguf_files FILE FOLDER PID
+
+It takes several times the model's size in memory, so it is a process of its own, and ends with process PID.
+"""
+
+import os
+import sys
 from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging
+
+from generator_svc.language_models.local.process_ties import end_with_starter
 
 _SAME_MATRIX = 0.05
 """Two quantised copies of one embedding differ by less than this share of its norm."""
@@ -36,3 +46,23 @@ def _tie_embeddings(model: PreTrainedModel) -> None:
         given.register_parameter("weight", spoken.weight)
         model.config.tie_word_embeddings = True
         model.tie_weights()
+
+
+def main() -> None:
+    """Convert. What goes wrong is the last line on standard error; exit code 1, or 2 for memory."""
+    file, folder, starter = sys.argv[1:]
+    end_with_starter(int(starter))
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        convert_gguf(Path(file), Path(folder))
+    except (MemoryError, RuntimeError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        os._exit(2 if isinstance(error, MemoryError) or "allocate memory" in str(error) else 1)
+    except Exception as error:  # noqa: BLE001 - the file is a stranger's; whatever it breaks is said in one line
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
