@@ -94,16 +94,19 @@ def key_variables(name: str) -> tuple[str, ...]:
 def read_endpoints(environment: Mapping[str, str]) -> dict[str, Endpoint]:
     """All endpoints by name; none where nothing is set. Raises EndpointsInvalid."""
     written = _written_endpoints(environment)
-    if base_url := environment.get(BASE_URL, "").strip():
-        if DEFAULT_ENDPOINT in written:
-            raise EndpointsInvalid(f"{BASE_URL} and {ENDPOINTS} both name `default`: keep one of them")
-        model = environment.get(MODEL, "").strip()
-        if not model:
-            raise EndpointsInvalid(f"{MODEL} is not set: name the model to ask for at {BASE_URL}")
-        written[DEFAULT_ENDPOINT] = {"base_url": base_url, "model": model}
-    elif environment.get(MODEL, "").strip():
+    read = {name: _read_one(name, settings, environment) for name, settings in written.items()}
+    base_url, model = (environment.get(variable, "").strip() for variable in (BASE_URL, MODEL))
+    if model and not base_url:
         raise EndpointsInvalid(f"{MODEL} is set but {BASE_URL} is not: name the address, up to its `/v1`")
-    return {name: _endpoint(name, settings, environment) for name, settings in written.items()}
+    if not base_url:
+        return read
+    if DEFAULT_ENDPOINT in read:
+        raise EndpointsInvalid(f"{BASE_URL} and {ENDPOINTS} both name `default`: keep one of them")
+    if not model:
+        raise EndpointsInvalid(f"{MODEL} is not set: name the model to ask for at {BASE_URL}")
+    settings = {"base_url": base_url, "model": model}
+    variables = {"base_url": BASE_URL, "model": MODEL}
+    return {**read, DEFAULT_ENDPOINT: _endpoint(DEFAULT_ENDPOINT, settings, environment, variables)}
 
 
 def _written_endpoints(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -119,44 +122,51 @@ def _written_endpoints(environment: Mapping[str, str]) -> dict[str, Any]:
     return written
 
 
-def _endpoint(name: str, settings: Any, environment: Mapping[str, str]) -> Endpoint:
-    where = f"{ENDPOINTS}, endpoint {name!r}" if name != DEFAULT_ENDPOINT else "the endpoint `default`"
+def _read_one(name: str, settings: Any, environment: Mapping[str, str]) -> Endpoint:
+    where = f"{ENDPOINTS}, endpoint {name[:80]!r}"
     if not _NAME.fullmatch(name):
         raise EndpointsInvalid(f"{where}: a name is lower-case letters, digits and dashes, at most 40")
     if not isinstance(settings, dict) or {"name", "key"} & set(settings):
         raise EndpointsInvalid(f"{where}: must be an object of settings; its key belongs into {API_KEY}_…")
+    return _endpoint(name, settings, environment, {field: f"{where}, {field}" for field in settings})
+
+
+def _endpoint(
+    name: str, settings: dict[str, Any], environment: Mapping[str, str], places: Mapping[str, str]
+) -> Endpoint:
+    """`places` says what each setting is called where it was written."""
     try:
         read = Endpoint(name=name, **settings)
     except ValidationError as error:
         # Its text would quote what was written, perhaps a key in the wrong place.
         first = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field = str(first["loc"][0])
         hint = f"; keys belong into {key_variables(name)[0]}" if "key" in field else ""
-        raise EndpointsInvalid(f"{where}, {field}: {first['msg']}{hint}") from None
-    _check_base_url(where, read.base_url)
-    _check_prices(where, read)
+        place = places.get(field, f"{ENDPOINTS}, endpoint {name!r}, {field}")
+        raise EndpointsInvalid(f"{place}: {first['msg']}{hint}") from None
+    if problem := _problem_of_address(read.base_url):
+        raise EndpointsInvalid(f"{places['base_url']}: {problem}")
+    prices = (read.usd_per_million_prompt_tokens, read.usd_per_million_completion_tokens)
+    if prices.count(None) == 1:
+        raise EndpointsInvalid(f"{ENDPOINTS}, endpoint {name!r}: set both usd_per_million_… prices, or none")
     if taken := sorted(OUR_PARAMETERS & set(read.extra)):
-        raise EndpointsInvalid(f"{where}, extra: {taken[0]} is not to be set there")
+        raise EndpointsInvalid(f"{places['extra']}: {taken[0]} is not to be set there")
     offered = (read.model, *(model for model in read.models if model != read.model))
     return read.model_copy(update={"models": offered, "key": _key(name, environment)})
 
 
-def _check_base_url(where: str, base_url: str) -> None:
+def _problem_of_address(base_url: str) -> str:
+    """Empty for one that can be asked."""
     try:
         parts = urlsplit(base_url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable or not _VISIBLE_ASCII.fullmatch(base_url):
-        raise EndpointsInvalid(f"{where}, base_url: must be an address such as http://127.0.0.1:8000/v1")
+        return "must be an address such as http://127.0.0.1:8000/v1"
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise EndpointsInvalid(f"{where}, base_url: must hold no credentials, no query and no fragment")
-
-
-def _check_prices(where: str, endpoint: Endpoint) -> None:
-    prices = (endpoint.usd_per_million_prompt_tokens, endpoint.usd_per_million_completion_tokens)
-    if prices.count(None) == 1:
-        raise EndpointsInvalid(f"{where}: set both usd_per_million_… prices, or none")
+        return "must hold no credentials, no query and no fragment"
+    return ""
 
 
 def _key(name: str, environment: Mapping[str, str]) -> str | None:
