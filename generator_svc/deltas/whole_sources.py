@@ -48,7 +48,7 @@ def apply_source(baseline_source: str, answer: str, edits: EditPermissions = EVE
     try:
         _check_size(answer)
         baseline = check_baseline(baseline_source)
-        source = network_in(answer)
+        source = network_in(answer, baseline_source)
         if source is None:
             return _refused(
                 NO_SOURCE_FOUND,
@@ -75,8 +75,11 @@ def _check_size(answer: str) -> None:
         )
 
 
-def network_in(answer: str) -> str | None:
-    """The one source in an answer that has the network. Raises DeltaRefused (ambiguous, truncated)."""
+def network_in(answer: str, baseline_source: str) -> str | None:
+    """The one source in an answer that has the network. Raises DeltaRefused (ambiguous, truncated).
+
+    The baseline, quoted beside another network, is none.
+    """
     lines = _lines_of(answer)
     blocks = list(_blocks(lines))
     if not blocks:
@@ -93,7 +96,9 @@ def network_in(answer: str) -> str | None:
             RefusalReason.TRUNCATED,
             "the answer breaks off before it comes to `class Net`; send the whole source again, shorter",
         )
-    different = {"\n".join(map(str.rstrip, block.text.split("\n"))): block.text for block in networks}
+    different = {_visible(block.text): block.text for block in networks}
+    if len(different) > 1:
+        different.pop(_visible(baseline_source), None)
     if len(different) > 1:
         raise DeltaRefused(
             RefusalReason.AMBIGUOUS,
@@ -102,12 +107,17 @@ def network_in(answer: str) -> str | None:
     return next(iter(different.values()), None)
 
 
+def _visible(source: str) -> str:
+    """A source without the blanks that nobody sees."""
+    return "\n".join(map(str.rstrip, source.strip("\n").split("\n")))
+
+
 def _lines_of(answer: str) -> list[str]:
     """The answer's lines, without what a model thought aloud before, and with "\\n" as line ends."""
     text = answer.removeprefix("\ufeff")
-    _, found, rest = text.rpartition(f"{_THOUGHT}\n")
-    if found and _NETWORK.search(rest):
-        text = rest
+    thought = max(text.rfind(f"\n{_THOUGHT}"), 0 if text.startswith(_THOUGHT) else -1)
+    if thought >= 0 and _NETWORK.search(text, thought):
+        text = text[text.index(_THOUGHT, thought) + len(_THOUGHT) :]
     lines = text.split("\n")
     if all(line.endswith("\r") for line in lines[:-1]):
         lines = [line.removesuffix("\r") for line in lines]

@@ -76,7 +76,7 @@ def _result(baseline_source: str, answer: str, form: AnswerForm) -> str | None:
     """The source that an answer leads to, where it leads to one."""
     try:
         if form is AnswerForm.SOURCE:
-            return network_in(answer)
+            return network_in(answer, baseline_source)
         return understand(baseline_source, answer).source
     except DeltaRefused:
         return None

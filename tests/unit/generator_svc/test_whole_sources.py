@@ -28,6 +28,8 @@ FENCED = f"```python\n{BETTER}```"
         f"Here is the better network.\n\n{BETTER}\n\nThis network is wider than the one before.\n",
         f"{FENCED}\nUse it so:\n```python\nnet = Net((1, 3, 32, 32), (10,))\n```\n",
         f"```bash\npip install torch\n```\n{FENCED}\nAnd then\n```python\nprint(",
+        f"The baseline was\n```python\n{BASELINE}```\nand I make it\n{FENCED}",
+        f"I think.\n</think>```python\n{BETTER}```",
         f"{FENCED}\nAgain, the whole of it:\n{FENCED}\n",
         FENCED.replace("\n", "\r\n"),
         f"<think>\n```python\n{OTHER}```\nor wider?\n</think>\n{FENCED}",
