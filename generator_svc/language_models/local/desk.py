@@ -25,6 +25,8 @@ from generator_svc.language_models.local.worker_process import TimeUp, WorkerPro
 from generator_svc.language_models.model_store import StoredModel
 from generator_svc.language_models.port import ChatRequest, Sampling
 
+_LOOK_SECONDS = 0.25
+"""So soon it is noticed that nobody waits any more."""
 _HARD_SHARE = 1.5
 """A process that does not end its answers in their time is ended when it has had so much of it."""
 
@@ -140,7 +142,7 @@ class Desk:
             if call.cancelled.is_set() and not told_to_stop:
                 self._tell(worker, cancel_line(self._number))
                 told_to_stop = True
-            event = self._hear(worker, min(give_up, time.monotonic() + 1.0), give_up)
+            event = self._hear(worker, min(give_up, time.monotonic() + _LOOK_SECONDS), give_up)
             match event:
                 case Answered(number, key) if number == self._number and key in waiting:
                     waiting.discard(key)
@@ -185,7 +187,9 @@ class Desk:
         self._end_worker()
         self._worker = self._start(model)
         give_up = time.monotonic() + self._times.load
-        while (event := self._hear(self._worker, min(give_up, time.monotonic() + 1.0), give_up)) is None:
+        while (
+            event := self._hear(self._worker, min(give_up, time.monotonic() + _LOOK_SECONDS), give_up)
+        ) is None:
             pass
         match event:
             case Ready():
