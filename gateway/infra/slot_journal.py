@@ -231,13 +231,12 @@ class SlotJournal:
     def stop_proposing(self, stop: BudgetStop, cycle: int, place: int) -> None:
         """The budget is spent: what is pending from this place on is skipped, and no further cycle is opened.
 
-        A search that was stopped before stays as it is.
+        A search that was stopped before keeps its first reason.
         """
         with self._step() as (session, row):
-            if row.stopped_by is not None:
-                return
-            row.stopped_by = asdict(stop)
-            self._log(session, "state", {"state": row.state, "stopped_by": row.stopped_by})
+            if row.stopped_by is None:
+                row.stopped_by = asdict(stop)
+                self._log(session, "state", {"state": row.state, "stopped_by": row.stopped_by})
             pending = select(SlotRow).where(
                 SlotRow.search_id == row.id,
                 SlotRow.state == SlotState.PENDING,

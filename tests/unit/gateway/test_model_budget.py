@@ -5,6 +5,7 @@ from search_scene import new_scene
 
 from contracts.names import SearchState, SlotState
 from gateway.domain.model_budget import BudgetStop, ModelBudget, ModelSpending, add_spending, budget_stop
+from gateway.infra.service_clients import ServiceUnavailable
 from gateway.loop.cycle import BATCH_SLOTS
 
 SPENT = ModelSpending(
@@ -91,3 +92,19 @@ def test_a_proposer_without_models_never_reaches_a_budget(tmp_path):
     document = scene.store.document(scene.search_id)
     assert (document["stopped_by"], document["model"]["calls"]) == (None, 0)
     assert document["model"]["cost_usd"] is None
+
+
+def test_slots_that_failed_before_are_skipped_at_a_second_stop_and_the_first_reason_stays(tmp_path):
+    scene = new_scene(tmp_path, candidates_per_cycle=16, cycles=1)
+    assert not scene.run().advance()
+    scene.farm.work()
+    scene.generator.trouble = {8: [ServiceUnavailable("generator", "down")]}
+    with pytest.raises(ServiceUnavailable):
+        scene.run().advance()
+    first, second = BudgetStop("max_calls", 12, 12), BudgetStop("max_calls", 11, 12)
+    scene.journal.stop_proposing(first, 1, 12)
+    assert [slot.state for slot in scene.journal.slots(1)[12:]] == [SlotState.SKIPPED] * 4
+    scene.journal.stop_proposing(second, 1, 8)
+    scene.journal.stop_proposing(second, 1, 8)
+    assert [slot.state for slot in scene.journal.slots(1)[8:]] == [SlotState.SKIPPED] * 8
+    assert scene.store.document(scene.search_id)["stopped_by"]["spent"] == 12
