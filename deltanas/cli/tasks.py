@@ -144,6 +144,8 @@ def _show_candidate(told: Json) -> None:
     score = accuracy(candidate["accuracy"], candidate["accuracy_standard_error"])
     line = f"{candidate['name']} {candidate['state']}"
     result_console().print(Text(f"{line} {score}" if candidate["state"] == "judged" else line))
+    if candidate.get("duplicate_of"):
+        complain(f"not new: a copy of {candidate['duplicate_of']}")
     failure = candidate.get("failure")
     if failure:
         complain(f"{failure.get('code') or failure['reason']}: {failure['message']}")

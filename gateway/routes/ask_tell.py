@@ -144,7 +144,8 @@ def _naming_problems(search_id: str, task_id: str = "") -> Iterator[None]:
 
 def _closed(error: TaskClosed, task_id: str) -> RequestProblem:
     if error.verdict is TellVerdict.ALREADY_TOLD:
-        detail, remedy = "This task was told before, with another answer.", "The first answer counts."
+        detail = "This task was told before, and that answer stays."
+        remedy = "Ask for a new task."
     else:
         detail = "The lease of this task lapsed, and its slot is taken or closed."
         remedy = "Ask for a new task; a heartbeat now and then keeps one."

@@ -91,6 +91,11 @@ def test_an_answer_that_came_to_nothing_is_told_by_the_exit_code(gateway, deltan
     assert "\x1b[2J" not in ended.err
 
 
+def test_of_a_copy_the_original_is_named(gateway, deltanas, delta):
+    gateway.answer("POST", f"{SEARCH}:tell", told("duplicate", duplicate_of="se_1-c000-s000"))
+    assert "a copy of se_1-c000-s000" in deltanas("task", "tell", "se_1", "tk_1", delta, "--wait", 5).err
+
+
 def test_a_lost_lease_is_bad_usage_with_its_remedy(gateway, deltanas, delta):
     problem = {"code": "lease_lost", "detail": "Somebody else has it.", "remedy": "Ask for a new task."}
     gateway.answer("POST", f"{SEARCH}:tell", problem, status=409)
