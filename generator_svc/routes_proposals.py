@@ -1,6 +1,7 @@
 """`POST /v1/proposals`: proposals as they arrive. `POST /v1/prompts`: what a model would be told."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from contracts.problems import problem
 from contracts.proposals import AnswerForm, Proposal, ProposalLine, ProposalRequest
 from contracts.slot_prompts import SlotPrompt
 from generator_svc.held_up import HeldUp
+from generator_svc.language_models.departure import ASKER_LEFT
 from generator_svc.prompts import assignment_of, proposal_prompt
 from generator_svc.proposers import OptionsInvalid, Proposer
 from generator_svc.request_checks import Refused, check_proposal_request
@@ -86,15 +88,17 @@ def _proposal_lines(proposals: Iterator[Proposal]) -> ProposalLines:
 
 
 def _line(line: ProposalLine) -> bytes:
-    return _LINE.dump_json(line, exclude_none=True) + b"\n"
+    return _LINE.dump_json(line) + b"\n"
 
 
 async def _while_wanted(lines: ProposalLines) -> AsyncIterator[bytes]:
     """The lines, made in threads, and empty ones while a model takes its time.
 
-    A client who leaves ends the work, at the latest with the next line.
+    A client who leaves ends the work: models look whether somebody still asks.
     """
     making = None
+    left = threading.Event()
+    ASKER_LEFT.set(left)
     try:
         while True:
             making = asyncio.ensure_future(run_in_threadpool(next, lines, None))
@@ -105,6 +109,7 @@ async def _while_wanted(lines: ProposalLines) -> AsyncIterator[bytes]:
                 break
             yield line
     finally:
+        left.set()
         with CancelScope(shield=True):
             if making is not None:
                 await asyncio.wait({making})

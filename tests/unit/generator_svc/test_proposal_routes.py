@@ -10,12 +10,15 @@ import uvicorn
 from fakes import FakeChatModel, held_up
 from fastapi.testclient import TestClient
 from mutation_sources import BLOCKS
+from pydantic import TypeAdapter
 
+from contracts.proposals import ProposalLine
 from contracts.service_gate import token_digest
 from generator_svc import app as generator_app
 from generator_svc import routes_proposals
 from generator_svc.config import GeneratorSettings
 from generator_svc.deltas import canonical_delta
+from generator_svc.language_models.departure import ASKER_LEFT
 from generator_svc.prompts import delta_prompt
 from generator_svc.proposers.language_model import LanguageModelProposer
 from generator_svc.proposers.mutation import MutationProposer
@@ -62,6 +65,8 @@ def request(slots=1, **fields):
 def test_a_line_has_the_proposal_with_its_calls(app_of):
     with asking(app_of(FakeChatModel(GOOD))) as client:
         (line,) = client.post("/v1/proposals", json=request()).text.splitlines()
+    read = TypeAdapter(ProposalLine).validate_json(line)
+    assert read.proposal.calls[0].adapter is read.blocked is None
     proposal = json.loads(line)["proposal"]
     assert (proposal["answer"], proposal["form"]) == (GOOD, "delta")
     (call,) = proposal["calls"]
@@ -138,7 +143,9 @@ class Waiting(FakeChatModel):
     def answers(self, requests, sampling):
         try:
             for number, answer in enumerate(super().answers(requests, sampling)):
-                assert number == 0 or self.may_go_on.wait(60)
+                while number and not self.may_go_on.wait(0.01):
+                    if ASKER_LEFT.get().is_set():
+                        return
                 yield answer
         finally:
             self.ended.set()
@@ -156,7 +163,6 @@ def test_where_no_local_model_is_there_it_is_said_how_to_add_one(tmp_path):
 
 def test_a_client_who_leaves_ends_the_work(app_of):
     model = Waiting(*[GOOD] * 8)
-    model.may_go_on.set()
     with serving(app_of(model)) as client:
         with client.stream("POST", "/v1/proposals", json=request(8)) as response:
             assert b"proposal" in next(response.iter_bytes(100))
