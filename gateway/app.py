@@ -22,13 +22,16 @@ from gateway.infra.schema_migrations import migrate
 from gateway.infra.sweeper import Sweeper
 from gateway.loop.baseline_conductor import BaselineConductor
 from gateway.loop.conductor import Conductor
+from gateway.loop.fine_tune_conductor import FineTuneConductor
 from gateway.routes import (
+    adapters,
     api_pages,
     ask_tell,
     baselines,
     datasets,
     deltas,
     evaluations,
+    fine_tunes,
     front_page,
     internal,
     novelty,
@@ -57,6 +60,8 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
         deltas,
         novelty,
         training_pairs,
+        fine_tunes,
+        adapters,
         datasets,
         baselines,
         searches,
@@ -101,4 +106,7 @@ def _start(
         baseline_conductor = BaselineConductor(services)
         baseline_conductor.start()
         stack.callback(baseline_conductor.stop)
+        fine_tune_conductor = FineTuneConductor(services)
+        fine_tune_conductor.start()
+        stack.callback(fine_tune_conductor.stop)
     return services

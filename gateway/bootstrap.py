@@ -12,6 +12,8 @@ from gateway.infra.baseline_spool import BaselineSpool
 from gateway.infra.database import Database
 from gateway.infra.dataset_catalogue import DatasetCatalogue
 from gateway.infra.evaluation_store import EvaluationStore
+from gateway.infra.fine_tune_client import FineTuneClient
+from gateway.infra.fine_tunes import FineTuneStore
 from gateway.infra.search_store import SearchStore
 from gateway.infra.service_clients import FilterClient, GeneratorClient, RunnerClient
 from gateway.loop.one_at_a_time import OneAtATime
@@ -43,7 +45,9 @@ def open_services(settings: Settings) -> Services:
         baseline_spool=BaselineSpool(settings.home),
         smoke_runs=SmokeRunStore(database, evaluations),
         pair_makings=OneAtATime(),
+        fine_tunes=FineTuneStore(database),
         generator=GeneratorClient(settings.generator_address, token),
+        fine_tuning=FineTuneClient(settings.generator_address, token),
         filter=FilterClient(settings.filter_address, token),
         runner=runner,
     )
@@ -51,7 +55,7 @@ def open_services(settings: Settings) -> Services:
 
 def close_services(services: Services) -> None:
     """Close every connection."""
-    for client in (services.generator, services.filter, services.runner):
+    for client in (services.generator, services.fine_tuning, services.filter, services.runner):
         client.close()
     services.database.close()
 

@@ -14,6 +14,8 @@ from gateway.infra.baseline_spool import BaselineSpool
 from gateway.infra.database import Database
 from gateway.infra.dataset_catalogue import DatasetCatalogue
 from gateway.infra.evaluation_store import EvaluationStore
+from gateway.infra.fine_tune_client import FineTuneClient
+from gateway.infra.fine_tunes import FineTuneStore
 from gateway.infra.search_store import SearchStore
 from gateway.infra.service_clients import FilterClient, GeneratorClient, RunnerClient
 from gateway.loop.one_at_a_time import OneAtATime
@@ -37,6 +39,8 @@ class Services:
     baseline_spool: BaselineSpool
     smoke_runs: SmokeRunStore
     pair_makings: OneAtATime
+    fine_tunes: FineTuneStore
     generator: GeneratorClient
+    fine_tuning: FineTuneClient
     filter: FilterClient
     runner: RunnerClient

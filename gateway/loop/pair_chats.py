@@ -89,26 +89,39 @@ class PairChats:
         )
 
     def _made(self, orders: Sequence[PairOrder]) -> list[TrainingPair | str]:
-        if not orders:
-            return []
-        name, settings = self._generator.name, self._settings
-        found: list[TrainingPair | str] = []
-        is_whole = False
-        with closing(
-            self._generator.training_pairs(orders, settings.fewest_lines, settings.most_lines)
-        ) as lines:
-            for line in lines:
-                self._stop_if_asked()
-                if line.failed is not None:
-                    raise ServiceRefused.in_stream(name, line.failed)
-                is_whole = line.made is not None
-                answer = line.pair or line.left_out
-                if answer is not None and answer.id != str(len(found)):
-                    raise ServiceUnavailable(name, "answered in another order than asked")
-                if line.pair is not None:
-                    found.append(line.pair)
-                elif line.left_out is not None:
-                    found.append(line.left_out.reason[:60])
-        if not is_whole or len(found) != len(orders):
-            raise ServiceUnavailable(name, "the training pairs ended before their last line")
-        return found
+        lengths = self._settings.fewest_lines, self._settings.most_lines
+        return chats_of(self._generator, orders, lengths, self._stop_if_asked)
+
+
+def chats_of(
+    generator: GeneratorClient,
+    orders: Sequence[PairOrder],
+    lengths: tuple[int, int],
+    stop_if_asked: Callable[[], None],
+) -> list[TrainingPair | str]:
+    """The chat of each order, or the reason why there is none; the orders' ids are their places, from 0.
+
+    `lengths` are the fewest and most lines of a delta; `stop_if_asked` is called for each chat.
+    Raises ServiceUnavailable, ServiceRefused.
+    """
+    if not orders:
+        return []
+    name = generator.name
+    found: list[TrainingPair | str] = []
+    is_whole = False
+    with closing(generator.training_pairs(orders, *lengths)) as lines:
+        for line in lines:
+            stop_if_asked()
+            if line.failed is not None:
+                raise ServiceRefused.in_stream(name, line.failed)
+            is_whole = line.made is not None
+            answer = line.pair or line.left_out
+            if answer is not None and answer.id != str(len(found)):
+                raise ServiceUnavailable(name, "answered in another order than asked")
+            if line.pair is not None:
+                found.append(line.pair)
+            elif line.left_out is not None:
+                found.append(line.left_out.reason[:60])
+    if not is_whole or len(found) != len(orders):
+        raise ServiceUnavailable(name, "the training pairs ended before their last line")
+    return found

@@ -6,10 +6,11 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import combinations
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -17,6 +18,21 @@ from pydantic import TypeAdapter
 
 from contracts.chats import ChatMessage
 from contracts.failures import Failure, FailureReason
+from contracts.fine_tuning import (
+    AdapterFile,
+    AdapterManifest,
+    ChatCounts,
+    FineTuneEvent,
+    FineTuneFailure,
+    FineTunePreset,
+    FineTuneResult,
+    FineTuneSettings,
+    FineTuneState,
+    FineTuneStatus,
+    GradientCheckpointing,
+    Precision,
+    Schedule,
+)
 from contracts.guest_wire import HEADER, FrameKind
 from contracts.jobs import (
     Admission,
@@ -47,8 +63,18 @@ from contracts.proposals import (
     ProposerBlocked,
 )
 from contracts.slot_prompts import SlotPrompt
+from contracts.training_pairs import (
+    NamedSource,
+    NearnessLine,
+    NearPair,
+    PairLeftOut,
+    PairOrder,
+    TrainingPair,
+    TrainingPairLine,
+)
 from gateway.infra.database import Database
 from gateway.infra.evaluation_transitions import finish
+from gateway.infra.fine_tune_client import Download
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.infra.tables import EvaluationRow
 from generator_svc.held_up import HeldUp
@@ -64,6 +90,8 @@ class PowerCut(BaseException):
 class FakeGenerator:
     """Its proposals depend on the slot's seed and baseline alone, as the real one's do."""
 
+    name = "generator"
+
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.trouble: dict[int, list[Exception]] = {}
@@ -77,6 +105,9 @@ class FakeGenerator:
         self.asked: list[ProposalRequest] = []
         self.calls_per_proposal = 0
         """How many calls of a model stand behind each proposal."""
+        self.orders: list[PairOrder] = []
+        self.unlearnable: set[str] = set()
+        """Targets of which no training pair comes."""
 
     def propose(self, request: ProposalRequest) -> Iterator[Proposal]:
         self.batches.append([slot.slot for slot in request.slots])
@@ -121,6 +152,23 @@ class FakeGenerator:
         line = "# again\n" if delta == "nothing new" else f"grown_by_{delta.split()[1]} = 1\n"
         return AppliedDelta("applied", "", "", 1.0, baseline_source + line, f"+{line}")
 
+    def training_pairs(
+        self, orders: Iterable[PairOrder], fewest_lines: int, most_lines: int
+    ) -> Iterator[TrainingPairLine]:
+        """The real prompt's shape; the answer is what the target has more than the baseline."""
+        made = 0
+        for order in orders:
+            self.orders.append(order)
+            if order.target_source is None or order.target_source in self.unlearnable:
+                yield TrainingPairLine(left_out=PairLeftOut(order.id, "no_delta"))
+                continue
+            delta = f"+{order.target_source.removeprefix(order.baseline_source)}"
+            turns = (("system", "Improve it."), ("user", order.baseline_source), ("assistant", delta))
+            chat = tuple(ChatMessage(role, content) for role, content in turns)
+            made += 1
+            yield TrainingPairLine(pair=TrainingPair(order.id, "delta_v2", chat, delta, 3, 1))
+        yield TrainingPairLine(made=made)
+
     def readiness_problems(self) -> list[str]:
         return []
 
@@ -159,6 +207,13 @@ class FakeFilter:
             if name != request.proposal_id and source == _without_comments(request.source):
                 return Screening(False, NoveltyLayer.STRUCTURE, (Neighbour(name, 1.0),))
         return Screening(True, None, ())
+
+    def near(self, sources: Iterable[NamedSource], at_least: float) -> Iterator[NearnessLine]:
+        """Everything is near everything."""
+        names = [source.id for source in sources]
+        for first, second in combinations(names, 2):
+            yield NearnessLine(near=NearPair(first, second, at_least))
+        yield NearnessLine(compared=len(names))
 
     def admit(self, proposal_id: str, admission: Admission) -> None:
         scope = self.scopes.setdefault(admission.scope, {})
@@ -388,6 +443,172 @@ class FakeGeneratorService(FakeGenerator):
 
     def close(self) -> None:
         pass
+
+
+class FakeFineTuner:
+    """The generator's fine-tuning jobs and adapters, as `FineTuneClient` gives them. A test moves jobs on."""
+
+    name = "generator"
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.unreachable = False
+        self.bodies: dict[str, list[dict]] = {}
+        """By job, its lines: settings first, then chats."""
+        self.puts: list[str] = []
+        self.refusal: dict | None = None
+        """What the next job is refused with."""
+        self.busy: set[str] = set()
+        """Jobs whose trainer is still ending."""
+        self.kept: dict[str, AdapterManifest] = {}
+        self._statuses: dict[str, FineTuneStatus] = {}
+        self._events: dict[str, list[FineTuneEvent]] = {}
+
+    def put(self, job_id: str, lines) -> FineTuneStatus:
+        self._reach()
+        body = [json.loads(line) for line in lines]
+        if self.refusal is not None:
+            refusal, self.refusal = self.refusal, None
+            raise ServiceRefused("generator", refusal["status"], refusal)
+        self.puts.append(job_id)
+        assert self.bodies.setdefault(job_id, body) == body, "the same job was sent with other content"
+        self._statuses.setdefault(
+            job_id,
+            FineTuneStatus(job_id, FineTuneState.QUEUED, "", fine_tune_settings(**body[0]), "c", "d", "now"),
+        )
+        self._events.setdefault(job_id, [])
+        return self._statuses[job_id]
+
+    def status(self, job_id: str) -> FineTuneStatus | None:
+        self._reach()
+        return self._statuses.get(job_id)
+
+    def events(self, job_id: str, after: int) -> list[FineTuneEvent]:
+        self._reach()
+        return [event for event in self._events[job_id] if event.sequence > after][:1000]
+
+    def cancel(self, job_id: str) -> FineTuneStatus:
+        self._reach()
+        status = self._statuses[job_id]
+        if not status.state.is_terminal:
+            self._statuses[job_id] = status = replace(status, state=FineTuneState.CANCELLED)
+        return status
+
+    def remove(self, job_id: str) -> None:
+        self._reach()
+        if job_id in self.busy:
+            raise ServiceRefused("generator", 409, {"code": "fine_tune_unfinished"})
+        del self._statuses[job_id]
+
+    def adapters(self) -> list[AdapterManifest]:
+        self._reach()
+        return list(self.kept.values())
+
+    def adapter(self, adapter_id: str) -> AdapterManifest:
+        self._reach()
+        if adapter_id not in self.kept:
+            raise ServiceRefused("generator", 404, {"code": "not_found"})
+        return self.kept[adapter_id]
+
+    def adapter_files(self, adapter_id: str, name: str | None = None) -> Download:
+        self.adapter(adapter_id)
+        content = b"tar of " + adapter_id.encode() if name is None else name.encode()
+        return Download(part for part in (b"" if name is None else str(len(content)).encode(), content))
+
+    def remove_adapter(self, adapter_id: str) -> None:
+        self._reach()
+        self.kept.pop(adapter_id, None)
+
+    def close(self) -> None:
+        pass
+
+    # --- what a test does ---
+
+    @property
+    def waiting(self) -> list[str]:
+        return [name for name, status in self._statuses.items() if not status.state.is_terminal]
+
+    def train(self, job_id: str, steps: int = 2, **fields) -> None:
+        """Some steps, with their events."""
+        log = self._events[job_id]
+        for step in range(1, steps + 1):
+            log.append(FineTuneEvent(len(log) + 1, "now", "step", {"step": step, "loss": 1 / step}))
+        usual = {"state": FineTuneState.RUNNING, "phase": "training", "step": steps, "steps": steps}
+        self._statuses[job_id] = replace(self._statuses[job_id], **{**usual, **fields})
+
+    def succeed(self, job_id: str, adopted: bool = True) -> None:
+        """The job ends with an adapter, which is better than what was there before or not."""
+        status = self._statuses[job_id]
+        parent = status.settings.parent_adapter
+        reason = "The validation loss fell." if adopted else "The validation loss rose."
+        use = job_id if adopted else parent
+        result = FineTuneResult(job_id, adopted, reason, use, 2, 1.0, 0.5 if adopted else 1.5)
+        self._end(job_id, FineTuneState.SUCCEEDED, result=result)
+        self.kept[job_id] = AdapterManifest(
+            id=job_id,
+            base_model=status.settings.model,
+            base_source="org/model",
+            base_weights_sha256="0" * 64,
+            parent_adapter=parent,
+            data_sha256="d",
+            settings=status.settings,
+            chats=ChatCounts(1, 0),
+            result=result,
+            steps=2,
+            trained_tokens=100,
+            versions={},
+            created_at="now",
+            files=(AdapterFile("adapter_model.safetensors", 4, "0" * 64),),
+        )
+
+    def fail(self, job_id: str, reason: str = "out_of_memory") -> None:
+        failure = FineTuneFailure(reason, "The trainer had not enough memory.", "Shorten the chats.", False)
+        self._end(job_id, FineTuneState.FAILED, failure=failure)
+
+    def lose(self, job_id: str) -> None:
+        """Somebody removes the job's folder."""
+        del self._statuses[job_id]
+
+    def _end(self, job_id: str, state: FineTuneState, **fields) -> None:
+        log = self._events[job_id]
+        log.append(FineTuneEvent(len(log) + 1, "now", state.value, {}))
+        self._statuses[job_id] = replace(self._statuses[job_id], state=state, phase="", **fields)
+
+    def _reach(self) -> None:
+        if self.unreachable:
+            raise ServiceUnavailable("generator", "down")
+
+
+def fine_tune_settings(**fields) -> FineTuneSettings:
+    """Settings as the generator completes them."""
+    usual = {
+        "preset": FineTunePreset.CPU,
+        "rank": 16,
+        "alpha": 32,
+        "dropout": 0.05,
+        "targets": ("q_proj",),
+        "learning_rate": 2e-4,
+        "weight_decay": 0.01,
+        "epochs": 3,
+        "max_steps": 60,
+        "batch": 1,
+        "accumulation": 2,
+        "schedule": Schedule.COSINE,
+        "warmup_share": 0.1,
+        "max_gradient_norm": 1.0,
+        "max_length": 1024,
+        "validation_share": 0.1,
+        "max_validation_chats": 16,
+        "evaluate_every": 20,
+        "patience": 3,
+        "precision": Precision.AUTO,
+        "gradient_checkpointing": GradientCheckpointing.AUTO,
+        "checkpoint_seconds": 60.0,
+    }
+    return TypeAdapter(FineTuneSettings).validate_python({**usual, **fields})
 
 
 class FakeFilterService(FakeFilter):

@@ -4,7 +4,14 @@ from typing import Literal
 
 from alembic import context
 
-from gateway.infra import ask_tables, baseline_tables, events, search_tables, tables  # noqa: F401 - their tables are the metadata
+from gateway.infra import (  # noqa: F401 - their tables are the metadata
+    ask_tables,
+    baseline_tables,
+    events,
+    fine_tune_tables,
+    search_tables,
+    tables,
+)
 from gateway.infra.database import Base, UtcTime
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fakes import FakeAgent, FakeFilterService, FakeGeneratorService, FakeRunner
+from fakes import FakeAgent, FakeFilterService, FakeFineTuner, FakeGeneratorService, FakeRunner
 from fastapi.testclient import TestClient
 from sqlalchemy import event
 
@@ -33,6 +33,7 @@ class Scene:
     generator: FakeGeneratorService
     filter: FakeFilterService
     runner: FakeRunner
+    fine_tuner: FakeFineTuner
 
     def submit(self, http: TestClient | None = None, headers: dict | None = None, **fields) -> dict:
         body = {"source": SOURCE, "dataset": "digits", **fields}
@@ -66,6 +67,7 @@ def gateway_in(home: Path, **settings) -> Iterator[Scene]:
     if home.is_dir() and not file.exists():
         file.write_bytes(_migrated_database())
     generator, novelty, runner = FakeGeneratorService(), FakeFilterService(), FakeRunner()
+    fine_tuner = FakeFineTuner()
 
     def with_fakes(chosen: Settings) -> Services:
         services = open_services(chosen)
@@ -73,6 +75,7 @@ def gateway_in(home: Path, **settings) -> Iterator[Scene]:
         return replace(
             services,
             generator=generator,
+            fine_tuning=fine_tuner,
             filter=novelty,
             runner=runner,
             datasets=DatasetCatalogue(services.database, runner),
@@ -82,7 +85,7 @@ def gateway_in(home: Path, **settings) -> Iterator[Scene]:
     app = create_app(chosen, with_fakes)
     with TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as http:
         agent = FakeAgent(http, TOKEN)
-        yield Scene(http, agent, app.state.services, generator, novelty, runner)
+        yield Scene(http, agent, app.state.services, generator, novelty, runner, fine_tuner)
 
 
 def _hurry(connection, _record):

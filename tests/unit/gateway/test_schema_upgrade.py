@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 import gateway.infra.events
+import gateway.infra.fine_tune_tables
 import gateway.infra.search_tables
 import gateway.infra.tables  # noqa: F401 - they register their tables
 from contracts.proposals import DeploymentLimits, EditPermissions

@@ -1,0 +1,166 @@
+"""Fine-tuning jobs as they are asked for, and which deltas of a search a model learns from. Pure.
+
+A model learns from deltas that led to elites (arXiv 2605.04903), each derived anew from the two sources that
+were measured, and never from what a model wrote.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from contracts.fine_tuning import FineTuneFailure, FineTuneResult, FineTuneState
+from gateway.domain.candidate import Slot
+from gateway.domain.search import derive_number
+from gateway.domain.selection import select_elites
+from gateway.domain.training_pairs import PairSettings
+
+MAX_REPLAY = 0.9
+
+
+@dataclass(frozen=True)
+class EliteSource:
+    """The elites of a search that a model learns from."""
+
+    search_id: str
+    through_cycle: int
+    """Those of closed cycles up to this one."""
+    known_through: int | None = None
+    """Elites up to this cycle were learnt before; None: of no cycle."""
+    replay: float = 0.0
+    """Of the deltas that are learnt from, at most this share is of those learnt before, in [0, 0.9]."""
+
+
+@dataclass(frozen=True)
+class FineTuneRequest:
+    """What was asked for. At least one of `elites` and `pairs` is set."""
+
+    model: str
+    parent_adapter: str | None
+    settings: dict[str, Any]
+    """Preset, seed, and what the preset shall not decide, by the names of FineTuneSettings."""
+    elites: EliteSource | None = None
+    pairs: PairSettings | None = None
+
+
+@dataclass(frozen=True)
+class FineTuneRecord:
+    """A job as stored."""
+
+    id: str
+    """Of the job, of its adapter, and of both at the generator."""
+    tenant: str
+    request: FineTuneRequest
+    after_cycle: int | None
+    """Set where a search asked for it when this cycle had closed; the search is that of its elites."""
+    state: FineTuneState
+    phase: str
+    """While it runs: `pairing`, or a phase of FineTuneStatus; else empty."""
+    chats: dict[str, Any] | None
+    """How many were made of what, once they are."""
+    progress: dict[str, Any] | None
+    """Steps, losses, speed, as the generator last told them."""
+    is_submitted: bool
+    """Whether the generator has the job."""
+    events_seen: int
+    """The last event of the generator's that is in the log."""
+    waiting_for: str | None
+    failure: FineTuneFailure | None
+    result: FineTuneResult | None
+    has_adapter: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class ChatKind(StrEnum):
+    """Where a training chat is from."""
+
+    ELITE = "elite"
+    REPLAYED = "replayed"
+    LEMUR = "lemur"
+    MUTATION = "mutation"
+
+
+@dataclass
+class ChatTally:
+    """Training chats by where they are from; those left out by reason."""
+
+    made: dict[ChatKind, int] = field(default_factory=lambda: dict.fromkeys(ChatKind, 0))
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def leave_out(self, reason: str, count: int = 1) -> None:
+        """Count chats that did not come about."""
+        if count:
+            self.left_out[reason] = self.left_out.get(reason, 0) + count
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """As it is stored and shown."""
+        return {**{kind.value: count for kind, count in self.made.items()}, "left_out": dict(self.left_out)}
+
+
+@dataclass(frozen=True)
+class ElitePair:
+    """An elite, and the parent that its delta starts from."""
+
+    kind: ChatKind
+    parent: Slot
+    elite: Slot
+
+
+def elite_pairs(population: Sequence[Slot], count: int, source: EliteSource, seed: int) -> list[ElitePair]:
+    """The pairs of a source, those learnt for the first time before those replayed; none comes twice.
+
+    `count` is how many elites the search keeps. A baseline that is elite has no delta.
+    """
+    elites = ever_elite(population, count, source.through_cycle)
+    known = set() if source.known_through is None else _keys(population, count, source.known_through)
+    by_id = {slot.proposal_id: slot for slot in population}
+    pairs = {_key(by_id, slot): (by_id[slot.parent_id], slot) for slot in elites if slot.parent_id}
+    fresh = [ElitePair(ChatKind.ELITE, *ends) for key, ends in pairs.items() if key not in known]
+    old = [ElitePair(ChatKind.REPLAYED, *ends) for key, ends in pairs.items() if key in known]
+    return fresh + _replayed(old, len(fresh), source, seed)
+
+
+def ever_elite(population: Sequence[Slot], count: int, through_cycle: int) -> list[Slot]:
+    """Who was elite when one of the cycles up to this one closed, in slot order; baselines left out."""
+    found: dict[str, Slot] = {}
+    for cycle in range(through_cycle + 1):
+        so_far = [slot for slot in population if slot.cycle <= cycle]
+        for slot in select_elites(so_far, count):
+            found[slot.proposal_id] = slot
+    return sorted(
+        (slot for slot in found.values() if not slot.is_baseline), key=lambda one: (one.cycle, one.slot)
+    )
+
+
+def _keys(population: Sequence[Slot], count: int, through_cycle: int) -> set[tuple[str | None, str | None]]:
+    by_id = {slot.proposal_id: slot for slot in population}
+    return {_key(by_id, slot) for slot in ever_elite(population, count, through_cycle)}
+
+
+def _key(by_id: dict[str, Slot], slot: Slot) -> tuple[str | None, str | None]:
+    """The sources of a pair: the same change of the same network is learnt once."""
+    return by_id[slot.parent_id or ""].candidate_id, slot.candidate_id
+
+
+def _replayed(old: list[ElitePair], fresh: int, source: EliteSource, seed: int) -> list[ElitePair]:
+    room = int(fresh * source.replay / (1 - source.replay) + 1e-9)
+    drawn = sorted(
+        old, key=lambda pair: derive_number("replay", seed, source.through_cycle, pair.elite.candidate_id)
+    )
+    return drawn[:room]
+
+
+def adapter_in_use(start: str | None, jobs: Iterable[FineTuneRecord]) -> str | None:
+    """The adapter that a search proposes with after its jobs, given in the order of their cycles.
+
+    One that was not adopted, failed or was cancelled leaves the one before in place.
+    """
+    adapter = start
+    for job in jobs:
+        if job.result is not None:
+            adapter = job.result.use
+    return adapter

@@ -1,0 +1,170 @@
+"""Brings fine-tuning jobs to their end: makes their chats, hands them to the generator, follows them there.
+
+Nothing is kept but what the journal has. A job that the generator knows is never handed in again, so a
+gateway that is killed at any step goes on where it stood; and the generator takes its own jobs up again.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import closing
+
+from contracts.fine_tuning import FineTuneState
+from gateway.domain.fine_tuning import FineTuneRecord
+from gateway.infra.fine_tune_client import FineTuneClient
+from gateway.infra.fine_tune_journal import FineTuneJournal
+from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
+from gateway.loop.fine_tune_chats import FineTuneChats, NothingToLearn, PairsBeingMade
+from gateway.loop.pair_chats import CatalogueChanged
+from gateway.loop.training_pairs import NoRecordedNetworks
+
+MOST_EVENTS = 1_000
+"""Of one answer of the generator's; where it gives so many there are more."""
+
+logger = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """The gateway stops."""
+
+
+class JobEnded(Exception):
+    """The job was cancelled while its chats were being made."""
+
+
+class Submitter:
+    """Makes chats and hands jobs in. Jobs that are not handed in are this one's alone."""
+
+    def __init__(
+        self,
+        journal: FineTuneJournal,
+        client: FineTuneClient,
+        chats: FineTuneChats,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self._journal = journal
+        self._client = client
+        self._chats = chats
+        self._is_stopping = is_stopping
+
+    def advance(self) -> None:
+        """Hand in every job that can be, oldest first; one that has to wait keeps no other from going on.
+
+        Raises Stopped, StorageUnavailable.
+        """
+        for job in self._journal.unsettled(submitted=False):
+            try:
+                self._advance(job)
+            except JobEnded:
+                self._journal.settle(job.id)
+            except ServiceUnavailable as error:
+                self._journal.wait_for(job.id, str(error))
+            except PairsBeingMade:
+                self._journal.wait_for(job.id, "training pairs are being made for somebody else")
+            except CatalogueChanged:
+                self._journal.wait_for(job.id, "an import has replaced networks; the pairs are made again")
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+                self._journal.wait_for(job.id, f"the chats cannot be kept in DELTANAS_HOME: {reason}")
+
+    def _advance(self, job: FineTuneRecord) -> None:
+        if self._client.status(job.id) is not None:
+            # The gateway was killed between handing it in and writing that down.
+            self._journal.submitted(job.id)
+            return
+        self._go_on(job.id)
+        self._journal.begin(job.id)
+        try:
+            with closing(self._chats.make(job, lambda: self._go_on(job.id))) as file:
+                self._go_on(job.id)
+                self._journal.made(job.id, file.tally.document)
+                self._client.put(job.id, file)
+        except NothingToLearn as nothing:
+            self._journal.made(job.id, nothing.tally.document)
+            self._journal.fail(
+                job.id,
+                "no_usable_pairs",
+                "No delta came about to learn from.",
+                "Let the search find elites first, or ask for training pairs of a data set, too.",
+            )
+        except NoRecordedNetworks:
+            self._journal.fail(
+                job.id,
+                "no_recorded_networks",
+                "No imported network has a recorded first epoch on the data set.",
+                "Run `deltanas baselines import lemur --download` first.",
+            )
+        except ServiceRefused as error:
+            document = error.document
+            told = str(document.get("detail") or f"it answered {error.status}")
+            field = f"{document['field']}: " if document.get("field") else ""
+            self._journal.fail(
+                job.id,
+                str(document.get("code") or "refused"),
+                f"The generator refuses the job: {field}{told}",
+                str(document.get("remedy") or "Start another with other settings."),
+            )
+        else:
+            self._journal.submitted(job.id)
+
+    def _go_on(self, job_id: str) -> None:
+        if self._is_stopping():
+            raise Stopped
+        if not self._journal.is_open(job_id):
+            raise JobEnded
+
+
+class Follower:
+    """Follows the jobs that the generator has, and ends there what was cancelled here."""
+
+    def __init__(self, journal: FineTuneJournal, client: FineTuneClient) -> None:
+        self._journal = journal
+        self._client = client
+
+    def advance(self) -> bool:
+        """Look after every job; True when some job goes on. Raises StorageUnavailable."""
+        self._journal.cancel_orphans()
+        jobs = self._journal.unsettled(submitted=True)
+        for job in jobs:
+            try:
+                if job.state is FineTuneState.CANCELLED:
+                    self._clear_away(job.id)
+                else:
+                    self._follow(job)
+            except ServiceUnavailable as error:
+                self._journal.wait_for(job.id, str(error))
+            except ServiceRefused as error:
+                logger.warning("the fine-tune %s: %s", job.id, error)
+        return bool(jobs)
+
+    def _follow(self, job: FineTuneRecord) -> None:
+        status = self._client.status(job.id)
+        if status is None:
+            self._journal.fail(
+                job.id,
+                "job_lost",
+                "The generator does not know the job any more.",
+                "Start it again; whoever removes DELTANAS_HOME/fine-tunes removes the jobs in it.",
+            )
+            return
+        # Events after the status: of an end that was seen nothing is missing.
+        events = self._client.events(job.id, job.events_seen)
+        last = events[-1].sequence if events else job.events_seen
+        is_over = status.state.is_terminal and last - job.events_seen < MOST_EVENTS
+        if events or is_over or job.phase != status.phase or job.waiting_for is not None:
+            self._journal.follow(job.id, status, events)
+        if is_over:
+            self._journal.end(job.id, status)
+
+    def _clear_away(self, job_id: str) -> None:
+        status = self._client.status(job_id)
+        if status is not None:
+            self._client.cancel(job_id)
+            try:
+                self._client.remove(job_id)
+            except ServiceRefused as error:
+                if error.status != 409:
+                    raise
+                return  # its trainer is still ending
+        # It may have succeeded just before.
+        self._client.remove_adapter(job_id)
+        self._journal.settle(job_id)

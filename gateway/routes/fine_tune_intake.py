@@ -1,0 +1,127 @@
+"""From a request's body to a fine-tuning job that can run. All checks come first."""
+
+from collections import deque
+
+from contracts.proposals import ProposalRequest, ProposerBlocked
+from gateway.domain.fine_tuning import EliteSource, FineTuneRequest
+from gateway.infra.fine_tunes import AdapterUnknown
+from gateway.infra.service_clients import ProposerHeldUp, ServiceRefused
+from gateway.routes.problems import RequestProblem
+from gateway.schemas.fine_tune_body import FineTuneBody
+from gateway.services import Services
+
+LOCAL_PROPOSER = "local_llm"
+MAX_OPEN_JOBS = 8
+"""Of one tenant. One is trained at a time."""
+FULL_RETRY_SECONDS = 60
+
+
+def prepared(body: FineTuneBody, services: Services, tenant: str) -> FineTuneRequest:
+    """Resolve and check every name. Raises RequestProblem, SearchNotFound, ServiceUnavailable."""
+    elites = None if body.search_id is None else _elites(body.search_id, services, tenant)
+    if body.parent_adapter is not None:
+        require_adapter("parent_adapter", body.parent_adapter, body.model, services, tenant)
+    pairs = None if body.training_pairs is None else body.training_pairs.settings
+    if pairs is not None and not _is_recorded(pairs.dataset, services):
+        raise RequestProblem(
+            422,
+            "no_recorded_networks",
+            f"No imported network has a recorded first epoch on {pairs.dataset!r}.",
+            field="training_pairs.dataset",
+            value=pairs.dataset,
+            remedy="Run `deltanas baselines import lemur --download`, or name another data set.",
+        )
+    _require_model(body, services)
+    settings = {**body.settings, "seed": body.seed}
+    return FineTuneRequest(body.model, body.parent_adapter, settings, elites, pairs)
+
+
+def require_adapter(field: str, adapter_id: str, model: str | None, services: Services, tenant: str) -> None:
+    """Refuse an adapter that is not the tenant's, or, where a `model` is named, is of another one."""
+    try:
+        of_model = services.fine_tunes.adapter(adapter_id, tenant).request.model
+    except AdapterUnknown as error:
+        raise RequestProblem(
+            422,
+            "adapter_unknown",
+            f"There is no adapter {adapter_id!r}.",
+            field=field,
+            value=adapter_id,
+            remedy="`deltanas adapters list` shows those that are there.",
+        ) from error
+    if model is not None and of_model != model:
+        raise RequestProblem(
+            422,
+            "adapter_mismatch",
+            f"The adapter {adapter_id!r} is of the model {of_model!r}, not of {model!r}.",
+            field=field,
+            value=adapter_id,
+            remedy=f"Use it with {of_model!r}, or name another adapter.",
+        )
+
+
+def require_room(services: Services, tenant: str) -> None:
+    """Refuse, with 429, more jobs than a tenant may have open."""
+    if services.fine_tunes.count_open(tenant) >= MAX_OPEN_JOBS:
+        raise RequestProblem(
+            429,
+            "too_many_fine_tunes",
+            f"{MAX_OPEN_JOBS} fine-tunes have not ended yet; no more may be open.",
+            remedy="Wait for one to end, or cancel one.",
+            headers={"retry-after": str(FULL_RETRY_SECONDS)},
+        )
+
+
+def _elites(search_id: str, services: Services, tenant: str) -> EliteSource:
+    services.searches.read(search_id, tenant)
+    closed = [
+        cycle["cycle"]
+        for cycle in services.searches.cycles(search_id, tenant)
+        if cycle["state"] == "finished" and cycle["cycle"] > 0
+    ]
+    if not closed:
+        raise RequestProblem(
+            422,
+            "no_closed_cycle",
+            f"The search {search_id!r} has not closed a cycle of proposals yet.",
+            field="search_id",
+            value=search_id,
+            remedy="Wait for its first cycle to close.",
+        )
+    return EliteSource(search_id, max(closed))
+
+
+def _is_recorded(dataset: str, services: Services) -> bool:
+    return any(True for _ in services.baselines.first_epochs(dataset))
+
+
+def _require_model(body: FineTuneBody, services: Services) -> None:
+    """Ask for no proposals at all: is the model there, and does the adapter go with it?"""
+    dataset = "any" if body.training_pairs is None else body.training_pairs.dataset
+    options = {"model": body.model}
+    asked = ProposalRequest("", 0, LOCAL_PROPOSER, dataset, (), options, adapter=body.parent_adapter)
+    try:
+        deque(services.generator.propose(asked), maxlen=0)
+    except ProposerHeldUp as error:
+        raise _held_up(error.blocked) from error
+    except ServiceRefused as error:
+        document = error.document
+        raise RequestProblem(
+            422,
+            str(document.get("code", "model_unknown"))[:60],
+            str(document.get("detail", "The generator refuses this model."))[:2000],
+            field="model",
+            value=body.model,
+            remedy=document.get("remedy"),
+        ) from error
+
+
+def _held_up(blocked: ProposerBlocked) -> RequestProblem:
+    return RequestProblem(
+        503 if blocked.retryable else 422,
+        blocked.code[:60],
+        blocked.message[:2000],
+        field="parent_adapter" if blocked.code.startswith("adapter") else "model",
+        remedy=blocked.remedy[:500],
+        headers={"retry-after": str(FULL_RETRY_SECONDS)} if blocked.retryable else None,
+    )

@@ -1,0 +1,93 @@
+"""`/v1/fine-tunes`: a language model learns from deltas that led to better networks, as a job."""
+
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from sse_starlette import EventSourceResponse
+from starlette.concurrency import run_in_threadpool
+
+from gateway.domain.fine_tuning import FineTuneRecord
+from gateway.infra.fine_tunes import FineTuneUnknown, fine_tune_topic
+from gateway.infra.idempotency import Answer, answer_once, recall
+from gateway.routes.answers import answer_response, idempotency_scope
+from gateway.routes.dependencies import IdempotencyKey, ServicesOf, Tenant
+from gateway.routes.fine_tune_intake import prepared, require_room
+from gateway.routes.following import LastEventId, WaitSeconds, follow, wait_until
+from gateway.routes.problems import RequestProblem
+from gateway.schemas.fine_tune_body import FineTuneBody
+from gateway.schemas.fine_tune_document import fine_tune_document
+from gateway.services import Services
+
+router = APIRouter(prefix="/v1", tags=["fine-tunes"])
+
+Json = dict[str, Any]
+Cursor = Annotated[str | None, Query(pattern=r"^ft_[0-9a-f]{1,40}$")]
+Limit = Annotated[int, Query(ge=1, le=200)]
+
+
+@router.post("/fine-tunes", status_code=202)
+def start_fine_tune(
+    body: FineTuneBody, services: ServicesOf, tenant: Tenant, idempotency_key: IdempotencyKey
+) -> Response:
+    """Fine-tune a local model with LoRA on a search's elites, on training pairs, or on both.
+
+    What it learns is the canonical delta between two sources, never what a model wrote.
+    """
+    scope = idempotency_scope(tenant, "POST /v1/fine-tunes", idempotency_key, body.model_dump_json())
+    earlier = recall(services.database, scope)
+    if earlier is not None:
+        return answer_response(earlier)
+    request = prepared(body, services, tenant)
+    require_room(services, tenant)
+
+    def act(session: Any) -> Answer:
+        record = services.fine_tunes.create(session, tenant, request)
+        return Answer(202, fine_tune_document(record), f"/v1/fine-tunes/{record.id}")
+
+    return answer_response(answer_once(services.database, scope, act))
+
+
+@router.get("/fine-tunes")
+def list_fine_tunes(services: ServicesOf, tenant: Tenant, limit: Limit = 50, cursor: Cursor = None) -> Json:
+    """A tenant's jobs, newest first."""
+    records, next_cursor = services.fine_tunes.page(tenant, limit, cursor)
+    return {"items": [fine_tune_document(record) for record in records], "next_cursor": next_cursor}
+
+
+@router.get("/fine-tunes/{job_id}")
+async def read_fine_tune(job_id: str, services: ServicesOf, tenant: Tenant, wait: WaitSeconds = 0) -> Json:
+    """One job; with `wait`, as soon as it has ended or that many seconds have passed."""
+    record = await wait_until(
+        services.database.signals,
+        fine_tune_topic(job_id),
+        partial(_read, services, job_id, tenant),
+        lambda found: found.state.is_terminal,
+        wait,
+    )
+    return fine_tune_document(record)
+
+
+@router.get("/fine-tunes/{job_id}/events", response_class=EventSourceResponse)
+async def follow_fine_tune(
+    job_id: str, services: ServicesOf, tenant: Tenant, last_event_id: LastEventId
+) -> EventSourceResponse:
+    """Server-sent events: state, chats, step, validated, checkpoint, …, finished. Ends after the last."""
+    read = partial(_read, services, job_id, tenant)
+    await run_in_threadpool(read)
+    return follow(services.database, fine_tune_topic(job_id), last_event_id, lambda: read().state.is_terminal)
+
+
+@router.delete("/fine-tunes/{job_id}")
+def cancel_fine_tune(job_id: str, services: ServicesOf, tenant: Tenant) -> Json:
+    """Cancel a job. Answers with its terminal state, which is another when it had ended before."""
+    _read(services, job_id, tenant)
+    services.fine_tunes.cancel(job_id, tenant)
+    return fine_tune_document(_read(services, job_id, tenant))
+
+
+def _read(services: Services, job_id: str, tenant: str) -> FineTuneRecord:
+    try:
+        return services.fine_tunes.read(job_id, tenant)
+    except FineTuneUnknown as error:
+        raise RequestProblem(404, "fine_tune_unknown", f"There is no fine-tune {job_id[:60]!r}.") from error

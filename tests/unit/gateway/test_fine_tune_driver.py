@@ -1,0 +1,199 @@
+"""How jobs come to their end whatever happens: crashes, services that are away, refusals, lost jobs."""
+
+import pytest
+import search_scene
+from fakes import CrashingDatabase, FakeFineTuner, FakeGenerator, PowerCut
+
+from contracts.fine_tuning import FineTuneState
+from gateway.domain.fine_tuning import EliteSource, FineTuneRequest
+from gateway.infra.database import Database
+from gateway.infra.events import read_events
+from gateway.infra.fine_tune_journal import FineTuneJournal
+from gateway.infra.fine_tunes import FineTuneStore, fine_tune_topic
+from gateway.loop.fine_tune_chats import FineTuneChats
+from gateway.loop.fine_tune_driver import Follower, Stopped, Submitter
+from gateway.loop.one_at_a_time import OneAtATime
+
+
+class Jobs:
+    """A database with a finished search, and a generator that stays when the gateway is killed."""
+
+    def __init__(self, folder) -> None:
+        self.folder = folder
+        self.database = search_scene.new_database(folder)
+        self.search_id = search_scene.accept(self.database, search_scene.request())
+        search_scene.Scene(self.database, self.search_id).finish()
+        self.generator, self.tuner = FakeGenerator(), FakeFineTuner()
+
+    def start(self, **fields) -> str:
+        elites = EliteSource(self.search_id, through_cycle=2)
+        request = FineTuneRequest("tiny", None, {"preset": "cpu", "seed": 1}, **{"elites": elites, **fields})
+        with self.database.write() as session:
+            return self.store.create(session, "local", request).id
+
+    @property
+    def store(self) -> FineTuneStore:
+        return FineTuneStore(self.database)
+
+    def read(self, job_id: str):
+        return self.store.read(job_id, "local")
+
+    def submitter(self, database: Database | None = None, is_stopping=lambda: False) -> Submitter:
+        journal = FineTuneJournal(database or self.database)
+        chats = FineTuneChats(journal, None, None, self.generator, OneAtATime(), self.folder)
+        return Submitter(journal, self.tuner, chats, is_stopping)
+
+    def follower(self, database: Database | None = None) -> Follower:
+        return Follower(FineTuneJournal(database or self.database), self.tuner)
+
+    def kinds(self, job_id: str) -> list[str]:
+        return [event.type for event in read_events(self.database, fine_tune_topic(job_id), 0)]
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    return Jobs(tmp_path)
+
+
+@pytest.mark.parametrize("after_commit", [False, True])
+def test_a_gateway_that_is_killed_at_any_write_tells_the_same_story_and_hands_in_once(tmp_path, after_commit):
+    told = set()
+    for at_write in range(12):
+        folder = tmp_path / f"{at_write}"
+        folder.mkdir()
+        jobs = Jobs(folder)
+        job_id = jobs.start()
+        trained = False
+
+        def live(database, jobs=jobs, job_id=job_id):
+            nonlocal trained
+            jobs.submitter(database).advance()
+            if not trained:
+                trained = True
+                jobs.tuner.train(job_id)
+            jobs.follower(database).advance()
+            if jobs.tuner.waiting:
+                jobs.tuner.succeed(job_id)
+            jobs.follower(database).advance()
+
+        crashing = CrashingDatabase(f"sqlite:///{folder}/gateway.sqlite3", at_write, after_commit)
+        search_scene.hurried(crashing)
+        try:
+            live(crashing)
+        except PowerCut:
+            crashing.close()
+            live(jobs.database)
+        record = jobs.read(job_id)
+        kinds = [kind for kind in jobs.kinds(job_id) if kind != "chats"]
+        told.add((record.state, record.has_adapter, tuple(kinds), str(record.chats)))
+        assert jobs.tuner.puts == [job_id]
+        assert not FineTuneJournal(jobs.database).unsettled(submitted=True)
+    (story,) = told
+    assert story[:3] == (
+        FineTuneState.SUCCEEDED, True, ("state", "state", "step", "step", "finished"),
+    )  # fmt: skip
+
+
+def test_a_generator_that_is_away_is_waited_for_and_said_so(jobs):
+    job_id = jobs.start()
+    jobs.tuner.unreachable = True
+    jobs.submitter().advance()
+    assert jobs.read(job_id).waiting_for == "generator: down"
+    jobs.tuner.unreachable = False
+    jobs.submitter().advance()
+    assert (jobs.read(job_id).waiting_for, jobs.read(job_id).is_submitted) == (None, True)
+    jobs.tuner.unreachable = True
+    jobs.follower().advance()
+    assert jobs.read(job_id).waiting_for == "generator: down"
+    jobs.tuner.unreachable = False
+    jobs.tuner.train(job_id)
+    jobs.follower().advance()
+    assert jobs.read(job_id).waiting_for is None
+
+
+def test_a_job_that_the_generator_refuses_fails_with_its_words_and_the_next_goes_on(jobs):
+    first, second = jobs.start(), jobs.start()
+    jobs.tuner.refusal = {"status": 422, "code": "invalid_request", "field": "rank", "detail": "is too large"}
+    jobs.submitter().advance()
+    failure = jobs.read(first).failure
+    assert (failure.reason, failure.message) == (
+        "invalid_request", "The generator refuses the job: rank: is too large",
+    )  # fmt: skip
+    assert jobs.read(second).is_submitted
+
+
+def test_a_job_that_fails_there_fails_here_with_the_reason(jobs):
+    job_id = jobs.start()
+    jobs.submitter().advance()
+    jobs.tuner.fail(job_id)
+    jobs.follower().advance()
+    record = jobs.read(job_id)
+    assert (record.state, record.failure.reason, record.has_adapter) == ("failed", "out_of_memory", False)
+    assert jobs.kinds(job_id)[-1] == "finished"
+
+
+def test_without_a_delta_to_learn_from_a_job_fails_and_says_what_was_left_out(jobs):
+    jobs.generator.unlearnable = _sources(jobs)
+    job_id = jobs.start()
+    jobs.submitter().advance()
+    record = jobs.read(job_id)
+    assert (record.state, record.failure.reason) == ("failed", "no_usable_pairs")
+    assert record.chats["left_out"]["no_delta"] > 0
+    assert not jobs.tuner.puts
+
+
+def test_a_job_whose_folder_somebody_removed_is_lost(jobs):
+    job_id = jobs.start()
+    jobs.submitter().advance()
+    jobs.tuner.lose(job_id)
+    jobs.follower().advance()
+    assert jobs.read(job_id).failure.reason == "job_lost"
+
+
+def test_a_job_cancelled_before_it_was_handed_in_is_never_handed_in(jobs):
+    job_id = jobs.start()
+    jobs.store.cancel(job_id, "local")
+    jobs.submitter().advance()
+    assert not jobs.tuner.puts
+    assert not FineTuneJournal(jobs.database).unsettled(submitted=False)
+
+
+def test_a_job_cancelled_while_its_chats_are_made_is_never_handed_in(jobs):
+    job_id = jobs.start()
+    made = jobs.generator.training_pairs
+
+    def cancelling(*arguments):
+        jobs.store.cancel(job_id, "local")
+        return made(*arguments)
+
+    jobs.generator.training_pairs = cancelling
+    jobs.submitter().advance()
+    assert jobs.read(job_id).state is FineTuneState.CANCELLED
+    assert not jobs.tuner.puts
+    assert not FineTuneJournal(jobs.database).unsettled(submitted=False)
+
+
+def test_more_events_than_one_answer_holds_are_all_told_before_the_end(jobs):
+    job_id = jobs.start()
+    jobs.submitter().advance()
+    jobs.tuner.train(job_id, steps=1500)
+    jobs.tuner.succeed(job_id)
+    jobs.follower().advance()
+    assert jobs.read(job_id).state is FineTuneState.RUNNING
+    jobs.follower().advance()
+    assert jobs.read(job_id).state is FineTuneState.SUCCEEDED
+    assert jobs.read(job_id).events_seen == 1501
+
+
+def test_a_gateway_that_stops_leaves_the_job_for_the_next_start(jobs):
+    job_id = jobs.start()
+    with pytest.raises(Stopped):
+        jobs.submitter(is_stopping=lambda: True).advance()
+    assert not jobs.tuner.puts
+    jobs.submitter().advance()
+    assert jobs.tuner.puts == [job_id]
+
+
+def _sources(jobs) -> set[str]:
+    journal = search_scene.Scene(jobs.database, jobs.search_id).journal
+    return {journal.source(slot.proposal_id) for slot in journal.slots() if slot.candidate_id}
