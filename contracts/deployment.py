@@ -3,7 +3,7 @@
 An operator goes by the name that is written after the last dot, whatever stands before it: `nn.Softmax`,
 `F.softmax(x)`, `x.softmax(-1)`. Every use counts, not calls alone: a class handed on, derived from or kept
 in a table is an operator of the network, too. Seen as well: names imported as others, `from … import *`,
-`getattr` with a name written out, and `@`, which is `matmul`.
+`getattr` and `__dict__` with a name written out, and `@`, which is `matmul`.
 
 Not seen, since only a run would show it: names put together from pieces, operators that a text chooses
 (`activation="gelu"`) or that others contain (`nn.MultiheadAttention` computes a softmax), and what plain
@@ -94,6 +94,10 @@ class _Uses:
             case ast.Name(name, ast.Load()) if name not in self._own_names:
                 return name
             case ast.Call(ast.Name("getattr"), [_, ast.Constant(str(name)), *_]):
+                return name
+            case ast.Subscript(
+                ast.Attribute(attr="__dict__") | ast.Call(ast.Name("vars")), ast.Constant(str(name))
+            ):
                 return name
             case ast.BinOp(op=ast.MatMult()) | ast.AugAssign(op=ast.MatMult()):
                 return MATRIX_PRODUCT

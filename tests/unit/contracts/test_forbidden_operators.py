@@ -37,6 +37,8 @@ def use_in(forbidden, made="pass", returned="self.head(x)", top="", network=NETW
         ("softmax", "self.weights.softmax(-1)"),
         ("softmax", "probabilities(x, -1)"),
         ("softmax", "getattr(F, 'softmax')(x, -1)"),
+        ("softmax", "F.__dict__['softmax'](x, -1)"),
+        ("softmax", "vars(F)['softmax'](x, -1)"),
         ("softmax", "(lambda f: f(x, -1))(F.softmax)"),
         ("Softmax", "nn.Softmax(-1)(x)"),
         ("Softmax", "{'end': nn.Softmax}['end'](-1)(x)"),
