@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from mutation_sources import LEMUR, LITERAL_WIDTHS
-from sample_chats import body, chat
+from mutation_sources import LEMUR
+from sample_chats import NETWORK, body, chat
 
 from contracts.chats import ChatMessage
 from contracts.fine_tuning import ChatSplit, TrainingChat
@@ -29,7 +29,7 @@ def answered(messages, content):
 def test_a_canonical_delta_under_our_own_prompt_is_taken():
     check_chat(chat(48))
     check_chat(chat(48, source=LEMUR.replace("16", "32")))
-    check_chat(chat(48, source=LITERAL_WIDTHS.rstrip("\n")))
+    check_chat(chat(48, source=NETWORK.rstrip("\n")))
 
 
 @pytest.mark.parametrize(
@@ -57,19 +57,19 @@ def test_what_a_model_might_have_said_instead_is_refused(spoil):
 
 def test_an_answer_that_applies_but_is_not_canonical_is_refused():
     messages = chat(48)
-    everything = "".join(f"-{line}\n" for line in LITERAL_WIDTHS.splitlines())
-    everything += "".join(f"+{line}\n" for line in LITERAL_WIDTHS.replace("32", "48").splitlines())
-    count = len(LITERAL_WIDTHS.splitlines())
+    everything = "".join(f"-{line}\n" for line in NETWORK.splitlines())
+    everything += "".join(f"+{line}\n" for line in NETWORK.replace("32", "48").splitlines())
+    count = len(NETWORK.splitlines())
     delta = f"--- a/net.py\n+++ b/net.py\n@@ -1,{count} +1,{count} @@\n{everything}"
-    assert exactly_applied(LITERAL_WIDTHS, delta) == LITERAL_WIDTHS.replace("32", "48")
+    assert exactly_applied(NETWORK, delta) == NETWORK.replace("32", "48")
     with pytest.raises(ChatRefused, match="canonical"):
         check_chat((*messages[:-1], delta_answer(delta)))
 
 
 def test_a_delta_to_what_a_search_would_refuse_is_refused():
-    target = LITERAL_WIDTHS.replace("class Net", "class Other")
+    target = NETWORK.replace("class Net", "class Other")
     with pytest.raises(ChatRefused, match="a search would refuse"):
-        check_chat((*chat(48)[:-1], delta_answer(canonical_delta(LITERAL_WIDTHS, target))))
+        check_chat((*chat(48)[:-1], delta_answer(canonical_delta(NETWORK, target))))
 
 
 def test_another_prompt_or_other_turns_are_refused():
