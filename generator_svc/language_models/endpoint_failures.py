@@ -162,6 +162,13 @@ def unreachable(endpoint: Endpoint, why: str) -> HeldUp:
     return _held_up("endpoint_unreachable", message, f"Start the server behind {endpoint.base_url}.")
 
 
+def untrusted(endpoint: Endpoint, why: str) -> HeldUp:
+    """Its certificate is none that this process trusts, so that nothing was sent to it."""
+    message = f"endpoint {endpoint.name} ({endpoint.host}) is not trusted: {why[:MAX_QUOTED]}"
+    remedy = "Set SSL_CERT_FILE to a file that holds its authority's certificate, and start deltanas again."
+    return HeldUp(ProposerBlocked("endpoint_unreachable", message, remedy, retryable=False))
+
+
 def broken(endpoint: Endpoint, why: str) -> HeldUp:
     """Something came that is no answer."""
     message = f"endpoint {endpoint.name} ({endpoint.host}) fails: {why[:MAX_QUOTED]}"

@@ -32,6 +32,10 @@ class Unreachable(Exception):
     """No connection came about, or nothing at all came over it."""
 
 
+class Untrusted(Exception):
+    """Its certificate is not trusted."""
+
+
 class Broken(Exception):
     """What came is no answer, or ended before it was one."""
 
@@ -79,7 +83,7 @@ class Exchange:
         self._transport.cut()
 
     def ask(self, model: str, messages: Sequence[dict[str, str]], body: dict[str, Any]) -> Finished | Refusal:
-        """The answer, or the endpoint's refusal. Raises Unreachable, Broken or NotAnApi."""
+        """The answer, or the endpoint's refusal. Raises Unreachable, Untrusted, Broken or NotAnApi."""
         began = time.monotonic()
         reading = AnswerReading()
         with self._open():
@@ -95,7 +99,7 @@ class Exchange:
         return refused or Finished(reading, _reason(reading), time.monotonic() - began)
 
     def listed_models(self) -> list[str] | Refusal:
-        """What GET /models names; the refusal otherwise. Raises Unreachable, Broken or NotAnApi."""
+        """What GET /models names; the refusal otherwise. Raises what `ask` raises."""
         with self._open(), self._named_failures():
             try:
                 answer = self._client.models.with_raw_response.list()
@@ -166,6 +170,8 @@ class Exchange:
         said = without_key(str(cause), self._endpoint.key)[:200] if cause else "no reason given"
         if isinstance(cause, ResponseUnusable | httpx2.ReadError | httpx2.RemoteProtocolError):
             return Broken(said or "the connection ended")
+        if "CERTIFICATE_VERIFY_FAILED" in said:
+            return Untrusted(said)
         return Unreachable(said or type(cause).__name__)
 
     def _too_late(self) -> str:

@@ -18,7 +18,14 @@ from generator_svc.language_models import endpoint_failures
 from generator_svc.language_models.admission import Admission
 from generator_svc.language_models.endpoint_failures import Meaning, Refusal, held_up_by, meaning_of
 from generator_svc.language_models.endpoints import Endpoint
-from generator_svc.language_models.exchange import Broken, Exchange, Finished, NotAnApi, Unreachable
+from generator_svc.language_models.exchange import (
+    Broken,
+    Exchange,
+    Finished,
+    NotAnApi,
+    Unreachable,
+    Untrusted,
+)
 from generator_svc.language_models.in_flight import InFlight
 from generator_svc.language_models.port import ChatAnswer, ChatRequest, Sampling
 from generator_svc.language_models.request_dialect import (
@@ -60,7 +67,7 @@ class OpenAICompatibleModel:
         """The models that the endpoint says it serves; None where it does not say. Raises HeldUp."""
         try:
             listed = Exchange(self._endpoint, _certificates(), CHECK_SECONDS).listed_models()
-        except (Unreachable, Broken, NotAnApi) as error:
+        except (Unreachable, Untrusted, Broken, NotAnApi) as error:
             raise self._told(error) from None
         if isinstance(listed, list):
             return listed
@@ -87,7 +94,7 @@ class OpenAICompatibleModel:
             retry_after = None
             try:
                 outcome = self._try(request, sampling, body, patience, in_flight)
-            except NotAnApi as error:
+            except (Untrusted, NotAnApi) as error:
                 raise self._told(error) from None
             except (Unreachable, Broken) as error:
                 held = self._told(error)
@@ -139,6 +146,7 @@ class OpenAICompatibleModel:
     def _told(self, error: Exception) -> HeldUp:
         tell = {
             Unreachable: endpoint_failures.unreachable,
+            Untrusted: endpoint_failures.untrusted,
             Broken: endpoint_failures.broken,
             NotAnApi: endpoint_failures.not_an_api,
         }[type(error)]

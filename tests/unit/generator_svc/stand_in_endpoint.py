@@ -99,7 +99,10 @@ def _request(came: socket.socket) -> Connection | None:
     while line := reader.readline().strip().decode():
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
-    body = reader.read(int(headers.get("content-length", 0)))
+    announced = int(headers.get("content-length", 0))
+    body = reader.read(announced)
+    if len(body) < announced:
+        return None
     return Connection(first[0], first[1], headers, json.loads(body) if body else {}, came)
 
 
