@@ -100,6 +100,19 @@ class Transport:
             raise error_for(answer.status_code, _problem(answer))
         return answer.json()
 
+    def download(self, path: str) -> Iterator[bytes]:
+        """Get an answer piece by piece, once."""
+        try:
+            with self._http.stream("GET", path, timeout=_LINE_SILENCE_SECONDS) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise error_for(answer.status_code, _problem(answer))
+                yield from answer.iter_bytes()
+        except httpx.ConnectError as error:
+            raise ServerUnreachable(_nobody(self.address, error)) from error
+        except httpx.TransportError as error:
+            raise PlatformFailed(f"{self.address} broke off in the middle of its answer ({error})") from error
+
     def lines(self, path: str, document: Any) -> Iterator[dict[str, Any]]:
         """Post JSON once, and give each line of the answer, an object, as it comes."""
         headers = {"content-type": "application/json", "accept": "application/x-ndjson"}

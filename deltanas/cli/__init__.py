@@ -14,12 +14,14 @@ import typer
 
 from contracts.addresses import AddressInvalid
 from deltanas.cli import (
+    adapters,
     attack,
     baselines,
     datasets,
     delta,
     doctor,
     evaluate,
+    fine_tune,
     mcp,
     models,
     novelty,
@@ -89,6 +91,8 @@ app.add_typer(search.app, name="search")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(baselines.app, name="baselines")
 app.add_typer(pairs.app, name="pairs")
+app.command()(fine_tune.fine_tune)
+app.add_typer(adapters.app, name="adapters")
 app.add_typer(models.app, name="models")
 app.add_typer(tasks.app, name="task")
 app.command()(mcp.mcp)
