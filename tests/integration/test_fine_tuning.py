@@ -195,8 +195,6 @@ def size_rests(path):
 
 def train_here(home, job, content, save_memory=False):
     """Without a process of its own: importing torch anew takes longer than the training."""
-    import torch
-
     from generator_svc.fine_tuning.trainer.session import Session
 
     with Intake(home / "fine-tunes" / ".unfinished-draft") as intake:
