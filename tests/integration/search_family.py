@@ -29,8 +29,10 @@ MODULES = {"generator": "generator_svc", "filter": "filter_svc"}
 class Family:
     """Start, kill and restart its members; the database outlives them all."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, settings: dict[str, str] | None = None) -> None:
+        """`settings` are environment variables of the members."""
         self.home = home
+        self._settings = settings or {}
         home.mkdir(parents=True, exist_ok=True)
         self.processes: dict[str, subprocess.Popen] = {}
         self.addresses = {name: f"unix:{home}/{name}.sock" for name in MODULES}
@@ -58,6 +60,7 @@ class Family:
             "DELTANAS_HOME": str(self.home),
             f"DELTANAS_{name.upper()}_ADDRESS": self.addresses[name],
             "DELTANAS_SERVICE_TOKEN_SHA256": token_digest(TOKEN),
+            **self._settings,
         }
         self.processes[name] = subprocess.Popen([sys.executable, "-m", MODULES[name]], env=environment)
 
