@@ -6,7 +6,7 @@ from generator_svc.deltas.baseline import Baseline, indent_of
 from generator_svc.deltas.places import Place, unclear_line
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
 from generator_svc.deltas.segments import Step
-from generator_svc.deltas.written import ADDED, REMOVED, Line, WrittenHunk
+from generator_svc.deltas.written import ADDED, CONTEXT, REMOVED, Line, WrittenHunk
 
 
 def check_added_dots(hunk: WrittenHunk, baseline: Baseline) -> None:
@@ -61,12 +61,13 @@ def _check_marks(place: Place) -> None:
 
 
 def _check_dots(place: Place) -> None:
-    """Dots beside an added line that stand for no line of the baseline stand for others that were added."""
+    """Dots beside a change that stand for no line of the baseline stand for lines of that change."""
     lines, moves = place.hunk.lines, place.alignment.moves
     for (before, dots), (_, after) in pairwise(pairwise(moves)):
         is_elision = dots.step is Step.DROP and lines[dots.line].is_elision
-        beside = {before.step, after.step}
-        if is_elision and Step.ADD in beside and Step.SKIP not in beside:
+        if not is_elision or Step.SKIP in {before.step, after.step}:
+            continue
+        if any(lines[beside.line].mark != CONTEXT or beside.step is Step.ADD for beside in (before, after)):
             raise _stands_for_lines(place.hunk, lines[dots.line])
 
 

@@ -127,6 +127,15 @@ def test_dots_between_added_lines_stand_for_added_ones(dots):
     assert "write out every added line" in result.message
 
 
+@pytest.mark.parametrize("dots", ["...", "        # ... existing code ..."])
+def test_dots_below_a_removed_line_that_stand_for_nothing_stand_for_what_replaces_it(dots):
+    delta = (
+        f"@@\n         self.norm = nn.BatchNorm2d(16)\n{REMOVED_HEAD}{dots}\n\n     def forward(self, x):\n"
+    )
+    result = apply_delta(BASELINE, delta)
+    assert (result.status, result.reason) == ("refused", "ambiguous"), result.canonical_delta
+
+
 @pytest.mark.parametrize(
     "hunk",
     [
