@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from generator_svc.held_up import HeldUp
+from generator_svc.language_models.departure import ASKER_LEFT
 from generator_svc.language_models.local import blocked
 from generator_svc.language_models.local.protocol import (
     Answered,
@@ -53,8 +54,15 @@ class Call:
 
     def answers(self) -> Iterator[Answered]:
         """Each answer as it comes. Raises HeldUp. Ending the iteration early cancels the rest."""
+        left = ASKER_LEFT.get()
         try:
-            while (found := self.outbox.get()) is not None:
+            while left is None or not left.is_set():
+                try:
+                    found = self.outbox.get(timeout=_LOOK_SECONDS)
+                except queue.Empty:
+                    continue
+                if found is None:
+                    return
                 if isinstance(found, HeldUp):
                     raise found
                 yield found

@@ -4,11 +4,17 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import LoraConfig, PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from generator_svc.language_models.local.adapter_files import WEIGHTS, AdapterMismatch, find_adapter
+from generator_svc.language_models.local.adapter_files import (
+    WEIGHTS,
+    AdapterMismatch,
+    StoredAdapter,
+    find_adapter,
+)
 from generator_svc.language_models.model_store import StoredModel
 
 MOST_RESIDENT = 4
@@ -49,18 +55,31 @@ class Adapters:
         name = f"adapter{self._loaded}"
         self._loaded += 1
         try:
-            config = LoraConfig(**stored.settings, inference_mode=True, task_type="CAUSAL_LM")
-            if self._tuned is None:
-                self._tuned = PeftModel(self._model, config, name)
-            else:
-                self._tuned.add_adapter(name, config)
-            found: Any = set_peft_model_state_dict(self._tuned, load_file(stored.folder / WEIGHTS), name)
-        except (ValueError, TypeError, KeyError) as error:
+            unknown = self._put_in(name, stored)
+        except torch.OutOfMemoryError:
+            raise
+        except (ValueError, TypeError, KeyError, RuntimeError) as error:
+            self._take_out(name)
             raise AdapterMismatch(f"It cannot be loaded: {type(error).__name__}: {error}"[:400]) from error
-        if found.unexpected_keys:
-            raise AdapterMismatch(f"It has weights that its settings do not name: {found.unexpected_keys[0]}")
+        if unknown:
+            self._take_out(name)
+            raise AdapterMismatch(f"It has weights that its settings do not name: {unknown[0]}")
         self._names[adapter] = name
         if len(self._names) > MOST_RESIDENT:
             _, oldest = self._names.popitem(last=False)
-            self._tuned.delete_adapter(oldest)
+            self._take_out(oldest)
         return self._tuned
+
+    def _put_in(self, name: str, stored: StoredAdapter) -> list[str]:
+        """Gives the weights for which there was no place."""
+        config = LoraConfig(**stored.settings, inference_mode=True, task_type="CAUSAL_LM")
+        if self._tuned is None:
+            self._tuned = PeftModel(self._model, config, name)
+        else:
+            self._tuned.add_adapter(name, config)
+        found: Any = set_peft_model_state_dict(self._tuned, load_file(stored.folder / WEIGHTS), name)
+        return list(found.unexpected_keys)
+
+    def _take_out(self, name: str) -> None:
+        if self._tuned is not None and name in self._tuned.peft_config:
+            self._tuned.delete_adapter(name)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from generator_svc.language_models.local.protocol import MAX_SENTENCE
@@ -39,7 +40,7 @@ def load(
         model = AutoModelForCausalLM.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True, use_safetensors=True, **options
         )
-    except (OSError, ValueError, KeyError, TypeError, ImportError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ImportError, AttributeError, SafetensorError) as error:
         raise NotLoadable(f"{type(error).__name__}: {error}"[:MAX_SENTENCE]) from error
     if not load_in_4bit:
         torch.nn.Module.to(model, device)
