@@ -13,7 +13,7 @@ from gateway.infra.database import utc_now
 
 GOOD = {
     "dataset": "digits", "cycles": 1, "candidates_per_cycle": 3, "final_seeds": 2, "seed": 3,
-    "proposer": {"kind": "external"},
+    "proposer": {"kind": "external"}, "baselines": ["oak"],
 }  # fmt: skip
 OFFERED = {
     "task_id", "search_id", "proposal_id", "agent", "lease_seconds", "lease_expires_at", "told_at", "cycle",

@@ -2,10 +2,13 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from fakes import CrashingDatabase, PowerCut
@@ -22,14 +25,29 @@ AGENTS = 20
 TENANT = "local"
 
 
+@cache
+def _opened_database() -> tuple[bytes, str]:
+    """A search of 12 slots that wait for agents: the database, and the search's id."""
+    with TemporaryDirectory() as folder:
+        scene = new_scene(
+            Path(folder), cycles=1, candidates_per_cycle=12, proposer=ProposerChoice(EXTERNAL_PROPOSER)
+        )
+        assert not scene.run().advance()
+        scene.farm.work()
+        assert not scene.run().advance()
+        scene.database.close()
+        return (Path(folder) / "gateway.sqlite3").read_bytes(), scene.search_id
+
+
 @pytest.fixture
-def opened(tmp_path) -> Scene:
-    """A search of 12 slots that wait for agents."""
-    scene = new_scene(tmp_path, cycles=1, candidates_per_cycle=12, proposer=ProposerChoice(EXTERNAL_PROPOSER))
-    assert not scene.run().advance()
-    scene.farm.work()
-    assert not scene.run().advance()
-    return scene
+def opened(tmp_path) -> Iterator[Scene]:
+    """The same for each test: a search of 12 slots that wait for agents."""
+    content, search_id = _opened_database()
+    file = tmp_path / "opened.sqlite3"
+    file.write_bytes(content)
+    scene = Scene(hurried(Database(f"sqlite:///{file}")), search_id)
+    yield scene
+    scene.database.close()
 
 
 def answer(text: str) -> AgentAnswer:
