@@ -35,7 +35,9 @@ class AskBody(BaseModel):
     tasks: Annotated[int, Field(strict=True, ge=1, le=MAX_TASKS)] = 1
     agent: AgentName = ""
     """Shown with the candidates that the agent makes, and counted by in diagnostics."""
-    lease_seconds: Annotated[float, Field(ge=LEASE_SECONDS[0], le=LEASE_SECONDS[1])] = DEFAULT_LEASE_SECONDS
+    lease_seconds: Annotated[float, Field(strict=True, ge=LEASE_SECONDS[0], le=LEASE_SECONDS[1])] = (
+        DEFAULT_LEASE_SECONDS
+    )
     prompt: AnswerForm | None = AnswerForm.DELTA
     """Each task comes with the chat that a model would get, to answer in this form; null: without."""
 

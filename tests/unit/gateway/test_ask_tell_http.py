@@ -242,6 +242,7 @@ BAD = {
     "tasks as text": ("ask", {"tasks": "2"}, "tasks"),
     "short lease": ("ask", {"lease_seconds": 9}, "lease_seconds"),
     "long lease": ("ask", {"lease_seconds": 3601}, "lease_seconds"),
+    "lease as text": ("ask", {"lease_seconds": "60"}, "lease_seconds"),
     "prompt as a word": ("ask", {"prompt": "chat"}, "prompt"),
     "agent with a line break": ("ask", {"agent": "a\nb"}, "agent"),
     "agent with an escape": ("ask", {"agent": "a\x1b[2J"}, "agent"),
@@ -392,17 +393,22 @@ def test_a_delta_that_does_not_fit_is_a_refused_candidate_not_an_error(scene):
     )
 
 
-def test_hostile_text_is_stored_harmless_and_read_back(scene):
+def test_text_that_no_database_takes_is_stored_harmless_and_told_again_the_same(scene):
     search = opened(scene)
     (task,) = ask(scene, search)
-    body = json.dumps({"task_id": task["task_id"], "delta": "grow\x00 \ud800 5", "summary": "\x00\udfff"})
-    headers = {"content-type": "application/json"}
-    first = scene.http.post(task["tell_url"], content=body, headers=headers)
-    if first.status_code == 422:  # text without an encoding is no Unicode; refusing it is an answer, too
-        assert first.json()["field"].startswith(("delta", "summary"))
-        return
-    assert first.status_code == 202, first.text
-    assert scene.http.post(task["tell_url"], content=body, headers=headers).json() == first.json()
+    hostile = {"delta": "grow\x00\u202e 5", "summary": "\x00\x1b[2J"}
+    first, again = tell(scene, task, **hostile), tell(scene, task, **hostile)
+    assert (first.status_code, again.json()) == (202, first.json())
+    assert first.json()["candidate"]["raw_proposal"] == "grow\ufffd\u202e 5"
+
+
+def test_text_without_an_encoding_is_refused_by_its_field(scene):
+    search = opened(scene)
+    (task,) = ask(scene, search)
+    body = json.dumps({"task_id": task["task_id"], "delta": "grow \ud800 5"})
+    answer = scene.http.post(task["tell_url"], content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["field"]) == (422, "delta")
+    assert states(scene, search) == ["pending"] * 3
 
 
 def test_waiting_with_an_answer_ends_when_the_slot_is_final(scene):
