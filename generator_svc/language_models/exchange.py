@@ -68,7 +68,8 @@ class Exchange:
                 "the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names is unusable"
             ) from None
         self._transport = BoundedTransport(inner, sends_key=endpoint.key is not None)
-        timeout = httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds))
+        # Our own clock ends it before any of the client's does.
+        timeout = httpx2.Timeout(timeout_seconds + _CONNECT_SECONDS, connect=_CONNECT_SECONDS)
         client = httpx2.Client(
             transport=self._transport, timeout=timeout, follow_redirects=False, trust_env=False
         )
@@ -90,6 +91,9 @@ class Exchange:
             try:
                 refused = self._read(model, messages, body, reading)
             except (Broken, Unreachable):
+                if reading.finish_reason:
+                    # All was said; only the end of the stream is missing.
+                    return Finished(reading, reading.finish_reason, time.monotonic() - began)
                 if not self._is_over.is_set():
                     raise
                 # Our own clock broke it.
@@ -167,6 +171,8 @@ class Exchange:
     def _failure(self, cause: BaseException | None) -> Exception:
         if self._is_over.is_set():
             return Unreachable(self._too_late())
+        if isinstance(cause, httpx2.ConnectTimeout):
+            return Unreachable(f"no connection within {_CONNECT_SECONDS:g} seconds")
         said = without_key(str(cause), self._endpoint.key)[:200] if cause else "no reason given"
         if isinstance(cause, ResponseUnusable | httpx2.ReadError | httpx2.RemoteProtocolError):
             return Broken(said or "the connection ended")

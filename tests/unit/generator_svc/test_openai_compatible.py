@@ -216,6 +216,23 @@ def test_endpoint_that_says_nothing_in_time_is_unreachable(server, slow):
     assert was_left(server.heard[0])
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(
+            endless(b": still here\n\n", 0.05, after=head() + event("all", finish="stop")), id="stays"
+        ),
+        pytest.param(
+            sending(head(transfer_encoding="chunked"), b"fff\r\n" + event("all", finish="stop")), id="dies"
+        ),
+    ],
+)
+def test_answer_that_is_complete_counts_although_its_stream_does_not_end(server, end):
+    server.will(end)
+    (answer,) = ask(model_at(server.base_url, timeout_seconds=0.5, patience_seconds=0.0))
+    assert (answer.text, answer.finish_reason) == ("all", "stop")
+
+
 def test_answer_without_any_choice_is_an_answer_without_words(server):
     server.will(sending(head(), usage(5, 0), DONE))
     (answer,) = ask(model_at(server.base_url))
