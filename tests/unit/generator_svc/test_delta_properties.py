@@ -1,6 +1,7 @@
 """What holds for every input: the round trip, totality, and time."""
 
 import time
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -120,6 +121,84 @@ def test_a_spoilt_canonical_delta_never_raises(data):
     cut = data.draw(st.integers(0, len(delta)))
     delta = delta[:cut] + data.draw(st.text(max_size=8)) + delta[data.draw(st.integers(cut, len(delta))) :]
     assert apply_delta(NETWORK, delta).status in {"applied", "refused"}
+
+
+LAYERS = """from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, in_shape, out_shape):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_shape[1], 16, 3)
+        self.norm1 = nn.BatchNorm2d(16)
+        self.conv2 = nn.Conv2d(16, 32, 3)
+        self.norm2 = nn.BatchNorm2d(32)
+        self.drop = nn.Dropout(0.5)
+        self.head = nn.Linear(32, out_shape[0])
+
+    def forward(self, x):
+        x = self.norm1(self.conv1(x)).relu()
+        x = self.norm2(self.conv2(x)).relu()
+        x = self.drop(x)
+        return self.head(x.mean((2, 3)))
+"""
+OTHER_LAYERS = (
+    LAYERS.replace(
+        "self.norm1 = nn.BatchNorm2d(16)", "self.norm1 = nn.GroupNorm(4, 16)\n        self.act = nn.GELU()"
+    )
+    .replace("        self.drop = nn.Dropout(0.5)\n", "")
+    .replace("        x = self.drop(x)\n", "        x = self.act(x)\n        x = x * x.sigmoid()\n")
+)
+inserted = st.sampled_from(
+    ["", " ", "...", "        # ... existing code ...", "@@", "@@ -9,2 +9,3 @@", "This is better now."]
+)
+damages = st.lists(
+    st.tuples(
+        st.sampled_from(["drop", "repeat", "swap", "insert", "mark", "indent"]), st.integers(0, 200), inserted
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def damaged(lines, damages):
+    """Lines of a delta after some accidents."""
+    for kind, number, other in damages:
+        at = number % len(lines)
+        if kind == "drop" and len(lines) > 1:
+            del lines[at]
+        elif kind == "repeat":
+            lines.insert(at, lines[at])
+        elif kind == "swap":
+            lines[at - 1], lines[at] = lines[at], lines[at - 1]
+        elif kind == "insert":
+            lines.insert(at, other)
+        elif kind == "mark" and lines[at][:1] in {"+", "-", " "}:
+            lines[at] = ["+", "-", " ", ""][number % 4] + lines[at][1:]
+        elif kind == "indent":
+            lines[at] = lines[at][:1] + "    " + lines[at][1:]
+    return "\n".join(lines) + "\n"
+
+
+def keys(lines):
+    return Counter(key for line in lines if (key := "".join(line.split())))
+
+
+@settings(deadline=None, max_examples=100)
+@given(damages=damages)
+def test_no_line_changes_that_a_delta_does_not_name_and_all_that_it_names_do(damages):
+    delta = damaged(canonical_delta(LAYERS, OTHER_LAYERS).splitlines()[2:], damages)
+    result = apply_delta(LAYERS, delta)
+    if result.status == "refused":
+        return
+    lines = delta.split("\n")
+    added = keys(line[1:] for line in lines if line.startswith("+"))
+    removed = keys(line[1:] for line in lines if line.startswith("-"))
+    before, after = keys(LAYERS.split("\n")), keys(result.source.split("\n"))
+    assert set(before - after) <= set(removed)
+    assert set(after - before) <= set(added | keys(lines) | keys(line[1:] for line in lines))
+    assert set(added) <= set(after)
+    assert all(after[key] < before[key] for key in set(removed) - set(added))
 
 
 def hostile_pairs():
