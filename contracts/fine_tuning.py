@@ -140,7 +140,7 @@ class FineTuneFailure:
     reason: str
     """`model_unknown`, `model_not_loadable`, `adapter_unknown`, `adapter_mismatch`, `no_usable_pairs`,
     `out_of_memory`, `disk_full`, `home_unwritable`, `non_finite`, `stalled`, `trainer_died`,
-    `libraries_missing`, `job_damaged`."""
+    `libraries_missing`, `job_busy`, `job_damaged`, `internal_error`."""
     message: str
     remedy: str
     retryable: bool

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from contracts.fine_tuning import FineTuneEvent, FineTuneState, FineTuneStatus
+from contracts.fine_tuning import FineTuneEvent, FineTuneFailure, FineTuneState, FineTuneStatus
 from generator_svc.fine_tuning.adapters import AdapterStore
 from generator_svc.fine_tuning.durable_files import UNFINISHED, remove_folder, sync_folder
 from generator_svc.fine_tuning.intake import Intake
@@ -24,6 +24,9 @@ LOOK_AGAIN_SECONDS = 1.0
 MAX_EVENTS = 1_000
 """Of one answer."""
 
+_DEFECT = FineTuneFailure(
+    "internal_error", "The generator failed at this job.", "Its log has the details.", retryable=False
+)
 _log = logging.getLogger(__name__)
 
 
@@ -84,7 +87,7 @@ class FineTuneDesk:
 
     def intake(self) -> Intake:
         """Begin to take a job in. Raises OSError."""
-        return Intake(self._folder / f"{self._drafts}{secrets.token_hex(8)}")
+        return Intake(self._folder / f"{self._drafts}{secrets.token_hex(8)}", self.adapters)
 
     def accept(self, job_id: str, intake: Intake) -> tuple[FineTuneStatus, bool]:
         """Make a job of what came in, and say whether it is a new one.
@@ -187,15 +190,22 @@ class FineTuneDesk:
                         self._read_jobs()
                         self._remove_unfinished()
                     while (job := self._next()) is not None:
-                        self._before_training()
                         self._train(job)
         except OSError as error:
             _log.error("no fine-tuning under %s: %s", self._folder, error)
 
     def _train(self, job: Job) -> None:
-        TrainingRun(
-            job, self._limits, self._command, self.adapters, self._changed, lambda: self._stopping
-        ).run()
+        try:
+            self._before_training()
+            TrainingRun(
+                job, self._limits, self._command, self.adapters, self._changed, lambda: self._stopping
+            ).run()
+        except Exception:  # noqa: BLE001 - a defect that one job brings to light must not hold up the others
+            _log.exception("the fine-tune %s", job.record.id)
+            with self._changed:
+                job.has_trainer = False
+                job.fail(_DEFECT)
+                self._changed.notify_all()
 
     def _next(self) -> Job | None:
         with self._changed:

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from contracts.fine_tuning import ChatSplit, FineTuneSettings, TrainingChat
 from contracts.problems import problem, validation_problem
+from generator_svc.fine_tuning.adapters import AdapterStore, AdapterUnknown
 from generator_svc.fine_tuning.durable_files import remove_folder
 from generator_svc.fine_tuning.job_folder import CHATS, JobRecord, write_record
 from generator_svc.fine_tuning.journal import now
@@ -33,9 +34,10 @@ _CHAT = TypeAdapter(TrainingChat)
 class Intake:
     """A job on its way in. A context manager: what has not become a job is removed at the end."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, adapters: AdapterStore) -> None:
         """`folder` is new, beside those of jobs. Raises OSError."""
         self.folder = folder
+        self._adapters = adapters
         self.folder.mkdir(mode=0o700, parents=True)
         self._chats: IO[bytes] = (self.folder / CHATS).open("wb")
         self._digest = hashlib.sha256()
@@ -88,7 +90,7 @@ class Intake:
         if not line.strip():
             return
         if self._settings is None:
-            self._settings = complete_settings(_object(line))
+            self._settings = complete_settings(_object(line), self._settings_of)
             return
         chat = self._chat(line)
         self._train += chat.split is ChatSplit.TRAIN
@@ -97,6 +99,12 @@ class Intake:
         stored = chat_line(chat)
         self._digest.update(stored)
         self._chats.write(stored)
+
+    def _settings_of(self, adapter_id: str) -> FineTuneSettings | None:
+        try:
+            return self._adapters.manifest(adapter_id).settings
+        except AdapterUnknown:
+            return None
 
     def _chat(self, line: bytes) -> TrainingChat:
         try:

@@ -5,7 +5,7 @@ rank of 16, short chats, and a learning rate twenty times the paper's, which is 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any
 
@@ -70,6 +70,8 @@ CPU = replace(
 )
 PRESETS = {FineTunePreset.PAPER: PAPER, FineTunePreset.CPU: CPU}
 
+OF_THE_PARENT = ("rank", "alpha", "targets")
+
 RANGES: dict[str, tuple[float, float]] = {
     "rank": (1, 512),
     "alpha": (1, 4096),
@@ -103,9 +105,12 @@ _FIELDS = frozenset(field.name for field in fields(FineTuneSettings))
 _PROBE_FIELDS = frozenset(field.name for field in fields(ValidRateProbe))
 
 
-def complete_settings(asked: Mapping[str, Any]) -> FineTuneSettings:
+def complete_settings(
+    asked: Mapping[str, Any], settings_of: Callable[[str], FineTuneSettings | None] = lambda _: None
+) -> FineTuneSettings:
     """The settings of a request, each that it leaves out or gives as null taken from its preset (`cpu`).
 
+    What has to be as in the parent adapter is taken from there, where `settings_of` knows that adapter.
     Raises Refused with the field at fault.
     """
     preset = asked.get("preset") or FineTunePreset.CPU.value
@@ -116,8 +121,12 @@ def complete_settings(asked: Mapping[str, Any]) -> FineTuneSettings:
     if isinstance(probe, Mapping):
         _refuse_unknown("probe.", probe, _PROBE_FIELDS)
     given = {name: value for name, value in asked.items() if value is not None}
+    parent = settings_of(str(asked.get("parent_adapter")))
+    inherited = {} if parent is None else {name: getattr(parent, name) for name in OF_THE_PARENT}
     try:
-        settings = _SETTINGS.validate_python({**asdict(PRESETS[FineTunePreset(preset)]), **given})
+        settings = _SETTINGS.validate_python(
+            {**asdict(PRESETS[FineTunePreset(preset)]), **inherited, **given}
+        )
     except ValidationError as error:
         first = validation_problem(error.errors(include_url=False))["errors"][0]
         refuse_field(first["field"], first["message"], first["value"])

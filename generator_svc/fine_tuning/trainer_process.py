@@ -26,6 +26,7 @@ from generator_svc.fine_tuning.limits import FineTuneLimits
 TRAINER = (sys.executable, "-m", "generator_svc.fine_tuning.trainer")
 LOOK_SECONDS = 0.1
 MAX_LINE_BYTES = 64 * 1024
+MAX_WORDS_BYTES = 400
 MAX_LOG_BYTES = 4 * 1024 * 1024
 NEARLY = 0.9
 """Who is killed by somebody else with so much of its memory in use is taken for out of memory."""
@@ -143,7 +144,16 @@ class TrainerProcess:
                 out_of_memory=f"The trainer was killed when it used {self._most_used} bytes of memory."
             )
         how = f"was ended by signal {-code}" if code < 0 else f"exited with code {code}"
-        return TrainerEnd(lost=f"the trainer {how}")
+        return TrainerEnd(lost=f"the trainer {how}{self._last_words()}")
+
+    def _last_words(self) -> str:
+        """The end of the log's last line, such as the exception's name."""
+        with suppress(OSError), self._log.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - MAX_WORDS_BYTES))
+            lines = log.read().decode("utf-8", "replace").split("\n")
+            words = next((line for line in reversed(lines) if line.strip()), "")
+            return "".join(letter for letter in f": {words}" if letter.isprintable()) if words else ""
+        return ""
 
     def _end(self) -> None:
         with suppress(ProcessLookupError):

@@ -14,6 +14,7 @@ from sample_chats import body, chat
 from tiny_llama import write_tiny_llama
 
 from generator_svc.fine_tuning import trainer_process
+from generator_svc.fine_tuning.adapters import AdapterStore
 from generator_svc.fine_tuning.desk import FineTuneDesk
 from generator_svc.fine_tuning.intake import Intake
 from generator_svc.fine_tuning.job_folder import JobFolder
@@ -197,7 +198,7 @@ def train_here(home, job, content, save_memory=False):
     """Without a process of its own: importing torch anew takes longer than the training."""
     from generator_svc.fine_tuning.trainer.session import Session
 
-    with Intake(home / "fine-tunes" / ".unfinished-draft") as intake:
+    with Intake(home / "fine-tunes" / ".unfinished-draft", AdapterStore(home)) as intake:
         intake.write(content)
         intake.finish(job)
         intake.folder.rename(home / "fine-tunes" / job)

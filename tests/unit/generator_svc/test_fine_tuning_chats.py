@@ -9,6 +9,7 @@ from sample_chats import NETWORK, body, chat
 from contracts.chats import ChatMessage
 from contracts.fine_tuning import ChatSplit, TrainingChat
 from generator_svc.deltas import canonical_delta
+from generator_svc.fine_tuning.adapters import AdapterStore
 from generator_svc.fine_tuning.intake import MAX_LINE_BYTES, Intake
 from generator_svc.fine_tuning.training_chats import (
     ChatRefused,
@@ -115,7 +116,7 @@ def test_without_validation_chats_whole_prompts_are_held_out_by_the_seed():
 
 
 def taken_in(tmp_path, content, chunk=1000):
-    with Intake(tmp_path / "draft") as intake:
+    with Intake(tmp_path / "draft", AdapterStore(tmp_path)) as intake:
         for start in range(0, len(content), chunk):
             intake.write(content[start : start + chunk])
         return intake.finish("job"), (tmp_path / "draft" / "chats.jsonl").read_bytes().splitlines(True)

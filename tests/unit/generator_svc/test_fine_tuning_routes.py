@@ -140,6 +140,25 @@ def test_one_that_runs_out_of_memory_is_tried_once_more_with_less(tmp_path):
         assert (status["failure"]["reason"], status["trainer_starts"]) == ("out_of_memory", 1)
 
 
+def test_a_defect_at_one_job_does_not_hold_up_the_next(tmp_path):
+    desks = []
+
+    def unload():
+        if desks and desks[0].status("next").state == "queued" and desks[0].status("job").failure is None:
+            raise ZeroDivisionError
+
+    desk = FineTuneDesk(tmp_path, FineTuneLimits(), unload, (sys.executable, "-c", SUCCEEDS))
+    for job, content in (("job", JOB), ("next", OTHER)):
+        with desk.intake() as intake:
+            intake.write(content)
+            desk.accept(job, intake)
+    desks.append(desk)
+    desk.start()
+    until(lambda: desk.status("next").state == "succeeded", 30, "the next job")
+    desk.stop()
+    assert desk.status("job").failure.reason == "internal_error"
+
+
 def test_a_job_that_was_running_goes_on_when_the_service_starts_again(tmp_path):
     with service(tmp_path, HANGS) as client:
         client.put("/v1/fine-tunes/job", content=JOB)
@@ -200,8 +219,9 @@ def adapter(tmp_path):
     folder.mkdir(parents=True)
     (folder / "adapter_config.json").write_text("{}")
     (folder / "adapter_model.safetensors").write_bytes(b"12345" * 300)
+    settings = complete_settings({"model": "tiny", "rank": 8, "targets": ["q_proj"]})
     manifest = AdapterManifest(
-        "job", "tiny", "tiny", "aa", None, "bb", complete_settings({"model": "tiny"}), ChatCounts(1, 1),
+        "job", "tiny", "tiny", "aa", None, "bb", settings, ChatCounts(1, 1),
         RESULT, 8, 100, {}, "2026-11-22T00:00:00Z", (AdapterFile("adapter_config.json", 2, "cc"),),
     )  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(asdict(manifest)))
@@ -225,12 +245,14 @@ def test_adapters_are_listed_read_and_downloaded(tmp_path, adapter):
         assert client.get("/v1/adapters/..").status_code == 404
 
 
-def test_an_adapter_in_use_is_not_removed(tmp_path, adapter):
+def test_a_job_takes_rank_and_layers_from_its_parent_which_is_then_not_removed(tmp_path, adapter):
     with service(tmp_path, HANGS) as client:
         child = body({"model": "tiny", "parent_adapter": "job"}, ("train", chat(48)))
         client.put("/v1/fine-tunes/child", content=child)
         refused = client.delete("/v1/adapters/job")
         assert (refused.status_code, refused.json()["code"]) == (409, "adapter_in_use")
+        settings = client.get("/v1/fine-tunes/child").json()["settings"]
+        assert (settings["rank"], settings["targets"]) == (8, ["q_proj"])
         client.post("/v1/fine-tunes/child:cancel")
         assert client.delete("/v1/adapters/job").status_code == 204
         assert client.get("/v1/adapters/job").status_code == 404

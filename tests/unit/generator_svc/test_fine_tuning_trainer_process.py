@@ -46,6 +46,7 @@ def test_the_order_names_the_job_and_the_environment_holds_no_keys(tmp_path, mon
     ("program", "words"),
     [
         ("import sys; sys.exit(3)", "exited with code 3"),
+        ("raise ValueError('too few')", "exited with code 1: ValueError: too few"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "signal 9"),
         ("print('hello')", "no JSON object"),
         ("print('[]')", "no JSON object"),
