@@ -1,35 +1,20 @@
-"""From sections of an answer to hunks as they were written: where each begins and ends, and no more.
+"""From sections of an answer to hunks as they were written. What a line means is for `written` to say."""
 
-Language models count badly, so a hunk ends where its counts say only if what follows agrees; else
-where the lines stop looking like a part of it. What a line means is for `written` to say.
-"""
-
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from generator_svc.deltas.baseline import Baseline
 from generator_svc.deltas.extract import Section
-from generator_svc.deltas.file_headers import FileHeaders, is_file_header
+from generator_svc.deltas.file_headers import FileHeaders
+from generator_svc.deltas.hunk_ends import BODY, MARKS, MAX_TAIL, HunkEnds
 from generator_svc.deltas.hunk_headers import Header, header_of
-from generator_svc.deltas.look_alikes import plain
 from generator_svc.deltas.lost_lines import check_lost, looks_lost
-from generator_svc.deltas.prose import is_prose
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason
 from generator_svc.deltas.search_replace import is_search, read_search_replace
 
-MARKER = "\\ "
-"""Begins `\\ No newline at end of file`, in whatever language."""
-
-MARKS = ("+", "-")
-BODY = (" ", *MARKS)
-BOUNDARIES = ("@@", "diff --git ", "*** ", "Index: ", "<<<<<<<")
-
 MAX_HUNKS = 4096
 """About what a canonical delta of the largest source can have."""
-MAX_TAIL = 200
-"""Lines at the end of a hunk that are looked at to tell prose from code."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +83,7 @@ class _SectionReader:
         self._lines = section.lines
         self._headers = headers
         self._baseline = baseline
+        self._ends = HunkEnds(section, baseline)
         self._number = len(before)
         self._block = before[-1].block + 1 if before else 0
         self.lost: list[str] = []
@@ -145,17 +131,17 @@ class _SectionReader:
         ):
             return False
         counts = self._counts
-        end = min(self._at + MAX_TAIL, self._boundary_from(self._at))
+        end = min(self._at + MAX_TAIL, self._ends.boundary_from(self._at))
         old, known, marked = (
             after - before for before, after in zip(counts[self._at], counts[end], strict=True)
         )
         return bool(marked) and (self._section.announced or 0 < old <= 2 * known)
 
     def _headed_hunk(self, header: Header) -> RawHunk | None:
-        end = self._counted_end(header)
+        end = self._ends.counted(self._at, header)
         if end is not None:
             return self._take(end, header, counted=True)
-        return self._take(self._without_tail(self._at, self._boundary_from(self._at)), header)
+        return self._take(self._ends.uncounted(self._at), header)
 
     def _bare_hunk(self) -> RawHunk | None:
         if self._at == len(self._lines):
@@ -163,7 +149,7 @@ class _SectionReader:
         line = self._lines[self._at]
         if line.startswith("@@") or not (line.startswith(BODY) or self._baseline.is_known(line)):
             return None
-        return self._take(self._without_tail(self._at, self._boundary_from(self._at)), Header())
+        return self._take(self._ends.uncounted(self._at), Header())
 
     def _take(self, end: int, header: Header, counted: bool = False) -> RawHunk:
         body = self._lines[self._at : end]
@@ -176,91 +162,6 @@ class _SectionReader:
         enclosed = self._section.enclosed
         return RawHunk(self._number + 1, header, body, self._block, counted, cut, broken, enclosed)
 
-    def _boundary_from(self, start: int) -> int:
-        """Where the next thing begins that is no line of a hunk."""
-        found = bisect_left(self._boundaries, start)
-        return self._boundaries[found] if found < len(self._boundaries) else len(self._lines)
-
-    def _without_tail(self, start: int, end: int) -> int:
-        """Blank lines at the end belong to the page, and so does what a sentence begins."""
-        last_known = next(
-            (
-                index
-                for index in range(end - 1, max(start, end - MAX_TAIL) - 1, -1)
-                if self._is_known(self._lines[index])
-            ),
-            start - 1,
-        )
-        for index in range(max(last_known + 1, start), min(end, start + MAX_TAIL)):
-            if self._is_sentence(index):
-                end = index
-                break
-        if self._section.broken and end == len(self._lines) and self._lines[end - 1].startswith(" "):
-            return end  # The beginning of a line of context, and so the end of what was changed above.
-        while end > start and not self._lines[end - 1]:
-            end -= 1
-        return end
-
-    def _is_sentence(self, index: int) -> bool:
-        line = self._lines[index]
-        if line.startswith((*BODY, MARKER)):
-            # A removed line and a point of a list look alike; the blank line before tells them apart.
-            return line.startswith("- ") and index > 0 and not self._lines[index - 1] and is_prose(line)
-        return is_prose(line)
-
-    def _counted_end(self, header: Header) -> int | None:
-        """Where the hunk ends if its counts are right; None if they are not."""
-        if header.old_count is None or header.new_count is None:
-            return None
-        old, new = header.old_count, header.new_count
-        end = self._at
-        while (old > 0 or new > 0) and end < len(self._lines):
-            line = self._lines[end]
-            if line and not line.startswith((*BODY, MARKER)):
-                return None
-            if not line.startswith("\\"):
-                old -= not line.startswith("+")
-                new -= not line.startswith("-")
-            end += 1
-        if old or new or end == self._at:
-            return None
-        while end < len(self._lines) and self._lines[end].startswith(MARKER):
-            end += 1
-        return end if self._may_end(end) else None
-
-    def _may_end(self, end: int) -> bool:
-        """Whether what follows is no further line of the same hunk."""
-        follows = end
-        while follows < len(self._lines) and not self._lines[follows]:
-            follows += 1
-        if follows == self._boundary_from(follows):
-            return True
-        if follows > end and not self._section.enclosed:
-            return not self._goes_on(follows)
-        line = self._lines[follows]
-        if line.startswith(BODY) or (self._section.enclosed and not is_prose(line)):
-            return False
-        return not self._goes_on(follows)
-
-    def _goes_on(self, start: int) -> bool:
-        """Whether lines of the baseline follow before the next header."""
-        end = min(start + MAX_TAIL, self._boundary_from(start))
-        return any(self._is_known(line) for line in self._lines[start:end])
-
-    def _is_known(self, line: str) -> bool:
-        line = plain(line)
-        text = line[1:] if line.startswith(MARKS) else line
-        return not line.startswith("+") and self._baseline.is_known(text)
-
-    @cached_property
-    def _boundaries(self) -> list[int]:
-        """The lines that are no lines of a hunk, in ascending order."""
-        return [
-            index
-            for index, line in enumerate(self._lines)
-            if line.startswith(BOUNDARIES) or is_file_header(self._lines, index)
-        ]
-
     @cached_property
     def _counts(self) -> list[tuple[int, int, int]]:
         """Of the visible lines before each line: old ones, those of them that are known, marked ones."""
@@ -269,7 +170,7 @@ class _SectionReader:
         for line in self._lines:
             if line.strip():
                 old += not line.startswith("+")
-                known += self._is_known(line)
+                known += self._ends.is_known(line)
                 marked += line.startswith(MARKS)
             counts.append((old, known, marked))
         return counts

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from generator_svc.deltas.baseline import BLANK, Baseline, indent_of, key_of
-from generator_svc.deltas.hunks import MARKER, RawHunk
+from generator_svc.deltas.hunk_ends import MARKER
+from generator_svc.deltas.hunks import RawHunk
 
 CONTEXT, REMOVED, ADDED = " ", "-", "+"
 
