@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from deltanas.errors import Conflict, DeltanasError
+from deltanas.errors import Conflict, DeltanasError, ServerUnreachable
 
 Json = dict[str, Any]
 
 SEARCH_HAS_ENDED = "search_has_ended"
+PATIENCE_SECONDS = 180.0
+"""How long a server may be away while an agent asks."""
 _BEATS_PER_LEASE = 3
 
 
@@ -20,7 +22,7 @@ def task_feed(
     """Ask, hold and give, until the search has ended. A task that is left by an error is given back."""
     while True:
         try:
-            answer = ask()
+            answer = _patiently(ask)
         except Conflict as error:
             if error.code == SEARCH_HAS_ENDED:
                 return
@@ -36,6 +38,17 @@ def task_feed(
         if not answer["tasks"]:
             # The question itself has waited already; this only keeps a server that does not from a storm.
             time.sleep(0.2)
+
+
+def _patiently(ask: Callable[[], Json]) -> Json:
+    """Ask until somebody answers: an agent works for hours, and a server may be restarted meanwhile."""
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return ask()
+        except ServerUnreachable:
+            if time.monotonic() >= give_up:
+                raise
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from fakes import FakeFarm, FakeFilter, FakeGenerator, baseline
 
 from contracts.names import EXTERNAL_PROPOSER, SlotState
 from deltanas.client import Client
-from deltanas.errors import Conflict
+from deltanas.errors import Conflict, ServerUnreachable
 from gateway.domain.search import ProposerChoice, SearchRequest
 from gateway.infra.database import Database
 from gateway.infra.evaluation_store import EvaluationStore
@@ -84,18 +84,30 @@ def answer_until_nothing_is_open(
     with Client(address) as client:
         while True:
             # The shortest lease: what a killed gateway has given to nobody is soon free again.
-            answer = client.ask(search_id, tasks=2, lease_seconds=10, prompt=None, wait=1)
+            try:
+                answer = client.ask(search_id, tasks=2, lease_seconds=10, prompt=None, wait=1)
+            except ServerUnreachable:
+                continue
             if answer["reason"] == "search_at_work":
                 return
             for task in answer["tasks"]:
                 delta = f"grow {number}-{task['slot']}-{random.random()}"
-                try:
-                    client.tell(task, delta=delta)
-                except Conflict as error:
-                    if error.code == "lease_lost":
-                        continue
-                    raise
-                told.setdefault(task["proposal_id"], []).append(delta)
+                if tell_whatever_happens(client, task, delta):
+                    told.setdefault(task["proposal_id"], []).append(delta)
+
+
+def tell_whatever_happens(client: Client, task: dict, delta: str) -> bool:
+    """Tell an answer again until the gateway is there to take it; False when the slot went to others."""
+    while True:
+        try:
+            client.tell(task, delta=delta)
+        except ServerUnreachable:
+            continue
+        except Conflict as error:
+            if error.code == "lease_lost":
+                return False
+            raise
+        return True
 
 
 def test_no_answer_is_lost_and_no_slot_is_told_twice(tmp_path):

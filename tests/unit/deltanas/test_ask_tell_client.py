@@ -6,7 +6,7 @@ import pytest
 
 from deltanas import ask_tell
 from deltanas.client import Client
-from deltanas.errors import Conflict
+from deltanas.errors import Conflict, ServerUnreachable
 
 SEARCH = "/v1/searches/se_1"
 ENDED = {"code": "search_has_ended", "detail": "The search has ended; its state is succeeded."}
@@ -70,6 +70,21 @@ def test_a_task_is_held_while_it_is_worked_on(two_tasks, client, monkeypatch):
         client.tell(one, delta="d")
         break
     assert {beat["task_id"] for beat in sent(two_tasks, "heartbeat")} == {"tk_1"}
+
+
+def test_a_server_that_is_away_for_longer_than_a_call_waits_does_not_end_the_loop(gateway, client):
+    for _ in range(10):  # the transport of the tests tries a call four times
+        gateway.hang_up("POST", f"{SEARCH}:ask")
+    gateway.answer("POST", f"{SEARCH}:ask", ENDED, status=409)
+    assert list(client.tasks("se_1")) == []
+    assert len(gateway.heard) == 11
+
+
+def test_a_server_that_stays_away_ends_the_loop(gateway, client, monkeypatch):
+    monkeypatch.setattr(ask_tell, "PATIENCE_SECONDS", 0.05)
+    gateway.hang_up("POST", f"{SEARCH}:ask")
+    with pytest.raises(ServerUnreachable):
+        next(client.tasks("se_1"))
 
 
 def test_a_paused_search_is_an_error_of_the_loop(gateway, client):
