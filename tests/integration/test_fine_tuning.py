@@ -22,6 +22,8 @@ from generator_svc.fine_tuning.journal import JournalReader
 from generator_svc.fine_tuning.limits import FineTuneLimits
 from generator_svc.fine_tuning.trainer.failing import TrainingFailed
 from generator_svc.fine_tuning.trainer.reporting import Reporter
+from generator_svc.language_models.local.adapter_files import find_adapter
+from generator_svc.language_models.model_store import ModelStore
 
 pytestmark = pytest.mark.slow
 
@@ -131,6 +133,7 @@ def test_training_lowers_the_loss_and_the_adapter_loads_into_peft_as_it_is(home)
     before = model(tokens).logits.detach()
     adapted = PeftModel.from_pretrained(model, home / "adapters" / "whole")
     assert (adapted(tokens).logits - before).abs().max() > 0.01
+    find_adapter(home, "whole", ModelStore(home).read("tiny"))  # or it raises AdapterMismatch
     assert not (home / "fine-tunes" / "whole" / "checkpoints").exists()
 
 

@@ -117,9 +117,7 @@ class Session:
         take_parent(loaded, self._store.folder / parent, self._settings)
 
     def _learn(self, learner: Learner, position: Position) -> Position:
-        settings, train = self._settings, self._material.train
-        lengths = [len(chat.tokens) for chat in train]
-        per_epoch = steps_of_epoch(len(train), settings.batch, settings.accumulation)
+        settings = self._settings
         saved_at = time.monotonic()
         self._phase("training")
         while True:
@@ -131,31 +129,34 @@ class Session:
             if position.validations.has_stalled(settings.patience):
                 self._reporter.report("stopped_early", step=position.step, patience=settings.patience)
                 return position
-            began = time.monotonic()
-            batches = batches_of_step(
-                lengths, settings.batch, settings.accumulation, settings.seed, position.step
-            )
-            rate = learning_rate(settings, position.step, self._steps)
-            loss = learner.step(train, batches, position.step, rate)
-            self._check_finite(loss)
-            indices = [index for batch in batches for index in batch]
-            learnt = sum(train[index].answer_tokens for index in indices)
-            position = replace(
-                position, step=position.step + 1, trained_tokens=position.trained_tokens + learnt
-            )
-            self._reporter.report(
-                "step",
-                step=position.step,
-                epoch=position.step / per_epoch,
-                loss=loss,
-                learning_rate=rate,
-                tokens=sum(lengths[index] for index in indices),
-                answer_tokens=learnt,
-                seconds=time.monotonic() - began,
-            )
+            position = self._stepped(learner, position)
             if time.monotonic() - saved_at >= settings.checkpoint_seconds:
                 self._save(learner, position)
                 saved_at = time.monotonic()
+
+    def _stepped(self, learner: Learner, position: Position) -> Position:
+        settings, chats, began = self._settings, self._material.train, time.monotonic()
+        lengths = [len(chat.tokens) for chat in chats]
+        batches = batches_of_step(
+            lengths, settings.batch, settings.accumulation, settings.seed, position.step
+        )
+        rate = learning_rate(settings, position.step, self._steps)
+        loss = learner.step(chats, batches, position.step, rate)
+        self._check_finite(loss)
+        indices = [index for batch in batches for index in batch]
+        learnt = sum(chats[index].answer_tokens for index in indices)
+        step = position.step + 1
+        self._reporter.report(
+            "step",
+            step=step,
+            epoch=step / steps_of_epoch(len(chats), settings.batch, settings.accumulation),
+            loss=loss,
+            learning_rate=rate,
+            tokens=sum(lengths[index] for index in indices),
+            answer_tokens=learnt,
+            seconds=time.monotonic() - began,
+        )
+        return replace(position, step=step, trained_tokens=position.trained_tokens + learnt)
 
     def _validated(self, learner: Learner, position: Position) -> Position:
         self._phase("validating")
