@@ -33,7 +33,7 @@ def test_a_refused_delta_is_data_with_its_reason_and_code(after_baselines, monke
 
 def answers(scene: Scene, monkeypatch, applied: AppliedDelta) -> None:
     """Every delta is answered alike."""
-    monkeypatch.setattr(scene.generator, "apply_delta", lambda *_asked: applied)
+    monkeypatch.setattr(scene.generator, "apply_delta", lambda *_asked, **_more: applied)
 
 
 def refused_with(code: str, *hunks: HunkReport) -> AppliedDelta:
@@ -51,6 +51,10 @@ def refused_with(code: str, *hunks: HunkReport) -> AppliedDelta:
         ("contract_lost", "contract_violation"),
         ("policy_violation", "policy_violation"),
         ("forbidden_region", "policy_violation"),
+        ("no_source_found", "delta_rejected"),
+        ("forbidden_operator", "policy_violation"),
+        ("too_many_parameters", "policy_violation"),
+        ("too_many_flops", "policy_violation"),
     ],
 )
 def test_every_refusal_is_counted_by_its_own_code_and_keeps_its_reason(
@@ -152,7 +156,7 @@ def test_a_source_that_breaks_the_rules_is_refused_even_if_the_applier_let_it_pa
     monkeypatch.setattr(
         after_baselines.generator,
         "apply_delta",
-        lambda *_asked: AppliedDelta("applied", "", "", 1.0, "class Gone: pass\n", "-Net"),
+        lambda *_asked, **_more: AppliedDelta("applied", "", "", 1.0, "class Gone: pass\n", "-Net"),
     )
     propose_only(after_baselines, monkeypatch, "grow 1")
     after_baselines.finish()
@@ -164,7 +168,7 @@ def test_unstorable_characters_from_a_proposer_do_not_stop_the_search(after_base
     monkeypatch.setattr(
         after_baselines.generator,
         "apply_delta",
-        lambda *_asked: AppliedDelta("refused", "no_diff_found", "saw \ud800\x00", 0.0, None, None),
+        lambda *_asked, **_more: AppliedDelta("refused", "no_diff_found", "saw \ud800\x00", 0.0, None, None),
     )
     after_baselines.finish()
     assert {slot.state for slot in slots_of(after_baselines)} == {SlotState.REFUSED}

@@ -132,7 +132,7 @@ def test_a_syntax_error_is_located(scene):
 def test_a_delta_that_does_not_fit_is_quoted_with_the_reason_apart(scene, monkeypatch):
     hunks = (HunkReport(1, "exact", 3), HunkReport(2, "refused", None, "its lines are nowhere"))
     refused = AppliedDelta("refused", "hunk_unplaceable", "hunk 2 fits nowhere", 0.0, None, None, hunks)
-    monkeypatch.setattr(scene.generator, "apply_delta", lambda *_: refused)
+    monkeypatch.setattr(scene.generator, "apply_delta", lambda *_, **_more: refused)
     delta = "@@ -1 +1 @@\n" + "-x\n" * 500
     problem = scene.http.post(
         "/v1/evaluations", json={**WITHOUT_SOURCE, "baseline": "oak", "delta": delta}
