@@ -42,7 +42,8 @@ def main() -> None:
     """Do what the arguments say; exit code 1 after a `problem`."""
     arguments = _arguments()
     end_with_starter(arguments.starter)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt_once)
     try:
         _tell(_do(arguments))
     except ModelRefused as error:
@@ -60,6 +61,13 @@ def main() -> None:
         sys.exit(_complain("model_damaged", str(error), remedy, platforms=True))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _interrupt_once(*_: object) -> None:
+    """A terminal interrupts us and our starter, who then ends us: clearing away must not be cut off."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _do(arguments: argparse.Namespace) -> dict[str, Any]:
