@@ -1,4 +1,4 @@
-"""What a source must still be after a delta: parsable, a network of the same contract, and another one."""
+"""What a source must still be after a change: parsable, a network of the same contract, and another one."""
 
 import ast
 from collections.abc import Callable
@@ -46,13 +46,13 @@ def check_result(baseline: CheckedSource, source: str) -> None:
     if result.contract is not baseline.contract:
         raise DeltaRefused(
             RefusalReason.POLICY_VIOLATION,
-            f"the delta turns a {baseline.contract} network into a {result.contract} one by adding or "
+            f"the change turns a {baseline.contract} network into a {result.contract} one by adding or "
             "removing `Net.learn`; leave `learn` as it is",
         )
     if _same_code(baseline.tree, result.tree):
         raise DeltaRefused(
             RefusalReason.NO_OP,
-            "the delta changes no code, only comments or layout at most; change the network",
+            "the answer changes no code, only comments or layout at most; change the network",
         )
 
 

@@ -41,7 +41,7 @@ def forbidden_change(baseline: str, result: str, edits: EditPermissions) -> Forb
     return ForbiddenChange(
         region,
         line,
-        f"the delta {verb} `{region}` (line {line} of the {side}); {_allowance(edits, baseline)}",
+        f"the change {verb} `{region}` (line {line} of the {side}); {_allowance(edits, baseline)}",
     )
 
 

@@ -1,4 +1,4 @@
-"""Why a delta is refused: one exception inside this package, turned into data at its door.
+"""Why an answer is refused: one exception inside this package, turned into data at its door.
 
 The codes are those of `contracts.jobs.AppliedDelta.reason`. Everything quoted in a message is
 shortened, because both the baseline and the delta may be hostile.
@@ -13,6 +13,7 @@ class RefusalReason(StrEnum):
     """The codes of `AppliedDelta.reason`."""
 
     NO_DIFF_FOUND = "no_diff_found"
+    NO_SOURCE_FOUND = "no_source_found"
     HUNK_UNPLACEABLE = "hunk_unplaceable"
     AMBIGUOUS = "ambiguous"
     SYNTAX_ERROR = "syntax_error"
@@ -25,7 +26,7 @@ class RefusalReason(StrEnum):
 
 
 class DeltaRefused(Exception):
-    """The delta cannot be applied. `message` is a full sentence that ends with the remedy."""
+    """The answer cannot be applied. `message` is a full sentence that ends with the remedy."""
 
     def __init__(self, reason: RefusalReason, message: str, hunk: int | None = None) -> None:
         super().__init__(message)

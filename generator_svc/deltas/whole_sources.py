@@ -19,8 +19,6 @@ from generator_svc.deltas.prose import is_prose
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
 from generator_svc.deltas.written import ELISION
 
-NO_SOURCE_FOUND = "no_source_found"
-
 _FENCE = re.compile(r"^([ \t]{0,12})(`{3,16}|~{3,16})[ \t]*([^`~]{0,80})$")
 _STUMP = re.compile(r"^[ \t]{0,12}(?:`{1,2}|~{1,2})$")
 """The beginning of a closing fence, where an answer ends in the middle of one."""
@@ -50,8 +48,8 @@ def apply_source(baseline_source: str, answer: str, edits: EditPermissions = EVE
         baseline = check_baseline(baseline_source)
         source = network_in(answer, baseline_source)
         if source is None:
-            return _refused(
-                NO_SOURCE_FOUND,
+            raise DeltaRefused(
+                RefusalReason.NO_SOURCE_FOUND,
                 "the answer holds no source with a top-level `class Net`; send the whole network in one "
                 "```python fence",
             )
@@ -59,12 +57,8 @@ def apply_source(baseline_source: str, answer: str, edits: EditPermissions = EVE
         check_result(baseline, source)
         check_permissions(baseline_source, source, edits)
     except DeltaRefused as refusal:
-        return _refused(str(refusal.reason), refusal.message)
+        return AppliedDelta("refused", str(refusal.reason), refusal.message, 0.0, None, None)
     return AppliedDelta("applied", "", "", 1.0, source, canonical_delta(baseline_source, source))
-
-
-def _refused(reason: str, message: str) -> AppliedDelta:
-    return AppliedDelta("refused", reason, message, 0.0, None, None)
 
 
 def _check_size(answer: str) -> None:
