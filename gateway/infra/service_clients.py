@@ -53,12 +53,16 @@ _NDJSON = {"content-type": "application/x-ndjson"}
 
 
 class ServiceUnavailable(Exception):
-    """A service cannot be reached, times out, or fails. Retry later."""
+    """A service cannot be reached, times out, or fails. Retry later.
 
-    def __init__(self, service: str, detail: str) -> None:
+    `document` is its problem document where it sent one.
+    """
+
+    def __init__(self, service: str, detail: str, document: dict[str, Any] | None = None) -> None:
         super().__init__(f"{service}: {detail}")
         self.service = service
         self.detail = detail
+        self.document = document or {}
 
 
 class ProposerHeldUp(Exception):
@@ -141,14 +145,9 @@ class _ServiceClient:
         body = response.read()
         # 401 is a wrong token between our own services: mending it is the operator's, not the caller's.
         if response.status_code >= 500 or response.status_code in {401, 408, 429}:
-            raise ServiceUnavailable(
-                self.name, f"answered {response.status_code}: {body[:500].decode('utf-8', 'replace')}"
-            )
-        try:
-            document = json.loads(body)
-        except ValueError:
-            document = {}
-        raise ServiceRefused(self.name, response.status_code, document if isinstance(document, dict) else {})
+            detail = f"answered {response.status_code}: {body[:500].decode('utf-8', 'replace')}"
+            raise ServiceUnavailable(self.name, detail, _document(body))
+        raise ServiceRefused(self.name, response.status_code, _document(body))
 
     def _exchange_lines(
         self, path: str, parameters: dict[str, Any], lines: Iterable[Any], kind: type[T]
@@ -197,6 +196,15 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return _ADAPTERS[kind]
 
 
+def _document(body: bytes) -> dict[str, Any]:
+    """The problem document of an answer, empty where it has none."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
 def _reasons(response: httpx.Response) -> list[str]:
     """The sentences of a /readyz answer; of any other answer, its status."""
     try:
@@ -219,9 +227,15 @@ class GeneratorClient(_ServiceClient):
         Raises ProposerHeldUp in between.
         """
         timeout = httpx.Timeout(PROPOSAL_SECONDS, connect=CONNECT_SECONDS)
-        with self._stream("POST", "/v1/proposals", json=asdict(request), timeout=timeout) as response:
-            for line in self._lines(response, blank_ones=True):
-                yield self._proposal(self._parse(ProposalLine, line)) if line.strip() else None
+        try:
+            with self._stream("POST", "/v1/proposals", json=asdict(request), timeout=timeout) as response:
+                for line in self._lines(response, blank_ones=True):
+                    yield self._proposal(self._parse(ProposalLine, line)) if line.strip() else None
+        except ServiceUnavailable as error:
+            # Asked for no slots, the generator says with its status what it says else in a line.
+            if error.document.get("field") == "options":
+                raise ProposerHeldUp(_blocked(error.document)) from error
+            raise
 
     def _proposal(self, line: ProposalLine) -> Proposal:
         if line.blocked is not None:
@@ -367,6 +381,11 @@ class RunnerClient(_ServiceClient):
             raise ServiceUnavailable(self.name, f"{type(error).__name__} {error}".strip()) from error
         self._raise_for_status(response)
         return self._parse(DatasetReport, response.content)
+
+
+def _blocked(document: dict[str, Any]) -> ProposerBlocked:
+    code, message, remedy = (str(document.get(name) or "") for name in ("code", "detail", "remedy"))
+    return ProposerBlocked(code, message, remedy, retryable=True)
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,22 @@ def test_proposals_come_with_signs_of_life_between_them_and_end_with_what_holds_
         next(arrived)
 
 
+def test_an_endpoint_that_is_away_before_anything_is_asked_is_told_as_such():
+    away = {
+        "code": "endpoint_unreachable",
+        "detail": "'lab' is away.",
+        "remedy": "Start it.",
+        "field": "options",
+    }
+    client, _ = answering(GeneratorClient, [encoded(away)], 503)
+    with pytest.raises(ProposerHeldUp, match="'lab' is away") as held_up:
+        list(client.propose(ProposalRequest("", 0, "p", "digits", ())))
+    assert (held_up.value.blocked.code, held_up.value.blocked.retryable) == ("endpoint_unreachable", True)
+    client, _ = answering(GeneratorClient, [b"gone"], 503)
+    with pytest.raises(ServiceUnavailable):
+        list(client.propose(ProposalRequest("", 0, "p", "digits", ())))
+
+
 def test_nonsense_an_endless_line_and_a_refusal_are_told_apart(monkeypatch):
     monkeypatch.setattr(service_clients, "MAX_LINE_BYTES", 1000)
     for content in ([b'{"near": 1}\n'], [b"x" * 600] * 3):
