@@ -193,6 +193,9 @@ def test_a_candidate_shows_the_calls_behind_it(scene, monkeypatch):
     assert candidate["form"] == "delta"
     assert search["model"]["calls"] == 2 * 3
     assert get(scene, search, "/cycles")["items"][1]["model"]["calls"] == 2 * 3
+    report = scene.http.get(f"/v1/searches/{search['id']}/report").text
+    assert "What the models took" in report
+    assert "$0.0600" in report
 
 
 def test_what_became_of_the_deltas_can_be_read(scene):
