@@ -4,7 +4,7 @@ import json
 
 import pytest
 from openai_server_process import OpenAIServerProcess
-from smollm2_weights import smollm2_folder
+from smollm2_model import smollm2_home
 
 from contracts.chats import ChatMessage
 from generator_svc.held_up import HeldUp
@@ -17,7 +17,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    process = OpenAIServerProcess(smollm2_folder(), tmp_path_factory.mktemp("server") / "home")
+    process = OpenAIServerProcess(
+        smollm2_home() / "models" / "smollm2", tmp_path_factory.mktemp("server") / "home"
+    )
     process.start()
     yield process
     process.kill()
