@@ -15,6 +15,7 @@ from contracts.measurements import Limits
 from contracts.names import Integrity, IsolationTier, SearchState, SlotState
 from contracts.proposals import DeploymentLimits, EditPermissions
 from gateway.domain.feedback import FeedbackMemory
+from gateway.domain.fine_tune_plan import FineTunePlan
 from gateway.domain.model_budget import BudgetStop, ModelBudget
 
 MAX_CYCLES = 100
@@ -46,6 +47,10 @@ class SearchRequest:
     deployment: DeploymentLimits = field(default_factory=DeploymentLimits)
     feedback: FeedbackMemory = field(default_factory=FeedbackMemory)
     model_budget: ModelBudget = field(default_factory=ModelBudget)
+    fine_tune: FineTunePlan | None = None
+    """How a local model learns from the elites; None: it stays as it is."""
+    adapter: str | None = None
+    """What the first cycle proposes with; None: the model as it is."""
     epochs: int = 1
     train_images: int | None = None
     limits: Limits = field(default_factory=Limits)

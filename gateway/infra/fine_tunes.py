@@ -99,6 +99,10 @@ class FineTuneStore:
             jobs = select(FineTuneRow.id).where(
                 FineTuneRow.parent_adapter == adapter_id, FineTuneRow.state.in_(_OPEN)
             )
+            started = select(SearchRow.id, SearchRow.request).where(SearchRow.state.in_(_OPEN_SEARCH))
+            starting = [
+                name for name, asked in session.execute(started) if asked.get("adapter") == adapter_id
+            ]
             searches = (
                 select(SearchRow.id)
                 .join(FineTuneRow, FineTuneRow.search_id == SearchRow.id)
@@ -108,7 +112,7 @@ class FineTuneStore:
                     (FineTuneRow.id == adapter_id) | (FineTuneRow.parent_adapter == adapter_id),
                 )
             )
-            return sorted({*session.scalars(jobs), *session.scalars(searches)})
+            return sorted({*session.scalars(jobs), *session.scalars(searches), *starting})
 
     def forget_adapter(self, adapter_id: str) -> None:
         """An adapter is gone."""
@@ -165,7 +169,8 @@ def end_fine_tune(
     append_event(session, fine_tune_topic(row.id), "finished", dict(news))
     signal_after_commit(session, FINE_TUNES_TOPIC)
     if row.search_id is not None and row.after_cycle is not None:
-        signal_after_commit(session, search_topic(row.search_id))
+        told = {"cycle": row.after_cycle, "fine_tune": row.id, **news}
+        append_event(session, search_topic(row.search_id), "fine_tune_finished", told)
 
 
 def fine_tune_record(row: FineTuneRow) -> FineTuneRecord:

@@ -25,6 +25,7 @@ from gateway.domain.search import (
 from gateway.infra.database import Database, utc_now
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import append_event, signal_after_commit
+from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.identifiers import new_id
 from gateway.infra.journalled_keys import search_split_key
 from gateway.infra.model_calls import calls_of, spending_by_cycle
@@ -259,6 +260,7 @@ def cycle_documents(session: Session, search: SearchRow) -> list[Document]:
     failures = _failures(session, search.id)
     of_deltas = delta_failures(session, search.id)
     spending = spending_by_cycle(session, search.id)
+    learnt = _fine_tunes(session, search.id)
     opened = session.scalars(select(CycleRow).where(CycleRow.search_id == search.id).order_by(CycleRow.cycle))
     return [
         cycle_document(
@@ -269,6 +271,8 @@ def cycle_documents(session: Session, search: SearchRow) -> list[Document]:
             failures.get(row.cycle, {}),
             of_deltas.get(row.cycle, {}),
             spending.get(row.cycle, ModelSpending()),
+            row.adapter,
+            learnt.get(row.cycle),
         )
         for row in opened
     ]
@@ -366,6 +370,25 @@ def _failures(session: Session, search_id: str) -> Mapping[int, dict[str, int]]:
     for cycle, reason, count in rows:
         found.setdefault(cycle, {})[str(reason)] = count
     return found
+
+
+def _fine_tunes(session: Session, search_id: str) -> dict[int, Document]:
+    """By cycle, the job that was asked for when it had closed, and what came of it."""
+    rows = session.scalars(
+        select(FineTuneRow).where(FineTuneRow.search_id == search_id, FineTuneRow.after_cycle.is_not(None))
+    )
+    return {
+        row.after_cycle: {
+            "id": row.id,
+            "state": row.state,
+            "parent_adapter": row.parent_adapter,
+            "chats": row.chats,
+            "result": row.result,
+            "failure": row.failure,
+        }
+        for row in rows
+        if row.after_cycle is not None
+    }
 
 
 def _evaluations_of(session: Session, search_id: str) -> list[str]:

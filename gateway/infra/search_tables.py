@@ -44,6 +44,8 @@ class CycleRow(Base):
     cycle: Mapped[int] = mapped_column(primary_key=True)
     opened_at: Mapped[datetime] = mapped_column(UtcTime)
     closed_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    adapter: Mapped[str | None] = mapped_column(String(100))
+    """What its proposals are made with."""
 
 
 class SlotRow(Base):

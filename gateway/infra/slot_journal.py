@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from contracts.failures import FailureReason
@@ -21,12 +21,15 @@ from gateway.domain.candidate import Slot, SlotFailure
 from gateway.domain.delta_reports import APPLIED, NO_PROPOSAL, DeltaReport
 from gateway.domain.evaluation import EvaluationRecord, EvaluationRequest
 from gateway.domain.feedback import TryTexts
+from gateway.domain.fine_tuning import FineTuneRecord, FineTuneRequest
 from gateway.domain.judging import Verdict
 from gateway.domain.model_budget import BudgetStop, ModelSpending, add_spending
 from gateway.domain.search import PauseReason, SearchRecord, proposal_id
 from gateway.infra.database import Database, utc_now
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import append_event
+from gateway.infra.fine_tune_tables import FineTuneRow
+from gateway.infra.fine_tunes import add_fine_tune, fine_tune_record
 from gateway.infra.model_calls import diagnoses_of, spending_by_cycle, write_calls
 from gateway.infra.search_store import (
     SearchStateConflict,
@@ -124,6 +127,16 @@ class SlotJournal:
             spent = spending_by_cycle(session, self.search_id, proposal_id(self.search_id, cycle, place))
             return add_spending(list(spent.values()))
 
+    def adapter(self, cycle: int) -> str | None:
+        """What the proposals of an open cycle are made with."""
+        with self._database.read() as session:
+            return session.get_one(CycleRow, (self.search_id, cycle)).adapter
+
+    def fine_tunes(self) -> list[FineTuneRecord]:
+        """The jobs that the search has asked for, by their cycles."""
+        with self._database.read() as session:
+            return [fine_tune_record(row) for row in session.scalars(_fine_tunes_of(self.search_id))]
+
     def admitted_count(self) -> int:
         """How many architectures the novelty filter must know."""
         with self._database.read() as session:
@@ -173,15 +186,15 @@ class SlotJournal:
             elif row.state != SearchState.RUNNING:
                 raise SearchNotRunning(row.state)
 
-    def open_cycle(self, cycle: int, parents: Sequence[Slot]) -> None:
+    def open_cycle(self, cycle: int, parents: Sequence[Slot], adapter: str | None = None) -> None:
         """Lay out the slots of a cycle, each with its parent. A cycle that is open stays as it is."""
         with self._step() as (session, row):
             if session.get(CycleRow, (row.id, cycle)) is not None:
                 return
-            session.add(CycleRow(search_id=row.id, cycle=cycle, opened_at=utc_now()))
+            session.add(CycleRow(search_id=row.id, cycle=cycle, opened_at=utc_now(), adapter=adapter))
             session.add_all(_child_slot(row.id, cycle, place, parent) for place, parent in enumerate(parents))
             row.cycle = cycle
-            self._log(session, "cycle_started", {"cycle": cycle})
+            self._log(session, "cycle_started", {"cycle": cycle, "adapter": adapter})
 
     def close_cycle(self, cycle: int, elites: Iterable[str]) -> None:
         """End a cycle and mark who is elite now, by proposal id. A closed cycle stays as it is."""
@@ -199,6 +212,16 @@ class SlotJournal:
             session.flush()
             (document,) = (found for found in cycle_documents(session, row) if found["cycle"] == cycle)
             self._log(session, "cycle_finished", document | {"elites": sorted(wanted)})
+
+    def open_fine_tune(self, after_cycle: int, request: FineTuneRequest) -> FineTuneRecord:
+        """Ask for a job now that a cycle has closed. One that was asked for then stays as it is."""
+        with self._step() as (session, row):
+            query = _fine_tunes_of(row.id).where(FineTuneRow.after_cycle == after_cycle)
+            asked = session.scalars(query).first()
+            if asked is None:
+                asked = add_fine_tune(session, row.tenant, request, after_cycle)
+                self._log(session, "fine_tune_started", {"cycle": after_cycle, "fine_tune": asked.id})
+            return fine_tune_record(asked)
 
     def open_finals(self, runs: Sequence[tuple[str, int, EvaluationRequest]]) -> None:
         """Submit the finals, given as (proposal id, seed, request). Finals that are open stay as they are."""
@@ -371,6 +394,13 @@ class SlotJournal:
 
     def _log(self, session: Session, event_type: str, data: Mapping[str, object]) -> None:
         append_event(session, search_topic(self.search_id), event_type, dict(data))
+
+
+def _fine_tunes_of(search_id: str) -> Select[FineTuneRow]:
+    query = select(FineTuneRow).where(
+        FineTuneRow.search_id == search_id, FineTuneRow.after_cycle.is_not(None)
+    )
+    return query.order_by(FineTuneRow.after_cycle)
 
 
 def record_told(session: Session, search_id: str, wanted: str, proposal: Proposal) -> tuple[Slot, bool]:

@@ -10,6 +10,7 @@ from contracts.proposals import AnswerForm, DeploymentLimits, EditPermissions, P
 from gateway.domain.candidate import Score, Slot, SlotFailure
 from gateway.domain.delta_reports import APPLIED, DeltaReport
 from gateway.domain.feedback import FeedbackMemory
+from gateway.domain.fine_tune_plan import FineTunePlan
 from gateway.domain.judging import Verdict
 from gateway.domain.model_budget import BudgetStop, ModelBudget
 from gateway.domain.search import PauseReason, ProposerChoice, SearchRecord, SearchRequest
@@ -34,6 +35,7 @@ def search_record(row: SearchRow) -> SearchRecord:
         deployment=_deployment_limits(fields.pop("deployment", {})),
         feedback=FeedbackMemory(**fields.pop("feedback", {})),
         model_budget=ModelBudget(**fields.pop("model_budget", {})),
+        fine_tune=_fine_tune_plan(fields.pop("fine_tune", None)),
         **fields,
     )
     return SearchRecord(
@@ -64,6 +66,10 @@ def _deployment_limits(stored: dict[str, Any]) -> DeploymentLimits:
     """None of a search that was accepted before there were any."""
     forbidden = tuple(stored.get("forbidden_operators", ()))
     return DeploymentLimits(forbidden, stored.get("max_parameters"), stored.get("max_flops"))
+
+
+def _fine_tune_plan(stored: dict[str, Any] | None) -> FineTunePlan | None:
+    return None if stored is None else FineTunePlan(**stored)
 
 
 def slot_record(row: SlotRow) -> Slot:

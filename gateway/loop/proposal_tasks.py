@@ -36,6 +36,7 @@ class ProposalTasks:
             options=request.proposer.options,
             edits=request.edits,
             deployment=request.deployment,
+            adapter=self._adapter,
         )
 
     def slot(self, slot: Slot) -> ProposalSlot:
@@ -63,6 +64,10 @@ class ProposalTasks:
             past_try(one, self._texts[one.proposal_id], self._accuracies.get(one.parent_id or ""))
             for one in tries
         )
+
+    @cached_property
+    def _adapter(self) -> str | None:
+        return self._journal.adapter(self._cycle)
 
     @cached_property
     def _population(self) -> list[Slot]:

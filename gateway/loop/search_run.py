@@ -9,6 +9,7 @@ from gateway.domain.candidate import Slot
 from gateway.domain.search import SearchRecord
 from gateway.domain.selection import choose_parents, select_elites
 from gateway.infra.slot_journal import SlotJournal
+from gateway.loop.adapter_lineage import AdapterLineage
 from gateway.loop.budget import BudgetKeeper
 from gateway.loop.cycle import Cycle
 from gateway.loop.final_runs import Finals
@@ -41,6 +42,8 @@ class SearchRun:
             if number > search.cycle:
                 if self._proposes_no_more(number):
                     break
+                if not self._has_learnt(search, number - 1):
+                    return False
                 self._open(search, number)
             cycle = Cycle(search, number, self._journal, self._generator, novelty)
             if not cycle.advance(asks):
@@ -56,6 +59,13 @@ class SearchRun:
         budget = BudgetKeeper(search.request.model_budget, self._journal)
         return search.stopped_by is not None or budget.stops_before(number, 0)
 
+    def _has_learnt(self, search: SearchRecord, closed: int) -> bool:
+        """Whether nothing is being learnt that the next cycle would have to wait for."""
+        job = AdapterLineage(search, self._journal).learn(closed)
+        if job is not None:
+            self.waits_for = f"the fine-tune {job.id} after cycle {closed}"
+        return job is None
+
     def _open(self, search: SearchRecord, number: int) -> None:
         request = search.request
         population = self._journal.slots()
@@ -66,7 +76,7 @@ class SearchRun:
             request.seed,
             number,
         )
-        self._journal.open_cycle(number, parents)
+        self._journal.open_cycle(number, parents, AdapterLineage(search, self._journal).adapter())
 
     def _close(self, search: SearchRecord, number: int) -> bool:
         """Select, and end the cycle; False when the search failed because nobody can be a parent."""

@@ -8,6 +8,7 @@ from gateway.infra.fine_tunes import AdapterUnknown
 from gateway.infra.service_clients import ProposerHeldUp, ServiceRefused
 from gateway.routes.problems import RequestProblem
 from gateway.schemas.fine_tune_body import FineTuneBody
+from gateway.schemas.search_body import SearchBody
 from gateway.services import Services
 
 LOCAL_PROPOSER = "local_llm"
@@ -22,15 +23,8 @@ def prepared(body: FineTuneBody, services: Services, tenant: str) -> FineTuneReq
     if body.parent_adapter is not None:
         require_adapter("parent_adapter", body.parent_adapter, body.model, services, tenant)
     pairs = None if body.training_pairs is None else body.training_pairs.settings
-    if pairs is not None and not _is_recorded(pairs.dataset, services):
-        raise RequestProblem(
-            422,
-            "no_recorded_networks",
-            f"No imported network has a recorded first epoch on {pairs.dataset!r}.",
-            field="training_pairs.dataset",
-            value=pairs.dataset,
-            remedy="Run `deltanas baselines import lemur --download`, or name another data set.",
-        )
+    if pairs is not None:
+        _require_recorded("training_pairs.dataset", pairs.dataset, services)
     _require_model(body, services)
     settings = {**body.settings, "seed": body.seed}
     return FineTuneRequest(body.model, body.parent_adapter, settings, elites, pairs)
@@ -58,6 +52,26 @@ def require_adapter(field: str, adapter_id: str, model: str | None, services: Se
             value=adapter_id,
             remedy=f"Use it with {of_model!r}, or name another adapter.",
         )
+
+
+def require_learnable(body: SearchBody, services: Services, tenant: str) -> None:
+    """Refuse a search that wants an adapter, or to learn, with a proposer that has none to learn with."""
+    wanted = "fine_tune" if body.fine_tune is not None else "adapter" if body.adapter is not None else None
+    if wanted is None:
+        return
+    model = body.proposer.options.get("model")
+    if body.proposer.kind != LOCAL_PROPOSER or not isinstance(model, str):
+        raise RequestProblem(
+            422,
+            "proposer_not_tunable",
+            f"Only a local model that is named has adapters; the proposer is {body.proposer.kind!r}.",
+            field=wanted,
+            remedy=f"Use the proposer {LOCAL_PROPOSER!r} with options.model, or leave {wanted} out.",
+        )
+    if body.adapter is not None:
+        require_adapter("adapter", body.adapter, model, services, tenant)
+    if body.fine_tune is not None and body.fine_tune.training_pairs is not None:
+        _require_recorded("fine_tune.training_pairs.dataset", body.fine_tune.training_pairs.dataset, services)
 
 
 def require_room(services: Services, tenant: str) -> None:
@@ -91,8 +105,17 @@ def _elites(search_id: str, services: Services, tenant: str) -> EliteSource:
     return EliteSource(search_id, max(closed))
 
 
-def _is_recorded(dataset: str, services: Services) -> bool:
-    return any(True for _ in services.baselines.first_epochs(dataset))
+def _require_recorded(field: str, dataset: str, services: Services) -> None:
+    if any(True for _ in services.baselines.first_epochs(dataset)):
+        return
+    raise RequestProblem(
+        422,
+        "no_recorded_networks",
+        f"No imported network has a recorded first epoch on {dataset!r}.",
+        field=field,
+        value=dataset,
+        remedy="Run `deltanas baselines import lemur --download`, or name another data set.",
+    )
 
 
 def _require_model(body: FineTuneBody, services: Services) -> None:

@@ -14,6 +14,7 @@ from gateway.domain.search import MAX_BASELINES, ProposerChoice, SearchRequest
 from gateway.infra.service_clients import GeneratorClient, ProposerHeldUp, ServiceRefused
 from gateway.routes.edit_intake import edit_permissions
 from gateway.routes.evaluation_intake import require_device
+from gateway.routes.fine_tune_intake import require_learnable
 from gateway.routes.problems import RequestProblem
 from gateway.schemas.deployment_body import deployment_limits
 from gateway.schemas.search_body import SearchBody
@@ -33,7 +34,7 @@ class PreparedSearch:
     classes: int | None
 
 
-def prepared(body: SearchBody, services: Services) -> PreparedSearch:
+def prepared(body: SearchBody, services: Services, tenant: str) -> PreparedSearch:
     """Resolve and check every name.
 
     Raises RequestProblem, DatasetUnknown, DatasetNotReady, ServiceUnavailable.
@@ -42,6 +43,7 @@ def prepared(body: SearchBody, services: Services) -> PreparedSearch:
     require_device(body.device, services)
     baselines = _named_baselines(body.baselines, services, body.dataset)
     edits = edit_permissions(body.edits, (network.source for network in baselines))
+    require_learnable(body, services, tenant)
     if body.proposer.kind == EXTERNAL_PROPOSER:
         _require_no_options(body)
     else:
@@ -58,6 +60,8 @@ def prepared(body: SearchBody, services: Services) -> PreparedSearch:
         deployment=deployment_limits(body.deployment),
         feedback=FeedbackMemory(body.feedback.window),
         model_budget=ModelBudget(**body.model_budget.model_dump()),
+        fine_tune=None if body.fine_tune is None else body.fine_tune.plan,
+        adapter=body.adapter,
         epochs=body.epochs,
         train_images=body.train_images,
         limits=Limits(**body.limits.model_dump()),
@@ -103,7 +107,9 @@ def _check_proposer(body: SearchBody, generator: GeneratorClient) -> None:
     """
     limits = deployment_limits(body.deployment)
     options = dict(body.proposer.options)
-    asked = ProposalRequest("", 0, body.proposer.kind, body.dataset, (), options, deployment=limits)
+    asked = ProposalRequest(
+        "", 0, body.proposer.kind, body.dataset, (), options, deployment=limits, adapter=body.adapter
+    )
     try:
         deque(generator.propose(asked), maxlen=0)
     except ProposerHeldUp as error:

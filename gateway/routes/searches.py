@@ -40,7 +40,7 @@ def create_search(
     if earlier is not None:
         return answer_response(earlier)
     require_room(services, tenant)
-    search = prepared(body, services)
+    search = prepared(body, services, tenant)
 
     def act(session: Any) -> Answer:
         store = services.searches

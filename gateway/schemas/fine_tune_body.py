@@ -5,6 +5,9 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from contracts.fine_tuning import FineTunePreset, GradientCheckpointing, Precision, Schedule
+from gateway.domain.fine_tune_plan import FineTunePlan
+from gateway.domain.fine_tuning import MAX_REPLAY
+from gateway.domain.search import MAX_CYCLES
 from gateway.schemas.baseline_query import Fraction
 from gateway.schemas.evaluation_body import Seed
 from gateway.schemas.training_pairs_body import TrainingPairsBody
@@ -69,6 +72,23 @@ class FineTuneSettingsBody(BaseModel):
         """What was said, by the names of FineTuneSettings."""
         names = FineTuneSettingsBody.model_fields
         return self.model_dump(mode="json", include=set(names), exclude_none=True)
+
+
+class FineTunePlanBody(FineTuneSettingsBody):
+    """How a search fine-tunes its model: the elites so far, each as the canonical delta from its parent."""
+
+    every: Annotated[int, Field(strict=True, ge=1, le=MAX_CYCLES)] = 1
+    """After so many cycles each."""
+    replay: Annotated[FiniteFloat, Field(ge=0, le=MAX_REPLAY)] = 0.5
+    """Of the elites' deltas, at most this share was learnt before: against forgetting."""
+    training_pairs: TrainingPairsBody | None = None
+    """Pairs of recorded networks and mutations that are learnt, too."""
+
+    @property
+    def plan(self) -> FineTunePlan:
+        """The same as the domain takes it."""
+        pairs = None if self.training_pairs is None else self.training_pairs.model_dump(mode="json")
+        return FineTunePlan(self.every, self.settings, self.replay, pairs)
 
 
 class FineTuneBody(FineTuneSettingsBody):

@@ -16,6 +16,7 @@ from gateway.domain.search import (
 from gateway.schemas.deployment_body import MAX_COUNT, DeploymentBody
 from gateway.schemas.edits_body import EditsBody
 from gateway.schemas.evaluation_body import BaselineName, LimitsBody, Name, Seed, Threads
+from gateway.schemas.fine_tune_body import AdapterId, FineTunePlanBody
 
 MAX_OPTIONS_BYTES = 16 * 1024
 
@@ -80,6 +81,10 @@ class SearchBody(BaseModel):
     """What a candidate must keep to; one that does not is refused before it is trained."""
     feedback: FeedbackBody = Field(default_factory=FeedbackBody)
     model_budget: ModelBudgetBody = Field(default_factory=ModelBudgetBody)
+    fine_tune: FineTunePlanBody | None = None
+    """A local model learns from the elites as the search goes on; null: it stays as it is."""
+    adapter: AdapterId | None = None
+    """What a local model proposes with from the first cycle on; null: as it came."""
     baselines: Annotated[list[BaselineName], Field(min_length=1, max_length=MAX_BASELINES)] | None = None
     epochs: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
     train_images: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] | None = None

@@ -135,10 +135,13 @@ def cycle_document(
     failures: Mapping[str, int],
     delta_failures: Mapping[str, int],
     spent: ModelSpending,
+    adapter: str | None,
+    fine_tune: Document | None,
 ) -> Document:
     """One cycle. Cycle 0 counts the baselines themselves, as if they had been proposed.
 
     `failures` counts every failure by its reason, `delta_failures` those of deltas by the applier's code.
+    `adapter` is what its proposals were made with, `fine_tune` what was learnt when it had closed.
     """
     return {
         "cycle": cycle,
@@ -149,6 +152,8 @@ def cycle_document(
         "failures": dict(failures),
         "delta_failures": dict(delta_failures),
         "model": spending_document(spent, funnel.ran),
+        "adapter": adapter,
+        "fine_tune": fine_tune,
     }
 
 

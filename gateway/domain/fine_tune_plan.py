@@ -1,0 +1,21 @@
+"""How a search fine-tunes its model as it goes: after which cycles, on what, how. Pure."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FineTunePlan:
+    """After every so many cycles a model learns from the elites so far; the next cycle proposes with it."""
+
+    every: int = 1
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Preset, and what the preset shall not decide, by the names of FineTuneSettings."""
+    replay: float = 0.5
+    """Of the deltas that are learnt from, at most this share was learnt before."""
+    training_pairs: dict[str, Any] | None = None
+    """Pairs of recorded networks and mutations that are learnt, too, by the names of PairSettings."""
+
+    def is_due(self, closed_cycle: int) -> bool:
+        """Whether it is time to learn, now that this cycle has closed. Cycle 0 has no deltas."""
+        return closed_cycle > 0 and closed_cycle % self.every == 0
