@@ -154,8 +154,8 @@ class AppliedDelta:
     status: str
     """`applied` or `refused`."""
     reason: str
-    """Empty when applied; else a code: no_diff_found, no_source_found, truncated, hunk_unplaceable, ambiguous,
-    syntax_error, no_op, contract_lost, policy_violation, forbidden_region, forbidden_operator,
+    """Empty when applied; else a code: no_diff_found, no_source_found, truncated, hunk_unplaceable,
+    ambiguous, syntax_error, no_op, contract_lost, policy_violation, forbidden_region, forbidden_operator,
     too_many_parameters, too_many_flops, too_large."""
     message: str
     """Empty when applied; else a sentence that names lines and the remedy."""

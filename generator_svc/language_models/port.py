@@ -38,7 +38,8 @@ class ChatAnswer:
     key: int
     text: str
     finish_reason: str
-    """`stop`; `length` (max_tokens); `too_long` (MAX_ANSWER_BYTES) and `timeout` are ours."""
+    """`stop`; `length` (max_tokens); `too_long` (MAX_ANSWER_BYTES) and `timeout` are ours;
+    `prompt_too_long`, `no_choice` and `content_filter` come with little text or none."""
     model: str
     """As `contracts.proposals.ModelCall.model`."""
     adapter: str | None
