@@ -85,6 +85,7 @@ class Desk:
         self._number = 0
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._closing = threading.Event()
 
     def take(self, call: Call) -> None:
         """Queue a call."""
@@ -96,7 +97,8 @@ class Desk:
             self._queue(self._end_worker)
 
     def close(self) -> None:
-        """End the thread and the process once the calls before have ended."""
+        """End the thread and the process, now: calls that are queued or under way are held up."""
+        self._closing.set()
         thread = self._thread
         if thread is not None:
             self._orders.put(None)
@@ -127,6 +129,7 @@ class Desk:
     def _answer(self, call: Call) -> None:
         try:
             if not call.cancelled.is_set():
+                self._refuse_when_closing(call.model)
                 self._converse(call)
         except HeldUp as held:
             call.outbox.put(held)
@@ -176,6 +179,7 @@ class Desk:
 
     def _hear(self, worker: WorkerProcess, until: float, give_up: float) -> Event | None:
         """The next event, None after a while without. Raises HeldUp; then the process is gone."""
+        self._refuse_when_closing(worker.model)
         try:
             return worker.receive(until)
         except TimeUp:
@@ -207,6 +211,11 @@ class Desk:
                 raise _failure(code, message, model.manifest.name, None)
         self._end_worker()
         raise blocked.model_failed(model.manifest.name, "its process did not begin as it must.")
+
+    def _refuse_when_closing(self, model: StoredModel) -> None:
+        if self._closing.is_set():
+            self._end_worker()
+            raise blocked.model_failed(model.manifest.name, "the generator is ending.")
 
     def _held_up(self, call: Call, failed: Failed) -> HeldUp:
         if failed.lasting:

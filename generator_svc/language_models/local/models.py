@@ -64,7 +64,7 @@ class LocalModels:
         self._desk.unload()
 
     def close(self) -> None:
-        """End what was started, once the calls before have ended."""
+        """End what was started, now: calls that are queued or under way are held up."""
         self._desk.close()
 
     def find(self, name: str, adapter: str | None) -> StoredModel:

@@ -13,6 +13,7 @@ from model_folders import add_model_folder, write_adapter_folder
 
 from contracts.chats import ChatMessage
 from generator_svc.held_up import HeldUp
+from generator_svc.language_models.departure import ASKER_LEFT
 from generator_svc.language_models.local import LocalLimits, LocalModels
 from generator_svc.language_models.local.protocol import LineInvalid, read_event
 from generator_svc.language_models.model_store import MANIFEST
@@ -278,6 +279,38 @@ def test_the_process_gets_no_key_and_no_address(models, monkeypatch, tmp_path):
     assert "secret" not in answer.text
     assert environment["HF_HUB_OFFLINE"] == "1"
     assert environment["OMP_NUM_THREADS"] == "3"
+
+
+def test_closing_waits_for_no_call(models, tmp_path):
+    used = models(f"{READY}\nfor call in calls():\n    time.sleep(600)")
+    held = []
+
+    def search() -> None:
+        with pytest.raises(HeldUp) as raised:
+            ask(used)
+        held.append(raised.value.blocked.code)
+
+    threads = [threading.Thread(target=search) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while not (tmp_path / "models" / "small" / "starts").exists():
+        time.sleep(0.01)
+    used.close()
+    for thread in threads:
+        thread.join()
+    assert held == ["model_failed"] * 3
+    assert not Path(f"/proc/{starts(tmp_path)[0]}").exists()
+
+
+def test_an_asker_who_left_waits_no_longer(models):
+    used = models(f"{READY}\nfor call in calls():\n    time.sleep(600)")
+    left = threading.Event()
+    token = ASKER_LEFT.set(left)
+    try:
+        threading.Timer(0.1, left.set).start()
+        assert ask(used) == []
+    finally:
+        ASKER_LEFT.reset(token)
 
 
 def test_an_unknown_model_is_told_with_the_known_ones(models):
