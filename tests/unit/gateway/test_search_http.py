@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 from fakes import FakeFarm
+from fine_tune_scene import FineTuneScene
 from search_scene import Scene as LoopScene
 
 from contracts.proposals import DeploymentLimits, EditPermissions, ProposerBlocked
@@ -57,6 +58,32 @@ BAD = {
     "region with a line break": ({"edits": {"never": ["Net\n"]}}, "edits.never.0", "invalid_request"),
     "too many regions": ({"edits": {"only": ["Net"] * 33}}, "edits.only", "invalid_request"),
     "unknown permission": ({"edits": {"except": []}}, "edits.except", "invalid_request"),
+    "learning without a local model": (
+        {"fine_tune": {}},
+        "fine_tune",
+        "proposer_not_tunable",
+    ),
+    "learning with a model that is not named": (
+        {"fine_tune": {}, "proposer": {"kind": "local_llm"}},
+        "fine_tune",
+        "proposer_not_tunable",
+    ),
+    "adapter without a local model": ({"adapter": "ft_1"}, "adapter", "proposer_not_tunable"),
+    "adapter that is not there": (
+        {"adapter": "ft_1", "proposer": {"kind": "local_llm", "options": {"model": "tiny"}}},
+        "adapter",
+        "adapter_unknown",
+    ),
+    "learning from nothing recorded": (
+        {
+            "fine_tune": {"training_pairs": {"dataset": "digits"}},
+            "proposer": {"kind": "local_llm", "options": {"model": "tiny"}},
+        },
+        "fine_tune.training_pairs.dataset",
+        "no_recorded_networks",
+    ),
+    "learning never": ({"fine_tune": {"every": 0}}, "fine_tune.every", "invalid_request"),
+    "replaying alone": ({"fine_tune": {"replay": 1.0}}, "fine_tune.replay", "invalid_request"),
     "window too wide": ({"feedback": {"window": 21}}, "feedback.window", "invalid_request"),
     "negative window": ({"feedback": {"window": -1}}, "feedback.window", "invalid_request"),
     "unknown feedback": ({"feedback": {"windows": 5}}, "feedback.windows", "invalid_request"),
@@ -121,6 +148,28 @@ def test_a_bad_request_names_its_field_and_remedy_and_changes_nothing(scene, cas
     assert (problem["code"], problem["remedy"] != "") == (code, True)
     assert problem["field"].startswith(field)
     assert scene.http.get("/v1/searches").json()["items"] == []
+
+
+def test_a_search_that_learns_says_how_and_starts_with_the_adapter_that_is_named(scene):
+    scene.fine_tuner.forget()
+    tuning = FineTuneScene(scene)
+    adapter = tuning.finish()
+    scene.generator.asked.clear()
+    tunable = {"kind": "local_llm", "options": {"model": "tiny"}}
+    plan = {"every": 2, "rank": 8, "replay": 0.25}
+    answer = scene.http.post(
+        "/v1/searches", json={**GOOD, "proposer": tunable, "fine_tune": plan, "adapter": adapter}
+    )
+    assert answer.status_code == 202, answer.text
+    request = answer.json()["request"]
+    assert request["adapter"] == adapter
+    assert request["fine_tune"] == {
+        "every": 2, "settings": {"preset": "cpu", "rank": 8}, "replay": 0.25, "training_pairs": None,
+    }  # fmt: skip
+    assert [asked.adapter for asked in scene.generator.asked] == [adapter]
+    refused = scene.http.delete(f"/v1/adapters/{adapter}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "adapter_in_use")
+    assert answer.json()["id"] in refused.json()["detail"]
 
 
 def test_an_unknown_baseline_is_answered_with_the_known_ones(scene):
