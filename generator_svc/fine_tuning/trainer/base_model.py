@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -64,7 +65,16 @@ def load_model(
     _check_targets(base, folder, settings)
     torch.manual_seed(settings.seed)
     model = get_peft_model(base, lora_config(folder, settings))
+    if dtype is torch.bfloat16:
+        _leave_inputs_to_autocast(model)
     return Loaded(model, tokenizer, device, dtype)
+
+
+def _leave_inputs_to_autocast(model: PeftModel) -> None:
+    """PEFT would keep a float32 copy of every adapted layer's input until the backward pass."""
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer):
+            module.cast_input_dtype_enabled = False  # type: ignore[assignment] # torch knows no flags
 
 
 def lora_config(folder: ModelFolder, settings: FineTuneSettings) -> LoraConfig:
