@@ -23,12 +23,12 @@ def free_memory() -> int:
 
 
 def resident_memory(pid: int) -> int:
-    """Bytes that a process holds in memory; 0 when it is gone."""
+    """Bytes that a process holds for itself, pages of files not counted; 0 when it is gone."""
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError, ValueError):
+        _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
+    except (OSError, ValueError):
         return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _meminfo(field: str) -> int:

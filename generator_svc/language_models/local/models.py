@@ -10,6 +10,7 @@ from generator_svc.language_models.local import blocked
 from generator_svc.language_models.local.adapter_files import AdapterMismatch, AdapterUnknown, find_adapter
 from generator_svc.language_models.local.desk import Call, Desk, Times
 from generator_svc.language_models.local.memory import free_memory, whole_memory
+from generator_svc.language_models.local.number_formats import widening
 from generator_svc.language_models.local.protocol import MAX_REQUESTS
 from generator_svc.language_models.local.worker_process import WORKER, Bounds, WorkerProcess
 from generator_svc.language_models.model_store import ModelDamaged, ModelStore, ModelUnknown, StoredModel
@@ -18,8 +19,6 @@ from generator_svc.language_models.port import ChatAnswer, ChatRequest, Sampling
 _SHARE_OF_MEMORY = 0.8
 _LIBRARIES_BYTES = 600 * 1024 * 1024
 """What torch and transformers take before any weight is there."""
-_WIDENED = 2
-"""Weights are kept in 16 bits; where a processor is slow at those they take 32."""
 
 
 @dataclass(frozen=True)
@@ -155,4 +154,4 @@ class LocalModel:
 
 def _memory_needed(stored: StoredModel) -> int:
     size = stored.manifest.weights_bytes
-    return _LIBRARIES_BYTES + (size if stored.manifest.load_in_4bit else _WIDENED * size)
+    return _LIBRARIES_BYTES + (size if stored.manifest.load_in_4bit else widening() * size)

@@ -8,9 +8,8 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from generator_svc.language_models.local.number_formats import processor_knows_bfloat16
 from generator_svc.language_models.local.protocol import MAX_SENTENCE
-
-_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 class NotLoadable(Exception):
@@ -21,7 +20,7 @@ def choose_device() -> tuple[str, torch.dtype]:
     """CUDA in bfloat16 where there is a GPU. A CPU in bfloat16 only if it has instructions for it."""
     if torch.cuda.is_available():
         return "cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return "cpu", torch.bfloat16 if _processor_flags() & _BF16_FLAGS else torch.float32
+    return "cpu", torch.bfloat16 if processor_knows_bfloat16() else torch.float32
 
 
 def load(
@@ -66,12 +65,3 @@ def _four_bits(dtype: torch.dtype) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
-
-
-def _processor_flags() -> frozenset[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return frozenset()
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return frozenset(flags.partition(":")[2].split())
