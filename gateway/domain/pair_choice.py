@@ -15,6 +15,8 @@ from gateway.domain.training_pairs import FamilySplit, Hyperparameters, PairSett
 
 SPARE = 6
 """Kept for each pair that a baseline may have: of many the delta turns out too short or too long."""
+MAX_KEPT = 1_000_000
+"""Candidates of all baselines together, some 170 bytes each. LEMUR's baselines have room for 95 each then."""
 ROUNDING = 1e-9
 """Recorded accuracies are decimal fractions; their difference is not."""
 
@@ -29,13 +31,17 @@ class PairCandidate:
 
 
 class NearPairs:
-    """Takes in near pairs, as many as there are; keeps `SPARE` times what can be used of each baseline."""
+    """Takes in near pairs, as many as there are; keeps `SPARE` times what can be used of each baseline.
+
+    Fewer where all together would be more than `MAX_KEPT`.
+    """
 
     def __init__(self, networks: Sequence[RecordedNetwork], settings: PairSettings) -> None:
         self._networks = networks
         self._settings = settings
         self._needs_same = settings.hyperparameters is Hyperparameters.SAME
         self._place = circle(networks, settings.seed)
+        self._room = min(SPARE * settings.pairs_per_network, max(1, MAX_KEPT // max(1, len(networks))))
         self._kept: dict[int, list[tuple[int, int, float]]] = defaultdict(list)
         self.left_out: Counter[str] = Counter()
 
@@ -52,7 +58,7 @@ class NearPairs:
             return
         ahead = (self._place[target] - self._place[baseline]) % len(self._networks)
         kept = self._kept[baseline]
-        if len(kept) < SPARE * self._settings.pairs_per_network:
+        if len(kept) < self._room:
             heapq.heappush(kept, (-ahead, target, jaccard))
             return
         self.left_out["baseline_has_enough"] += 1

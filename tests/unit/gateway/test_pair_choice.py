@@ -6,6 +6,7 @@ from itertools import combinations
 
 import pytest
 
+from gateway.domain import pair_choice
 from gateway.domain.pair_choice import SPARE, NearPairs, mutation_order
 from gateway.domain.training_pairs import (
     FamilySplit,
@@ -113,6 +114,15 @@ def test_what_is_kept_is_bounded_and_what_is_not_kept_is_counted():
     kept = found.queue().total
     assert kept <= SPARE * len(networks)
     assert kept + found.left_out["baseline_has_enough"] == 200 * 199 / 2
+
+
+def test_many_pairs_a_network_do_not_make_memory_grow_beyond_its_bound(monkeypatch):
+    monkeypatch.setattr(pair_choice, "MAX_KEPT", 200)
+    networks = recorded([n / 100 for n in range(50)])
+    found = near(networks, settings(pairs_per_network=100))
+    queue = found.queue()
+    assert queue.total <= 200
+    assert queue.total + found.left_out["baseline_has_enough"] == 50 * 49 / 2
 
 
 def test_the_choice_does_not_depend_on_the_order_in_which_near_pairs_come():
