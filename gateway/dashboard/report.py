@@ -11,6 +11,7 @@ from typing import Any
 from gateway.dashboard.accuracy_figure import accuracy_figure
 from gateway.dashboard.delta_outcomes import delta_outcomes
 from gateway.dashboard.gain_figure import gain_figure
+from gateway.dashboard.learning import learning_rows
 from gateway.dashboard.lineage_figure import ancestors, lineage_figure
 from gateway.dashboard.losses import failure_groups, funnel_steps
 from gateway.dashboard.model_usage import stop_sentence, usage_rows
@@ -61,6 +62,7 @@ def render_report(
         deltas=[(short_id(c), c, diff_lines(c.get("delta") or "")) for c in line if c.get("delta")][::-1],
         leaders=_leaders(candidates, winner_id),
         usage=usage_rows(search, cycles),
+        learning=learning_rows(cycles),
         stopped=stop_sentence(search),
         cycles=sorted(cycles, key=lambda cycle: int(cycle["cycle"])),
         totals=_totals(search, candidates),

@@ -9,6 +9,7 @@ from fakes import CrashingDatabase, FakeFineTuner, PowerCut
 from search_scene import Scene, new_scene, request
 
 from contracts.names import SearchState
+from gateway.dashboard.report import render_report
 from gateway.domain.fine_tune_plan import FineTunePlan
 from gateway.domain.search import ProposerChoice
 from gateway.infra.fine_tune_journal import FineTuneJournal
@@ -113,6 +114,10 @@ def test_each_cycle_proposes_with_what_was_learnt_from_the_ones_before(tmp_path)
         None, "succeeded", "succeeded", "succeeded", None,
     ]  # fmt: skip
     assert found.scene.store.read(found.scene.search_id).state is SearchState.SUCCEEDED
+    store, search_id = found.scene.store, found.scene.search_id
+    page = render_report(store.document(search_id), found.cycles, store.candidates(search_id)[0])
+    assert "What the model learnt" in page
+    assert f"{third}: adopted. The validation loss fell." in page
 
 
 def test_the_search_waits_until_the_model_has_learnt_and_says_so(tmp_path):
