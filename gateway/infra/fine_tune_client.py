@@ -7,12 +7,12 @@ from urllib.parse import quote
 import httpx
 
 from contracts.fine_tuning import AdapterManifest, FineTuneEvent, FineTuneStatus
-from gateway.infra.service_clients import PROPOSAL_SECONDS, ServiceRefused, _ServiceClient
+from gateway.infra.service_clients import PROPOSAL_SECONDS, ServiceClient, ServiceRefused
 
 DOWNLOAD_BYTES = 1024 * 1024
 
 
-class FineTuneClient(_ServiceClient):
+class FineTuneClient(ServiceClient):
     """The generator as the owner of jobs and adapters."""
 
     name = "generator"

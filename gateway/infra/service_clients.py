@@ -89,7 +89,7 @@ class ServiceRefused(Exception):
         return cls(service, status if isinstance(status, int) else 502, document)
 
 
-class _ServiceClient:
+class ServiceClient:
     """One service behind its address, with the family's token."""
 
     name = "service"
@@ -216,7 +216,7 @@ def _reasons(response: httpx.Response) -> list[str]:
     return [str(reason)[:500] for reason in reasons[:10]]
 
 
-class GeneratorClient(_ServiceClient):
+class GeneratorClient(ServiceClient):
     """Proposes deltas, applies them, and knows the baselines."""
 
     name = "generator"
@@ -318,7 +318,7 @@ class GeneratorClient(_ServiceClient):
         return self._exchange_lines("/v1/training-pairs", asked, orders, TrainingPairLine)
 
 
-class FilterClient(_ServiceClient):
+class FilterClient(ServiceClient):
     """Says whether an architecture is new."""
 
     name = "filter"
@@ -348,7 +348,7 @@ class FilterClient(_ServiceClient):
         return self._exchange_lines("/v1/architectures:near", asked, sources, NearnessLine)
 
 
-class RunnerClient(_ServiceClient):
+class RunnerClient(ServiceClient):
     """The local runner's datasets and capabilities. Attempts go through the agent, never through here."""
 
     name = "runner"
