@@ -64,6 +64,9 @@ class SearchRun:
         job = AdapterLineage(search, self._journal).learn(closed)
         if job is not None:
             self.waits_for = f"the fine-tune {job.id} after cycle {closed}"
+        elif search.waiting_for is not None:
+            # The next cycle may propose for hours before anybody says again what is waited for.
+            self._journal.wait_for(None)
         return job is None
 
     def _open(self, search: SearchRecord, number: int) -> None:

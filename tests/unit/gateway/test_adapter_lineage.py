@@ -128,8 +128,13 @@ def test_the_search_waits_until_the_model_has_learnt_and_says_so(tmp_path):
     (job,) = found.scene.journal.fine_tunes()
     assert run.waits_for == f"the fine-tune {job.id} after cycle 1"
     assert {asked.cycle for asked in found.scene.generator.asked} == {1}
+    found.scene.journal.wait_for(run.waits_for)  # as the conductor does
     assert not run.advance()
     assert len(found.scene.journal.fine_tunes()) == 1
+    found.learn()
+    assert not run.advance()
+    assert found.scene.journal.search().cycle == 2
+    assert found.scene.journal.search().waiting_for is None
 
 
 def test_an_adapter_that_is_no_better_is_rolled_back_and_what_it_learnt_is_learnt_again(tmp_path):
