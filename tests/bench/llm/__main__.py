@@ -24,11 +24,11 @@ from llm.section import with_section
 from llm.study import Study, StudyStopped, model_in_store, plain_name
 
 ROOT = Path(__file__).resolve().parents[3]
-_BAD_USAGE, _PLATFORM_FAILED = 2, 3
+_BAD_USAGE, _PLATFORM_FAILED, _INTERRUPTED = 2, 3, 130
 
 
 def main() -> int:
-    """The exit code: 0 measured, 2 bad usage, 3 stopped; the same command goes on."""
+    """The exit code: 0 measured, 2 bad usage, 3 stopped, 130 by ctrl-C; the same command goes on."""
     arguments = _arguments()
     try:
         parts, plan = _parts(arguments.parts), _plan(arguments.plan)
@@ -43,6 +43,9 @@ def main() -> int:
     except (StudyStopped, DeltanasError, ServerNotStarted, ServerNotReady, JudgementUnknown) as error:
         print(f"{error}\nThe study stands in {folder}; the same command goes on.", file=sys.stderr)
         return _PLATFORM_FAILED
+    except KeyboardInterrupt:
+        print(f"The study stands in {folder}; the same command goes on.", file=sys.stderr)
+        return _INTERRUPTED
     return 0
 
 

@@ -45,15 +45,15 @@ class PlanInvalid(ValueError):
 
 
 def _pairs() -> Json:
-    return {"dataset": "cifar-10", "max_pairs": 4_000, "mutation_pairs": 2_000, "seed": 0}
+    return {"dataset": "cifar-10", "max_pairs": 6_000, "mutation_pairs": 2_000, "seed": 0}
 
 
 def _fine_tune() -> Json:
-    return {"preset": "cpu", "max_steps": 120, "max_length": 1_280, "seed": 0}
+    return {"preset": "cpu", "max_steps": 120, "max_length": 1_536, "seed": 0}
 
 
 def _loop_fine_tune() -> Json:
-    return {"every": 1, "preset": "cpu", "max_steps": 30, "evaluate_every": 10, "max_length": 1_280}
+    return {"every": 1, "preset": "cpu", "max_steps": 30, "evaluate_every": 10, "max_length": 1_536}
 
 
 @dataclass(frozen=True)
