@@ -145,18 +145,17 @@ def test_weights_that_are_damaged_are_not_loadable(tmp_path):
 
 @pytest.mark.full
 def test_a_real_model_answers_a_real_prompt():
-    models = LocalModels(smollm2_home())
+    models = LocalModels(smollm2_home(), LocalLimits(threads=1))
     baseline = next(iter(baseline_networks().values()))
     prompt = delta_prompt(baseline.source, "fashion-mnist", 0.85)
-    sampling = Sampling(max_tokens=48)
+    sampling = Sampling(temperature=1.2, max_tokens=24)
     try:
         model = models.model(NAME)
         asked = [ChatRequest(key, prompt, 40 + key) for key in range(3)]
         answers = {answer.key: answer for answer in model.answers(asked, sampling)}
         (alone,) = model.answers(asked[1:2], sampling)
-        (capital,) = model.answers(
-            [ChatRequest(0, (ChatMessage("user", "What is the capital of France?"),), 1)], sampling
-        )
+        question = ChatMessage("user", "What is the capital of France?")
+        (capital,) = model.answers([ChatRequest(0, (question,), 1)], Sampling(temperature=0.0))
     finally:
         models.close()
     assert len({answer.text for answer in answers.values()}) == 3
