@@ -10,7 +10,6 @@ from deltanas.fidelity.agreement import CONFIDENCE, RESAMPLES, quantile, wilson_
 from gateway.domain.statistics import mean_interval
 
 Json = dict[str, Any]
-Pair = tuple[float, float]
 
 
 def share(successes: int, trials: int) -> Json:
@@ -34,15 +33,21 @@ def mean(values: Sequence[float]) -> Json:
     }
 
 
-def paired_difference(pairs: Sequence[Pair], seed: int) -> Json:
-    """Mean of second less first over pairs, with the percentile interval of resampled pairs."""
-    differences = [after - before for before, after in pairs]
+def paired_difference(pairs: Sequence[tuple[bool, bool]]) -> Json:
+    """Share of the second less share of the first over pairs, with Newcombe's interval for paired shares.
+
+    Method 10 of R. G. Newcombe, Statistics in Medicine 17 (1998), 2635–2650: from Wilson's intervals, so that
+    it has a width where all pairs agree.
+    """
+    both = sum(before and after for before, after in pairs)
+    only_first = sum(before and not after for before, after in pairs)
+    only_second = sum(after and not before for before, after in pairs)
     return {
         "n": len(pairs),
-        "difference": statistics.fmean(differences) if differences else None,
-        "interval": _bootstrapped(differences, statistics.fmean, seed),
-        "only_first": sum(difference < 0 for difference in differences),
-        "only_second": sum(difference > 0 for difference in differences),
+        "difference": (only_second - only_first) / len(pairs) if pairs else None,
+        "interval": _newcombe(both, only_second, only_first, len(pairs)) if pairs else None,
+        "only_first": only_first,
+        "only_second": only_second,
     }
 
 
@@ -66,6 +71,32 @@ def bootstrap_mean(values: Sequence[float], seed: int) -> Json:
         "mean": statistics.fmean(values) if values else None,
         "interval": _bootstrapped(values, statistics.fmean, seed),
     }
+
+
+def _newcombe(both: int, only_second: int, only_first: int, count: int) -> list[float]:
+    neither = count - both - only_second - only_first
+    one, other = (both + only_second) / count, (both + only_first) / count
+    correlation = _phi(both, only_second, only_first, neither)
+    low_one, high_one = wilson_interval(both + only_second, count) or (0.0, 1.0)
+    low_other, high_other = wilson_interval(both + only_first, count) or (0.0, 1.0)
+    below = _joined(one - low_one, high_other - other, correlation)
+    above = _joined(high_one - one, other - low_other, correlation)
+    return [one - other - below, one - other + above]
+
+
+def _phi(both: int, only_second: int, only_first: int, neither: int) -> float:
+    """Correlation of the two outcomes, a positive one drawn towards zero as the method says."""
+    second, first = both + only_second, both + only_first
+    count = second + only_first + neither
+    scale = math.sqrt(second * (count - second) * first * (count - first))
+    product = both * neither - only_second * only_first
+    if scale == 0:
+        return 0.0
+    return (max(product - count / 2, 0.0) if product > 0 else product) / scale
+
+
+def _joined(one: float, other: float, correlation: float) -> float:
+    return math.sqrt(max(one * one - 2 * correlation * one * other + other * other, 0.0))
 
 
 def _bootstrapped(

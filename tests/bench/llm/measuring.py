@@ -65,7 +65,7 @@ class Measuring:
         families = {one["name"]: one["family"] for one in self._study.baselines}
         related = kin(families, self._study.training_families())
         job = self._study.fine_tune()
-        found = share_summary(records, related, self._plan.seed)
+        found = share_summary(records, related)
         return found | {
             "kin_baselines": sorted(related),
             "fine_tune": {name: job[name] for name in ("id", "result", "chats")},

@@ -87,7 +87,7 @@ class Plan:
     elites: int = 6
     final_seeds: int = 5
     loop_fine_tune: Json = field(default_factory=_loop_fine_tune)
-    """How the fine-tuning arm learns after each cycle, as a search's `fine_tune`."""
+    """How the fine-tuning arm learns after each cycle, as a search has it; from part a's adapter on."""
     window: int = 5
     """Tries that the arm with a memory is shown."""
     start_tuned: bool = True
@@ -100,6 +100,12 @@ class Plan:
                 raise PlanInvalid(f"{name} must be 1 or more, not {getattr(self, name)}")
         if not self.search_seeds or len(set(self.search_seeds)) < len(self.search_seeds):
             raise PlanInvalid(f"search_seeds must be different numbers, not {list(self.search_seeds)}")
+
+        for name in ("rank", "alpha", "targets") if self.start_tuned else ():
+            if self.fine_tune.get(name) != self.loop_fine_tune.get(name):
+                raise PlanInvalid(
+                    f"{name} must be the same in fine_tune and loop_fine_tune, which goes on from its adapter"
+                )
 
     def changed(self, given: Mapping[str, Any]) -> "Plan":
         """This plan with what is given in place of its own. Raises PlanInvalid."""

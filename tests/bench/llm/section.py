@@ -123,12 +123,22 @@ def _difference_text(form: str, found: Json) -> str:
 
 
 def _fine_tune_text(job: Json) -> str:
-    result, chats = job["result"], job["chats"]
+    result = job["result"]
     verdict = "adopted" if result["adopted"] else "**not adopted**, so that after is the model as it came"
     losses = f"{result['validation_loss_before']:.3f} → {result['validation_loss_after']:.3f}"
     return (
         f"Learning: validation loss {losses} "
-        f"at step {result['best_step']}; {verdict} ({result['reason']}). Chats: {chats}."
+        f"at step {result['best_step']}; {verdict} ({result['reason']}). {_chats_text(job['chats'])}"
+    )
+
+
+def _chats_text(chats: Json) -> str:
+    measured = chats.get("measured") or {}
+    left_out = {**(measured.get("left_out") or {}), **(chats.get("left_out") or {})}
+    told = ", ".join(f"{name} {count}" for name, count in left_out.items()) or "none"
+    return (
+        f"Pairs: {chats['lemur']} recorded, {chats['mutation']} mutations; learnt from "
+        f"{measured.get('train')}, validated with {measured.get('validation')}; left out: {told}."
     )
 
 

@@ -17,7 +17,7 @@ def kin(families: Mapping[str, str], training_families: Iterable[str]) -> set[st
     return {name for name, family in families.items() if family.casefold() in trained}
 
 
-def share_summary(records: Records, kin_baselines: set[str], seed: int) -> Json:
+def share_summary(records: Records, kin_baselines: set[str]) -> Json:
     """Each arm's shares and failures, and how the arms differ."""
     comparisons = (
         (ShareArm.DELTA_BEFORE, ShareArm.DELTA_AFTER),
@@ -26,7 +26,7 @@ def share_summary(records: Records, kin_baselines: set[str], seed: int) -> Json:
     return {
         "arms": {arm.value: arm_summary(found, kin_baselines) for arm, found in records.items()},
         "differences": {
-            after.form: paired_difference(paired(records[before], records[after]), seed)
+            after.form: paired_difference(paired(records[before], records[after]))
             for before, after in comparisons
             if before in records and after in records
         },
@@ -54,11 +54,11 @@ def arm_summary(records: Sequence[ProposalRecord], kin_baselines: set[str]) -> J
     }
 
 
-def paired(before: Sequence[ProposalRecord], after: Sequence[ProposalRecord]) -> list[tuple[float, float]]:
+def paired(before: Sequence[ProposalRecord], after: Sequence[ProposalRecord]) -> list[tuple[bool, bool]]:
     """Validity of the same slot, from the same baseline by the same seed, in both arms."""
     other = {(one.cycle, one.slot, one.parent): one for one in after if one.outcome.counts}
     return [
-        (float(one.is_valid), float(other[key].is_valid))
+        (one.is_valid, other[key].is_valid)
         for one in before
         if one.outcome.counts and (key := (one.cycle, one.slot, one.parent)) in other
     ]

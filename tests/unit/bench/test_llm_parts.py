@@ -91,7 +91,7 @@ def test_tokens_of_a_proposal_are_those_of_all_its_calls_and_unknown_where_one_i
 def test_shares_are_of_all_proposals_that_the_platform_has_not_lost():
     repaired = record(4, calls=[call(), call("repair")])
     found = [record(0), record(1, "duplicate", copy={"state": "succeeded", "failure": None}), refused(2)]
-    summary = share_summary({ShareArm.DELTA_BEFORE: [*found, lost(3), repaired]}, set(), 0)
+    summary = share_summary({ShareArm.DELTA_BEFORE: [*found, lost(3), repaired]}, set())
     arm = summary["arms"]["delta_before"]
     assert (arm["valid"]["count"], arm["valid"]["of"], arm["lost"]) == (3, 4, 1)
     assert arm["valid_and_novel"]["count"] == 2
@@ -105,7 +105,7 @@ def test_baselines_of_families_that_train_have_no_place_in_the_stricter_share():
     related = kin({"residual": "resnet", "conv-mixer": "mixer"}, ["ResNet", "FractalNet"])
     assert related == {"residual"}
     found = [record(0, parent="residual"), refused(1, parent="conv-mixer")]
-    arm = share_summary({ShareArm.DELTA_AFTER: found}, related, 0)["arms"]["delta_after"]
+    arm = share_summary({ShareArm.DELTA_AFTER: found}, related)["arms"]["delta_after"]
     assert (arm["valid"]["count"], arm["valid"]["of"]) == (1, 2)
     assert arm["valid_where_no_kin_trained"]["count"] == 0
     assert arm["valid_where_no_kin_trained"]["of"] == 1
@@ -114,8 +114,8 @@ def test_baselines_of_families_that_train_have_no_place_in_the_stricter_share():
 def test_pairs_are_of_the_same_slot_and_baseline_and_of_no_lost_one():
     before = [refused(0), record(1), lost(2), refused(3)]
     after = [record(0), refused(1), record(2), record(3, parent="residual")]
-    assert paired(before, after) == [(0.0, 1.0), (1.0, 0.0)]
-    summary = share_summary({ShareArm.DELTA_BEFORE: before, ShareArm.DELTA_AFTER: after}, set(), 0)
+    assert paired(before, after) == [(False, True), (True, False)]
+    summary = share_summary({ShareArm.DELTA_BEFORE: before, ShareArm.DELTA_AFTER: after}, set())
     assert summary["differences"]["delta"]["n"] == 2
     assert summary["differences"]["delta"]["difference"] == 0.0
     assert summary["differences"]["delta"]["only_second"] == 1

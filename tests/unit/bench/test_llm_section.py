@@ -1,7 +1,9 @@
+import math
 import xml.etree.ElementTree as ElementTree
 
+import pytest
 from llm.figure import study_figure
-from llm.intervals import mean, paired_difference, ratio_of_means, share
+from llm.intervals import bootstrap_mean, mean, paired_difference, ratio_of_means, share
 from llm.plan import Plan
 from llm.section import NOT_YET, section, with_section
 
@@ -39,7 +41,7 @@ def cycle(number, best):
 def summary_a():
     return {
         "arms": {"delta_before": arm(0, 100), "delta_after": arm(71, 100)},
-        "differences": {"delta": paired_difference([(0.0, 1.0), (0.0, 0.0), (0.0, 1.0)], 0)},
+        "differences": {"delta": paired_difference([(False, True), (False, False), (False, True)])},
     }
 
 
@@ -50,14 +52,60 @@ def test_a_share_has_wilsons_interval_and_none_without_trials():
     assert share(0, 0) == {"count": 0, "of": 0, "share": None, "interval": None}
 
 
-def test_intervals_are_the_same_for_a_seed_and_hold_the_estimate():
-    pairs = [(0.0, float(number % 3 > 0)) for number in range(30)]
-    found = paired_difference(pairs, 1)
-    assert found == paired_difference(pairs, 1)
-    assert found["interval"][0] < found["difference"] < found["interval"][1]
-    assert (found["only_second"], found["only_first"]) == (20, 0)
-    assert paired_difference([], 0)["difference"] is None
-    assert paired_difference([(0.0, 1.0)], 0)["interval"] is None
+def pairs_of(both, only_second, only_first, neither):
+    cells = {
+        (True, True): both,
+        (False, True): only_second,
+        (True, False): only_first,
+        (False, False): neither,
+    }
+    return [pair for pair, count in cells.items() for _ in range(count)]
+
+
+@pytest.mark.parametrize("truth", [(0.1, 0.5, 0.02, 0.38), (0.05, 0.05, 0.05, 0.85), (0.6, 0.3, 0.05, 0.05)])
+def test_intervals_of_paired_differences_hold_the_truth_nearly_always(truth):
+    count, covered = 12, 0.0
+    for both in range(count + 1):
+        for second in range(count + 1 - both):
+            for first in range(count + 1 - both - second):
+                cells = (both, second, first, count - both - second - first)
+                low, high = paired_difference(pairs_of(*cells))["interval"]
+                if low <= truth[1] - truth[2] <= high:
+                    ways = math.factorial(count) / math.prod(map(math.factorial, cells))
+                    covered += ways * math.prod(
+                        share**times for share, times in zip(truth, cells, strict=True)
+                    )
+    assert 0.93 < covered <= 1.0 + 1e-9
+
+
+def test_a_paired_difference_turns_its_sign_with_the_arms():
+    found, turned = (paired_difference(pairs_of(*cells)) for cells in ((36, 12, 2, 0), (36, 2, 12, 0)))
+    assert found["difference"] == pytest.approx(0.2)
+    assert (found["only_second"], found["only_first"]) == (12, 2)
+    assert turned["interval"] == pytest.approx([-bound for bound in reversed(found["interval"])])
+    assert found["interval"][0] > 0
+
+
+def test_a_paired_difference_of_equal_arms_is_uncertain_still():
+    found = paired_difference([(False, False)] * 20)
+    low, high = found["interval"]
+    assert low < -0.1
+    assert high > 0.1
+    assert found["difference"] == 0.0
+    assert paired_difference([]) == {
+        "n": 0,
+        "difference": None,
+        "interval": None,
+        "only_first": 0,
+        "only_second": 0,
+    }
+
+
+def test_a_bootstrap_interval_is_the_same_for_a_seed_and_holds_the_estimate():
+    values = [float(number % 7) for number in range(40)]
+    found = bootstrap_mean(values, 1)
+    assert found == bootstrap_mean(values, 1)
+    assert found["interval"][0] < found["mean"] < found["interval"][1]
     assert ratio_of_means([1.0], [0.0], 0) == {"ratio": None, "interval": None}
 
 
