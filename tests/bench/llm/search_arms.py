@@ -1,5 +1,6 @@
 """Part b: what a search gains, in arms that share baselines, seeds and the number of proposals."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +50,8 @@ def search_summary(runs: Sequence[ArmRun], per_cycle: int) -> Json:
     present = {arm: found for arm, found in by_arm.items() if found}
     equal = _equal_evaluations(runs)
     measures = {
-        "final_gain": {key: _gain(run) for key, run in _keyed(runs).items()},
+        "final_gain": {key: final_gain(run) for key, run in _keyed(runs).items()},
+        "sealed_accuracy": {key: sealed_accuracy(run) for key, run in _keyed(runs).items()},
         "best_at_equal_proposals": {key: best_so_far(run, run.records) for key, run in _keyed(runs).items()},
         "best_at_equal_evaluations": {
             key: best_so_far(run, evaluated(run)[: equal[run.seed]]) for key, run in _keyed(runs).items()
@@ -81,8 +83,17 @@ def _equal_evaluations(runs: Sequence[ArmRun]) -> dict[int, int]:
     return {seed: min(len(evaluated(run)) for run in runs if run.seed == seed) for seed in seeds}
 
 
-def _gain(run: ArmRun) -> float | None:
-    return None if run.final is None else run.final["mean_gain"]
+def final_gain(run: ArmRun) -> float | None:
+    """Of the winner on the baseline that it descends from; zero where nothing won: one keeps what one had."""
+    gain: float | None = 0.0 if run.final is None else run.final["mean_gain"]
+    return gain
+
+
+def sealed_accuracy(run: ArmRun) -> float | None:
+    """The winner's on the sealed half, over the fresh seeds; equal seeds of arms share half and seeds."""
+    pairs = [] if run.final is None else run.final["per_seed"]
+    scored = [pair["winner_accuracy"] for pair in pairs if pair["winner_accuracy"] is not None]
+    return statistics.fmean(scored) if scored else None
 
 
 def _arm(runs: Sequence[ArmRun], per_cycle: int, measures: Mapping[str, Mapping[Key, float | None]]) -> Json:
@@ -91,6 +102,8 @@ def _arm(runs: Sequence[ArmRun], per_cycle: int, measures: Mapping[str, Mapping[
     return {
         "cycles": [_cycle(runs, chunks, number) for number in range(cycles)],
         "evaluations": sum(len(evaluated(run)) for run in runs),
+        "searches": len(runs),
+        "without_winner": sum(run.final is None for run in runs),
         "ends": taxonomy(one for run in runs for one in run.records if one.outcome.counts),
         **{
             name: mean([value for run in runs if (value := values[run.arm, run.seed]) is not None])
@@ -140,7 +153,9 @@ def _run(run: ArmRun, per_cycle: int) -> Json:
             best_so_far(run, run.records[: per_cycle * (number + 1)])
             for number in range(len(cycles_of(run, per_cycle)))
         ],
-        "final_gain": final.get("mean_gain"),
+        "winner_from": final["baseline"]["name"] if final else None,
+        "sealed_accuracy": sealed_accuracy(run),
+        "final_gain": final_gain(run),
         "final_gain_interval": final.get("gain_interval"),
         "note": final.get("note"),
         "adapters": list(run.adapters),

@@ -17,6 +17,12 @@ _ARM_WORDS = {
     "mutation": "mutation proposer",
     "best_of_n": "best of N",
 }
+_MEASURES = {
+    "best_at_equal_proposals": "best, equal proposals",
+    "best_at_equal_evaluations": "best, equal evaluations",
+    "sealed_accuracy": "winner, sealed half",
+    "final_gain": "final gain on its baseline, sealed half",
+}
 _AMOUNTS = {
     "first_completion_tokens": "first answer",
     "completion_tokens": "all answers of a proposal",
@@ -149,19 +155,13 @@ def _ends(by_arm: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def _searches(found: Json) -> list[str]:
-    head = (
-        "arm",
-        "evaluations",
-        "best, equal proposals",
-        "best, equal evaluations",
-        "final gain, sealed half",
-    )
-    keys = ("best_at_equal_proposals", "best_at_equal_evaluations", "final_gain")
+    head = ("arm", "evaluations", "searches without a winner", *_MEASURES.values())
     rows = [
         (
             _ARM_WORDS[name],
             str(arm["evaluations"]),
-            *(mean_text(arm[key], 100, " %" if key != "final_gain" else " points", 2) for key in keys),
+            f"{arm['without_winner']} of {arm['searches']}",
+            *(mean_text(arm[key], 100, " points" if key == "final_gain" else " %", 2) for key in _MEASURES),
         )
         for name, arm in found["arms"].items()
     ]
@@ -169,12 +169,12 @@ def _searches(found: Json) -> list[str]:
     pairs = [
         (
             f"{_ARM_WORDS[arm]} − {_ARM_WORDS[control]}",
-            *(mean_text(measures[key], 100, "", 2) for key in keys),
+            *(mean_text(measures[key], 100, "", 2) for key in _MEASURES),
         )
         for control, arms in found["against"].items()
         for arm, measures in arms.items()
     ]
-    lines += _table(("", *head[2:]), pairs)
+    lines += _table(("", *_MEASURES.values()), pairs)
     lines += ["", "By cycle (of best of N: as many proposals as a cycle has):", "", *_by_cycle(found)]
     lines += ["", "Each search:", "", *_runs(found["runs"]), "", "What became of all proposals:", ""]
     return lines + _ends({name: arm["ends"] for name, arm in found["arms"].items()})
@@ -203,6 +203,9 @@ def _runs(runs: list[Json]) -> list[str]:
         told = "–" if gain is None else f"{100 * gain:+.2f} points"
         if interval:
             told += f" ({100 * interval[0]:+.2f} to {100 * interval[1]:+.2f})"
+        winner = "none"
+        if run["winner_from"]:
+            winner = f"{percent(run['sealed_accuracy'])}, from {run['winner_from']}"
         best = " → ".join(percent(value) for value in run["best_by_cycle"])
         adapters = len({name for name in run["adapters"] if name})
         rows.append(
@@ -211,11 +214,14 @@ def _runs(runs: list[Json]) -> list[str]:
                 str(run["seed"]),
                 percent(run["baseline_best"]),
                 best,
+                winner,
                 told,
                 str(adapters),
             )
         )
-    return _table(("arm", "seed", "best baseline", "best so far", "final gain", "adapters"), rows)
+    return _table(
+        ("arm", "seed", "best baseline", "best so far", "winner, sealed half", "final gain", "adapters"), rows
+    )
 
 
 def _tokens(found: Json) -> list[str]:

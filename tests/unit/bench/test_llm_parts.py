@@ -124,12 +124,22 @@ def test_pairs_are_of_the_same_slot_and_baseline_and_of_no_lost_one():
 # --- part b ------------------------------------------------------------------------------------
 
 
+def final(gain):
+    """Of a winner that has 0.6 and 0.7 on the sealed half, and lost a third run."""
+    scores = (0.6, 0.7, None)
+    return {
+        "mean_gain": gain,
+        "gain_interval": [0.0, 0.2],
+        "note": "",
+        "baseline": {"name": "plain-cnn"},
+        "per_seed": [{"seed": at, "winner_accuracy": score} for at, score in enumerate(scores)],
+    }
+
+
 def run(arm, scores, seed=0, baseline=0.5, gain=0.1, refusals=0):
     valid = [record(slot, accuracy=score, arm=arm.value) for slot, score in enumerate(scores)]
     found = [*(refused(90 + slot) for slot in range(refusals)), *valid]
-    return ArmRun(
-        arm, seed, baseline, tuple(found), {"mean_gain": gain, "gain_interval": [0.0, 0.2], "note": ""}
-    )
+    return ArmRun(arm, seed, baseline, tuple(found), final(gain) if scores else None)
 
 
 def test_cycles_of_a_search_and_as_many_proposals_of_best_of_n_are_side_by_side():
@@ -154,6 +164,15 @@ def test_a_search_whose_proposals_all_fail_is_as_good_as_its_best_baseline():
     assert arm["best_at_equal_proposals"]["mean"] == 0.5
     assert arm["cycles"][0]["valid_and_novel"]["count"] == 0
     assert arm["cycles"][0]["mean_accuracy"]["mean"] is None
+    assert (arm["without_winner"], arm["searches"]) == (1, 1)
+    assert arm["final_gain"]["mean"] == 0.0
+    assert arm["sealed_accuracy"]["n"] == 0
+
+
+def test_a_winners_sealed_accuracy_is_over_the_seeds_that_ran():
+    found = search_summary([run(SearchArm.MUTATION, [0.7])], 2)
+    assert found["arms"]["mutation"]["sealed_accuracy"]["mean"] == pytest.approx(0.65)
+    assert found["runs"][0]["winner_from"] == "plain-cnn"
 
 
 def test_at_equal_evaluations_the_arm_with_more_of_them_gets_no_more():

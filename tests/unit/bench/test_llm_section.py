@@ -4,7 +4,8 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from llm.figure import study_figure
 from llm.intervals import bootstrap_mean, mean, paired_difference, ratio_of_means, share
-from llm.plan import Plan
+from llm.plan import Plan, SearchArm
+from llm.search_arms import ArmRun, search_summary
 from llm.section import NOT_YET, section, with_section
 
 STUDY = {
@@ -121,6 +122,18 @@ def test_shares_are_told_with_counts_and_intervals_and_a_zero_is_told_as_well():
     assert "71 of 100: 71.0 %" in text
     assert "| `refused: truncated` | 100 | 29 |" in text
     assert "(3 pairs): +66.7 points" in text
+
+
+def test_searches_and_their_control_are_told_by_arm_cycle_and_seed():
+    gain = {"mean_gain": 0.02, "gain_interval": [0.01, 0.03], "note": "", "baseline": {"name": "plain-cnn"}}
+    finals = {**gain, "per_seed": [{"seed": 1, "winner_accuracy": 0.75}]}
+    runs = [ArmRun(SearchArm.MUTATION, 0, 0.5, (), finals), ArmRun(SearchArm.BEST_OF_N, 0, 0.5, (), None)]
+    text = section(STUDY, {"b": search_summary(runs, 12)}, None)
+    assert "| mutation proposer | 0 | 0 of 1 | 50.00 % (n = 1)" in text
+    assert "| best of N | 0 | 1 of 1 |" in text
+    assert "mutation proposer − best of N | 0.00 (n = 1) | 0.00 (n = 1) | – | 2.00 (n = 1) |" in text
+    assert "75.0 %, from plain-cnn | +2.00 points (+1.00 to +3.00) | 0 |" in text
+    assert "| none | +0.00 points | 0 |" in text
 
 
 def test_the_section_of_a_model_takes_the_place_of_an_earlier_one_and_leaves_the_others():
