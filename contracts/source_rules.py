@@ -3,7 +3,7 @@
 import ast
 import hashlib
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -129,8 +129,13 @@ def _nodes(tree: ast.Module) -> list[ast.AST]:
 
 
 def _check_literals(nodes: Sequence[ast.AST]) -> None:
+    """`nodes` has parents before their parts: what was counted in a larger literal is not counted again."""
+    counted: set[ast.AST] = set()
     for node in nodes:
-        if isinstance(node, _LITERALS) and (size := _literal_bytes(node)) > MAX_LITERAL_BYTES:
+        if not isinstance(node, _LITERALS) or node in counted:
+            continue
+        size = _literal_bytes(node, counted)
+        if size > MAX_LITERAL_BYTES:
             line = getattr(node, "lineno", None)
             raise SourceRejected(
                 FailureReason.POLICY_VIOLATION,
@@ -140,22 +145,24 @@ def _check_literals(nodes: Sequence[ast.AST]) -> None:
             )
 
 
-def _literal_bytes(node: ast.AST) -> int:
-    """Size of one literal: a constant, or a display (list, tuple, set, dict) with all the constants in it."""
+def _literal_bytes(node: ast.AST, counted: set[ast.AST]) -> int:
+    """Size of one literal: a constant, or a display (list, tuple, set, dict) with all the constants in it.
+
+    Calls in a display compute values and are not literals. What is part of it is added to `counted`.
+    """
     if isinstance(node, ast.Constant):
         return _constant_bytes(node.value)
-    return sum(_constant_bytes(n.value) for n in _constants_within(node))
-
-
-def _constants_within(node: ast.AST) -> Iterator[ast.Constant]:
-    """Constants that a display spells out itself; calls in it compute values and are not literals."""
+    size = 0
     pending = list(ast.iter_child_nodes(node))
     while pending:
         child = pending.pop()
         if isinstance(child, ast.Constant):
-            yield child
+            counted.add(child)
+            size += _constant_bytes(child.value)
         elif isinstance(child, _PARTS):
+            counted.add(child)
             pending.extend(ast.iter_child_nodes(child))
+    return size
 
 
 def _constant_bytes(value: object) -> int:
