@@ -12,7 +12,7 @@ from typing import Any
 from llm.applier import applier_summary, raw_answers
 from llm.corpus import RawAnswer, json_lines, write_corpus, write_text
 from llm.figure import study_figure
-from llm.plan import Plan, SearchArm, ShareArm
+from llm.plan import Plan, SearchArm, ShareArm, digest
 from llm.reading import TABLE, drawn, read_judgements, write_reading
 from llm.records import ProposalRecord
 from llm.search_arms import ArmRun, search_summary
@@ -30,6 +30,8 @@ SUMMARIES, RESULTS, SECTION, FIGURE, CORPUS = (
     "figure.svg",
     "corpus",
 )
+SUMMARY_FORM = 1
+"""Another one where summaries change their form: those of earlier runs are not read then."""
 _LIBRARIES = ("torch", "transformers", "peft")
 
 
@@ -44,8 +46,9 @@ class Measuring:
         self._folder = folder
         self._shares: dict[ShareArm, list[ProposalRecord]] = {}
         self._candidates: dict[ShareArm, list[Json]] = {}
-        self._lines = _read_proposals(folder / RESULTS)
-        self._summaries: dict[str, Json] = _read_summaries(folder / SUMMARIES)
+        self._stamp = digest([SUMMARY_FORM, self._plan.document, public_id, study.model])
+        self._summaries = read_summaries(folder / SUMMARIES, self._stamp)
+        self._lines = _read_proposals(folder / RESULTS) if self._summaries else {}
 
     def run(self, parts: str) -> dict[str, Json]:
         """Each part in its order; summaries of parts that ran earlier are kept."""
@@ -128,7 +131,7 @@ class Measuring:
             "measured": f"{datetime.now(UTC):%-d %B %Y}",
         }
         figure = study_figure(self._public_id, self._summaries)
-        write_text(self._folder / SUMMARIES, json.dumps(self._summaries, indent=1) + "\n")
+        write_text(self._folder / SUMMARIES, _summaries_text(self._summaries, self._stamp))
         lines: Sequence[Json] = [one for found in self._lines.values() for one in found]
         summaries = [{"kind": "summary", "part": part, **one} for part, one in self._summaries.items()]
         write_text(self._folder / RESULTS, json_lines([{"kind": "study", **study}, *lines, *summaries]))
@@ -147,5 +150,12 @@ def _read_proposals(file: Path) -> dict[str, list[Json]]:
     return found
 
 
-def _read_summaries(file: Path) -> dict[str, Json]:
-    return json.loads(file.read_text()) if file.exists() else {}
+def read_summaries(file: Path, stamp: str) -> dict[str, Json]:
+    """Of an earlier run by part; none where that one measured under another plan, or another model."""
+    found = json.loads(file.read_text()) if file.exists() else {}
+    parts: dict[str, Json] = found["parts"] if found.get("stamp") == stamp else {}
+    return parts
+
+
+def _summaries_text(summaries: dict[str, Json], stamp: str) -> str:
+    return json.dumps({"stamp": stamp, "parts": summaries}, indent=1) + "\n"

@@ -165,7 +165,9 @@ def _searches(found: Json) -> list[str]:
         )
         for name, arm in found["arms"].items()
     ]
-    lines = [*_table(head, rows), "", "Less the control, over the same seeds, in points:", ""]
+    equal = ", ".join(f"{count} (seed {seed})" for seed, count in found["equal_evaluations"].items())
+    lines = [*_table(head, rows), "", f"Equal evaluations are {equal}.", ""]
+    lines += ["Less the control, over the same seeds, in points:", ""]
     pairs = [
         (
             f"{_ARM_WORDS[arm]} − {_ARM_WORDS[control]}",

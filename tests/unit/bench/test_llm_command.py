@@ -6,6 +6,7 @@ from pathlib import Path
 
 import llm.__main__ as command
 import pytest
+from llm.measuring import read_summaries
 from llm.plan import Plan
 from llm.reading import TABLE
 
@@ -74,3 +75,11 @@ def test_bad_usage_is_told_before_anything_is_begun(tmp_path, words, told):
     assert ended.returncode == 2
     assert told in ended.stderr
     assert not (tmp_path / "study").exists()
+
+
+def test_summaries_of_another_plan_are_not_shown_as_those_of_this_one(tmp_path):
+    file = tmp_path / "summaries.json"
+    assert read_summaries(file, "this") == {}
+    file.write_text(json.dumps({"stamp": "this", "parts": {"a": {"arms": {}}}}))
+    assert read_summaries(file, "this") == {"a": {"arms": {}}}
+    assert read_summaries(file, "other") == {}
