@@ -127,7 +127,8 @@ class ProposerBlocked:
 
     code: str
     """`endpoint_unreachable`, `endpoint_failed`, `rate_limited`, `model_unknown`, `key_refused`,
-    `key_missing`, `model_not_loadable`, `out_of_memory`, `adapter_unknown`, `adapter_mismatch` …"""
+    `key_missing`, `model_not_loadable`, `model_failed`, `out_of_memory`, `adapter_unknown`,
+    `adapter_mismatch` …"""
     message: str
     """A sentence that names the endpoint or the model, for people."""
     remedy: str
