@@ -51,6 +51,7 @@ def main() -> int:
 
 def _measure(arguments: argparse.Namespace, plan: Plan, parts: str, folder: Path) -> None:
     home = Home.locate()
+    _tell(f"looking for {arguments.model}, which is added if need be")
     model = model_in_store(arguments.model)
     public_id = arguments.public_id or model["source"]
     with use_server(home, _tell) as address, Client(address) as client:

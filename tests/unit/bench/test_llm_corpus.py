@@ -95,6 +95,7 @@ def test_answers_are_counted_as_applied_or_by_the_reason_of_their_refusal():
     assert found["after"]["applied"]["share"] == 0.0
 
 
+@pytest.mark.slow
 def test_the_applier_says_of_kept_answers_what_it_said_when_they_were_kept():
     folders = [file.parent for file in KEPT.glob("*/answers.jsonl")]
     if not folders:
