@@ -128,7 +128,7 @@ class Measuring:
             "plan": self._plan.document,
             "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
             "machine": f"{os.cpu_count()} cores ({platform.machine()})",
-            "measured": f"{datetime.now(UTC):%-d %B %Y}",
+            "written": f"{datetime.now(UTC):%-d %B %Y}",
         }
         figure = study_figure(self._public_id, self._summaries)
         write_text(self._folder / SUMMARIES, _summaries_text(self._summaries, self._stamp))

@@ -88,7 +88,7 @@ def _conditions(study: Json) -> list[str]:
     plan, versions = study["plan"], study.get("versions", {})
     told = ", ".join(f"{name} {version}" for name, version in versions.items())
     return [
-        f"Measured {study['measured']} on {study['machine']}; {told}. Data set {plan['dataset']}, "
+        f"Measured on {study['machine']}, written {study['written']}; {told}. Data set {plan['dataset']}, "
         f"{plan['train_images']} training images, one epoch. Sampling: temperature {plan['temperature']}, "
         f"top-p {plan['top_p']}, top-k {plan['top_k']}, at most {plan['delta_tokens']} tokens a delta and "
         f"{plan['source_tokens']} a source, at most {plan['repairs']} repair(s). Seed {plan['seed']}; "

@@ -13,7 +13,7 @@ STUDY = {
     "plan": Plan().document,
     "versions": {"torch": "2"},
     "machine": "2 cores",
-    "measured": "1 May 2027",
+    "written": "1 May 2027",
 }
 
 
