@@ -6,7 +6,7 @@ BIN := .venv/bin
 WITH_SANDBOXES := tests/behaviour tests/integration tests/specimens tests/e2e
 QUICK := not full and not gpu
 
-.PHONY: help setup demo test test-unit test-full lint format types bench clean
+.PHONY: help setup demo test test-unit test-full lint format types bench bench-llm clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -60,6 +60,10 @@ test-full: lint test-packages  ## everything, endurance and chaos included
 
 bench: setup  ## measure speed as ratios within one run
 	for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench || exit 1; done
+
+PARTS ?= a,b,c,d
+bench-llm: setup  ## what a language model gains here: MODEL=path-or-id [PARTS=a,c] [OPTIONS=…]; hours, resumable
+	PYTHONPATH=tests/bench $(BIN)/python -m llm --model "$(MODEL)" --parts "$(PARTS)" $(OPTIONS)
 
 clean:  ## remove what was built, keep DELTANAS_HOME
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
