@@ -61,7 +61,7 @@ def test_a_baseline_that_cannot_be_mutated_is_data_and_does_not_stop_the_others(
 @pytest.mark.parametrize(
     ("body", "field", "words"),
     [
-        (request(slot(), proposer="oracle"), "proposer", "Known: local_llm, mutation, openai_compatible."),
+        (request(slot(), proposer="oracle"), "proposer", "Known: mutation, openai_compatible."),
         (request(*(slot(i) for i in range(9))), "slots", "at most 8"),
         (request(slot(1), slot(1)), "slots", "same number"),
         (request(slot(-1)), "slots.0.slot", "at least 0"),
