@@ -47,7 +47,7 @@ def test_nearly_every_proposal_applies(mutants):
 @pytest.mark.slow
 def test_another_process_makes_the_same_proposals():
     program = (
-        "from contracts.jobs import ProposalRequest, ProposalSlot\n"
+        "from contracts.proposals import ProposalRequest, ProposalSlot\n"
         "from generator_svc.proposers import known_proposers\n"
         "from generator_svc.seeds import baseline_networks\n"
         "proposer = known_proposers()['mutation']\n"

@@ -92,7 +92,9 @@ def test_an_endpoint_that_is_away_is_waited_for_and_costs_no_slot(family, endpoi
     document = family.finished(search_id)
     assert document["state"] == "succeeded", document["failure"]
     assert (document["funnel"]["lost"], document["funnel"]["applied"]) == (0, 8)
-    assert {slot.step_errors for slot in family.journal(search_id).slots()} == {0}
+    # Of the proposals: while the baselines are screened the filter may still be starting.
+    proposals = [slot for slot in family.journal(search_id).slots() if not slot.is_baseline]
+    assert {slot.step_errors for slot in proposals} == {0}
 
 
 def test_a_key_that_is_refused_pauses_the_search_until_it_is_resumed(family, endpoint):
