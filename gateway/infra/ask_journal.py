@@ -5,11 +5,12 @@ is written together with the slot's own step: accepted means on disk. Nothing sw
 as such by whoever asks next.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from contracts.names import EXTERNAL_PROPOSER, SearchState, SlotState
@@ -35,8 +36,8 @@ from gateway.infra.search_tables import SearchRow, SlotRow
 from gateway.infra.slot_journal import record_told
 from gateway.infra.slot_rows import search_record, slot_record
 
-KEPT_FOR = timedelta(days=1)
-"""How long a lapsed lease is remembered at least."""
+KEPT_LAPSED = 20
+"""So many lapsed leases of an open slot are remembered: an agent may ask and give back without end."""
 
 
 class ProposerNotExternal(Exception):
@@ -102,7 +103,7 @@ class AskJournal:
         _, free = _open_and_free(session, search, now)
         if not free:
             raise NothingFree(search_id)
-        _forget_old_leases(session, free[:wanted], now)
+        _forget_old_leases(session, free[:wanted])
         given = [
             AskLeaseRow(
                 task_id=new_id("tk"),
@@ -161,7 +162,7 @@ class AskJournal:
                 raise TaskClosed(TellVerdict.ALREADY_TOLD)
             if not may_keep(_lease(row), _is_open(slot), _live_leases(session, search_id, now), now):
                 raise TaskClosed(TellVerdict.LEASE_LOST)
-            row.expires_at = max(row.expires_at, end_of_lease(now, row.lease_seconds))
+            row.expires_at = end_of_lease(now, row.lease_seconds)
             return _lease(row)
 
     def release(self, search_id: str, tenant: str, task_id: str) -> Lease:
@@ -238,15 +239,18 @@ def _live_leases(session: Session, search_id: str, now: datetime) -> list[Lease]
     return [_lease(row) for row in rows]
 
 
-def _forget_old_leases(session: Session, slots: Sequence[str], now: datetime) -> None:
-    """An agent may ask and give back without end; what lapsed long ago nobody will tell any more."""
-    session.execute(
-        delete(AskLeaseRow).where(
-            AskLeaseRow.proposal_id.in_(slots),
-            AskLeaseRow.told_at.is_(None),
-            AskLeaseRow.expires_at < now - KEPT_FOR,
-        )
+def _forget_old_leases(session: Session, slots: Sequence[str]) -> None:
+    """Leave the latest lapsed leases of slots that nobody holds; those before them nobody may tell any more."""
+    lapsed = session.scalars(
+        select(AskLeaseRow)
+        .where(AskLeaseRow.proposal_id.in_(slots), AskLeaseRow.told_at.is_(None))
+        .order_by(AskLeaseRow.expires_at.desc(), AskLeaseRow.task_id)
     )
+    kept: Counter[str] = Counter()
+    for row in lapsed:
+        kept[row.proposal_id] += 1
+        if kept[row.proposal_id] > KEPT_LAPSED:
+            session.delete(row)
 
 
 def _lease(row: AskLeaseRow) -> Lease:

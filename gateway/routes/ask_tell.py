@@ -133,7 +133,7 @@ def _naming_problems(search_id: str, task_id: str = "") -> Iterator[None]:
         raise RequestProblem(
             404,
             "task_unknown",
-            f"The search gave out no task {task_id[:60]!r}, or forgot it a day after it lapsed.",
+            f"The search gave out no task {task_id[:60]!r}, or forgot it: many others followed.",
             field="task_id",
             value=task_id,
             remedy="Ask for a new one.",

@@ -41,6 +41,11 @@ def test_a_lapsed_lease_makes_its_slot_free_at_its_last_moment():
     assert free_slots(["s0"], held, held[0].expires_at) == ["s0"]
 
 
+def test_clocks_that_differ_by_less_than_a_lease_take_nobodys_slot_away():
+    assert free_slots(["s0"], [lease()], NOW - timedelta(seconds=299)) == []
+    assert free_slots(["s0"], [lease()], NOW - timedelta(seconds=301)) == ["s0"]
+
+
 def test_free_slots_keep_their_order():
     assert free_slots(["s2", "s0", "s1"], [lease(slot="s0")], NOW) == ["s2", "s1"]
 

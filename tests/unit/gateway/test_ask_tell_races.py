@@ -18,7 +18,7 @@ from contracts.names import EXTERNAL_PROPOSER, SlotState
 from contracts.proposals import AnswerForm
 from gateway.domain.ask_tell import AgentAnswer
 from gateway.domain.search import ProposerChoice
-from gateway.infra.ask_journal import AskJournal, NothingFree, TaskClosed
+from gateway.infra.ask_journal import KEPT_LAPSED, AskJournal, NothingFree, TaskClosed
 from gateway.infra.database import Database, utc_now
 
 AGENTS = 20
@@ -133,15 +133,27 @@ def test_when_leases_lapse_while_agents_ask_and_tell_each_slot_gets_one_answer(o
 
 
 def test_an_agent_that_asks_and_gives_back_without_end_leaves_a_bounded_trace(opened):
-    ahead = [timedelta()]
-    asks = AskJournal(opened.database, lambda: utc_now() + ahead[0])
+    asks = AskJournal(opened.database)
     given = []
-    for _ in range(5):
+    for _ in range(KEPT_LAPSED + 5):
         given += lease(asks, opened.database, opened.search_id)
         asks.release(opened.search_id, TENANT, given[-1])
-        ahead[0] += timedelta(days=2)
-    assert len(given) == 5
-    assert [held.task_id for held, _ in asks.given(given)] == given[-1:]
+    assert len({task for task in given}) == KEPT_LAPSED + 5
+    kept = [held.task_id for held, _ in asks.given(given)]
+    assert sorted(kept) == sorted(given[-KEPT_LAPSED - 1 :])
+
+
+def test_a_clock_that_is_set_back_keeps_no_slot_from_others_and_no_agent_from_its_task(opened):
+    ahead = [timedelta(days=1)]
+    asks = AskJournal(opened.database, lambda: utc_now() + ahead[0])
+    dead, alive = lease(asks, opened.database, opened.search_id, wanted=2)
+    ahead[0] = timedelta()
+    renewed = asks.renew(opened.search_id, TENANT, alive)
+    assert renewed.expires_at < utc_now() + timedelta(seconds=61)
+    others = lease(asks, opened.database, opened.search_id, wanted=12)
+    slots = {held.task_id: held.proposal_id for held, _ in asks.given([dead, alive, *others])}
+    assert slots[dead] in {slots[other] for other in others}
+    assert slots[alive] not in {slots[other] for other in others}
 
 
 @pytest.mark.parametrize("after_commit", [False, True])
