@@ -240,7 +240,7 @@ def _live_leases(session: Session, search_id: str, now: datetime) -> list[Lease]
 
 
 def _forget_old_leases(session: Session, slots: Sequence[str]) -> None:
-    """Leave the latest lapsed leases of slots that nobody holds; those before them nobody may tell any more."""
+    """Leave the latest lapsed leases of slots that nobody holds; earlier ones nobody may tell any more."""
     lapsed = session.scalars(
         select(AskLeaseRow)
         .where(AskLeaseRow.proposal_id.in_(slots), AskLeaseRow.told_at.is_(None))

@@ -138,7 +138,7 @@ def test_an_agent_that_asks_and_gives_back_without_end_leaves_a_bounded_trace(op
     for _ in range(KEPT_LAPSED + 5):
         given += lease(asks, opened.database, opened.search_id)
         asks.release(opened.search_id, TENANT, given[-1])
-    assert len({task for task in given}) == KEPT_LAPSED + 5
+    assert len(set(given)) == KEPT_LAPSED + 5
     kept = [held.task_id for held, _ in asks.given(given)]
     assert sorted(kept) == sorted(given[-KEPT_LAPSED - 1 :])
 
