@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from contracts.log_lines import readable
 from deltanas.services import Service
 
 MAX_LOG_BYTES = 4 * 1024 * 1024
@@ -90,10 +91,11 @@ class Child:
         self._process = None
 
     def last_words(self, lines: int = 8) -> str:
-        """The end of the log."""
+        """The end of the log, as text."""
         with self.log_path.open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - 16_384))
-            return "\n".join(log.read().decode("utf-8", "replace").splitlines()[-lines:])
+            last = log.read().decode("utf-8", "replace").splitlines()[-lines:]
+        return "\n".join(readable(line) for line in last)
 
     def _start_again(self) -> str | None:
         try:

@@ -118,7 +118,8 @@ def services_of_one_machine(home: Path, run_folder: Path, gateway_address: str) 
 
 def environment_of(name: str, home: Path) -> dict[str, str]:
     """All that the service of this name sees of the user's own environment, and where state is kept."""
-    visible = {"PATH", "HOME"} | _USERS_SETTINGS.get(name, frozenset())
+    for_all = {"PATH", "HOME", "DELTANAS_LOG_FORMAT", "DELTANAS_LOG_LEVEL"}
+    visible = for_all | _USERS_SETTINGS.get(name, frozenset())
     inherited = {key: value for key, value in os.environ.items() if key in visible}
     if name == "generator":
         keys = {key: value for key, value in os.environ.items() if key.startswith(_ENDPOINT_KEYS)}

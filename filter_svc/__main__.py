@@ -3,15 +3,17 @@
 import uvicorn
 
 from contracts.addresses import parse_address
+from contracts.service_logs import set_up_logs
 from filter_svc.app import create_app
 from filter_svc.config import FilterSettings
 
 
 def main() -> None:
     """Read the settings from the environment and serve until a signal."""
+    set_up_logs("filter")
     settings = FilterSettings()
     listen = parse_address(settings.filter_address).listen_options()
-    uvicorn.run(create_app(settings), log_level="warning", **listen)  # type: ignore[arg-type]
+    uvicorn.run(create_app(settings), log_config=None, log_level="warning", access_log=False, **listen)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from contracts.jobs import Admission, Screening, ScreeningRequest
 from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
+from contracts.request_log import LogRequests
 from contracts.service_gate import BodyLimit, RequireToken
 from filter_svc.canonical import NotScreenable
 from filter_svc.config import FilterSettings
@@ -70,6 +71,7 @@ def create_app(settings: FilterSettings) -> FastAPI:
     _add_error_handlers(app)
     app.add_middleware(BodyLimit, limit_for_path=_body_limit)
     app.add_middleware(RequireToken, token_sha256=settings.service_token_sha256)
+    app.add_middleware(LogRequests)
     return app
 
 

@@ -9,6 +9,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from contracts.service_logs import set_up_logs
 from gateway.app import create_app
 from gateway.config import Settings
 from gateway.services import Services
@@ -20,12 +21,15 @@ STARTUP_FAILED = 3
 
 def main() -> None:
     """Serve until told to stop."""
+    set_up_logs("gateway")
     settings = Settings()
     app = create_app(settings)
     server = _Server(
         uvicorn.Config(
             app,
+            log_config=None,
             log_level="warning",
+            access_log=False,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             server_header=False,
             **settings.address.listen_options(),  # type: ignore[arg-type]

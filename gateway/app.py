@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
+from contracts.request_log import LogRequests
 from contracts.service_gate import BodyLimit
 from gateway.bootstrap import close_services, open_services, require_keys_beyond_loopback
 from gateway.config import Settings
@@ -14,7 +15,6 @@ from gateway.http_guard import (
     HeadAsGet,
     RefuseAmbiguousLength,
     RefuseForeignPages,
-    RequestId,
     body_limit,
 )
 from gateway.infra.home_lock import HomeLock
@@ -80,7 +80,7 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
     if settings.keyless:
         app.add_middleware(RefuseForeignPages, allowed_hosts=settings.allowed_hosts)
     app.add_middleware(RefuseAmbiguousLength)
-    app.add_middleware(RequestId)
+    app.add_middleware(LogRequests)
     return app
 
 

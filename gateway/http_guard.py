@@ -1,12 +1,10 @@
-"""What stands before the application, in plain ASGI: request ids, ambiguous and large bodies, foreign pages.
+"""What stands before the application, in plain ASGI: ambiguous and large bodies, foreign pages.
 
 A gateway on loopback lets callers in without a key. A web page in the user's browser is such a caller,
 too: directly (a cross-site form), or through a name of its own that resolves to 127.0.0.1 (DNS
 rebinding). `RefuseForeignPages` keeps both out.
 """
 
-import re
-import secrets
 from urllib.parse import urlsplit
 
 from contracts.problems import problem
@@ -20,8 +18,6 @@ REPORT_LIMIT = 32 * KIB * KIB
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
 
 def body_limit(path: str) -> int | None:
     """Bytes that a request to the path may carry; None where the handler streams."""
@@ -32,29 +28,6 @@ def body_limit(path: str) -> int | None:
     if path.startswith("/internal/v1/attempts/"):
         return REPORT_LIMIT
     return JSON_LIMIT
-
-
-class RequestId:
-    """Names every request: the caller's `X-Request-ID` when it is plain, else a new one."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Put the id into `request.state.request_id` and into the answer's header."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        given = header(scope, b"x-request-id") or ""
-        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        scope.setdefault("state", {})["request_id"] = request_id
-
-        async def send_named(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
-            await send(message)
-
-        await self._app(scope, receive, send_named)
 
 
 class RefuseAmbiguousLength:
@@ -101,7 +74,11 @@ class HeadAsGet:
                 await send(message)
                 await send({"type": "http.response.body", "body": b""})
 
-        await self._app({**scope, "method": "GET"}, receive, send_head)
+        as_get = {**scope, "method": "GET"}
+        try:
+            await self._app(as_get, receive, send_head)
+        finally:
+            scope.update({name: as_get[name] for name in ("route", "path_params") if name in as_get})
 
 
 class RefuseForeignPages:

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from contracts.jobs import BaselineNetwork
 from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
 from contracts.proposals import ProposerBlocked
+from contracts.request_log import LogRequests
 from contracts.service_gate import BodyLimit, RequireToken
 from generator_svc.config import GeneratorSettings
 from generator_svc.held_up import HeldUp
@@ -72,6 +73,7 @@ def create_app(settings: GeneratorSettings) -> FastAPI:
     _add_error_handlers(app)
     app.add_middleware(BodyLimit, limit_for_path=_body_limit)
     app.add_middleware(RequireToken, token_sha256=settings.service_token_sha256)
+    app.add_middleware(LogRequests)
     return app
 
 

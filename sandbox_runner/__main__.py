@@ -6,6 +6,7 @@ from contextlib import suppress
 import uvicorn
 
 from contracts.addresses import parse_address
+from contracts.service_logs import set_up_logs
 from sandbox_runner.app import create_app
 from sandbox_runner.config import RunnerSettings
 
@@ -15,6 +16,7 @@ SHUTDOWN_SECONDS = 3
 
 def main() -> None:
     """Read the settings from the environment and serve until a signal."""
+    set_up_logs("runner")
     settings = RunnerSettings()
     with suppress(OSError, ValueError):
         # It holds labels and split keys, which must never lie in a core file. Not 0: see `namespaces`.
@@ -22,7 +24,9 @@ def main() -> None:
     listen = parse_address(settings.runner_address).listen_options()
     uvicorn.run(
         create_app(settings),
+        log_config=None,
         log_level="warning",
+        access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         **listen,  # type: ignore[arg-type]
     )

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from contracts.jobs import AttemptSpec, AttemptStatus, DatasetReport, RunnerCapabilities
 from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
+from contracts.request_log import LogRequests
 from contracts.service_gate import BodyLimit, RequireToken
 from sandbox_runner.admission import Refused
 from sandbox_runner.attempt_table import AttemptUnknown, FenceConflict, NoFreeSlot
@@ -49,6 +50,7 @@ def create_app(settings: RunnerSettings, backends: Sequence[SandboxBackend] | No
     _add_error_handlers(app)
     app.add_middleware(BodyLimit, limit_for_path=_body_limit)
     app.add_middleware(RequireToken, token_sha256=settings.service_token_sha256)
+    app.add_middleware(LogRequests)
     return app
 
 

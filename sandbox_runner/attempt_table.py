@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from threading import Condition, Event, Thread
 
 from contracts.jobs import AttemptOutcome, AttemptSpec, AttemptStatus
+from contracts.log_context import log_context
 from sandbox_runner.phases import Phase
 
 logger = logging.getLogger(__name__)
@@ -135,8 +136,11 @@ class AttemptTable:
             entry.phase = phase
 
         outcome: AttemptOutcome | None = None
+        spec = entry.spec
+        about = {"request_id": spec.attempt_id, "evaluation_id": spec.evaluation_id}
         try:
-            outcome = self._work(entry.spec, entry.cancelled, note)
+            with log_context(attempt_id=spec.attempt_id, **about):
+                outcome = self._work(spec, entry.cancelled, note)
         except Exception:
             logger.exception("attempt %s ended without an outcome", entry.spec.attempt_id)
         finally:

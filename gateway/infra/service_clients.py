@@ -25,6 +25,7 @@ from contracts.jobs import (
     Screening,
     ScreeningRequest,
 )
+from contracts.log_context import request_headers
 from contracts.names import MAX_DELTA_BYTES
 from contracts.proposals import (
     AnswerForm,
@@ -102,6 +103,7 @@ class ServiceClient:
             headers=self._headers,
             timeout=httpx.Timeout(CALL_SECONDS, connect=CONNECT_SECONDS),
             transport=transport or httpx.HTTPTransport(uds=self._address.socket_path),
+            event_hooks={"request": [_name_request]},
         )
 
     def close(self) -> None:
@@ -124,6 +126,7 @@ class ServiceClient:
             headers=self._headers,
             timeout=httpx.Timeout(PROPOSAL_SECONDS, connect=CONNECT_SECONDS),
             transport=httpx.AsyncHTTPTransport(uds=self._address.socket_path),
+            event_hooks={"request": [_name_request_in_loop]},
         )
 
     def _call(self, method: str, path: str, **options: Any) -> bytes:
@@ -406,3 +409,12 @@ class _Datasets:
 @dataclass(frozen=True)
 class _ScopeSize:
     architectures: int
+
+
+def _name_request(request: httpx.Request) -> None:
+    """Let the other service's log be joined with ours."""
+    request.headers.update(request_headers())
+
+
+async def _name_request_in_loop(request: httpx.Request) -> None:
+    _name_request(request)

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 
+from contracts.log_context import log_context
 from contracts.proposals import ProposerBlocked
 from gateway.domain.search import PauseReason
 from gateway.infra.database import StorageUnavailable
@@ -90,6 +91,7 @@ class Conductor:
         bell = threading.Event()
         try:
             with (
+                log_context(request_id=search_id, search_id=search_id),
                 self._signals.subscribe(search_topic(search_id), bell.set),
                 self._signals.subscribe(search_evaluations_topic(search_id), bell.set),
             ):

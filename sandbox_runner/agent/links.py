@@ -18,6 +18,7 @@ from contracts.jobs import (
     ClaimedAttempt,
     RunnerCapabilities,
 )
+from contracts.log_context import request_headers
 
 CALL_SECONDS = 15.0
 CONNECT_SECONDS = 5.0
@@ -79,7 +80,7 @@ class _Link:
                 path,
                 content=content,
                 params={"wait": f"{wait_seconds:.3f}"} if wait_seconds else None,
-                headers={"content-type": "application/json", **(headers or {})},
+                headers={"content-type": "application/json", **request_headers(), **(headers or {})},
                 timeout=httpx.Timeout(CALL_SECONDS + wait_seconds, connect=CONNECT_SECONDS),
             )
         except httpx.HTTPError as error:

@@ -10,6 +10,7 @@ from threading import Event
 
 from contracts.failures import Failure, FailureReason
 from contracts.jobs import AttemptOutcome, AttemptSpec, ClaimedAttempt
+from contracts.log_context import log_context
 from sandbox_runner.agent.links import GatewayLink, Lease, Rejected, RunnerLink, Unreachable
 
 logger = logging.getLogger(__name__)
@@ -63,8 +64,10 @@ class Slot:
         if claimed is None:
             return
         self.busy = True
+        about = {"evaluation_id": claimed.spec.evaluation_id, "attempt_id": attempt_id}
         try:
-            self._see_through(claimed)
+            with log_context(request_id=attempt_id, **about):
+                self._see_through(claimed)
         finally:
             self.busy = False
 

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from contracts.service_logs import set_up_logs
 from sandbox_runner.sandboxes.data_folders import DataFolders
 from sandbox_runner.sandboxes.docker.containers import PASSABLE_MODE, Containers, RunningContainer
 from sandbox_runner.sandboxes.docker.engine import Engine, EngineUnavailable
@@ -240,7 +241,7 @@ def _lock(path: Path) -> int:
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    set_up_logs("launcher")
     try:
         launcher = Launcher(LauncherSettings())
     except (AlreadyRunning, ImageRefused, EngineUnavailable, OSError, ValueError) as error:
