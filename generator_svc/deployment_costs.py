@@ -13,9 +13,9 @@ from math import prod
 
 from contracts.names import SourceContract
 from contracts.source_rules import CheckedSource
-from generator_svc.proposers.shapes import Span, Trace, Verdict, trace_source
-from generator_svc.proposers.shapes.layers import SIGNATURES, pair
-from generator_svc.proposers.shapes.values import MAX_RANK, Instance, Layer, Undecided, Value
+from generator_svc.shapes import Span, Trace, Verdict, trace_source
+from generator_svc.shapes.layers import SIGNATURES, pair
+from generator_svc.shapes.values import MAX_RANK, Instance, Layer, Undecided, Value
 
 STANDARD_INPUTS: dict[str, tuple[tuple[int, int, int], int]] = {
     "mnist": ((1, 28, 28), 10),

@@ -2,6 +2,7 @@
 
 from generator_svc.language_models.endpoint_models import EndpointModels
 from generator_svc.language_models.local import LocalModels
+from generator_svc.proposers.language_model.kinds import local_llm, openai_compatible
 from generator_svc.proposers.mutation import MutationProposer
 from generator_svc.proposers.port import OptionsInvalid, Proposer
 
@@ -12,9 +13,6 @@ def known_proposers(
     endpoints: EndpointModels | None = None, local: LocalModels | None = None
 ) -> dict[str, Proposer]:
     """Every proposer, ready for use, by name; those that ask language models where there are any to ask."""
-    # Not above: they try their answers, for which the symbolic run in this package is needed.
-    from generator_svc.proposers.language_model.kinds import local_llm, openai_compatible
-
     proposers: list[Proposer] = [MutationProposer()]
     if endpoints is not None:
         proposers.append(openai_compatible(endpoints))

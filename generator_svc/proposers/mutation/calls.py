@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 import libcst as cst
 
 from generator_svc.proposers.mutation.subject import Subject, dotted_name
-from generator_svc.proposers.shapes.journal import Journal
-from generator_svc.proposers.shapes.layers import parameters_of
-from generator_svc.proposers.shapes.values import Layer
+from generator_svc.shapes.journal import Journal
+from generator_svc.shapes.layers import parameters_of
+from generator_svc.shapes.values import Layer
 
 
 def layer_calls(subject: Subject, *kinds: str) -> Iterator[cst.Call]:

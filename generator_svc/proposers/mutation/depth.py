@@ -29,7 +29,7 @@ from generator_svc.proposers.mutation.operators import Change, Site
 from generator_svc.proposers.mutation.propagation import number_change
 from generator_svc.proposers.mutation.sequences import Place, place_of
 from generator_svc.proposers.mutation.subject import Subject
-from generator_svc.proposers.shapes import Span
+from generator_svc.shapes import Span
 
 MAX_REPEATS = 12
 _COMPANIONS = {*ACTIVATIONS, *NORMALISATIONS, "Dropout", "Dropout2d"}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from generator_svc.proposers.mutation.subject import Subject
-from generator_svc.proposers.shapes import Span
+from generator_svc.shapes import Span
 
 
 def literals_with(subject: Subject, role: str, allowed: set[str]) -> Iterator[tuple[Span, int, bool]]:

@@ -8,8 +8,8 @@ import libcst as cst
 
 from generator_svc.proposers.mutation.calls import kind_of
 from generator_svc.proposers.mutation.subject import Replacement, Subject, dotted_name
-from generator_svc.proposers.shapes.journal import CallShapes
-from generator_svc.proposers.shapes.layers import CONTAINERS, SIGNATURES
+from generator_svc.shapes.journal import CallShapes
+from generator_svc.shapes.layers import CONTAINERS, SIGNATURES
 
 Edits = dict[cst.CSTNode, Replacement]
 TRANSFORMING = {"Conv2d", "ConvTranspose2d", "Linear", "Sequential"}

@@ -12,7 +12,7 @@ from generator_svc.proposers.mutation.literals import literals_with
 from generator_svc.proposers.mutation.operators import Change, Site
 from generator_svc.proposers.mutation.propagation import number_change
 from generator_svc.proposers.mutation.subject import Subject
-from generator_svc.proposers.shapes import Span
+from generator_svc.shapes import Span
 
 _PARTNERS = {
     "MaxPool2d": "AvgPool2d",

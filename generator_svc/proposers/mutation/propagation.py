@@ -15,7 +15,7 @@ from generator_svc.proposers.mutation.labels import label_of
 from generator_svc.proposers.mutation.operators import Change
 from generator_svc.proposers.mutation.subject import Subject
 from generator_svc.proposers.mutation.verification import is_affordable
-from generator_svc.proposers.shapes import Span, Trace, Verdict, trace_source
+from generator_svc.shapes import Span, Trace, Verdict, trace_source
 
 MAX_RUNS = 60
 """Symbolic runs that one propagation may take."""

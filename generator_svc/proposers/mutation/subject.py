@@ -17,8 +17,8 @@ from contracts.failures import FailureReason
 from contracts.names import SourceContract
 from contracts.source_rules import SourceRejected, check_source
 from contracts.syntax import parse
-from generator_svc.proposers.shapes import Span, Trace, Verdict, trace_source
-from generator_svc.proposers.shapes.journal import Journal
+from generator_svc.shapes import Span, Trace, Verdict, trace_source
+from generator_svc.shapes.journal import Journal
 
 Node = TypeVar("Node", bound=cst.CSTNode)
 Replacement = cst.CSTNode | Sequence[cst.CSTNode] | None

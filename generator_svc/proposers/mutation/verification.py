@@ -6,7 +6,7 @@ inconsistent for any probe that the baseline leaves undecided.
 
 from contracts.source_rules import SourceRejected, check_source
 from generator_svc.proposers.mutation.subject import Subject
-from generator_svc.proposers.shapes import Trace, Verdict, trace_source
+from generator_svc.shapes import Trace, Verdict, trace_source
 
 MAX_GROWTH = 3.0
 """Times the baseline's multiply-adds or weights: one delta must not make a search unaffordable."""

@@ -11,8 +11,8 @@ from contracts.source_rules import check_source
 from generator_svc.deltas import apply_delta
 from generator_svc.proposers import OptionsInvalid, known_proposers
 from generator_svc.proposers.mutation.proposer import DEFAULT_WEIGHTS
-from generator_svc.proposers.shapes import Verdict, trace_source
 from generator_svc.seeds import baseline_networks
+from generator_svc.shapes import Verdict, trace_source
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,8 @@ import pytest
 from mutation_sources import BLOCKS, HARD_CODED_CLASSES, LEMUR, LITERAL_WIDTHS, RESIDUAL_LITERALS, UNDECIDED
 
 from contracts.source_rules import check_source
-from generator_svc.proposers.shapes import Verdict, trace_source
 from generator_svc.seeds import baseline_networks
+from generator_svc.shapes import Verdict, trace_source
 
 PROBE = (8, 3, 32, 32)
 

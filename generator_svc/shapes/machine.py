@@ -6,9 +6,9 @@ Leaves out everything that has no shape: devices, gradients, hooks, initialisati
 import ast
 from collections.abc import Mapping, Sequence
 
-from generator_svc.proposers.shapes import arithmetic, layers
-from generator_svc.proposers.shapes.journal import Journal
-from generator_svc.proposers.shapes.natives import (
+from generator_svc.shapes import arithmetic, layers
+from generator_svc.shapes.journal import Journal
+from generator_svc.shapes.natives import (
     MODULE_METHODS,
     bind_parameters,
     call_collection_method,
@@ -19,15 +19,15 @@ from generator_svc.proposers.shapes.natives import (
     make_container,
     tensor_attribute,
 )
-from generator_svc.proposers.shapes.statements import Returned, Statements
-from generator_svc.proposers.shapes.tensor_functions import (
+from generator_svc.shapes.statements import Returned, Statements
+from generator_svc.shapes.tensor_functions import (
     FACTORIES,
     call_tensor_function,
     concatenate,
     make_tensor,
     stack,
 )
-from generator_svc.proposers.shapes.values import (
+from generator_svc.shapes.values import (
     UNKNOWN,
     Bound,
     Function,

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from contracts.syntax import parse
-from generator_svc.proposers.shapes.journal import Journal
-from generator_svc.proposers.shapes.machine import Machine
-from generator_svc.proposers.shapes.values import (
+from generator_svc.shapes.journal import Journal
+from generator_svc.shapes.machine import Machine
+from generator_svc.shapes.values import (
     UNKNOWN,
     Function,
     Hyperparameters,

@@ -8,8 +8,8 @@ import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 
-from generator_svc.proposers.shapes.tensor_functions import broadcast
-from generator_svc.proposers.shapes.values import (
+from generator_svc.shapes.tensor_functions import broadcast
+from generator_svc.shapes.values import (
     UNKNOWN,
     Float,
     Inconsistent,

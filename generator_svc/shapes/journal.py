@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from generator_svc.proposers.shapes.layers import parameter_count
-from generator_svc.proposers.shapes.values import (
+from generator_svc.shapes.layers import parameter_count
+from generator_svc.shapes.values import (
     Instance,
     Layer,
     Span,

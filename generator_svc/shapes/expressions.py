@@ -5,10 +5,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from generator_svc.proposers.shapes import arithmetic
-from generator_svc.proposers.shapes.journal import Journal
-from generator_svc.proposers.shapes.tensor_functions import call_tensor_function, index_tensor
-from generator_svc.proposers.shapes.values import (
+from generator_svc.shapes import arithmetic
+from generator_svc.shapes.journal import Journal
+from generator_svc.shapes.tensor_functions import call_tensor_function, index_tensor
+from generator_svc.shapes.values import (
     UNKNOWN,
     Float,
     Function,

@@ -7,7 +7,7 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
-from generator_svc.proposers.shapes.values import (
+from generator_svc.shapes.values import (
     UNKNOWN,
     Inconsistent,
     Int,

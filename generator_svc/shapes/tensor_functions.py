@@ -7,8 +7,8 @@ listed gives UNKNOWN.
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
-from generator_svc.proposers.shapes.layers import RULES, bind_arguments
-from generator_svc.proposers.shapes.values import (
+from generator_svc.shapes.layers import RULES, bind_arguments
+from generator_svc.shapes.values import (
     UNKNOWN,
     Inconsistent,
     Int,

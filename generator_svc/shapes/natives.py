@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from generator_svc.proposers.shapes import arithmetic
-from generator_svc.proposers.shapes.tensor_functions import call_tensor_function
-from generator_svc.proposers.shapes.values import (
+from generator_svc.shapes import arithmetic
+from generator_svc.shapes.tensor_functions import call_tensor_function
+from generator_svc.shapes.values import (
     UNKNOWN,
     Function,
     Inconsistent,

@@ -4,9 +4,9 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from generator_svc.proposers.shapes import arithmetic
-from generator_svc.proposers.shapes.expressions import Expressions
-from generator_svc.proposers.shapes.values import (
+from generator_svc.shapes import arithmetic
+from generator_svc.shapes.expressions import Expressions
+from generator_svc.shapes.values import (
     UNKNOWN,
     Inconsistent,
     Instance,
