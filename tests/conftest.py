@@ -2,8 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from postgres_server import PostgresServer
 
 A_DEVELOPERS_OWN = (
     "DELTANAS_HOME",
@@ -12,6 +17,15 @@ A_DEVELOPERS_OWN = (
     "DELTANAS_DATABASE_URL",
     "DELTANAS_LLM_",
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database",
+        choices=("sqlite", "postgresql"),
+        default="sqlite",
+        help="what stands behind the gateways and searches of unit tests",
+    )
 
 
 def pytest_configure() -> None:
@@ -29,3 +43,56 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> "Iterator[PostgresServer]":
+    """A PostgreSQL server of this run's own; it does not wait for the disk."""
+    from postgres_server import PostgresServer, binaries
+
+    if binaries() is None:
+        pytest.skip("PostgreSQL is not installed: bash deploy/system-packages.sh postgresql")
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def postgres_url(postgres: "PostgresServer") -> Iterator[str]:
+    """A new database with the newest schema."""
+    name = postgres.new_database()
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The same, once on each database that is supported."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    from fresh_databases import sqlite_url
+
+    return sqlite_url(tmp_path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _chosen_database(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--database") == "postgresql":
+        from fresh_databases import use
+
+        use(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator["RedisServer"]:
+    """A real Redis on a port of its own: `.url`, `.kill()`, `.start()`."""
+    from redis_server import RedisServer
+
+    server = RedisServer(tmp_path)
+    try:
+        yield server.start()
+    finally:
+        server.end()

@@ -1,22 +1,18 @@
-"""A whole gateway in this process: real routes, guards and SQLite; the other services are fakes."""
+"""A whole gateway in this process: real routes, guards and database; the other services are fakes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from fakes import FakeAgent, FakeFilterService, FakeFineTuner, FakeGeneratorService, FakeRunner
 from fastapi.testclient import TestClient
-from sqlalchemy import event
+from fresh_databases import hurried, url_in
 
 from gateway.app import create_app
 from gateway.bootstrap import open_services
 from gateway.config import Settings
-from gateway.infra.database import Database
 from gateway.infra.dataset_catalogue import DatasetCatalogue
-from gateway.infra.schema_migrations import migrate
 from gateway.services import Services
 
 TOKEN = "family-token"
@@ -50,28 +46,17 @@ class Scene:
         return len(self.http.get("/v1/evaluations").json()["items"])
 
 
-@cache
-def _migrated_database() -> bytes:
-    """A new database brought to the newest schema: Alembic takes its time, once for all tests."""
-    with TemporaryDirectory() as folder:
-        database = Database(f"sqlite:///{folder}/new.sqlite3")
-        migrate(database)
-        database.close()
-        return (Path(folder) / "new.sqlite3").read_bytes()
-
-
 @contextmanager
 def gateway_in(home: Path, **settings) -> Iterator[Scene]:
     """Start a gateway on a state folder, as a process would, and stop it."""
-    file = home / "gateway.sqlite3"
-    if home.is_dir() and not file.exists():
-        file.write_bytes(_migrated_database())
+    if home.is_dir():
+        settings.setdefault("database_url", url_in(home))
     generator, novelty, runner = FakeGeneratorService(), FakeFilterService(), FakeRunner()
     fine_tuner = FakeFineTuner()
 
     def with_fakes(chosen: Settings) -> Services:
         services = open_services(chosen)
-        event.listen(services.database.engine, "connect", _hurry)
+        hurried(services.database)
         return replace(
             services,
             generator=generator,
@@ -86,8 +71,3 @@ def gateway_in(home: Path, **settings) -> Iterator[Scene]:
     with TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as http:
         agent = FakeAgent(http, TOKEN)
         yield Scene(http, agent, app.state.services, generator, novelty, runner, fine_tuner)
-
-
-def _hurry(connection, _record):
-    # Nobody cuts the power here; waiting for the disk is tested with real processes.
-    connection.execute("PRAGMA synchronous=OFF")

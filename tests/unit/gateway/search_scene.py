@@ -1,16 +1,14 @@
-"""A search on a real SQLite journal between fakes, for the tests of the loop."""
+"""A search on a real journal between fakes, for the tests of the loop."""
 
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from fakes import FakeFarm, FakeFilter, FakeGenerator, baseline
-from sqlalchemy import event
+from fresh_databases import hurried, url_in
 
 import gateway.infra.search_tables  # noqa: F401 - registers its tables
 from gateway.domain.search import SearchRequest
-from gateway.infra.database import Base, Database
+from gateway.infra.database import Database
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.search_store import SearchStore
 from gateway.infra.slot_journal import SlotJournal
@@ -33,29 +31,8 @@ def request(**fields) -> SearchRequest:
     return SearchRequest(**{**usual, **fields})
 
 
-def hurried(database: Database) -> Database:
-    """Without waiting for the disk: the tests cut power by themselves."""
-
-    @event.listens_for(database.engine, "connect")
-    def _configure(connection, _record):
-        connection.execute("PRAGMA synchronous=OFF")
-
-    return database
-
-
-@cache
-def _empty_database() -> bytes:
-    with TemporaryDirectory() as folder:
-        database = hurried(Database(f"sqlite:///{folder}/empty.sqlite3"))
-        Base.metadata.create_all(database.engine)
-        database.close()
-        return (Path(folder) / "empty.sqlite3").read_bytes()
-
-
 def new_database(folder: Path, name: str = "gateway") -> Database:
-    file = folder / f"{name}.sqlite3"
-    file.write_bytes(_empty_database())
-    return hurried(Database(f"sqlite:///{file}"))
+    return hurried(Database(url_in(folder, name)))
 
 
 def accept(database: Database, wanted: SearchRequest, baselines=BASELINES, classes: int | None = 10) -> str:
