@@ -100,6 +100,14 @@ def _add_jobs(app: FastAPI, desk: FineTuneDesk) -> None:
         except JobUnknown as unknown:
             _refuse_unknown_job(job_id, unknown)
 
+    @app.post(FINE_TUNES_PATH + "/{job_id}:retry")
+    def retry_job(job_id: str) -> FineTuneStatus:
+        """Let a job go on that failed in a way that may pass; any other stays as it is."""
+        try:
+            return desk.retry(job_id)
+        except JobUnknown as unknown:
+            _refuse_unknown_job(job_id, unknown)
+
     @app.delete(FINE_TUNES_PATH + "/{job_id}", status_code=204)
     def remove_job(job_id: str) -> None:
         """Remove a job that is over, its chats included. Its adapter stays."""

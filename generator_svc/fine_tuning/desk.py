@@ -21,6 +21,8 @@ from generator_svc.fine_tuning.trainer_process import TRAINER
 from generator_svc.fine_tuning.training_run import TrainingRun
 
 LOOK_AGAIN_SECONDS = 1.0
+TRY_AGAIN_SECONDS = 10.0
+TIDY_SECONDS = 3600.0
 MAX_EVENTS = 1_000
 """Of one answer."""
 
@@ -115,9 +117,7 @@ class FineTuneDesk:
         job = self._jobs.setdefault(record.id, Job(folder))
         if job.record.content_sha256 != record.content_sha256:
             raise ContentDiffers(record.id)
-        failure = job.standing.failure
-        if job.standing.state is FineTuneState.FAILED and failure is not None and failure.retryable:
-            job.queue()
+        job.try_again()
 
     def status(self, job_id: str) -> FineTuneStatus:
         """How a job is. Raises JobUnknown."""
@@ -148,6 +148,14 @@ class FineTuneDesk:
             self._changed.wait_for(has_more, timeout=wait_seconds)
             return found
 
+    def retry(self, job_id: str) -> FineTuneStatus:
+        """Let a job go on that failed in a way that may pass; any other stays as it is. Raises JobUnknown."""
+        with self._changed:
+            job = self._job(job_id)
+            job.try_again()
+            self._changed.notify_all()
+            return job.status()
+
     def cancel(self, job_id: str) -> FineTuneStatus:
         """End a job for good; one that is over stays as it is. Raises JobUnknown."""
         with self._changed:
@@ -155,7 +163,7 @@ class FineTuneDesk:
             if not job.is_over:
                 job.stand(state=FineTuneState.CANCELLED, finished_at=now())
                 if not job.has_trainer:  # else the trainer is ended first
-                    job.close("cancelled")
+                    job.settle_cancellation()
                 self._changed.notify_all()
             return job.status()
 
@@ -183,16 +191,23 @@ class FineTuneDesk:
         return self._jobs[job_id]
 
     def _work(self) -> None:
-        try:
-            with self._lock_of_home() as descriptor:
-                if self._waited_for(descriptor):
-                    with self._changed:
-                        self._read_jobs()
-                        self._remove_unfinished()
-                    while (job := self._next()) is not None:
-                        self._train(job)
-        except OSError as error:
-            _log.error("no fine-tuning under %s: %s", self._folder, error)
+        while not self._stopping:
+            try:
+                self._work_with_lock()
+            except OSError as error:
+                _log.error("no fine-tuning under %s for now: %s", self._folder, error)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._stopping, TRY_AGAIN_SECONDS)
+
+    def _work_with_lock(self) -> None:
+        """Until the desk stops. Raises OSError."""
+        with self._lock_of_home() as descriptor:
+            if self._waited_for(descriptor):
+                with self._changed:
+                    self._read_jobs()
+                    self._remove_unfinished()
+                while (job := self._next()) is not None:
+                    self._train(job)
 
     def _train(self, job: Job) -> None:
         try:
@@ -210,11 +225,19 @@ class FineTuneDesk:
     def _next(self) -> Job | None:
         with self._changed:
             while not self._stopping:
+                self._tidy()
                 waiting = [job for job in self._jobs.values() if not job.is_over]
                 if waiting:
                     return min(waiting, key=_age)
-                self._changed.wait()
+                self._changed.wait(TIDY_SECONDS)
             return None
+
+    def _tidy(self) -> None:
+        """Remove what a generator that was killed could not, and what nobody has asked for in time."""
+        before = now(-self._limits.keep_failed_seconds)
+        for job in self._jobs.values():
+            job.give_up(before)
+            job.tidy()
 
     def _read_jobs(self) -> None:
         for path in self._folder.iterdir() if self._folder.is_dir() else ():
@@ -226,10 +249,14 @@ class FineTuneDesk:
                 _log.error("%s: left alone", damaged)
 
     def _remove_unfinished(self) -> None:
-        """What a generator was taking in when it was killed: the lock is ours, so that was another one."""
-        for path in self._folder.glob(f"{UNFINISHED}*"):
-            if not path.name.startswith(self._drafts):
-                remove_folder(path)
+        """What a generator was writing when it was killed: the lock is ours, so that was another one."""
+        for folder in (self._folder, self.adapters.folder):
+            for path in folder.glob(f"{UNFINISHED}*"):
+                if not path.name.startswith(self._drafts):
+                    remove_folder(path)
+        for job in self._jobs.values():
+            if job.standing.state is FineTuneState.CANCELLED and self.adapters.exists(job.record.id):
+                self.adapters.remove(job.record.id)
 
     @contextmanager
     def _lock_of_home(self) -> Iterator[int]:

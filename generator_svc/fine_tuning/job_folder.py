@@ -41,6 +41,13 @@ class JobStanding:
     failure: FineTuneFailure | None = None
     result: FineTuneResult | None = None
 
+    @property
+    def may_go_on(self) -> bool:
+        """Whether a trainer may still take it up: now, or once it is tried again."""
+        if self.state is FineTuneState.FAILED:
+            return self.failure is not None and self.failure.retryable
+        return not self.state.is_terminal
+
 
 _RECORD = TypeAdapter(JobRecord)
 _STANDING = TypeAdapter(JobStanding)

@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from contracts.fine_tuning import FineTuneFailure, FineTuneState, FineTuneStatus
+from contracts.fine_tuning import FineTuneFailure, FineTuneResult, FineTuneState, FineTuneStatus
 from generator_svc.fine_tuning.durable_files import remove_folder
 from generator_svc.fine_tuning.job_folder import JobFolder, JobRecord, JobStanding
 from generator_svc.fine_tuning.journal import JournalReader, JournalWriter, now
@@ -23,6 +23,7 @@ class Job:
         self.standing: JobStanding = folder.standing()
         self.has_trainer = False
         """Then the journal is the trainer's to write."""
+        self._is_on_disk = True
         self._progress = Progress()
         self._journal = JournalReader(folder.journal)
 
@@ -30,11 +31,6 @@ class Job:
     def age(self) -> tuple[str, str]:
         """Orders jobs by their creation."""
         return self.record.created_at, self.record.id
-
-    @property
-    def is_queued(self) -> bool:
-        """Whether it waits for a trainer."""
-        return self.standing.state is FineTuneState.QUEUED
 
     @property
     def is_over(self) -> bool:
@@ -53,7 +49,9 @@ class Job:
         self.standing = replace(self.standing, **changes)
         try:
             self.folder.stand(self.standing)
+            self._is_on_disk = True
         except OSError as error:
+            self._is_on_disk = False
             _log.error("the standing of the fine-tune %s could not be written: %s", self.record.id, error)
 
     def note(self, kind: str, **data: Any) -> None:
@@ -65,23 +63,50 @@ class Job:
         except OSError as error:
             _log.error("the journal of the fine-tune %s could not be written: %s", self.record.id, error)
 
-    def queue(self) -> None:
-        """Let it wait for a trainer."""
-        self.stand(state=FineTuneState.QUEUED, finished_at=None, failure=None)
-        self.note("queued")
+    def try_again(self) -> None:
+        """Let it wait for a trainer again, if it failed in a way that may pass."""
+        if self.is_over and self.standing.may_go_on:
+            self.stand(state=FineTuneState.QUEUED, finished_at=None, failure=None)
+            self.note("queued")
 
     def fail(self, failure: FineTuneFailure) -> None:
-        """It is over, without an adapter. Its checkpoints stay, for another try."""
+        """It is over, without an adapter. What may pass leaves everything there for another try."""
         self.stand(state=FineTuneState.FAILED, finished_at=now(), failure=failure)
         self.note("failed", reason=failure.reason, message=failure.message)
+        self.tidy()
 
-    def close(self, kind: str, **data: Any) -> None:
-        """Note how it ended, and remove what only a trainer needs."""
-        self.note(kind, **data)
+    def succeed(self, result: FineTuneResult) -> None:
+        """It is over, and its adapter in the store."""
+        self.stand(state=FineTuneState.SUCCEEDED, finished_at=now(), result=result)
+        self.note("succeeded", adapter=result.adapter, adopted=result.adopted, reason=result.reason)
+        self.tidy()
+
+    def settle_cancellation(self) -> None:
+        """It was cancelled, and no trainer works on it any more."""
+        self.note("cancelled")
+        self.tidy()
+
+    def give_up(self, before: str) -> None:
+        """A job that failed before that moment is not tried again."""
+        failure, finished_at = self.standing.failure, self.standing.finished_at
+        if self.is_over and self.standing.may_go_on and failure and finished_at and finished_at < before:
+            self.stand(failure=replace(failure, retryable=False))
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what only a trainer needs, once none will come: the chats are somebody's data.
+
+        Their digest stays, here and in the adapter's manifest; the trainer's log stays where it failed.
+        """
+        if self.standing.may_go_on or self.has_trainer or not self._is_on_disk:
+            return
         try:
+            self.folder.chats.unlink(missing_ok=True)
             remove_folder(self.folder.checkpoints)
+            if self.standing.state is not FineTuneState.FAILED:
+                self.folder.log.unlink(missing_ok=True)
         except OSError as error:
-            _log.error("checkpoints of the fine-tune %s could not be removed: %s", self.record.id, error)
+            _log.error("chats and checkpoints of the fine-tune %s: %s", self.record.id, error)
 
     def status(self) -> FineTuneStatus:
         """The job as it stands."""

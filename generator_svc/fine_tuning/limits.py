@@ -21,6 +21,9 @@ class FineTuneLimits(BaseSettings):
     stall_seconds: float = Field(default=900.0, gt=0)
     """A trainer that says nothing for so long is ended. Loading a model counts as silence."""
 
+    keep_failed_seconds: float = Field(default=7 * 86_400.0, ge=0, le=3650 * 86_400.0)
+    """So long a job that failed in a way that may pass keeps its chats and checkpoints for another try."""
+
     threads: int | None = Field(default=None, ge=1)
     """None: as many as there are cores."""
 

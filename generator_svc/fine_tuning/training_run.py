@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from contracts.fine_tuning import FineTuneFailure, FineTuneResult, FineTuneState, GradientCheckpointing
+from contracts.fine_tuning import FineTuneFailure, FineTuneState, GradientCheckpointing
 from generator_svc.fine_tuning.adapters import AdapterStore, AdapterUnknown
 from generator_svc.fine_tuning.durable_files import disk_failure
 from generator_svc.fine_tuning.jobs import Job
@@ -77,19 +77,15 @@ class TrainingRun:
         if self._job.is_over:  # cancelled, perhaps in the moment in which it succeeded
             with suppress(AdapterUnknown, OSError):
                 self._adapters.remove(self._job.record.id)
-            self._job.close("cancelled")
+            self._job.settle_cancellation()
         elif end.result is not None:
-            self._succeed(end.result)
+            self._job.succeed(end.result)
         elif end.failure is not None:
             self._job.fail(end.failure)
         elif end.out_of_memory is not None:
             self._try_with_less(end.out_of_memory)
         elif end.lost is not None:
             self._count_death(end.lost)
-
-    def _succeed(self, result: FineTuneResult) -> None:
-        self._job.stand(state=FineTuneState.SUCCEEDED, finished_at=now(), result=result)
-        self._job.close("succeeded", adapter=result.adapter, adopted=result.adopted, reason=result.reason)
 
     def _try_with_less(self, message: str) -> None:
         spare = self._job.record.settings.gradient_checkpointing is GradientCheckpointing.AUTO

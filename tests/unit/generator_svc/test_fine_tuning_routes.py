@@ -31,9 +31,9 @@ OTHER = body({"model": "tiny", "seed": 1}, ("train", chat(48)))
 
 
 @contextmanager
-def service(home, program=SUCCEEDS):
+def service(home, program=SUCCEEDS, **limits):
     app = FastAPI()
-    desk = FineTuneDesk(home, FineTuneLimits(), trainer_command=(sys.executable, "-c", program))
+    desk = FineTuneDesk(home, FineTuneLimits(**limits), trainer_command=(sys.executable, "-c", program))
     add_desk_routes(app, desk)
     app.add_exception_handler(
         Refused, lambda _, refused: JSONResponse(refused.document, refused.document["status"])
@@ -124,6 +124,63 @@ def test_a_trainer_that_keeps_dying_fails_the_job_and_sent_again_it_is_tried_aga
         assert ended(client)["state"] == "succeeded"
 
 
+def test_a_job_that_may_go_on_is_tried_again_when_asked_and_no_other_is(tmp_path):
+    with service(tmp_path, DIES) as client:
+        client.put("/v1/fine-tunes/job", content=JOB)
+        assert ended(client)["failure"]["retryable"]
+    with service(tmp_path) as client:
+        assert client.post("/v1/fine-tunes/job:retry").json()["state"] == "queued"
+        assert ended(client)["state"] == "succeeded"
+        assert client.post("/v1/fine-tunes/job:retry").json()["state"] == "succeeded"
+        assert client.post("/v1/fine-tunes/other:retry").status_code == 404
+
+
+def test_chats_are_kept_no_longer_than_a_trainer_may_need_them(tmp_path):
+    folder = tmp_path / "fine-tunes" / "job"
+    with service(tmp_path, DIES) as client:
+        client.put("/v1/fine-tunes/job", content=JOB)
+        ended(client)
+        assert (folder / "chats.jsonl").exists()
+    with service(tmp_path) as client:
+        client.post("/v1/fine-tunes/job:retry")
+        digest = ended(client)["data_sha256"]
+        until(lambda: not (folder / "chats.jsonl").exists(), 30, "the end of the chats")
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "job.json",
+            "journal.jsonl",
+            "standing.json",
+        ]
+    assert json.loads((folder / "job.json").read_bytes())["data_sha256"] == digest
+
+
+def test_what_nobody_tries_again_in_time_is_given_up_with_its_chats(tmp_path):
+    folder = tmp_path / "fine-tunes" / "job"
+    with service(tmp_path, DIES) as client:
+        client.put("/v1/fine-tunes/job", content=JOB)
+        ended(client)
+    with service(tmp_path, keep_failed_seconds=0) as client:
+        until(lambda: not (folder / "chats.jsonl").exists(), 30, "the end of the chats")
+        assert not client.get("/v1/fine-tunes/job").json()["failure"]["retryable"]
+        assert client.post("/v1/fine-tunes/job:retry").json()["state"] == "failed"
+
+
+def test_what_a_killed_service_had_no_time_to_remove_is_removed_by_the_next(tmp_path, adapter):
+    with service(tmp_path) as client:
+        client.put("/v1/fine-tunes/other", content=OTHER)
+        ended(client, "other")
+    folder = tmp_path / "fine-tunes" / "other"
+    standing = json.loads((folder / "standing.json").read_bytes())
+    (folder / "standing.json").write_text(json.dumps(standing | {"state": "cancelled", "result": None}))
+    (folder / "checkpoints").mkdir()
+    (folder / "chats.jsonl").write_text("chats")
+    (tmp_path / "adapters" / "job").rename(tmp_path / "adapters" / "other")
+    (tmp_path / "adapters" / ".unfinished-third").mkdir()
+    with service(tmp_path):
+        until(lambda: not (folder / "checkpoints").exists(), 30, "the end of the checkpoints")
+    assert not (folder / "chats.jsonl").exists()
+    assert not list((tmp_path / "adapters").iterdir())
+
+
 def test_one_that_runs_out_of_memory_is_tried_once_more_with_less(tmp_path):
     failure = {"reason": "out_of_memory", "message": "refused", "remedy": "", "retryable": False}
     program = (
@@ -185,6 +242,15 @@ def test_a_home_that_cannot_be_written_to_is_named(tmp_path):
     with service(tmp_path) as client:
         answer = client.put("/v1/fine-tunes/job", content=JOB)
         assert (answer.status_code, answer.json()["code"]) == (503, "home_unwritable")
+
+
+def test_jobs_are_trained_as_soon_as_the_home_can_be_written_to_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(desk_module, "TRY_AGAIN_SECONDS", 0.05)
+    (tmp_path / "fine-tunes").write_text("a file where the folder should be")
+    with service(tmp_path) as client:
+        (tmp_path / "fine-tunes").unlink()
+        client.put("/v1/fine-tunes/job", content=JOB)
+        assert ended(client)["state"] == "succeeded"
 
 
 def test_a_second_service_on_one_home_trains_nothing_until_the_first_has_ended(tmp_path, monkeypatch):
