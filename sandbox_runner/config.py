@@ -1,8 +1,6 @@
-"""Settings of the runner and of its agent, read from `DELTANAS_…` variables. Opens nothing."""
+"""Settings of the runner, read from `DELTANAS_…` variables. Opens nothing."""
 
 import os
-import re
-import socket
 from pathlib import Path
 
 from pydantic import Field
@@ -17,11 +15,6 @@ def default_home() -> Path:
     """`$XDG_DATA_HOME/deltanas`, or `~/.local/share/deltanas`."""
     data = os.environ.get("XDG_DATA_HOME")
     return (Path(data) if data else Path.home() / ".local" / "share") / "deltanas"
-
-
-def default_agent_id() -> str:
-    """The host's name, as far as it fits into a path segment."""
-    return re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower()).strip("-")[:60] or "agent"
 
 
 class RunnerSettings(BaseSettings):
@@ -54,17 +47,3 @@ class RunnerSettings(BaseSettings):
     def warm(self) -> int:
         """Sandboxes that may wait at a time."""
         return self.slots if self.runner_warm is None else self.runner_warm
-
-
-class AgentSettings(BaseSettings):
-    """What the agent needs: where to ask for work, where to have it done, and the token for both."""
-
-    model_config = _OPTIONS
-
-    gateway_address: str = "http://127.0.0.1:8000"
-    runner_address: str = "http://127.0.0.1:8003"
-    service_token: str
-    agent_id: str = Field(default_factory=default_agent_id, pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
-    agent_heartbeat_seconds: float = Field(default=5.0, gt=0, le=60)
-    agent_poll_seconds: float = Field(default=20.0, gt=0, le=25)
-    """How long one question for work may wait."""

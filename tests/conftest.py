@@ -9,12 +9,14 @@ import pytest
 
 if TYPE_CHECKING:
     from postgres_server import PostgresServer
+    from redis_server import RedisServer
 
 A_DEVELOPERS_OWN = (
     "DELTANAS_HOME",
     "DELTANAS_API_KEY",
     "DELTANAS_GATEWAY_ADDRESS",
     "DELTANAS_DATABASE_URL",
+    "DELTANAS_BROKER_URL",
     "DELTANAS_LLM_",
 )
 

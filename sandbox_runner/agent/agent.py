@@ -1,62 +1,133 @@
-"""An agent's life: clear what an earlier life left, fill the slots, tell the gateway that it is there."""
+"""An agent's life: clear what an earlier life left, fill the slots, tell the gateway of it, drain."""
 
 import logging
+import time
 from contextlib import ExitStack
-from threading import Event, Thread
+from dataclasses import replace
+from threading import Event
 
 from contracts.jobs import AgentHeartbeat, RunnerCapabilities
+from sandbox_runner.agent.errand import Errands
+from sandbox_runner.agent.intake import Intake, Polling
+from sandbox_runner.agent.lending import lent_by
 from sandbox_runner.agent.links import GatewayLink, Rejected, RunnerLink, Unreachable
+from sandbox_runner.agent.settings import AgentSettings
 from sandbox_runner.agent.slot import Slot
-from sandbox_runner.config import AgentSettings
+from sandbox_runner.agent.stop import Stop
 
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 8.0
-"""For so long the slots may take to give their attempts back."""
+"""For so long giving back may take."""
+LOOK_AGAIN_SECONDS = 0.2
 
 
-def run_agent(settings: AgentSettings, stopping: Event) -> None:
-    """Serve until `stopping` is set."""
+def run_agent(settings: AgentSettings, stop: Stop) -> None:
+    """Serve until `stop` says otherwise; then let what runs end, for as long as the settings say."""
     with ExitStack() as open_links:
         gateway = open_links.enter_context(GatewayLink(settings.gateway_address, settings.service_token))
         runner = open_links.enter_context(RunnerLink(settings.runner_address, settings.service_token))
-        capabilities = _take_over(runner, stopping)
+        capabilities = _take_over(runner, stop.draining)
         if capabilities is None:
             return
-        slots = [
-            Slot(settings.agent_id, gateway, runner, settings.agent_poll_seconds, stopping)
-            for _ in range(capabilities.slots)
-        ]
-        threads = [
-            Thread(target=slot.work, name=f"slot-{number}", daemon=True) for number, slot in enumerate(slots)
-        ]
-        _beat(settings, gateway, runner, slots)
-        for thread in threads:
-            thread.start()
-        while not stopping.wait(settings.agent_heartbeat_seconds):
-            _beat(settings, gateway, runner, slots)
-        for slot, thread in zip(slots, threads, strict=True):
-            if slot.busy:
-                thread.join(STOP_SECONDS)
+        errands = Errands(settings.agent_id, gateway, runner, stop.hurrying)
+        heart = _Heart(settings, gateway, runner, errands, stop.draining)
+        intake = _intake(
+            settings, gateway, runner, errands, stop, lent_by(settings.resource, capabilities).slots
+        )
+        heart.beat()
+        intake.start()
+        while not stop.draining.wait(settings.agent_heartbeat_seconds):
+            heart.beat()
+        _drain(settings.agent_drain_seconds, heart, errands, stop)
+        _wait_for(errands, STOP_SECONDS)
+        intake.join(STOP_SECONDS)
 
 
-def _take_over(runner: RunnerLink, stopping: Event) -> RunnerCapabilities | None:
+def _intake(
+    settings: AgentSettings,
+    gateway: GatewayLink,
+    runner: RunnerLink,
+    errands: Errands,
+    stop: Stop,
+    slots: int,
+) -> Intake:
+    if settings.broker_url is None or settings.resource is None:
+        poll_seconds = settings.agent_poll_seconds
+        return Polling(
+            [
+                Slot(settings.agent_id, gateway, runner, errands, poll_seconds, stop.draining)
+                for _ in range(slots)
+            ]
+        )
+    # Celery takes a second to import, and an agent that asks the gateway needs none of it.
+    from sandbox_runner.agent.broker import BrokerIntake
+
+    url = settings.broker_url.get_secret_value()
+    return BrokerIntake(url, settings.resource, settings.agent_id, slots, errands, stop.draining)
+
+
+def _take_over(runner: RunnerLink, draining: Event) -> RunnerCapabilities | None:
     """Wait for the runner and remove the attempts of an earlier agent; None when the agent is to stop."""
-    while not stopping.is_set():
+    while not draining.is_set():
         try:
             for attempt_id in runner.known_attempts():
                 runner.delete(attempt_id)
             return runner.capabilities()
         except (Unreachable, Rejected) as error:
             logger.info("waiting for the runner: %s", error)
-            stopping.wait(0.5)
+            draining.wait(0.5)
     return None
 
 
-def _beat(settings: AgentSettings, gateway: GatewayLink, runner: RunnerLink, slots: list[Slot]) -> None:
-    """One heartbeat; a service that does not answer gets the next one."""
-    try:
-        busy = sum(slot.busy for slot in slots)
-        gateway.heartbeat_agent(settings.agent_id, AgentHeartbeat(runner.capabilities(), busy))
-    except (Unreachable, Rejected) as error:
-        logger.warning("heartbeat: %s", error)
+def _drain(seconds: float, heart: "_Heart", errands: Errands, stop: Stop) -> None:
+    """Take nothing new on and let what runs end, at most so long; then what is left is given back."""
+    heart.beat()
+    give_up = time.monotonic() + seconds
+    beat_again = time.monotonic() + heart.interval
+    while errands.under_way and time.monotonic() < give_up and not stop.hurrying.is_set():
+        stop.hurrying.wait(LOOK_AGAIN_SECONDS)
+        if time.monotonic() >= beat_again:
+            heart.beat()
+            beat_again = time.monotonic() + heart.interval
+    stop.hurry()
+
+
+def _wait_for(errands: Errands, seconds: float) -> None:
+    give_up = time.monotonic() + seconds
+    while errands.under_way and time.monotonic() < give_up:
+        time.sleep(LOOK_AGAIN_SECONDS / 4)
+
+
+class _Heart:
+    """Tells the gateway what this agent lends: nothing any more once it drains."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        gateway: GatewayLink,
+        runner: RunnerLink,
+        errands: Errands,
+        draining: Event,
+    ) -> None:
+        self.interval = settings.agent_heartbeat_seconds
+        self._agent_id = settings.agent_id
+        self._resource = settings.resource
+        self._queue = (
+            "" if settings.broker_url is None or settings.resource is None else settings.resource.value
+        )
+        self._gateway = gateway
+        self._runner = runner
+        self._errands = errands
+        self._draining = draining
+
+    def beat(self) -> None:
+        """One heartbeat; a service that does not answer gets the next one."""
+        try:
+            lent = lent_by(self._resource, self._runner.capabilities())
+            if self._draining.is_set():
+                lent = replace(lent, slots=0)
+            heartbeat = AgentHeartbeat(lent, self._errands.under_way, self._queue)
+            self._gateway.heartbeat_agent(self._agent_id, heartbeat)
+        except (Unreachable, Rejected) as error:
+            logger.warning("heartbeat: %s", error)

@@ -138,6 +138,10 @@ class GatewayLink(_Link):
         path = self._attempt(lease.attempt_id, "report")
         self._call("POST", path, content=_OUTCOME.dump_json(outcome), headers=_shown(lease))
 
+    def release(self, lease: Lease) -> None:
+        """Give the attempt back unfinished, by nobody's fault. Raises Rejected (409) when it is lost."""
+        self._call("POST", self._attempt(lease.attempt_id, "release"), headers=_shown(lease))
+
     @staticmethod
     def _attempt(attempt_id: str, verb: str) -> str:
         return f"/internal/v1/attempts/{quote(attempt_id, safe='')}:{verb}"

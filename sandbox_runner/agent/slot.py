@@ -1,166 +1,52 @@
-"""One slot of an agent: ask for work, claim it, have it run, keep its lease, report it; then the next.
-
-Each attempt ends in one of four ways: reported, cancelled, its lease lost, or given back because the agent
-stops. In all of them the runner forgets it.
-"""
+"""One slot of an agent that asks the gateway for work: ask, have it run, ask again."""
 
 import logging
-import time
 from threading import Event
 
-from contracts.failures import Failure, FailureReason
-from contracts.jobs import AttemptOutcome, AttemptSpec, ClaimedAttempt
-from contracts.log_context import log_context
-from sandbox_runner.agent.links import GatewayLink, Lease, Rejected, RunnerLink, Unreachable
+from sandbox_runner.agent.errand import PAUSE_SECONDS, Errands
+from sandbox_runner.agent.links import GatewayLink, Rejected, RunnerLink, Unreachable
 
 logger = logging.getLogger(__name__)
 
-PAUSE_SECONDS = 1.0
-"""Before a call that failed is tried again."""
-REPORT_SECONDS = 600.0
-"""For so long a report is tried; the lease is lost long before."""
-LAST_REPORT_SECONDS = 2.0
-"""The same when the agent is to stop."""
-MAX_WAIT_SECONDS = 10.0
-HEARTBEATS_PER_LEASE = 4
-
 
 class Slot:
-    """Works off one attempt at a time until `stopping` is set."""
+    """Works off one attempt at a time until `draining` is set."""
 
     def __init__(
-        self, agent_id: str, gateway: GatewayLink, runner: RunnerLink, poll_seconds: float, stopping: Event
+        self,
+        agent_id: str,
+        gateway: GatewayLink,
+        runner: RunnerLink,
+        errands: Errands,
+        poll_seconds: float,
+        draining: Event,
     ) -> None:
-        self.busy = False
         self._agent_id = agent_id
         self._gateway = gateway
         self._runner = runner
+        self._errands = errands
         self._poll_seconds = poll_seconds
-        self._stopping = stopping
+        self._draining = draining
 
     def work(self) -> None:
         """Attempt after attempt. A broken service is waited for; nothing is raised."""
-        while not self._stopping.is_set():
+        while not self._draining.is_set():
             try:
                 self._work_once()
             except Unreachable as error:
                 logger.warning("%s", error)
-                self._stopping.wait(PAUSE_SECONDS)
+                self._draining.wait(PAUSE_SECONDS)
             except Rejected as error:
                 logger.error("refused with %s: %s", error.status, error)
-                self._stopping.wait(PAUSE_SECONDS)
+                self._draining.wait(PAUSE_SECONDS)
             except Exception:
                 logger.exception("the slot goes on after an unexpected error")
-                self._stopping.wait(PAUSE_SECONDS)
+                self._draining.wait(PAUSE_SECONDS)
 
     def _work_once(self) -> None:
         if self._runner.capabilities().tier is None:
-            self._stopping.wait(PAUSE_SECONDS)
+            self._draining.wait(PAUSE_SECONDS)
             return
         attempt_id = self._gateway.next_attempt(self._agent_id, self._poll_seconds)
-        if attempt_id is None or self._stopping.is_set():
-            return
-        claimed = self._gateway.claim(self._agent_id, attempt_id)
-        if claimed is None:
-            return
-        self.busy = True
-        about = {"evaluation_id": claimed.spec.evaluation_id, "attempt_id": attempt_id}
-        try:
-            with log_context(request_id=attempt_id, **about):
-                self._see_through(claimed)
-        finally:
-            self.busy = False
-
-    def _see_through(self, claimed: ClaimedAttempt) -> None:
-        spec, lease = claimed.spec, Lease(claimed.spec.attempt_id, claimed.token)
-        interval = min(MAX_WAIT_SECONDS, claimed.lease_seconds / (HEARTBEATS_PER_LEASE + 1))
-        try:
-            outcome = self._run(spec, lease, interval)
-            if outcome is not None:
-                self._report(lease, outcome)
-        finally:
-            self._forget(spec.attempt_id)
-
-    def _run(self, spec: AttemptSpec, lease: Lease, interval: float) -> AttemptOutcome | None:
-        """Drive the runner until the attempt is finished; None when nobody wants the outcome any more."""
-        phase = "waiting"
-        started = False
-        while not self._stopping.is_set():
-            if not self._is_wanted(lease, phase):
-                return None
-            try:
-                started = started or self._start(spec, interval)
-                status = self._runner.status(spec.attempt_id, interval) if started else None
-            except Rejected as rejected:
-                return platform_failure(spec, f"the runner refused the attempt: {rejected}")
-            except Unreachable as error:
-                logger.warning("%s", error)
-                self._stopping.wait(min(PAUSE_SECONDS, interval))
-                continue
-            if started and status is None:
-                return platform_failure(spec, "the runner has lost the attempt")
-            if status is not None and status.outcome is not None:
-                return status.outcome
-            phase = status.phase if status is not None else "waiting"
-        return platform_failure(spec, "the agent was stopped")
-
-    def _start(self, spec: AttemptSpec, interval: float) -> bool:
-        """Put the attempt; False when the runner cannot take it yet. Raises Rejected, Unreachable."""
-        try:
-            self._runner.put(spec)
-        except Rejected as rejected:
-            if rejected.status != 409:
-                raise
-            if rejected.code == "fence_conflict":
-                # Left over from an earlier delivery whose lease is lost; it was to be removed, and was not.
-                self._forget(spec.attempt_id)
-            self._stopping.wait(interval)
-            return False
-        return True
-
-    def _is_wanted(self, lease: Lease, phase: str) -> bool:
-        """Keep the lease. False when it is lost or the attempt cancelled; a silent gateway is waited for."""
-        try:
-            return not self._gateway.heartbeat(lease, phase)
-        except Unreachable as error:
-            logger.warning("%s", error)
-            return True
-        except Rejected as rejected:
-            logger.info("attempt %s: its lease is lost (%s)", lease.attempt_id, rejected.status)
-            return False
-
-    def _report(self, lease: Lease, outcome: AttemptOutcome) -> None:
-        """Deliver, again and again if need be; a stale outcome is dropped."""
-        begin = time.monotonic()
-        while True:
-            try:
-                self._gateway.report(lease, outcome)
-                return
-            except Rejected as rejected:
-                logger.info("attempt %s: the report was refused (%s)", lease.attempt_id, rejected.status)
-                return
-            except Unreachable as error:
-                logger.warning("%s", error)
-            patience = LAST_REPORT_SECONDS if self._stopping.is_set() else REPORT_SECONDS
-            if time.monotonic() - begin > patience:
-                logger.error("attempt %s: its outcome could not be delivered", lease.attempt_id)
-                return
-            time.sleep(PAUSE_SECONDS / 2)
-
-    def _forget(self, attempt_id: str) -> None:
-        try:
-            self._runner.delete(attempt_id)
-        except (Unreachable, Rejected) as error:
-            logger.warning("attempt %s could not be removed from the runner: %s", attempt_id, error)
-
-
-def platform_failure(spec: AttemptSpec, message: str) -> AttemptOutcome:
-    """The outcome of an attempt that did not run through by no fault of its own."""
-    return AttemptOutcome(
-        attempt_id=spec.attempt_id,
-        fence=spec.fence,
-        measurement=None,
-        failure=Failure(FailureReason.INFRASTRUCTURE, message[:2000]),
-        isolation=None,
-        provenance=None,
-    )
+        if attempt_id is not None and not self._draining.is_set():
+            self._errands.run(attempt_id)

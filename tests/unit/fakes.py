@@ -459,6 +459,7 @@ class FakeFineTuner:
         self.bodies: dict[str, list[dict]] = {}
         """By job, its lines: settings first, then chats."""
         self.puts: list[str] = []
+        self.retried: list[str] = []
         self.refusal: dict | None = None
         """What the next job is refused with."""
         self.busy: set[str] = set()
@@ -495,6 +496,15 @@ class FakeFineTuner:
         status = self._statuses[job_id]
         if not status.state.is_terminal:
             self._statuses[job_id] = status = replace(status, state=FineTuneState.CANCELLED)
+        return status
+
+    def retry(self, job_id: str) -> FineTuneStatus:
+        self._reach()
+        self.retried.append(job_id)
+        status = self._statuses[job_id]
+        if status.failure is not None and status.failure.retryable:
+            status = replace(status, state=FineTuneState.QUEUED, failure=None)
+            self._statuses[job_id] = status
         return status
 
     def remove(self, job_id: str) -> None:
@@ -564,9 +574,9 @@ class FakeFineTuner:
             files=(AdapterFile("adapter_model.safetensors", 4, "0" * 64),),
         )
 
-    def fail(self, job_id: str, reason: str = "out_of_memory") -> None:
-        failure = FineTuneFailure(reason, "The trainer had not enough memory.", "Shorten the chats.", False)
-        self._end(job_id, FineTuneState.FAILED, failure=failure)
+    def fail(self, job_id: str, reason: str = "out_of_memory", retryable: bool = False) -> None:
+        message, remedy = "The trainer had not enough memory.", "Shorten the chats."
+        self._end(job_id, FineTuneState.FAILED, failure=FineTuneFailure(reason, message, remedy, retryable))
 
     def lose(self, job_id: str) -> None:
         """Somebody removes the job's folder."""
@@ -916,6 +926,7 @@ class FakeGatewayLink:
 
     def __init__(self, offered: list[AttemptSpec], lease_seconds: float = 0.25) -> None:
         self.reports: list[AttemptOutcome] = []
+        self.released: list[str] = []
         self.phases: list[str] = []
         self.cancels = False
         self.trouble: dict[str, list[Exception]] = {}
@@ -954,6 +965,11 @@ class FakeGatewayLink:
         assert lease.token == f"token of {lease.attempt_id}"
         self._may_fail("report")
         self.reports.append(outcome)
+
+    def release(self, lease: Lease) -> None:
+        assert lease.token == f"token of {lease.attempt_id}"
+        self._may_fail("release")
+        self.released.append(lease.attempt_id)
 
 
 class FakeRunnerLink:

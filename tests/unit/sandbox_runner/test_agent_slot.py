@@ -1,33 +1,45 @@
 import time
-from threading import Event, Thread
+from threading import Thread
 
 import pytest
 from attempt_scene import make_spec
 from fakes import FakeGatewayLink, FakeRunnerLink
+from processes import until
 
 from contracts.failures import FailureReason
+from sandbox_runner.agent import errand
 from sandbox_runner.agent import slot as slot_module
+from sandbox_runner.agent.errand import Errands
 from sandbox_runner.agent.links import Rejected, Unreachable
 from sandbox_runner.agent.slot import Slot
+from sandbox_runner.agent.stop import Stop
 
 DOWN = Unreachable("connection refused")
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch) -> None:
-    monkeypatch.setattr(slot_module, "PAUSE_SECONDS", 0.01)
+    for module in (errand, slot_module):
+        monkeypatch.setattr(module, "PAUSE_SECONDS", 0.01)
+
+
+def a_slot(gateway: FakeGatewayLink, runner: FakeRunnerLink, stop: Stop) -> tuple[Thread, Errands]:
+    """A slot at work, in a thread of its own."""
+    errands = Errands("agent", gateway, runner, stop.hurrying)  # type: ignore[arg-type]
+    slot = Slot("agent", gateway, runner, errands, 0.01, stop.draining)  # type: ignore[arg-type]
+    thread = Thread(target=slot.work)
+    thread.start()
+    return thread, errands
 
 
 def work_off(gateway: FakeGatewayLink, runner: FakeRunnerLink) -> None:
     """Let a slot work until it asks in vain."""
-    stopping = Event()
-    slot = Slot("agent", gateway, runner, 0.01, stopping)  # type: ignore[arg-type]
-    thread = Thread(target=slot.work)
-    thread.start()
+    stop = Stop()
+    thread, errands = a_slot(gateway, runner, stop)
     assert gateway.idle.wait(10), "the slot never came back for more"
-    stopping.set()
+    stop.ask()
     thread.join(10)
-    assert not slot.busy
+    assert errands.under_way == 0
 
 
 def reasons(gateway: FakeGatewayLink) -> list[FailureReason]:
@@ -130,30 +142,66 @@ def test_an_attempt_that_a_new_runner_does_not_know_is_the_platforms_failure() -
 def test_no_work_is_asked_for_while_nothing_can_run() -> None:
     gateway, runner = FakeGatewayLink([make_spec()]), FakeRunnerLink()
     runner.ready = False
-    stopping = Event()
-    thread = Thread(target=Slot("agent", gateway, runner, 0.01, stopping).work)  # type: ignore[arg-type]
-    thread.start()
+    stop = Stop()
+    thread, _ = a_slot(gateway, runner, stop)
     time.sleep(0.1)
     assert gateway.phases == []
     assert not gateway.idle.is_set()
     runner.ready = True
     assert gateway.idle.wait(5)
-    stopping.set()
+    stop.ask()
     thread.join(5)
 
     assert len(gateway.reports) == 1
 
 
-def test_a_stopping_agent_gives_its_attempt_back() -> None:
+def test_a_slot_that_drains_ends_what_it_runs_and_takes_nothing_new() -> None:
+    gateway = FakeGatewayLink([make_spec(attempt_id="at_1"), make_spec(attempt_id="at_2")])
+    stop = Stop()
+    thread, _ = a_slot(gateway, FakeRunnerLink(questions=30), stop)
+    until(lambda: gateway.phases, 5, "an attempt is under way")
+    stop.ask()
+    thread.join(10)
+
+    assert not thread.is_alive()
+    assert [outcome.attempt_id for outcome in gateway.reports] == ["at_1"]
+    assert gateway.released == []
+
+
+def test_an_agent_in_a_hurry_gives_its_attempt_back_and_reports_no_failure() -> None:
     gateway, runner = FakeGatewayLink([make_spec()]), FakeRunnerLink(questions=10**6)
-    stopping = Event()
-    thread = Thread(target=Slot("agent", gateway, runner, 0.01, stopping).work)  # type: ignore[arg-type]
-    thread.start()
-    while not gateway.phases:
-        time.sleep(0.005)
-    stopping.set()
+    stop = Stop()
+    thread, _ = a_slot(gateway, runner, stop)
+    until(lambda: gateway.phases, 5, "an attempt is under way")
+    stop.ask()
+    stop.ask()
     thread.join(5)
 
     assert not thread.is_alive()
-    assert reasons(gateway) == [FailureReason.INFRASTRUCTURE]
-    assert runner.deleted == ["at_1"]
+    assert gateway.released == ["at_1"]
+    assert (gateway.reports, runner.deleted) == ([], ["at_1"])
+
+
+def test_a_gateway_that_does_not_hear_of_it_does_not_keep_the_agent_from_ending() -> None:
+    gateway, runner = FakeGatewayLink([make_spec()]), FakeRunnerLink(questions=10**6)
+    gateway.trouble["release"] = [DOWN]
+    stop = Stop()
+    thread, _ = a_slot(gateway, runner, stop)
+    until(lambda: gateway.phases, 5, "an attempt is under way")
+    stop.hurry()
+    thread.join(5)
+
+    assert not thread.is_alive()
+    assert (gateway.released, runner.deleted) == ([], ["at_1"])
+
+
+def test_an_attempt_that_is_delivered_again_while_it_runs_is_claimed_once() -> None:
+    gateway, runner = FakeGatewayLink([make_spec()]), FakeRunnerLink(questions=10**6)
+    stop = Stop()
+    thread, errands = a_slot(gateway, runner, stop)
+    until(lambda: gateway.phases, 5, "an attempt is under way")
+
+    assert errands.run("at_1") is False
+    assert errands.under_way == 1
+    stop.hurry()
+    thread.join(5)

@@ -1,0 +1,39 @@
+"""Settings of the agent, read from `DELTANAS_…` variables. Opens nothing."""
+
+import re
+import socket
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contracts.dispatch import Resource
+
+
+def default_agent_id() -> str:
+    """The host's name, as far as it fits into a path segment."""
+    return re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower()).strip("-")[:60] or "agent"
+
+
+class AgentSettings(BaseSettings):
+    """What the agent needs: where to ask for work, where to have it done, and the token for both."""
+
+    model_config = SettingsConfigDict(env_prefix="DELTANAS_", extra="ignore")
+
+    gateway_address: str = "http://127.0.0.1:8000"
+    runner_address: str = "http://127.0.0.1:8003"
+    service_token: str
+    agent_id: str = Field(default_factory=default_agent_id, pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    agent_heartbeat_seconds: float = Field(default=5.0, gt=0, le=60)
+    agent_poll_seconds: float = Field(default=20.0, gt=0, le=25)
+    """How long one question for work may wait, where there is no broker."""
+    agent_resource: Resource | None = None
+    """What of the runner's host it lends; None: whatever the runner has. With a broker it is one of them."""
+    agent_drain_seconds: float = Field(default=0.0, ge=0, le=86_400)
+    """For so long, once it is to stop, what runs may still come to its end before it is given back."""
+    broker_url: SecretStr | None = None
+    """Where messages say which attempt to claim; None: the gateway is asked. It may hold a password."""
+
+    @property
+    def resource(self) -> Resource | None:
+        """What it lends. Messages wait in one queue for each resource, so with a broker it is one."""
+        return self.agent_resource or (None if self.broker_url is None else Resource.CPU)
