@@ -33,7 +33,7 @@ from gateway.infra.events import signal_after_commit
 from gateway.infra.identifiers import new_id
 from gateway.infra.search_store import SearchNotFound, SearchStateConflict, search_topic
 from gateway.infra.search_tables import SearchRow, SlotRow
-from gateway.infra.slot_journal import record_told
+from gateway.infra.slot_proposals import record_told
 from gateway.infra.slot_rows import search_record, slot_record
 
 KEPT_LAPSED = 20

@@ -3,175 +3,50 @@
 A step is kept only while its search is running, and only from the state that it starts from. So a step
 that is repeated after a crash changes nothing, and a cancelled search takes no further step. Only the
 conductor's thread of a search calls the journal; people's requests go through `search_store`, and what an
-outside agent proposes through `record_told`.
+outside agent proposes through `slot_proposals`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from contracts.failures import FailureReason
-from contracts.names import EvaluationState, SearchState, SlotState
+from contracts.names import SearchState, SlotState
 from contracts.proposals import Proposal
 from contracts.source_rules import candidate_id
 from gateway.domain.candidate import Slot, SlotFailure
-from gateway.domain.delta_reports import APPLIED, NO_PROPOSAL, DeltaReport
-from gateway.domain.evaluation import EvaluationRecord, EvaluationRequest
-from gateway.domain.feedback import TryTexts
+from gateway.domain.delta_reports import APPLIED, DeltaReport
+from gateway.domain.evaluation import EvaluationRequest
 from gateway.domain.fine_tuning import FineTuneRecord, FineTuneRequest
 from gateway.domain.judging import Verdict
-from gateway.domain.model_budget import BudgetStop, ModelSpending, add_spending
-from gateway.domain.search import PauseReason, SearchRecord, proposal_id
-from gateway.infra.database import Database, utc_now
-from gateway.infra.evaluation_store import EvaluationStore
+from gateway.domain.model_budget import BudgetStop
+from gateway.domain.search import PauseReason, proposal_id
+from gateway.infra.database import utc_now
 from gateway.infra.events import append_event
 from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.fine_tunes import add_fine_tune, fine_tune_record
-from gateway.infra.model_calls import diagnoses_of, spending_by_cycle, write_calls
-from gateway.infra.search_store import (
-    SearchStateConflict,
-    cycle_documents,
-    end_search,
-    pause_search,
-    search_topic,
-)
+from gateway.infra.search_store import cycle_documents, end_search, pause_search, search_topic
 from gateway.infra.search_tables import CycleRow, FinalRow, SearchRow, SlotRow
-from gateway.infra.slot_rows import (
-    search_record,
-    slot_record,
-    storable,
-    write_end,
-    write_proposal,
-    write_report,
-    write_verdict,
-)
-from gateway.infra.tables import EvaluationRow
-from gateway.schemas.search_document import Document, candidate_document
-
-_TERMINAL = tuple(state.value for state in EvaluationState if state.is_terminal)
+from gateway.infra.slot_proposals import keep_proposal, log_slot
+from gateway.infra.slot_records import SlotRecords, fine_tunes_of
+from gateway.infra.slot_rows import slot_record, storable, write_end, write_report, write_verdict
+from gateway.schemas.search_document import Document
 
 
 class SearchNotRunning(Exception):
     """The search was paused, cancelled or ended: take no further step."""
 
 
-@dataclass(frozen=True)
-class FinalRun:
-    """One re-measurement of a finalist. `evaluation` carries the sealed half."""
-
-    proposal_id: str
-    seed: int
-    evaluation: EvaluationRecord
-
-
-class SlotJournal:
+class SlotJournal(SlotRecords):
     """Steps of one search. Every step raises SearchNotRunning unless the search is running."""
-
-    def __init__(self, database: Database, evaluations: EvaluationStore, search_id: str) -> None:
-        self.search_id = search_id
-        self._database = database
-        self._evaluations = evaluations
-
-    # --- reading ---------------------------------------------------------------------------------
-
-    def search(self) -> SearchRecord:
-        """The search as it stands."""
-        with self._database.read() as session:
-            return search_record(session.get_one(SearchRow, self.search_id))
 
     def require_running(self) -> None:
         """Raise SearchNotRunning where no step could be taken now."""
         state = self.search().state
         if state is not SearchState.RUNNING:
             raise SearchNotRunning(state.value)
-
-    def slots(self, cycle: int | None = None) -> list[Slot]:
-        """The slots of a cycle, or of all, in slot order."""
-        with self._database.read() as session:
-            query = select(SlotRow).where(SlotRow.search_id == self.search_id)
-            if cycle is not None:
-                query = query.where(SlotRow.cycle == cycle)
-            return [slot_record(row) for row in session.scalars(query.order_by(SlotRow.cycle, SlotRow.slot))]
-
-    def source(self, wanted: str) -> str:
-        """The architecture source of a slot. Raises LookupError where there is none (yet)."""
-        with self._database.read() as session:
-            found = session.scalar(select(SlotRow.source).where(SlotRow.proposal_id == wanted))
-        if found is None:
-            raise LookupError(f"{wanted} has no source")
-        return found
-
-    def raw_proposal(self, wanted: str) -> str:
-        """What the proposer answered for a slot, as it came."""
-        with self._database.read() as session:
-            return session.scalar(select(SlotRow.raw_proposal).where(SlotRow.proposal_id == wanted)) or ""
-
-    def try_texts(self, wanted: Sequence[str]) -> dict[str, TryTexts]:
-        """By proposal id, the long texts of tries."""
-        with self._database.read() as session:
-            diagnoses = diagnoses_of(session, wanted)
-            answers = session.execute(
-                select(SlotRow.proposal_id, SlotRow.raw_proposal).where(SlotRow.proposal_id.in_(wanted))
-            )
-            return {
-                row.proposal_id: TryTexts(diagnoses.get(row.proposal_id, ""), row.raw_proposal or "")
-                for row in answers
-            }
-
-    def spent_before(self, cycle: int, place: int) -> ModelSpending:
-        """What language models have taken for the proposals before this place."""
-        with self._database.read() as session:
-            spent = spending_by_cycle(session, self.search_id, proposal_id(self.search_id, cycle, place))
-            return add_spending(list(spent.values()))
-
-    def adapter(self, cycle: int) -> str | None:
-        """What the proposals of an open cycle are made with."""
-        with self._database.read() as session:
-            return session.get_one(CycleRow, (self.search_id, cycle)).adapter
-
-    def fine_tunes(self) -> list[FineTuneRecord]:
-        """The jobs that the search has asked for, by their cycles."""
-        with self._database.read() as session:
-            return [fine_tune_record(row) for row in session.scalars(_fine_tunes_of(self.search_id))]
-
-    def admitted_count(self) -> int:
-        """How many architectures the novelty filter must know."""
-        with self._database.read() as session:
-            query = select(func.count()).where(SlotRow.search_id == self.search_id, SlotRow.admitted)
-            return session.scalar(query) or 0
-
-    def admitted(self) -> list[Slot]:
-        """The slots whose architectures the novelty filter must know, in slot order."""
-        return [slot for slot in self.slots() if slot.admitted]
-
-    def ended_evaluations(self) -> dict[str, EvaluationRecord]:
-        """By proposal id, the evaluations that have ended while their slot still waits for them."""
-        with self._database.read() as session:
-            waiting = session.execute(
-                select(SlotRow.proposal_id, SlotRow.evaluation_id)
-                .join(EvaluationRow, EvaluationRow.id == SlotRow.evaluation_id)
-                .where(
-                    SlotRow.search_id == self.search_id,
-                    SlotRow.state == SlotState.EVALUATING,
-                    EvaluationRow.state.in_(_TERMINAL),
-                )
-                .order_by(SlotRow.cycle, SlotRow.slot)
-            ).all()
-            return {row.proposal_id: self._evaluations.read_in(session, row.evaluation_id) for row in waiting}
-
-    def final_runs(self) -> list[FinalRun]:
-        """The finals in the order of their seeds; empty until they are opened."""
-        with self._database.read() as session:
-            rows = session.scalars(
-                select(FinalRow).where(FinalRow.search_id == self.search_id).order_by(FinalRow.place)
-            ).all()
-            return [
-                FinalRun(row.proposal_id, row.seed, self._evaluations.read_in(session, row.evaluation_id))
-                for row in rows
-            ]
 
     # --- steps of the search -----------------------------------------------------------------------
 
@@ -216,7 +91,7 @@ class SlotJournal:
     def open_fine_tune(self, after_cycle: int, request: FineTuneRequest) -> FineTuneRecord:
         """Ask for a job now that a cycle has closed. One that was asked for then stays as it is."""
         with self._step() as (session, row):
-            query = _fine_tunes_of(row.id).where(FineTuneRow.after_cycle == after_cycle)
+            query = fine_tunes_of(row.id).where(FineTuneRow.after_cycle == after_cycle)
             asked = session.scalars(query).first()
             if asked is None:
                 asked = add_fine_tune(session, row.tenant, request, after_cycle)
@@ -267,7 +142,7 @@ class SlotJournal:
             )
             for slot in session.scalars(pending.order_by(SlotRow.cycle, SlotRow.slot)):
                 write_end(slot, SlotState.SKIPPED, None)
-                _log_slot(session, slot)
+                log_slot(session, slot)
 
     def pause(self, reason: PauseReason) -> None:
         """Take no further step until somebody has changed something and resumes the search."""
@@ -289,14 +164,14 @@ class SlotJournal:
 
     # --- steps of a slot -----------------------------------------------------------------------------
 
-    def record_proposal(self, slot: Slot, proposal: Proposal, failure: SlotFailure | None) -> Slot:
-        """Pending becomes proposed, or refused at once with the failure of a proposer that found nothing.
+    def record_proposal(self, slot: Slot, proposal: Proposal) -> Slot:
+        """Pending becomes proposed, or refused at once where a proposer found nothing.
 
         The calls of its model are kept in the same transaction, so that none is counted twice.
         """
 
         def change(session: Session, row: SlotRow) -> None:
-            _keep_proposal(session, row, proposal, failure)
+            keep_proposal(session, row, proposal)
 
         return self._take(slot, SlotState.PENDING, change)
 
@@ -379,7 +254,7 @@ class SlotJournal:
             row = session.get_one(SlotRow, slot.proposal_id)
             if row.state == start:
                 change(session, row)
-                _log_slot(session, row)
+                log_slot(session, row)
             return slot_record(row)
 
     def _submit(self, session: Session, row: SearchRow, request: EvaluationRequest, origin_key: str) -> str:
@@ -394,55 +269,6 @@ class SlotJournal:
 
     def _log(self, session: Session, event_type: str, data: Mapping[str, object]) -> None:
         append_event(session, search_topic(self.search_id), event_type, dict(data))
-
-
-def _fine_tunes_of(search_id: str) -> Select[FineTuneRow]:
-    query = select(FineTuneRow).where(
-        FineTuneRow.search_id == search_id, FineTuneRow.after_cycle.is_not(None)
-    )
-    return query.order_by(FineTuneRow.after_cycle)
-
-
-def record_told(session: Session, search_id: str, wanted: str, proposal: Proposal) -> tuple[Slot, bool]:
-    """Pending becomes proposed by what an outside agent says, in the caller's transaction, from any thread.
-
-    Gives the slot, and whether this call took the step: False where the slot was pending no more, and then
-    nothing changes. A paused search takes it, too. Raises SearchStateConflict for a search that has ended,
-    LookupError where there is no such slot.
-    """
-    search = session.get(SearchRow, search_id, with_for_update=True)
-    row = session.get(SlotRow, wanted)
-    if search is None or row is None or row.search_id != search_id:
-        raise LookupError(f"the search has no slot {wanted[:80]!r}")
-    if row.state != SlotState.PENDING:
-        return slot_record(row), False
-    if SearchState(search.state).is_terminal:
-        raise SearchStateConflict(SearchState(search.state))
-    _keep_proposal(session, row, proposal, nothing_proposed(proposal))
-    _log_slot(session, row)
-    return slot_record(row), True
-
-
-def nothing_proposed(proposal: Proposal) -> SlotFailure | None:
-    """The failure of a proposal without an answer."""
-    if proposal.answer.strip():
-        return None
-    message = proposal.failure or "the proposer answered with nothing"
-    return SlotFailure(FailureReason.DELTA_REJECTED.value, message, NO_PROPOSAL)
-
-
-def _keep_proposal(session: Session, row: SlotRow, proposal: Proposal, failure: SlotFailure | None) -> None:
-    write_proposal(row, proposal)
-    write_calls(session, row, proposal.calls)
-    if failure is not None:
-        write_end(row, SlotState.REFUSED, failure)
-        write_report(row, DeltaReport(NO_PROPOSAL, failure.message))
-
-
-def _log_slot(session: Session, row: SlotRow) -> None:
-    # The delta stays out: a follower reads it from the candidate, and the log stays small.
-    document = candidate_document(slot_record(row)) | {"delta": None}
-    append_event(session, search_topic(row.search_id), "slot", document)
 
 
 def _child_slot(search_id: str, cycle: int, place: int, parent: Slot) -> SlotRow:

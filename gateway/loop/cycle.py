@@ -19,7 +19,7 @@ from gateway.domain.delta_reports import APPLIED, UNACCEPTABLE, DeltaReport, del
 from gateway.domain.judging import judge
 from gateway.domain.search import SearchRecord, training_seed
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
-from gateway.infra.slot_journal import SlotJournal, nothing_proposed
+from gateway.infra.slot_journal import SlotJournal
 from gateway.loop.budget import BudgetKeeper, evaluation_request
 from gateway.loop.novelty import Novelty
 from gateway.loop.ports import GeneratorService
@@ -83,7 +83,7 @@ class Cycle:
             asks = False
         while asks and (batch := self._next_batch()):
             for slot, proposal in self._arrivals(batch):
-                self._keep(self._journal.record_proposal(slot, proposal, nothing_proposed(proposal)))
+                self._keep(self._journal.record_proposal(slot, proposal))
                 self._progress()
         return all(slot.state.is_final for slot in self._slots.values())
 

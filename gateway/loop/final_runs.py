@@ -9,7 +9,8 @@ from contracts.names import EvaluationState
 from gateway.domain.candidate import Slot
 from gateway.domain.finals import FinalPair, choose_winner, compare
 from gateway.domain.search import SearchRecord, final_training_seeds
-from gateway.infra.slot_journal import FinalRun, SlotJournal
+from gateway.infra.slot_journal import SlotJournal
+from gateway.infra.slot_records import FinalRun
 from gateway.loop.budget import evaluation_request
 from gateway.schemas.search_document import final_document
 

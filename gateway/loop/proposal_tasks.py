@@ -12,16 +12,16 @@ from contracts.source_rules import candidate_id
 from gateway.domain.candidate import Slot
 from gateway.domain.feedback import TryTexts, accuracies, choose_tries, past_try
 from gateway.domain.search import SearchRecord, slot_seed
-from gateway.infra.slot_journal import SlotJournal
+from gateway.infra.slot_records import SlotRecords
 
 
 class ProposalTasks:
-    """The tasks of one cycle, as the journal stands when the first is asked for."""
+    """The tasks of one cycle, as the search stands when the first is asked for."""
 
-    def __init__(self, search: SearchRecord, cycle: int, journal: SlotJournal) -> None:
+    def __init__(self, search: SearchRecord, cycle: int, records: SlotRecords) -> None:
         self._search = search
         self._cycle = cycle
-        self._journal = journal
+        self._records = records
         self._texts: dict[str, TryTexts] = {}
 
     def request(self, slots: Iterable[Slot]) -> ProposalRequest:
@@ -42,7 +42,7 @@ class ProposalTasks:
     def slot(self, slot: Slot) -> ProposalSlot:
         """The task of a slot of the cycle."""
         assert slot.parent_id is not None
-        source = self._journal.source(slot.parent_id)
+        source = self._records.source(slot.parent_id)
         return ProposalSlot(
             slot=slot.slot,
             seed=slot_seed(self._search.request.seed, self._cycle, slot.slot),
@@ -59,7 +59,7 @@ class ProposalTasks:
             return ()
         tries = choose_tries(self._population, slot.root_id, self._cycle, window)
         unread = [one.proposal_id for one in tries if one.proposal_id not in self._texts]
-        self._texts |= self._journal.try_texts(unread) if unread else {}
+        self._texts |= self._records.try_texts(unread) if unread else {}
         return tuple(
             past_try(one, self._texts[one.proposal_id], self._accuracies.get(one.parent_id or ""))
             for one in tries
@@ -67,11 +67,11 @@ class ProposalTasks:
 
     @cached_property
     def _adapter(self) -> str | None:
-        return self._journal.adapter(self._cycle)
+        return self._records.adapter(self._cycle)
 
     @cached_property
     def _population(self) -> list[Slot]:
-        return [slot for slot in self._journal.slots() if slot.cycle < self._cycle]
+        return [slot for slot in self._records.slots() if slot.cycle < self._cycle]
 
     @cached_property
     def _accuracies(self) -> dict[str, float]:

@@ -9,7 +9,7 @@ from contracts.slot_prompts import SlotPrompt
 from gateway.infra.ask_journal import NothingFree, OpenSlots
 from gateway.infra.idempotency import Answer, IdempotencyScope, answer_once, recall
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
-from gateway.infra.slot_journal import SlotJournal
+from gateway.infra.slot_records import SlotRecords
 from gateway.loop.proposal_tasks import ProposalTasks
 from gateway.routes.problems import RequestProblem
 from gateway.schemas.ask_tell_body import AskBody
@@ -66,11 +66,11 @@ def _tasks(
     search_id: str, task_ids: Sequence[str], form: AnswerForm | None, services: Services, tenant: str
 ) -> Document:
     search = services.searches.read(search_id, tenant)
-    journal = SlotJournal(services.database, services.evaluations, search_id)
+    records = SlotRecords(services.database, services.evaluations, search_id)
     given = services.asks.given(task_ids)
     # What was leased at once is of one cycle.
     cycle = given[0][1].cycle if given else 0
-    request = ProposalTasks(search, cycle, journal).request(slot for _, slot in given)
+    request = ProposalTasks(search, cycle, records).request(slot for _, slot in given)
     prompts = {} if form is None else _prompts(request, form, services)
     documents = [
         task_document(search, slot, asked, lease, prompts.get(slot.slot))

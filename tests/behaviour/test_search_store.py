@@ -122,8 +122,8 @@ def test_every_step_taken_twice_counts_once(database, journal, search_id):
     journal.open_cycle(1, parents[::-1])
     (first, _) = pending = journal.slots(1)
     assert [slot.parent_id for slot in pending] == [slot.proposal_id for slot in parents]
-    proposed = journal.record_proposal(first, Proposal(0, "fake", "delta one", "one"), None)
-    assert journal.record_proposal(first, Proposal(0, "fake", "delta two", "two"), None) == proposed
+    proposed = journal.record_proposal(first, Proposal(0, "fake", "delta one", "one"))
+    assert journal.record_proposal(first, Proposal(0, "fake", "delta two", "two")) == proposed
     assert journal.raw_proposal(first.proposal_id) == "delta one"
     applied = journal.record_applied(proposed, NETWORKS[0].source + "x = 1\n", "+x = 1")
     assert journal.record_applied(proposed, "other", "other") == applied
@@ -144,7 +144,7 @@ def test_an_evaluation_and_the_slot_that_waits_for_it_are_one_transaction(databa
     def cut(*_args, **_more):
         raise RuntimeError("cut off between evaluation and slot")
 
-    monkeypatch.setattr(slot_journal, "_log_slot", cut)
+    monkeypatch.setattr(slot_journal, "log_slot", cut)
     with pytest.raises(RuntimeError):
         journal.submit(slot, evaluation_of(journal, slot))
     monkeypatch.undo()

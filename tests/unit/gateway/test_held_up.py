@@ -17,7 +17,8 @@ from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import read_events
 from gateway.infra.search_store import SearchStore, search_topic
 from gateway.infra.service_clients import ProposerHeldUp
-from gateway.infra.slot_journal import SearchNotRunning, record_told
+from gateway.infra.slot_journal import SearchNotRunning
+from gateway.infra.slot_proposals import record_told
 from gateway.loop import conductor as conductor_module
 from gateway.loop import delays
 from gateway.loop.conductor import Conductor

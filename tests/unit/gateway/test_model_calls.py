@@ -14,7 +14,7 @@ from contracts.proposals import AnswerForm, Proposal, ProposalSlot
 from gateway.infra.model_calls import MAX_CALLS, MAX_MESSAGE_CHARACTERS, MAX_MESSAGES
 from gateway.infra.search_store import SearchStateConflict
 from gateway.infra.search_tables import PromptTextRow
-from gateway.infra.slot_journal import record_told
+from gateway.infra.slot_proposals import record_told
 
 ASKED = ProposalSlot(0, 7, "class Net: pass\n", "digest")
 
@@ -22,7 +22,7 @@ ASKED = ProposalSlot(0, 7, "class Net: pass\n", "digest")
 def told_calls(scene, *calls):
     """The calls of a proposal with these calls, as they can be read."""
     slot = slots_of(scene)[0]
-    scene.journal.record_proposal(slot, Proposal(slot.slot, "fake", "grow 1", "", calls=calls), None)
+    scene.journal.record_proposal(slot, Proposal(slot.slot, "fake", "grow 1", "", calls=calls))
     return scene.store.candidate(scene.search_id, slot.proposal_id)["calls"]
 
 
@@ -88,7 +88,7 @@ def test_a_proposal_recorded_twice_counts_its_calls_once(scene):
     slot = slots_of(scene)[0]
     proposal = Proposal(slot.slot, "fake", "grow 1", "", calls=(model_call("proposal", ASKED, "grow 1"),))
     for _ in range(2):
-        scene.journal.record_proposal(slot, proposal, None)
+        scene.journal.record_proposal(slot, proposal)
     assert scene.store.document(scene.search_id)["model"]["calls"] == 1
 
 
