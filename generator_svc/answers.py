@@ -1,11 +1,12 @@
 """What becomes of a proposer's answer, a delta or a whole source: the one door that all go through."""
 
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 from contracts.deployment import forbidden_use
 from contracts.jobs import AppliedDelta
-from contracts.proposals import AnswerForm, DeploymentLimits, EditPermissions
-from contracts.source_rules import CheckedSource, check_source
+from contracts.proposals import AnswerForm, DeploymentLimits, EditPermissions, ProposalRequest
+from contracts.source_rules import check_source
 from generator_svc.deltas import apply_delta
 from generator_svc.deltas.whole_sources import apply_source
 from generator_svc.deployment_costs import deployment_costs
@@ -26,14 +27,19 @@ class AnswerRules:
     """A standard data set, for whose images costs are proven; None, or another: parameters and operations
     are not looked at."""
 
+    @classmethod
+    def of_request(cls, request: ProposalRequest, form: AnswerForm = AnswerForm.DELTA) -> Self:
+        """What a search asks of every answer in this form."""
+        return cls(form, request.edits, request.deployment, request.dataset)
+
 
 def apply_answer(baseline_source: str, answer: str, rules: AnswerRules) -> AppliedDelta:
     """A candidate's source, or a precise refusal. Pure; never raises, whatever the texts are."""
     apply = apply_source if rules.form is AnswerForm.SOURCE else apply_delta
     applied = apply(baseline_source, answer, rules.edits)
-    if applied.source is None or rules.deployment == DeploymentLimits():
+    if applied.source is None:
         return applied
-    reason, message = _broken_limit(check_source(applied.source), rules)
+    reason, message = broken_limit(applied.source, rules)
     if not reason:
         return applied
     return replace(
@@ -47,9 +53,15 @@ def apply_answer(baseline_source: str, answer: str, rules: AnswerRules) -> Appli
     )
 
 
-def _broken_limit(checked: CheckedSource, rules: AnswerRules) -> tuple[str, str]:
-    """Code and sentence of the first deployment limit that a network breaks; both empty if it breaks none."""
+def broken_limit(source: str, rules: AnswerRules) -> tuple[str, str]:
+    """Code and sentence of the first deployment limit that a network breaks; both empty if it breaks none.
+
+    `source` must have passed `contracts.source_rules.check_source`.
+    """
     limits = rules.deployment
+    if limits == DeploymentLimits():
+        return "", ""
+    checked = check_source(source)
     use = forbidden_use(checked.tree, limits.forbidden_operators)
     if use is not None:
         return FORBIDDEN_OPERATOR, (

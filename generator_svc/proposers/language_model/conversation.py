@@ -44,7 +44,7 @@ class Conversation:
         self._proposer = request.proposer
         self._options = options
         self._assignment = assignment_of(slot, request)
-        self._rules = AnswerRules(options.form, request.edits, request.deployment, request.dataset)
+        self._rules = AnswerRules.of_request(request, options.form)
         self._calls: list[ModelCall] = []
         self._role = DIAGNOSIS if options.diagnose else PROPOSAL
         self._prompt = diagnosis_prompt(self._assignment) if options.diagnose else self._proposal_prompt()

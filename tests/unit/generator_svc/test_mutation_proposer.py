@@ -6,9 +6,11 @@ import pytest
 from mutation_sources import BLOCKS, LEMUR, LITERAL_WIDTHS, UNDECIDED
 
 from contracts.edit_regions import changed_places
-from contracts.proposals import EditPermissions, ProposalRequest, ProposalSlot
+from contracts.proposals import DeploymentLimits, EditPermissions, ProposalRequest, ProposalSlot
 from contracts.source_rules import check_source
+from generator_svc.answers import AnswerRules, broken_limit
 from generator_svc.deltas import apply_delta
+from generator_svc.deployment_costs import deployment_costs
 from generator_svc.proposers import OptionsInvalid, known_proposers
 from generator_svc.proposers.mutation.proposer import DEFAULT_WEIGHTS
 from generator_svc.seeds import baseline_networks
@@ -18,11 +20,13 @@ pytestmark = pytest.mark.slow
 
 PROPOSER = known_proposers()["mutation"]
 EVERYWHERE = EditPermissions()
+COSTS = deployment_costs(check_source(LITERAL_WIDTHS), "mnist")
 
 
-def propose(source, seed, edits=EVERYWHERE, **options):
+def propose(source, seed, edits=EVERYWHERE, deployment=DeploymentLimits(), **options):
     slot = ProposalSlot(3, seed, source, "baseline")
-    (proposal,) = PROPOSER.propose(ProposalRequest("se_1", 1, "mutation", "mnist", (slot,), options, edits))
+    request = ProposalRequest("se_1", 1, "mutation", "mnist", (slot,), options, edits, deployment)
+    (proposal,) = PROPOSER.propose(request)
     return proposal
 
 
@@ -118,6 +122,27 @@ def test_mutations_stay_where_edits_are_allowed(only, never, allowed):
 def test_where_nothing_may_be_mutated_it_says_so():
     proposal = propose(BLOCKS, 0, EditPermissions(only=("imports",)))
     assert (proposal.answer, proposal.failure) == ("", "nothing to propose within the allowed regions")
+
+
+@pytest.mark.parametrize(
+    ("limits", "weights"),
+    [
+        (DeploymentLimits(forbidden_operators=("gelu", "silu", "mish", "elu")), only("activation")),
+        (DeploymentLimits(max_parameters=COSTS.parameters), only("width", "block_inserted", "block_removed")),
+        (DeploymentLimits(max_flops=COSTS.flops), only("width", "block_inserted", "block_removed")),
+    ],
+)
+def test_mutations_keep_within_the_deployment_limits(limits, weights):
+    rules = AnswerRules(deployment=limits, dataset="mnist")
+    free = [propose(LITERAL_WIDTHS, seed, weights=weights) for seed in range(6)]
+    assert any(broken_limit(mutant(LITERAL_WIDTHS, proposal), rules)[0] for proposal in free)
+    bound = [propose(LITERAL_WIDTHS, seed, deployment=limits, weights=weights) for seed in range(6)]
+    assert not any(broken_limit(mutant(LITERAL_WIDTHS, proposal), rules)[0] for proposal in bound)
+
+
+def test_where_no_mutation_can_be_deployed_it_says_so():
+    proposal = propose(LITERAL_WIDTHS, 0, deployment=DeploymentLimits(max_parameters=1))
+    assert (proposal.answer, proposal.failure) == ("", "nothing to propose within the deployment limits")
 
 
 def test_equal_seeds_and_permissions_give_equal_proposals():
