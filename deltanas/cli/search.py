@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from deltanas.cli.adapter_lineage import has_adapters, show_lineage
 from deltanas.cli.connection import connected
 from deltanas.cli.leaderboard import show_leaderboard
 from deltanas.cli.model_usage import settings_sentence, show_usage, usage_sentence
@@ -75,11 +76,11 @@ def show(
     search_id: Annotated[str | None, typer.Argument(metavar="ID", help="Default: the newest search.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the leaderboard of a search."""
+    """Show the leaderboard of a search, and what its model learnt on the way."""
     with connected(need_ready=False, quiet=as_json) as client:
         identifier = search_id or _newest(client)
         search, candidates = client.search(identifier), client.candidates(identifier)
-        cycles = client.cycles(identifier) if usage_sentence(search) else []
+        cycles = client.cycles(identifier) if usage_sentence(search) or has_adapters(search) else []
     if as_json:
         emit({**search, "cycles": cycles, "candidates": candidates})
         return
@@ -93,8 +94,10 @@ def show(
     if progress.get("waiting_for"):
         tell(f"waits for: {progress['waiting_for']}")
     show_leaderboard(search, candidates, result_console())
-    if cycles:
+    if usage_sentence(search):
         show_usage(cycles, result_console())
+    if has_adapters(search):
+        show_lineage(cycles, result_console())
     if search.get("paused_by"):
         _explain_pause(search)
 

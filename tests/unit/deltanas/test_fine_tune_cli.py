@@ -122,3 +122,27 @@ def test_an_adapter_in_use_is_not_removed(gateway, deltanas):
     ended = deltanas("adapters", "remove", "ft_1")
     assert ended.code == 2
     assert "needed by ft_2" in ended.err
+
+
+def test_a_search_shows_what_each_cycle_proposed_with_and_what_was_learnt_then(gateway, deltanas):
+    path = "/v1/searches/se_1"
+    search = {
+        "id": "se_1", "name": "learns", "state": "running", "request": {"fine_tune": {"every": 1}},
+        "progress": {"cycle": 2, "cycles": 3, "slots_done": 3, "slots_total": 4},
+    }  # fmt: skip
+    chats = {"elite": 3, "replayed": 2, "lemur": 0, "mutation": 0, "left_out": {"too_long": 9}}
+    learnt = {"id": "ft_1", "state": "succeeded", "chats": chats, "result": RESULT, "failure": None}
+    failure = {"reason": "out_of_memory", "message": "It took too much."}
+    failed = {"id": "ft_2", "state": "failed", "chats": None, "result": None, "failure": failure}
+    cycles = [
+        {"cycle": 0, "adapter": None, "fine_tune": None},
+        {"cycle": 1, "adapter": None, "fine_tune": learnt},
+        {"cycle": 2, "adapter": "ft_1", "fine_tune": failed},
+    ]
+    gateway.answer("GET", path, search)
+    gateway.answer("GET", f"{path}/candidates", {"items": []})
+    gateway.answer("GET", f"{path}/cycles", {"items": cycles})
+    shown = " ".join(deltanas("search", "show", "se_1").out.split())
+    assert "1 the model as it is 5 1.5000 0.5000 ft_1: adopted, The loss fell." in shown
+    assert "2 ft_1 – – – ft_2: failed, out_of_memory: It took too much." in shown
+    assert deltanas("search", "show", "se_1", "--json").json["cycles"] == cycles
