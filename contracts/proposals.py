@@ -36,6 +36,16 @@ class DeploymentLimits:
 
 
 @dataclass(frozen=True)
+class DataShape:
+    """What a network of a data set takes and gives: images of this size, and so many classes."""
+
+    channels: int
+    height: int
+    width: int
+    classes: int
+
+
+@dataclass(frozen=True)
 class PastTry:
     """One triple of a feedback memory (arXiv 2603.12091): what was wrong, what was changed, what came of it.
 
@@ -75,6 +85,8 @@ class ProposalRequest:
     deployment: DeploymentLimits = field(default_factory=DeploymentLimits)
     adapter: str | None = None
     """The LoRA weights that a local model speaks with; None: as it came."""
+    data_shape: DataShape | None = None
+    """For whose images a network's costs are counted; None: they are known of standard data sets alone."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Self
 
 from contracts.deployment import forbidden_use
 from contracts.jobs import AppliedDelta
-from contracts.proposals import AnswerForm, DeploymentLimits, EditPermissions, ProposalRequest
+from contracts.proposals import AnswerForm, DataShape, DeploymentLimits, EditPermissions, ProposalRequest
 from contracts.source_rules import check_source
 from generator_svc.deltas import apply_delta
 from generator_svc.deltas.whole_sources import apply_source
@@ -24,13 +24,14 @@ class AnswerRules:
     edits: EditPermissions = field(default_factory=EditPermissions)
     deployment: DeploymentLimits = field(default_factory=DeploymentLimits)
     dataset: str | None = None
-    """A standard data set, for whose images costs are proven; None, or another: parameters and operations
-    are not looked at."""
+    """A standard data set, for whose images costs are proven."""
+    data_shape: DataShape | None = None
+    """Of any other; where neither is known, parameters and operations are not looked at."""
 
     @classmethod
     def of_request(cls, request: ProposalRequest, form: AnswerForm = AnswerForm.DELTA) -> Self:
         """What a search asks of every answer in this form."""
-        return cls(form, request.edits, request.deployment, request.dataset)
+        return cls(form, request.edits, request.deployment, request.dataset, request.data_shape)
 
 
 def apply_answer(baseline_source: str, answer: str, rules: AnswerRules) -> AppliedDelta:
@@ -69,7 +70,7 @@ def broken_limit(source: str, rules: AnswerRules) -> tuple[str, str]:
         )
     if limits.max_parameters is None and limits.max_flops is None:
         return "", ""
-    costs = deployment_costs(checked, rules.dataset)
+    costs = deployment_costs(checked, rules.dataset, rules.data_shape)
     if limits.max_parameters is not None and (costs.parameters or 0) > limits.max_parameters:
         return TOO_MANY_PARAMETERS, (
             f"the result has at least {costs.parameters:,} parameters; this search allows "

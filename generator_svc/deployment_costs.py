@@ -12,21 +12,22 @@ from dataclasses import dataclass
 from math import prod
 
 from contracts.names import SourceContract
+from contracts.proposals import DataShape
 from contracts.source_rules import CheckedSource
 from generator_svc.shapes import Span, Trace, Verdict, trace_source
 from generator_svc.shapes.layers import SIGNATURES, pair
 from generator_svc.shapes.values import MAX_RANK, Instance, Layer, Undecided, Value
 
-STANDARD_INPUTS: dict[str, tuple[tuple[int, int, int], int]] = {
-    "mnist": ((1, 28, 28), 10),
-    "fashion-mnist": ((1, 28, 28), 10),
-    "cifar-10": ((3, 32, 32), 10),
-    "cifar-100": ((3, 32, 32), 100),
-    "svhn": ((3, 32, 32), 10),
-    "imagenette": ((3, 160, 160), 10),
-    "celeba-gender": ((3, 64, 64), 2),
+STANDARD_INPUTS: dict[str, DataShape] = {
+    "mnist": DataShape(1, 28, 28, 10),
+    "fashion-mnist": DataShape(1, 28, 28, 10),
+    "cifar-10": DataShape(3, 32, 32, 10),
+    "cifar-100": DataShape(3, 32, 32, 100),
+    "svhn": DataShape(3, 32, 32, 10),
+    "imagenette": DataShape(3, 160, 160, 10),
+    "celeba-gender": DataShape(3, 64, 64, 2),
 }
-"""(channels, height, width) and classes of the standard data sets; of others nothing is proven."""
+"""The standard data sets. Of others whoever asks knows the shape, or nothing is proven."""
 
 BATCH = 2
 OTHER_SIDES = (32, 64)
@@ -48,25 +49,25 @@ class DeploymentCosts:
     """Multiplications and additions of one forward pass of one image, each counted as one."""
 
 
-def deployment_costs(checked: CheckedSource, dataset: str | None) -> DeploymentCosts:
-    """The costs on a standard data set. Pure, bounded in time."""
-    if dataset not in STANDARD_INPUTS:
+def deployment_costs(
+    checked: CheckedSource, dataset: str | None, shape: DataShape | None = None
+) -> DeploymentCosts:
+    """The costs on a data set of this shape, else on a standard one. Pure, bounded in time."""
+    shape = shape or STANDARD_INPUTS.get(dataset or "")
+    if shape is None:
         return DeploymentCosts()
-    (channels, height, width), classes = STANDARD_INPUTS[dataset]
     try:
-        return _proven_costs(checked, channels, (height, width), classes)
+        return _proven_costs(checked, shape)
     except (TypeError, AttributeError, LookupError, ArithmeticError, ValueError, RecursionError):
         # A hostile source may bring any value anywhere; where a rule stumbles over it, nothing is proven.
         return DeploymentCosts()
 
 
-def _proven_costs(
-    checked: CheckedSource, channels: int, sides: tuple[int, int], classes: int
-) -> DeploymentCosts:
+def _proven_costs(checked: CheckedSource, shape: DataShape) -> DeploymentCosts:
     if checked.contract is SourceContract.PLAIN:
-        run = _Run(checked, (BATCH, channels, *sides), classes)
+        run = _Run(checked, (BATCH, shape.channels, shape.height, shape.width), shape.classes)
         return DeploymentCosts(run.parameters(), run.flops()) if run.is_proven else DeploymentCosts()
-    runs = [_Run(checked, (BATCH, channels, side, side), classes) for side in OTHER_SIDES]
+    runs = [_Run(checked, (BATCH, shape.channels, side, side), shape.classes) for side in OTHER_SIDES]
     counts = {run.parameters() if run.is_proven else None for run in runs}
     return DeploymentCosts(counts.pop() if len(counts) == 1 else None)
 

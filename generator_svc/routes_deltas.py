@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from contracts.jobs import AppliedDelta
 from contracts.names import MAX_DELTA_BYTES, MAX_SOURCE_BYTES
 from contracts.problems import problem
-from contracts.proposals import AnswerForm, DeploymentLimits, EditPermissions
+from contracts.proposals import AnswerForm, DataShape, DeploymentLimits, EditPermissions
 from generator_svc.answers import AnswerRules, apply_answer
 from generator_svc.prompts import repair_prompt
 from generator_svc.request_checks import Refused, check_deployment, check_edits, check_size, refuse_field
@@ -27,6 +27,8 @@ class DeltaRequest:
     deployment: DeploymentLimits = field(default_factory=DeploymentLimits)
     dataset: str | None = None
     """Whose images parameters and operations are counted for; only standard data sets are known here."""
+    data_shape: DataShape | None = None
+    """Of another data set."""
     with_repair: bool = False
     """Whether a refusal brings the prompt that asks the model for a better answer."""
 
@@ -41,7 +43,9 @@ def add_delta_routes(app: FastAPI) -> None:
         check_edits(request.edits)
         check_deployment(request.deployment)
         source = _baseline_source(request)
-        rules = AnswerRules(request.form, request.edits, request.deployment, request.dataset)
+        rules = AnswerRules(
+            request.form, request.edits, request.deployment, request.dataset, request.data_shape
+        )
         applied = apply_answer(source, request.delta, rules)
         if not request.with_repair:
             return applied

@@ -13,7 +13,7 @@ from typing import Any
 
 from contracts.measurements import Limits
 from contracts.names import Integrity, IsolationTier, SearchState, SlotState
-from contracts.proposals import DeploymentLimits, EditPermissions
+from contracts.proposals import DataShape, DeploymentLimits, EditPermissions
 from gateway.domain.feedback import FeedbackMemory
 from gateway.domain.fine_tune_plan import FineTunePlan
 from gateway.domain.model_budget import BudgetStop, ModelBudget
@@ -45,6 +45,8 @@ class SearchRequest:
     proposer: ProposerChoice = field(default_factory=ProposerChoice)
     edits: EditPermissions = field(default_factory=EditPermissions)
     deployment: DeploymentLimits = field(default_factory=DeploymentLimits)
+    data_shape: DataShape | None = None
+    """Of the data set, for whose images the costs that `deployment` limits are counted."""
     feedback: FeedbackMemory = field(default_factory=FeedbackMemory)
     model_budget: ModelBudget = field(default_factory=ModelBudget)
     fine_tune: FineTunePlan | None = None

@@ -29,6 +29,7 @@ from contracts.log_context import request_headers
 from contracts.names import MAX_DELTA_BYTES
 from contracts.proposals import (
     AnswerForm,
+    DataShape,
     DeploymentLimits,
     EditPermissions,
     Proposal,
@@ -259,12 +260,13 @@ class GeneratorClient(ServiceClient):
         deployment: DeploymentLimits | None = None,
         *,
         dataset: str | None = None,
+        data_shape: DataShape | None = None,
         with_repair: bool = False,
     ) -> AppliedDelta:
         """What a proposer's answer makes of a baseline: a candidate's source or a precise refusal.
 
-        Parameters and FLOPs of a network can be counted for a named `dataset` alone. `with_repair`: a refusal
-        carries what to say to the model that answered.
+        Parameters and FLOPs of a network are counted for images of `data_shape`, or of a standard `dataset`.
+        `with_repair`: a refusal carries what to say to the model that answered.
         """
         body = {
             "baseline_source": baseline_source,
@@ -273,6 +275,7 @@ class GeneratorClient(ServiceClient):
             "edits": asdict(edits or EditPermissions()),
             "deployment": asdict(deployment or DeploymentLimits()),
             "dataset": dataset,
+            "data_shape": None if data_shape is None else asdict(data_shape),
             "with_repair": with_repair,
         }
         return self._parse(AppliedDelta, self._call("POST", "/v1/deltas:apply", json=body))

@@ -6,7 +6,7 @@ from typing import Any
 from contracts.jobs import HunkReport
 from contracts.measurements import Limits
 from contracts.names import Integrity, IsolationTier, SearchState, SlotState
-from contracts.proposals import AnswerForm, DeploymentLimits, EditPermissions, Proposal
+from contracts.proposals import AnswerForm, DataShape, DeploymentLimits, EditPermissions, Proposal
 from gateway.domain.candidate import Score, Slot, SlotFailure
 from gateway.domain.delta_reports import APPLIED, DeltaReport
 from gateway.domain.feedback import FeedbackMemory
@@ -33,6 +33,7 @@ def search_record(row: SearchRow) -> SearchRecord:
         integrity=Integrity(fields.pop("integrity")),
         edits=_edit_permissions(fields.pop("edits", {})),
         deployment=_deployment_limits(fields.pop("deployment", {})),
+        data_shape=_data_shape(fields.pop("data_shape", None)),
         feedback=FeedbackMemory(**fields.pop("feedback", {})),
         model_budget=ModelBudget(**fields.pop("model_budget", {})),
         fine_tune=_fine_tune_plan(fields.pop("fine_tune", None)),
@@ -66,6 +67,10 @@ def _deployment_limits(stored: dict[str, Any]) -> DeploymentLimits:
     """None of a search that was accepted before there were any."""
     forbidden = tuple(stored.get("forbidden_operators", ()))
     return DeploymentLimits(forbidden, stored.get("max_parameters"), stored.get("max_flops"))
+
+
+def _data_shape(stored: dict[str, int] | None) -> DataShape | None:
+    return None if stored is None else DataShape(**stored)
 
 
 def _fine_tune_plan(stored: dict[str, Any] | None) -> FineTunePlan | None:

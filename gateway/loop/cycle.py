@@ -166,7 +166,13 @@ class Cycle:
         request = self._search.request
         try:
             applied = self._generator.apply_delta(
-                baseline, answer, request.edits, slot.form, request.deployment, dataset=request.dataset
+                baseline,
+                answer,
+                request.edits,
+                slot.form,
+                request.deployment,
+                dataset=request.dataset,
+                data_shape=request.data_shape,
             )
         except ServiceRefused as error:
             return self._refuse(slot, DeltaReport(UNACCEPTABLE), str(error))

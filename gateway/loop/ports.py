@@ -9,6 +9,7 @@ from typing import Protocol
 from contracts.jobs import Admission, AppliedDelta, Screening, ScreeningRequest
 from contracts.proposals import (
     AnswerForm,
+    DataShape,
     DeploymentLimits,
     EditPermissions,
     Proposal,
@@ -36,6 +37,7 @@ class GeneratorService(Protocol):
         deployment: DeploymentLimits,
         *,
         dataset: str | None,
+        data_shape: DataShape | None,
     ) -> AppliedDelta:
         """A candidate's source, or a precise refusal. `answer` is a proposer's, as it came."""
         ...

@@ -37,6 +37,7 @@ class ProposalTasks:
             edits=request.edits,
             deployment=request.deployment,
             adapter=self._adapter,
+            data_shape=request.data_shape,
         )
 
     def slot(self, slot: Slot) -> ProposalSlot:

@@ -69,6 +69,8 @@ def search_document(
     planned = len(request.baselines) + request.cycles * request.candidates_per_cycle
     asked = asdict(request)
     asked["baselines"] = list(request.baselines)
+    # The data set tells its shape itself; nobody asked for it.
+    del asked["data_shape"]
     return {
         "id": record.id,
         "name": request.name,

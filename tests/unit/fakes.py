@@ -54,6 +54,7 @@ from contracts.measurements import Isolation, Measurement, Provenance
 from contracts.names import EvaluationState, IsolationTier, NoveltyLayer, ScoredOn
 from contracts.proposals import (
     AnswerForm,
+    DataShape,
     DeploymentLimits,
     EditPermissions,
     ModelCall,
@@ -100,6 +101,8 @@ class FakeGenerator:
         self.permissions: set[EditPermissions] = set()
         """All that were sent along, with requests for proposals and with deltas to apply."""
         self.deployments: set[DeploymentLimits] = set()
+        self.data_shapes: set[DataShape | None] = set()
+        """With requests for proposals and with deltas alike, as the two before."""
         self.forms: dict[str, AnswerForm] = {}
         """By answer, the form in which it was to be applied."""
         self.asked: list[ProposalRequest] = []
@@ -113,6 +116,7 @@ class FakeGenerator:
         self.batches.append([slot.slot for slot in request.slots])
         self.permissions.add(request.edits)
         self.deployments.add(request.deployment)
+        self.data_shapes.add(request.data_shape)
         self.asked.append(request)
         for slot in reversed(request.slots) if self.backwards else request.slots:
             if self.trouble.get(slot.slot):
@@ -140,10 +144,12 @@ class FakeGenerator:
         deployment: DeploymentLimits = DeploymentLimits(),
         *,
         dataset: str | None = None,
+        data_shape: DataShape | None = None,
         with_repair: bool = False,
     ) -> AppliedDelta:
         self.permissions.add(edits)
         self.deployments.add(deployment)
+        self.data_shapes.add(data_shape)
         self.forms[answer] = form
         delta = answer
         if delta == "unplaceable":

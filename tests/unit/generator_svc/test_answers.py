@@ -1,14 +1,16 @@
 """Deployment limits are enforced on what comes of an answer, whichever form it has."""
 
+from dataclasses import replace
+
 import pytest
 from mutation_sources import BLOCKS
 from sample_networks import LEARNS_BY_ITSELF
 
-from contracts.proposals import AnswerForm, DeploymentLimits
+from contracts.proposals import AnswerForm, DataShape, DeploymentLimits
 from contracts.source_rules import check_source
 from generator_svc.answers import AnswerRules, apply_answer
 from generator_svc.deltas import canonical_delta
-from generator_svc.deployment_costs import STANDARD_INPUTS, deployment_costs
+from generator_svc.deployment_costs import STANDARD_INPUTS, DeploymentCosts, deployment_costs
 from generator_svc.prompts.words import words_of
 from generator_svc.seeds import baseline_networks
 
@@ -132,6 +134,24 @@ def test_thousands_of_layers_from_one_line_are_counted_in_no_time():
 
 def test_the_standard_data_sets_are_those_that_prompts_describe():
     assert set(STANDARD_INPUTS) == set(words_of("delta_v2")["datasets"])
-    for name, ((channels, height, width), classes) in STANDARD_INPUTS.items():
+    for name, shape in STANDARD_INPUTS.items():
         described = words_of("delta_v2")["datasets"][name]
-        assert f"{channels} × {height} × {width}, {classes} classes" in described
+        assert f"{shape.channels} × {shape.height} × {shape.width}, {shape.classes} classes" in described
+
+
+def test_costs_are_counted_for_data_of_any_shape():
+    checked = check_source(baseline_networks()["plain-cnn"].source)
+    known = deployment_costs(checked, "cifar-10")
+    assert None not in (known.parameters, known.flops)
+    assert deployment_costs(checked, "mine", STANDARD_INPUTS["cifar-10"]) == known
+    grey = deployment_costs(checked, "mine", DataShape(1, 32, 32, 2))
+    assert 0 < (grey.parameters or 0) < (known.parameters or 0)
+    assert deployment_costs(checked, "mine") == DeploymentCosts()
+
+
+def test_an_answer_is_held_to_the_costs_that_it_has_on_data_of_ones_own():
+    answer = answer_of(AnswerForm.DELTA, WIDER)
+    limits = DeploymentLimits(max_parameters=1)
+    rules = AnswerRules(deployment=limits, dataset="mine", data_shape=DataShape(3, 24, 24, 4))
+    assert apply_answer(PLAIN, answer, rules).reason == "too_many_parameters"
+    assert apply_answer(PLAIN, answer, replace(rules, data_shape=None)).status == "applied"
