@@ -8,7 +8,9 @@ from starlette.concurrency import run_in_threadpool
 
 from contracts.request_log import LogRequests
 from contracts.service_gate import BodyLimit
+from gateway.audit_trail import AuditTrail
 from gateway.bootstrap import close_services, open_services, require_keys_beyond_loopback
+from gateway.callers import IdentifyCallers
 from gateway.config import Settings
 from gateway.http_guard import (
     GuardInternal,
@@ -34,9 +36,11 @@ from gateway.routes import (
     fine_tunes,
     front_page,
     internal,
+    keys,
     novelty,
     operations,
     searches,
+    tenants,
     training_pairs,
 )
 from gateway.routes.problems import install_problem_handlers
@@ -66,6 +70,8 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
         baselines,
         searches,
         ask_tell,
+        keys,
+        tenants,
         operations,
         front_page,
         api_pages,
@@ -74,8 +80,15 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
         app.include_router(module.router)
     install_problem_handlers(app)
     # The last one added is the outermost.
+    app.add_middleware(AuditTrail)
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, limit_for_path=body_limit)
+    app.add_middleware(
+        IdentifyCallers,
+        keyless=settings.keyless,
+        per_key=settings.requests_per_key,
+        per_address=settings.requests_per_address,
+    )
     app.add_middleware(GuardInternal, token_sha256=settings.internal_token_sha256)
     if settings.keyless:
         app.add_middleware(RefuseForeignPages, allowed_hosts=settings.allowed_hosts)

@@ -1,10 +1,12 @@
 """The only place where the gateway's parts are put together."""
 
 from gateway.config import Settings
+from gateway.domain.quotas import Quota
 from gateway.infra.api_keys import ApiKeyStore
 from gateway.infra.ask_journal import AskJournal
 from gateway.infra.attempt_offers import AttemptOffers
 from gateway.infra.attempt_queue import AttemptQueue
+from gateway.infra.audit_log import AuditLog
 from gateway.infra.baseline_catalogue import BaselineCatalogue
 from gateway.infra.baseline_imports import BaselineImportStore
 from gateway.infra.baseline_smokes import SmokeRunStore
@@ -14,6 +16,7 @@ from gateway.infra.dataset_catalogue import DatasetCatalogue
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.fine_tune_client import FineTuneClient
 from gateway.infra.fine_tunes import FineTuneStore
+from gateway.infra.quotas import QuotaStore
 from gateway.infra.search_store import SearchStore
 from gateway.infra.service_clients import FilterClient, GeneratorClient, RunnerClient
 from gateway.loop.one_at_a_time import OneAtATime
@@ -28,16 +31,19 @@ def open_services(settings: Settings) -> Services:
     """Everything that routes and the conductor need. Connects lazily; reads and writes nothing yet."""
     database = Database(settings.resolved_database_url)
     evaluations = EvaluationStore(database)
+    quotas = QuotaStore(database, _usual_quota(settings))
     token = settings.service_token
     runner = RunnerClient(settings.runner_address, token)
     return Services(
         settings=settings,
         database=database,
         keys=ApiKeyStore(database),
+        quotas=quotas,
+        audit=AuditLog(database),
         evaluations=evaluations,
         searches=SearchStore(database, evaluations),
         asks=AskJournal(database),
-        offers=AttemptOffers(database),
+        offers=AttemptOffers(database, quotas),
         queue=AttemptQueue(database, settings.lease_seconds),
         datasets=DatasetCatalogue(database, runner),
         baselines=BaselineCatalogue(database),
@@ -50,6 +56,18 @@ def open_services(settings: Settings) -> Services:
         fine_tuning=FineTuneClient(settings.generator_address, token),
         filter=FilterClient(settings.filter_address, token),
         runner=runner,
+    )
+
+
+def _usual_quota(settings: Settings) -> Quota:
+    """What a tenant may use that has no quota of its own."""
+    return Quota(
+        weight=1.0,
+        queued=settings.max_open_evaluations,
+        running=settings.max_running_attempts,
+        gpu_seconds_per_day=settings.gpu_seconds_per_day,
+        storage_bytes=settings.storage_bytes,
+        searches=settings.max_open_searches,
     )
 
 

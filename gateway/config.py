@@ -43,11 +43,28 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=15.0, gt=0.05, le=600)
     """An attempt without a heartbeat for this long is lost."""
     max_open_evaluations: int = Field(default=10_000, ge=1)
-    """Evaluations of one tenant that may wait or run at a time."""
+    """Evaluations of one tenant that may wait or run at a time; this and the next four are where a tenant has
+    no quota of its own."""
+    max_running_attempts: int | None = Field(default=None, ge=1)
+    """Attempts of one tenant that may run at a time; what is beyond waits."""
+    max_open_searches: int = Field(default=100, ge=1)
+    """Searches of one tenant that have not ended."""
+    gpu_seconds_per_day: int | None = Field(default=None, ge=0)
+    """Seconds for which one tenant may hold GPU slots on a day, in UTC."""
+    storage_bytes: int | None = Field(default=None, ge=0)
+    """What one tenant may have stored."""
+    requests_per_key: int = Field(default=3000, ge=1)
+    """Requests a minute with one API key; a gateway counts those that it answers itself."""
+    requests_per_address: int = Field(default=300, ge=1)
+    """Requests a minute without a key from one address, where keys are asked for."""
+    audit_days: int = Field(default=365, ge=1)
+    """How long the audit log is kept."""
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    """Addresses of proxies whose X-Forwarded-For is believed, with commas between them; else nobody's is."""
     conductor: bool = True
     """Whether this process drives searches."""
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "trusted_proxies", mode="before")
     @classmethod
     def _names(cls, given: object) -> object:
         return tuple(given.lower().replace(",", " ").split()) if isinstance(given, str) else given

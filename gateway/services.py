@@ -7,6 +7,7 @@ from gateway.infra.api_keys import ApiKeyStore
 from gateway.infra.ask_journal import AskJournal
 from gateway.infra.attempt_offers import AttemptOffers
 from gateway.infra.attempt_queue import AttemptQueue
+from gateway.infra.audit_log import AuditLog
 from gateway.infra.baseline_catalogue import BaselineCatalogue
 from gateway.infra.baseline_imports import BaselineImportStore
 from gateway.infra.baseline_smokes import SmokeRunStore
@@ -16,6 +17,7 @@ from gateway.infra.dataset_catalogue import DatasetCatalogue
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.fine_tune_client import FineTuneClient
 from gateway.infra.fine_tunes import FineTuneStore
+from gateway.infra.quotas import QuotaStore
 from gateway.infra.search_store import SearchStore
 from gateway.infra.service_clients import FilterClient, GeneratorClient, RunnerClient
 from gateway.loop.one_at_a_time import OneAtATime
@@ -28,6 +30,8 @@ class Services:
     settings: Settings
     database: Database
     keys: ApiKeyStore
+    quotas: QuotaStore
+    audit: AuditLog
     evaluations: EvaluationStore
     searches: SearchStore
     asks: AskJournal

@@ -1,67 +1,124 @@
-"""Which attempt an agent should claim next: fair between tenants, suited to its host.
+"""Which attempts are given out next: fair between tenants, suited to the host that asks.
 
-An offer binds nobody and lives in memory: losing one costs a few seconds of waiting, never an attempt.
+An offer binds nobody: the claim alone does (`attempt_queue`). It is on disk, so that no two gateways offer
+one attempt at a time, and it lapses: losing one costs some seconds of waiting, never an attempt.
 """
 
 import threading
-import time
+from collections.abc import Sequence
+from datetime import timedelta
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from contracts.jobs import RunnerCapabilities
 from contracts.names import AttemptState
+from gateway.domain.fair_shares import Contender, grant_slots
+from gateway.domain.quotas import Quota
 from gateway.infra.agent_directory import live_agents
 from gateway.infra.database import Database, utc_now
+from gateway.infra.quotas import QuotaStore
+from gateway.infra.slot_ledger import GPU_POOL, SlotLedger, lock_slots, pool_of
 from gateway.infra.tables import AttemptRow, EvaluationRow
+from gateway.infra.tenant_tables import IS_OPEN, AttemptOfferRow
 
 OFFER_SECONDS = 3.0
-"""How long an attempt offered to one agent is kept from the others."""
+"""How long an attempt offered to a polling agent is kept from the others."""
 
 
 class AttemptOffers:
-    """Offers about as many attempts as there are free slots. Thread-safe."""
+    """Offers about as many attempts as there are free slots. Thread-safe, and safe beside other gateways."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, quotas: QuotaStore) -> None:
         self._database = database
+        self._quotas = quotas
         self._lock = threading.Lock()
-        self._offered_until: dict[str, float] = {}
-        self._served_at: dict[str, float] = {}
+        self._last_pool = ""
 
     def next_for(self, agent_id: str) -> str | None:
         """An attempt that this agent can run now and nobody else was just offered, or None.
 
-        The tenant with the fewest attempts running comes first, then the one served longest ago; within
-        a tenant priority, then age. An agent whose slots are all leased gets nothing.
+        An agent whose slots are all leased gets nothing.
         """
-        with self._lock, self._database.read() as session:
+        with self._database.read() as session:
             capabilities = live_agents(session).get(agent_id)
             if capabilities is None or _free_slots(session, agent_id, capabilities) <= 0:
                 return None
-            suitable = _suitable(capabilities, self._standing_offers())
-            waiting = session.scalars(
-                select(EvaluationRow.tenant).join(EvaluationRow.attempts).where(suitable).distinct()
-            )
-            running = _running_by_tenant(session)
-            order = sorted(waiting, key=lambda t: (running.get(t, 0), self._served_at.get(t, 0.0), t))
-            if not order:
-                return None
-            attempt_id = session.scalar(
-                select(AttemptRow.id)
-                .join(AttemptRow.evaluation)
-                .where(suitable, EvaluationRow.tenant == order[0])
-                .order_by(EvaluationRow.priority.desc(), AttemptRow.id)
-                .limit(1)
-            )
-            if attempt_id is not None:
-                self._offered_until[attempt_id] = time.monotonic() + OFFER_SECONDS
-                self._served_at[order[0]] = time.monotonic()
-            return attempt_id
+        given = self.next_batch(capabilities, 1, OFFER_SECONDS)
+        return given[0] if given else None
 
-    def _standing_offers(self) -> tuple[str, ...]:
-        now = time.monotonic()
-        self._offered_until = {a: until for a, until in self._offered_until.items() if until > now}
-        return tuple(self._offered_until)
+    def next_batch(self, capabilities: RunnerCapabilities, count: int, hold_seconds: float) -> list[str]:
+        """Up to `count` attempts for such hosts, in fair order, each kept from others for so long.
+
+        The tenant that has used least for its weight comes first (`gateway.domain.fair_shares`); within a
+        tenant priority, then age.
+        """
+        if count <= 0:
+            return []
+        with self._database.read() as session:
+            if not any(_waiting(session, capabilities, tenant, 1) for tenant in _open_tenants(session)):
+                return []
+        # One thread of this process at a time: the others would only wait for the database's lock.
+        with self._lock, self._database.write() as session:
+            lock_slots(session)
+            return self._give(session, capabilities, count, timedelta(seconds=hold_seconds))
+
+    def settle(self) -> None:
+        """Book what has ended, also while nobody asks for work."""
+        with self._database.write() as session:
+            lock_slots(session)
+            weights = {name: quota.weight for name, quota in self._quotas.named_in(session).items()}
+            SlotLedger(session, utc_now()).settle(weights)
+
+    def _give(
+        self, session: Session, capabilities: RunnerCapabilities, count: int, hold: timedelta
+    ) -> list[str]:
+        now = utc_now()
+        named = self._quotas.named_in(session)
+        ledger = SlotLedger(session, now)
+        ledger.settle({name: quota.weight for name, quota in named.items()})
+        session.flush()
+        given: list[str] = []
+        for pool, devices in self._pools(capabilities.devices):
+            heads = {
+                tenant: waiting
+                for tenant in _open_tenants(session)
+                if (waiting := _waiting(session, capabilities, tenant, count, devices))
+            }
+            quotas = {tenant: named.get(tenant, self._quotas.default) for tenant in heads}
+            contenders = [
+                _contender(ledger, tenant, pool, len(waiting), quotas[tenant])
+                for tenant, waiting in heads.items()
+            ]
+            for grant in grant_slots(contenders, ledger.present(pool), count - len(given)):
+                attempt_id = heads[grant.tenant].pop(0)
+                ledger.charge(grant, pool, attempt_id, quotas[grant.tenant].weight, now + hold)
+                given.append(attempt_id)
+                self._last_pool = pool
+        return given
+
+    def _pools(self, devices: Sequence[str]) -> list[tuple[str, list[str]]]:
+        """A host's devices by pool. A host with both serves them in turn, so that neither starves there."""
+        pools = {pool_of(device) for device in devices}
+        order = sorted(pools, key=lambda pool: (pool == self._last_pool, pool != GPU_POOL))
+        return [(pool, [device for device in devices if pool_of(device) == pool]) for pool in order]
+
+
+def _contender(ledger: SlotLedger, tenant: str, pool: str, waiting: int, quota: Quota) -> Contender:
+    standing = ledger.standing(tenant, pool)
+    room = None if quota.running is None else max(0, quota.running - ledger.given(tenant))
+    budget = quota.gpu_seconds_per_day
+    if pool == GPU_POOL and budget is not None and ledger.gpu_seconds(tenant) >= budget:
+        room = 0
+    return Contender(
+        tenant=tenant,
+        weight=quota.weight,
+        virtual_seconds=standing.virtual_seconds,
+        overrun_seconds=standing.overrun_seconds,
+        usual_seconds=standing.usual_seconds,
+        waiting=waiting,
+        room=room,
+    )
 
 
 def _free_slots(session: Session, agent_id: str, capabilities: RunnerCapabilities) -> int:
@@ -73,24 +130,44 @@ def _free_slots(session: Session, agent_id: str, capabilities: RunnerCapabilitie
     return capabilities.slots - (leased or 0)
 
 
-def _suitable(capabilities: RunnerCapabilities, offered: tuple[str, ...]) -> ColumnElement[bool]:
-    """Queued attempts that this host can run. Without a tier that passed its probe: none."""
+# Word for word the index's condition; the table's name stands in front, since attempts have a state, too.
+_IS_OPEN_EVALUATION = text("evaluations.state IN ('queued', 'running')")
+
+
+def _open_tenants(session: Session) -> list[str]:
+    """Who has evaluations that have not ended: one look into the index for each, however many there are."""
+    first = select(func.min(EvaluationRow.tenant)).where(IS_OPEN)
+    found: list[str] = []
+    tenant = session.scalar(first)
+    while tenant is not None:
+        found.append(tenant)
+        tenant = session.scalar(first.where(EvaluationRow.tenant > tenant))
+    return found
+
+
+def _waiting(
+    session: Session,
+    capabilities: RunnerCapabilities,
+    tenant: str,
+    at_most: int,
+    devices: Sequence[str] | None = None,
+) -> list[str]:
+    """A tenant's first attempts that such a host can run. Without a tier that passed its probe: none."""
     strength = -1 if capabilities.tier is None else capabilities.tier.strength
-    return and_(
-        AttemptRow.state == AttemptState.QUEUED,
-        AttemptRow.available_at <= utc_now(),
-        AttemptRow.id.not_in(offered),
-        EvaluationRow.device.in_(capabilities.devices),
-        EvaluationRow.tier_strength <= strength,
-        EvaluationRow.dataset.in_([d.name for d in capabilities.datasets if d.ready]),
+    query = (
+        select(AttemptRow.id)
+        .join(EvaluationRow, EvaluationRow.id == AttemptRow.evaluation_id)
+        .where(
+            _IS_OPEN_EVALUATION,
+            EvaluationRow.tenant == tenant,
+            EvaluationRow.device.in_(capabilities.devices if devices is None else devices),
+            EvaluationRow.tier_strength <= strength,
+            EvaluationRow.dataset.in_([report.name for report in capabilities.datasets if report.ready]),
+            AttemptRow.state == AttemptState.QUEUED,
+            AttemptRow.available_at <= utc_now(),
+            AttemptRow.id.not_in(select(AttemptOfferRow.attempt_id)),
+        )
+        .order_by(EvaluationRow.priority.desc(), EvaluationRow.id, AttemptRow.id)
+        .limit(at_most)
     )
-
-
-def _running_by_tenant(session: Session) -> dict[str, int]:
-    rows = session.execute(
-        select(EvaluationRow.tenant, func.count().label("running"))
-        .join(EvaluationRow.attempts)
-        .where(AttemptRow.state == AttemptState.LEASED)
-        .group_by(EvaluationRow.tenant)
-    )
-    return {row.tenant: row.running for row in rows}
+    return list(session.scalars(query))

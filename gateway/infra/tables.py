@@ -1,4 +1,4 @@
-"""Tables of evaluations, attempts, agents, keys and idempotency. Searches have theirs in `search_tables`.
+"""Tables of evaluations, attempts, agents and idempotency. Searches and tenants have theirs elsewhere.
 
 Results are JSON columns: they are read and written whole, and their shapes are the contracts'.
 """
@@ -111,19 +111,6 @@ class AgentRow(Base):
     capabilities: Mapped[Document] = mapped_column(JSON)
     busy_slots: Mapped[int]
     seen_at: Mapped[datetime] = mapped_column(UtcTime)
-
-
-class ApiKeyRow(Base):
-    """An API key: only its digest is here."""
-
-    __tablename__ = "api_keys"
-
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    tenant: Mapped[str] = mapped_column(String(64), index=True)
-    label: Mapped[str] = mapped_column(String(120), default="")
-    digest: Mapped[str] = mapped_column(String(64), unique=True)
-    created_at: Mapped[datetime] = mapped_column(UtcTime)
-    revoked_at: Mapped[datetime | None] = mapped_column(UtcTime)
 
 
 class IdempotencyRow(Base):

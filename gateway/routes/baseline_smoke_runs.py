@@ -42,9 +42,9 @@ def start_smoke_run(
         return answer_response(earlier)
     services.datasets.require_ready(body.dataset)
     _require_known(body, services)
-    _require_room(services, tenant)
 
     def act(session: Any) -> Answer:
+        _require_room(services, session, tenant)
         record = services.smoke_runs.create(
             session, tenant, body.dataset, body.filter, body.names, body.limit, body.again
         )
@@ -118,8 +118,8 @@ def _require_known(body: SmokeRunBody, services: Services) -> None:
             )
 
 
-def _require_room(services: Services, tenant: str) -> None:
-    if services.smoke_runs.count_open(tenant) >= MAX_OPEN_RUNS:
+def _require_room(services: Services, session: Any, tenant: str) -> None:
+    if services.quotas.count_smoke_runs(session, tenant) >= MAX_OPEN_RUNS:
         raise RequestProblem(
             429,
             "too_many_smoke_runs",

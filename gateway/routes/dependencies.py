@@ -1,11 +1,12 @@
-"""What handlers ask for in their signatures: the services, the caller's tenant, the idempotency key."""
+"""What handlers ask for in their signatures: the services, the caller and its tenant, the idempotency key."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
-from contracts.service_gate import bearer_token
-from gateway.infra.evaluation_store import LOCAL_TENANT
+from gateway.domain.access import KeyScope, is_allowed, scopes_for
+from gateway.domain.api_keys import Caller
 from gateway.routes.problems import RequestProblem
 from gateway.services import Services
 
@@ -18,24 +19,64 @@ def _services(request: Request) -> Services:
 ServicesOf = Annotated[Services, Depends(_services)]
 
 
-def _tenant(request: Request, services: ServicesOf) -> str:
+def _caller(request: Request) -> Caller:
+    """Who calls, and may call this route at all."""
+    caller = _known(request)
+    _require(caller, scopes_for(request.method, request.scope["route"].path))
+    return caller
+
+
+CallerOf = Annotated[Caller, Depends(_caller)]
+
+
+def _tenant(caller: CallerOf) -> str:
     """The tenant of the API key; without one, `local` where only this machine reaches the gateway."""
-    key = bearer_token(request.scope)
-    if key is None and services.settings.keyless:
-        return LOCAL_TENANT
-    tenant = None if key is None else services.keys.tenant_of(key)
-    if tenant is None:
-        raise RequestProblem(
-            401,
-            "api_key_required",
-            "This needs a valid API key." if key is None else "This API key is not in force.",
-            remedy="Send `Authorization: Bearer dn_…`; `deltanas keys create` makes a key.",
-            headers={"www-authenticate": "Bearer"},
-        )
-    return tenant
+    return caller.tenant
 
 
 Tenant = Annotated[str, Depends(_tenant)]
+
+
+def _operator(request: Request) -> Caller:
+    """The operator of the farm, whichever route it is."""
+    caller = _known(request)
+    _require(caller, (KeyScope.OPERATOR,))
+    return caller
+
+
+Operator = Annotated[Caller, Depends(_operator)]
+
+
+def _known(request: Request) -> Caller:
+    caller: Caller | None = request.state.caller
+    if caller is not None:
+        return caller
+    key_problem: str | None = request.state.key_problem
+    raise RequestProblem(
+        401,
+        "api_key_required" if key_problem is None else "api_key_not_in_force",
+        key_problem or "This needs an API key.",
+        field="Authorization",
+        remedy="Send `Authorization: Bearer dn_…`; `deltanas keys create` makes a key, and `deltanas keys "
+        "list` shows until when it is good.",
+        headers={"www-authenticate": "Bearer" if key_problem is None else 'Bearer error="invalid_token"'},
+    )
+
+
+def _require(caller: Caller, needed: Iterable[KeyScope]) -> None:
+    """Refuse a key with none of the scopes."""
+    if is_allowed(caller.scopes, needed):
+        return
+    wanted = sorted(needed)
+    raise RequestProblem(
+        403,
+        "scope_missing",
+        f"This API key lacks the scope {' or '.join(wanted)}.",
+        field="Authorization",
+        value=" ".join(sorted(caller.scopes)),
+        remedy=f"Use a key with the scope: `deltanas keys create --scope {wanted[0]}`.",
+        headers={"www-authenticate": f'Bearer error="insufficient_scope", scope="{" ".join(wanted)}"'},
+    )
 
 
 def _idempotency_key(idempotency_key: Annotated[str | None, Header()] = None) -> str | None:

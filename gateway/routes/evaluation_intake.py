@@ -1,5 +1,6 @@
 """From a request's body to a stored evaluation. All checks come first: what is refused leaves no trace."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from contracts.measurements import Limits
@@ -11,7 +12,7 @@ from gateway.routes.source_resolution import resolve_source
 from gateway.schemas.evaluation_body import EvaluationBody
 from gateway.services import Services
 
-FULL_QUEUE_RETRY_SECONDS = 30
+CPU = "cpu"
 
 
 def prepared(body: EvaluationBody, services: Services) -> EvaluationRequest:
@@ -45,18 +46,15 @@ def submit(services: Services, session: Any, request: EvaluationRequest, tenant:
     return services.evaluations.read_in(session, evaluation_id)
 
 
-def require_room(services: Services, tenant: str, wanted: int) -> None:
-    """Refuse, with 429, what would overfill a tenant's queue: an endless queue is a full disk."""
-    waiting = services.evaluations.count_open(tenant)
-    limit = services.settings.max_open_evaluations
-    if waiting + wanted > limit:
-        raise RequestProblem(
-            429,
-            "queue_full",
-            f"{waiting} evaluations have not ended yet; at most {limit} may be open.",
-            remedy="Wait for some to end, or cancel some.",
-            headers={"retry-after": str(FULL_QUEUE_RETRY_SECONDS)},
-        )
+def require_room(services: Services, session: Any, tenant: str, wanted: Sequence[EvaluationRequest]) -> None:
+    """Refuse, in the accepting transaction, what is beyond a tenant's quota. Raises QuotaExceeded."""
+    services.quotas.require_evaluations(
+        session,
+        tenant,
+        wanted=len(wanted),
+        gpu=sum(request.device != CPU for request in wanted),
+        stored=sum(len(request.source.encode()) for request in wanted),
+    )
 
 
 def _limits(body: EvaluationBody) -> Limits:

@@ -40,10 +40,10 @@ def create_evaluation(
     earlier = recall(services.database, scope)
     if earlier is not None:
         return answer_response(earlier)
-    require_room(services, tenant, 1)
     request = prepared(body, services)
 
     def act(session: Any) -> Answer:
+        require_room(services, session, tenant, [request])
         record = submit(services, session, request, tenant)
         return Answer(202, _rendered(record), f"/v1/evaluations/{record.id}")
 
@@ -64,10 +64,10 @@ def create_evaluations(
     earlier = recall(services.database, scope)
     if earlier is not None:
         return answer_response(earlier)
-    require_room(services, tenant, len(body.items))
     checked = [_prepared_item(item, services) for item in body.items]
 
     def act(session: Any) -> Answer:
+        require_room(services, session, tenant, [item for item in checked if not isinstance(item, dict)])
         answers: list[dict[str, Any]] = []
         for index, item in enumerate(checked):
             if isinstance(item, dict):

@@ -1,6 +1,7 @@
 """From a request's body to a fine-tuning job that can run. All checks come first."""
 
 from collections import deque
+from typing import Any
 
 from contracts.proposals import ProposalRequest, ProposerBlocked
 from gateway.domain.fine_tuning import EliteSource, FineTuneRequest
@@ -74,9 +75,9 @@ def require_learnable(body: SearchBody, services: Services, tenant: str) -> None
         _require_recorded("fine_tune.training_pairs.dataset", body.fine_tune.training_pairs.dataset, services)
 
 
-def require_room(services: Services, tenant: str) -> None:
-    """Refuse, with 429, more jobs than a tenant may have open."""
-    if services.fine_tunes.count_open(tenant) >= MAX_OPEN_JOBS:
+def require_room(services: Services, session: Any, tenant: str) -> None:
+    """Refuse, with 429 and in the accepting transaction, more jobs than a tenant may have open."""
+    if services.quotas.count_fine_tunes(session, tenant) >= MAX_OPEN_JOBS:
         raise RequestProblem(
             429,
             "too_many_fine_tunes",

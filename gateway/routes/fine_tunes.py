@@ -39,9 +39,9 @@ def start_fine_tune(
     if earlier is not None:
         return answer_response(earlier)
     request = prepared(body, services, tenant)
-    require_room(services, tenant)
 
     def act(session: Any) -> Answer:
+        require_room(services, session, tenant)
         record = services.fine_tunes.create(session, tenant, request)
         return Answer(202, fine_tune_document(record), f"/v1/fine-tunes/{record.id}")
 

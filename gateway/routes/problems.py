@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
+from gateway.domain.quotas import QuotaExceeded, QuotaName
 from gateway.infra.database import StorageUnavailable
 from gateway.infra.dataset_catalogue import DatasetNotReady, DatasetUnknown
 from gateway.infra.evaluation_store import EvaluationUnknown
@@ -172,6 +173,34 @@ def _service_refused(error: ServiceRefused) -> RequestProblem:
     )
 
 
+_QUOTA_CODES = {
+    QuotaName.QUEUED: "queue_full",
+    QuotaName.SEARCHES: "too_many_searches",
+    QuotaName.GPU_SECONDS_PER_DAY: "gpu_seconds_spent",
+    QuotaName.STORAGE_BYTES: "storage_full",
+}
+_QUOTA_REMEDIES = {
+    QuotaName.QUEUED: "Wait for some evaluations to end, or cancel some.",
+    QuotaName.SEARCHES: "Wait for some searches to end, or cancel some.",
+    QuotaName.GPU_SECONDS_PER_DAY: "Wait for the next day, in UTC, or use the device cpu.",
+    QuotaName.STORAGE_BYTES: "Remove data sets, or ask the operator for more.",
+}
+
+
+def _quota_exceeded(error: QuotaExceeded) -> RequestProblem:
+    waits = error.retry_seconds is not None
+    return RequestProblem(
+        429 if waits else 403,
+        _QUOTA_CODES[error.name],
+        f"The quota {error.name.value} is {error.limit}: {error.used} are used, and {error.wanted} more are "
+        "asked for.",
+        field=error.name.value,
+        value=error.used + error.wanted,
+        remedy=f"{_QUOTA_REMEDIES[error.name]} `deltanas quota` shows what is used.",
+        headers={"retry-after": str(error.retry_seconds)} if waits else None,
+    )
+
+
 _TRANSLATIONS: dict[type[Exception], Callable[[Any], RequestProblem]] = {
     EvaluationUnknown: _evaluation_unknown,
     SearchNotFound: _search_unknown,
@@ -182,6 +211,7 @@ _TRANSLATIONS: dict[type[Exception], Callable[[Any], RequestProblem]] = {
     ServiceUnavailable: _service_unavailable,
     StorageUnavailable: _storage_unavailable,
     ServiceRefused: _service_refused,
+    QuotaExceeded: _quota_exceeded,
 }
 
 

@@ -3,10 +3,10 @@
 from collections import deque
 from dataclasses import dataclass, replace
 
-from contracts.jobs import BaselineNetwork
+from contracts.jobs import BaselineNetwork, DatasetReport
 from contracts.measurements import Limits
 from contracts.names import EXTERNAL_PROPOSER
-from contracts.proposals import ProposalRequest, ProposerBlocked
+from contracts.proposals import DataShape, ProposalRequest, ProposerBlocked
 from gateway.domain.baseline_filter import is_imported_name
 from gateway.domain.feedback import FeedbackMemory
 from gateway.domain.model_budget import ModelBudget
@@ -20,8 +20,6 @@ from gateway.schemas.deployment_body import deployment_limits
 from gateway.schemas.search_body import SearchBody
 from gateway.services import Services
 
-MAX_OPEN_SEARCHES = 100
-"""Of one tenant: an endless list of searches is a full disk."""
 FULL_RETRY_SECONDS = 60
 
 
@@ -45,7 +43,7 @@ def prepared(body: SearchBody, services: Services, tenant: str) -> PreparedSearc
     edits = edit_permissions(body.edits, (network.source for network in baselines))
     require_learnable(body, services, tenant)
     if body.proposer.kind == EXTERNAL_PROPOSER:
-        _require_no_options(body)
+        _check_external(body)
     else:
         _check_proposer(body, services.generator)
     request = SearchRequest(
@@ -58,6 +56,7 @@ def prepared(body: SearchBody, services: Services, tenant: str) -> PreparedSearc
         proposer=ProposerChoice(body.proposer.kind, dict(body.proposer.options)),
         edits=edits,
         deployment=deployment_limits(body.deployment),
+        data_shape=_data_shape(dataset, body),
         feedback=FeedbackMemory(body.feedback.window),
         model_budget=ModelBudget(**body.model_budget.model_dump()),
         fine_tune=None if body.fine_tune is None else body.fine_tune.plan,
@@ -76,19 +75,26 @@ def prepared(body: SearchBody, services: Services, tenant: str) -> PreparedSearc
     return PreparedSearch(request, baselines, dataset.classes)
 
 
-def require_room(services: Services, tenant: str) -> None:
-    """Refuse, with 429, more searches than a tenant may have open."""
-    if services.searches.count_open(tenant) >= MAX_OPEN_SEARCHES:
-        raise RequestProblem(
-            429,
-            "too_many_searches",
-            f"{MAX_OPEN_SEARCHES} searches have not ended yet; no more may be open.",
-            remedy="Wait for some to end, or cancel some.",
-            headers={"retry-after": str(FULL_RETRY_SECONDS)},
-        )
+def _data_shape(dataset: DatasetReport, body: SearchBody) -> DataShape | None:
+    """For whose images costs are counted. Raises RequestProblem where they are limited and cannot be."""
+    if dataset.input_shape is not None and dataset.classes is not None:
+        return DataShape(*dataset.input_shape, dataset.classes)
+    for name in ("max_parameters", "max_flops"):
+        limit = getattr(body.deployment, name)
+        if limit is not None:
+            raise RequestProblem(
+                422,
+                "costs_unknown",
+                f"No host says which shape the images of {body.dataset!r} have: no costs can be counted.",
+                field=f"deployment.{name}",
+                value=limit,
+                remedy=f"Leave deployment.{name} out, or prepare the data set again.",
+            )
+    return None
 
 
-def _require_no_options(body: SearchBody) -> None:
+def _check_external(body: SearchBody) -> None:
+    """What could not be kept to, because somebody outside proposes, is refused and not passed over."""
     if body.proposer.options:
         raise RequestProblem(
             422,
@@ -98,6 +104,16 @@ def _require_no_options(body: SearchBody) -> None:
             value=sorted(body.proposer.options)[0][:80],
             remedy="Leave proposer.options out.",
         )
+    for name, limit in body.model_budget:
+        if limit is not None:
+            raise RequestProblem(
+                422,
+                "invalid_budget",
+                "What the models of an outside agent take is not known here, so no budget could be kept.",
+                field=f"model_budget.{name}",
+                value=limit,
+                remedy="Leave model_budget out, and bound your agent itself.",
+            )
 
 
 def _check_proposer(body: SearchBody, generator: GeneratorClient) -> None:

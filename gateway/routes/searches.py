@@ -17,7 +17,7 @@ from gateway.routes.answers import answer_response, idempotency_scope
 from gateway.routes.dependencies import IdempotencyKey, ServicesOf, Tenant
 from gateway.routes.following import LastEventId, WaitSeconds, follow, wait_until
 from gateway.routes.problems import RequestProblem
-from gateway.routes.search_intake import prepared, require_room
+from gateway.routes.search_intake import prepared
 from gateway.schemas.evaluation_document import evaluation_document
 from gateway.schemas.search_body import SearchBody
 from gateway.services import Services
@@ -39,10 +39,10 @@ def create_search(
     earlier = recall(services.database, scope)
     if earlier is not None:
         return answer_response(earlier)
-    require_room(services, tenant)
     search = prepared(body, services, tenant)
 
     def act(session: Any) -> Answer:
+        services.quotas.require_search(session, tenant)
         store = services.searches
         search_id = store.create(session, tenant, search.request, search.baselines, search.classes)
         return Answer(

@@ -236,8 +236,8 @@ def test_concurrent_requests_with_one_key_make_one_evaluation(scene):
     assert scene.stored() == 1
 
 
-def test_a_full_queue_says_when_to_come_again(scene, monkeypatch):
-    monkeypatch.setattr(scene.services.settings, "max_open_evaluations", 1)
+def test_a_full_queue_says_when_to_come_again(scene):
+    scene.services.quotas.change("local", {"queued": 1})
     scene.submit()
     answer = scene.http.post("/v1/evaluations", json={"source": SOURCE, "dataset": "digits", "seed": 1})
     assert (answer.status_code, answer.json()["code"]) == (429, "queue_full")

@@ -12,7 +12,8 @@ from alembic.migration import MigrationContext
 import gateway.infra.events
 import gateway.infra.fine_tune_tables
 import gateway.infra.search_tables
-import gateway.infra.tables  # noqa: F401 - they register their tables
+import gateway.infra.tables
+import gateway.infra.tenant_tables  # noqa: F401 - they register their tables
 from contracts.proposals import DeploymentLimits, EditPermissions
 from gateway.domain.feedback import FeedbackMemory
 from gateway.domain.model_budget import ModelBudget

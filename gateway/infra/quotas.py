@@ -1,0 +1,180 @@
+"""Quotas on disk, and what they hold against: counted in the transaction that wants more.
+
+`lock_tenant` comes before counting. So of two requests that would each just fit, one is refused, on a
+database with concurrent writers too.
+"""
+
+import zlib
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from contracts.fine_tuning import FineTuneState
+from contracts.names import SearchState
+from gateway.domain.api_keys import LOCAL_TENANT
+from gateway.domain.baseline_smoke import SmokeRunState
+from gateway.domain.quotas import (
+    QUEUE_RETRY_SECONDS,
+    SEARCHES_RETRY_SECONDS,
+    Quota,
+    QuotaName,
+    require_within,
+    seconds_to_midnight,
+)
+from gateway.infra.baseline_tables import SmokeRunRow
+from gateway.infra.database import Database, utc_now
+from gateway.infra.fine_tune_tables import FineTuneRow
+from gateway.infra.search_tables import SearchRow
+from gateway.infra.slot_ledger import gpu_seconds_today, running_attempts
+from gateway.infra.tables import EvaluationRow
+from gateway.infra.tenant_storage import stored_bytes
+from gateway.infra.tenant_tables import IS_OPEN, ApiKeyRow, TenantQuotaRow
+
+LIMITS = tuple(field.name for field in fields(Quota))
+_POSTGRES_TENANT_LOCKS = 7_346_002
+_OPEN_SEARCHES = [state.value for state in SearchState if not state.is_terminal]
+_OPEN_FINE_TUNES = [state.value for state in FineTuneState if not state.is_terminal]
+_OPEN_SMOKE_RUNS = [state.value for state in SmokeRunState if not state.is_terminal]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a tenant uses now."""
+
+    queued: int
+    running: int
+    gpu_seconds_per_day: int
+    storage_bytes: int | None
+    """None where it is not measured, because nothing limits it."""
+    searches: int
+
+
+def lock_tenant(session: Session, tenant: str) -> None:
+    """Until the transaction ends nobody else counts what this tenant has. On SQLite every writer is alone."""
+    if session.get_bind().dialect.name == "postgresql":
+        # Two tenants with one number only wait for each other.
+        number = zlib.crc32(tenant.encode()) - 2**31
+        keys = {"kind": _POSTGRES_TENANT_LOCKS, "tenant": number}
+        session.execute(text("SELECT pg_advisory_xact_lock(:kind, :tenant)"), keys)
+
+
+class QuotaStore:
+    """Quotas of tenants. What takes a `session` joins the caller's transaction."""
+
+    def __init__(self, database: Database, default: Quota) -> None:
+        self._database = database
+        self.default = default
+
+    def read(self, tenant: str) -> tuple[Quota, Usage]:
+        """What a tenant may use, and what it uses now."""
+        with self._database.read() as session:
+            quota = self.in_force(session, tenant)
+            return quota, _usage(session, tenant, quota)
+
+    def in_force(self, session: Session, tenant: str) -> Quota:
+        """What a tenant may use: its own quota, and the farm's where it has none."""
+        row = session.get(TenantQuotaRow, tenant)
+        return self.default if row is None else self._over_default(row)
+
+    def named_in(self, session: Session) -> dict[str, Quota]:
+        """The quotas of all tenants that have one of their own."""
+        return {row.tenant: self._over_default(row) for row in session.scalars(select(TenantQuotaRow))}
+
+    def change(self, tenant: str, changes: dict[str, Any]) -> None:
+        """Set a tenant's own limits by name; None goes back to the farm's."""
+        with self._database.write() as session:
+            lock_tenant(session, tenant)
+            row = session.get(TenantQuotaRow, tenant)
+            if row is None:
+                row = TenantQuotaRow(tenant=tenant)
+                session.add(row)
+            for name, value in changes.items():
+                setattr(row, name, value)
+
+    def _over_default(self, row: TenantQuotaRow) -> Quota:
+        own = {name: getattr(row, name) for name in LIMITS}
+        return replace(self.default, **{name: value for name, value in own.items() if value is not None})
+
+    def tenants(self) -> list[str]:
+        """Everybody who has a key, a quota or evaluations, by name."""
+        with self._database.read() as session:
+            found = {LOCAL_TENANT}
+            for column in (ApiKeyRow.tenant, TenantQuotaRow.tenant, EvaluationRow.tenant, SearchRow.tenant):
+                found |= set(session.scalars(select(column).distinct()))
+            return sorted(found)
+
+    # --- in the transaction that wants more ----------------------------------------------------------
+
+    def require_evaluations(self, session: Session, tenant: str, wanted: int, gpu: int, stored: int) -> None:
+        """Room for so many more evaluations, `gpu` of them on GPUs, `stored` bytes of sources together.
+
+        Raises QuotaExceeded.
+        """
+        lock_tenant(session, tenant)
+        quota = self.in_force(session, tenant)
+        open_now = open_evaluations(session, tenant)
+        require_within(quota, QuotaName.QUEUED, open_now, wanted, QUEUE_RETRY_SECONDS)
+        now = utc_now()
+        if gpu and quota.gpu_seconds_per_day is not None:
+            used = int(gpu_seconds_today(session, tenant, now))
+            require_within(quota, QuotaName.GPU_SECONDS_PER_DAY, used, 1, seconds_to_midnight(now))
+        self.require_storage(session, tenant, stored)
+
+    def require_storage(self, session: Session, tenant: str, wanted: int) -> None:
+        """Room for so many more bytes. Raises QuotaExceeded."""
+        quota = self.in_force(session, tenant)
+        if quota.storage_bytes is not None:
+            require_within(quota, QuotaName.STORAGE_BYTES, stored_bytes(session, tenant), wanted)
+
+    def has_room(self, session: Session, tenant: str) -> bool:
+        """Whether one more evaluation of a search fits; where it does not, the search waits."""
+        lock_tenant(session, tenant)
+        return open_evaluations(session, tenant) < self.in_force(session, tenant).queued
+
+    def count_fine_tunes(self, session: Session, tenant: str) -> int:
+        """How many fine-tunes of a tenant have not ended; nobody adds one before the transaction ends."""
+        lock_tenant(session, tenant)
+        wanted = (FineTuneRow.tenant == tenant, FineTuneRow.state.in_(_OPEN_FINE_TUNES))
+        return _count(session, select(func.count()).where(*wanted))
+
+    def count_smoke_runs(self, session: Session, tenant: str) -> int:
+        """The same of smoke runs."""
+        lock_tenant(session, tenant)
+        wanted = (SmokeRunRow.tenant == tenant, SmokeRunRow.state.in_(_OPEN_SMOKE_RUNS))
+        return _count(session, select(func.count()).where(*wanted))
+
+    def require_search(self, session: Session, tenant: str) -> None:
+        """Room for one more search. Raises QuotaExceeded."""
+        lock_tenant(session, tenant)
+        quota = self.in_force(session, tenant)
+        used = open_searches(session, tenant)
+        require_within(quota, QuotaName.SEARCHES, used, 1, SEARCHES_RETRY_SECONDS)
+        self.require_storage(session, tenant, 1)
+
+
+def _usage(session: Session, tenant: str, quota: Quota) -> Usage:
+    return Usage(
+        queued=open_evaluations(session, tenant),
+        running=running_attempts(session, tenant),
+        gpu_seconds_per_day=int(gpu_seconds_today(session, tenant, utc_now())),
+        storage_bytes=None if quota.storage_bytes is None else stored_bytes(session, tenant),
+        searches=open_searches(session, tenant),
+    )
+
+
+def open_evaluations(session: Session, tenant: str) -> int:
+    """How many evaluations of a tenant have not ended."""
+    return _count(session, select(func.count()).where(EvaluationRow.tenant == tenant, IS_OPEN))
+
+
+def open_searches(session: Session, tenant: str) -> int:
+    """How many searches of a tenant have not ended."""
+    return _count(
+        session, select(func.count()).where(SearchRow.tenant == tenant, SearchRow.state.in_(_OPEN_SEARCHES))
+    )
+
+
+def _count(session: Session, query: Any) -> int:
+    return session.scalar(query) or 0

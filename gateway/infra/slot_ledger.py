@@ -1,0 +1,202 @@
+"""What tenants have used of the farm's slots: charged when an attempt is given out, set right when it ends.
+
+Nothing needs to be told when an attempt ends. Whoever gives out slots looks first at what became of those
+given out before; so no end, by whatever way, is missed, and none is counted twice.
+"""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.orm import Session
+
+from contracts.names import AttemptState
+from gateway.domain.fair_shares import FIRST_ESTIMATE_SECONDS, Grant, new_estimate
+from gateway.infra.tables import AttemptRow, EvaluationRow
+from gateway.infra.tenant_tables import AttemptOfferRow, TenantShareRow, TenantUsageRow
+
+CPU_POOL = "cpu"
+GPU_POOL = "gpu"
+_POSTGRES_SLOT_LOCK = 7_346_002
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One tenant in one pool of slots, in seconds of virtual time but for the last two."""
+
+    virtual_seconds: float
+    usual_seconds: float
+    overrun_seconds: float
+    """What its running attempts have taken beyond what was charged for them."""
+
+
+def pool_of(device: str) -> str:
+    """Which pool of slots a device belongs to."""
+    return CPU_POOL if device == "cpu" else GPU_POOL
+
+
+def lock_slots(session: Session) -> None:
+    """One gateway gives out slots at a time. On SQLite every writer is alone anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_SLOT_LOCK})
+
+
+class SlotLedger:
+    """The books within one writing transaction that holds `lock_slots`."""
+
+    def __init__(self, session: Session, now: datetime) -> None:
+        self._session = session
+        self._now = now
+        self._shares: dict[tuple[str, str], TenantShareRow] = {
+            (row.tenant, row.pool): row for row in session.scalars(select(TenantShareRow))
+        }
+        self._overrun: defaultdict[tuple[str, str], float] = defaultdict(float)
+        self._given: Counter[str] = Counter()
+
+    def settle(self, weight_of: dict[str, float]) -> None:
+        """Look what became of the attempts that were given out, and book it."""
+        self._adopt()
+        rows = self._session.execute(
+            select(
+                AttemptOfferRow, AttemptRow.state, AttemptRow.started_at, AttemptRow.finished_at
+            ).outerjoin(AttemptRow, AttemptRow.id == AttemptOfferRow.attempt_id)
+        ).all()
+        for offer, state, started_at, finished_at in rows:
+            place = (offer.tenant, offer.pool)
+            if state == AttemptState.LEASED:
+                taken = self._seconds(started_at, self._now)
+                self._overrun[place] += max(0.0, taken - offer.charged_seconds)
+                self._given[offer.tenant] += 1
+            elif state == AttemptState.QUEUED and offer.offered_until > self._now:
+                self._given[offer.tenant] += 1
+            else:
+                taken = self._seconds(started_at, finished_at or self._now)
+                self._close(offer, taken, weight_of.get(offer.tenant, 1.0))
+
+    def given(self, tenant: str) -> int:
+        """How many attempts of a tenant run or are on their way to an agent."""
+        return self._given[tenant]
+
+    def standing(self, tenant: str, pool: str) -> Standing:
+        """Where a tenant stands; one that was never served has used nothing."""
+        row = self._shares.get((tenant, pool))
+        virtual, usual = (
+            (0.0, FIRST_ESTIMATE_SECONDS) if row is None else (row.virtual_seconds, row.usual_seconds)
+        )
+        return Standing(virtual, usual, self._overrun[tenant, pool])
+
+    def present(self, pool: str) -> float:
+        """The latest virtual time at which a slot of the pool was given out."""
+        return max(
+            (row.started_at_virtual for (_, of), row in self._shares.items() if of == pool), default=0.0
+        )
+
+    def charge(self, grant: Grant, pool: str, attempt_id: str, weight: float, until: datetime) -> None:
+        """Book a slot that is given out now, and keep its attempt from others until a moment."""
+        row = self._share(grant.tenant, pool)
+        row.virtual_seconds, row.started_at_virtual = grant.end, max(row.started_at_virtual, grant.start)
+        self._session.add(
+            AttemptOfferRow(
+                attempt_id=attempt_id,
+                tenant=grant.tenant,
+                pool=pool,
+                charged_seconds=(grant.end - grant.start) * weight,
+                offered_until=until,
+            )
+        )
+
+    def gpu_seconds(self, tenant: str) -> float:
+        """What a tenant has used of GPU slots today, what runs now included as far as it was charged."""
+        return gpu_seconds_today(self._session, tenant, self._now)
+
+    def _adopt(self) -> None:
+        """Take into the books what runs without having been offered: a message that came late, say."""
+        offered = select(AttemptOfferRow.attempt_id)
+        strays = self._session.execute(
+            select(AttemptRow.id, EvaluationRow.tenant, EvaluationRow.device)
+            .join(EvaluationRow, EvaluationRow.id == AttemptRow.evaluation_id)
+            .where(AttemptRow.state == AttemptState.LEASED, AttemptRow.id.not_in(offered))
+        ).all()
+        for attempt_id, tenant, device in strays:
+            self._session.add(
+                AttemptOfferRow(
+                    attempt_id=attempt_id,
+                    tenant=tenant,
+                    pool=pool_of(device),
+                    charged_seconds=0.0,
+                    offered_until=self._now,
+                )
+            )
+        self._session.flush()
+
+    def _close(self, offer: AttemptOfferRow, taken: float, weight: float) -> None:
+        row = self._share(offer.tenant, offer.pool)
+        row.virtual_seconds += (taken - offer.charged_seconds) / weight
+        if taken > 0:
+            row.usual_seconds = new_estimate(row.usual_seconds, taken)
+            self._use(offer, taken)
+        self._session.delete(offer)
+
+    def _use(self, offer: AttemptOfferRow, taken: float) -> None:
+        place = (offer.tenant, offer.pool, _day(self._now))
+        used = self._session.get(TenantUsageRow, place)
+        if used is None:
+            used = TenantUsageRow(tenant=place[0], pool=place[1], day=place[2], slot_seconds=0.0)
+            self._session.add(used)
+        used.slot_seconds += taken
+
+    def _share(self, tenant: str, pool: str) -> TenantShareRow:
+        row = self._shares.get((tenant, pool))
+        if row is None:
+            row = TenantShareRow(
+                tenant=tenant,
+                pool=pool,
+                virtual_seconds=0.0,
+                started_at_virtual=0.0,
+                usual_seconds=FIRST_ESTIMATE_SECONDS,
+            )
+            self._shares[tenant, pool] = row
+            self._session.add(row)
+        return row
+
+    @staticmethod
+    def _seconds(start: datetime | None, end: datetime | None) -> float:
+        return 0.0 if start is None or end is None else max(0.0, (end - start).total_seconds())
+
+
+def gpu_seconds_today(session: Session, tenant: str, now: datetime) -> float:
+    """GPU slot seconds of a tenant today, in UTC: those booked, and of what runs what has been so far."""
+    booked = session.get(TenantUsageRow, (tenant, GPU_POOL, _day(now)))
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    running = session.scalars(
+        select(AttemptRow.started_at)
+        .join(AttemptOfferRow, AttemptOfferRow.attempt_id == AttemptRow.id)
+        .where(
+            AttemptOfferRow.tenant == tenant,
+            AttemptOfferRow.pool == GPU_POOL,
+            AttemptRow.state == AttemptState.LEASED,
+        )
+    )
+    so_far = sum((now - max(start, midnight)).total_seconds() for start in running if start is not None)
+    return (0.0 if booked is None else booked.slot_seconds) + max(0.0, so_far)
+
+
+def forget_old_usage(session: Session, before: str) -> None:
+    """Delete what was used before a day, written YYYY-MM-DD."""
+    session.execute(delete(TenantUsageRow).where(TenantUsageRow.day < before))
+
+
+def running_attempts(session: Session, tenant: str) -> int:
+    """How many attempts of a tenant run now."""
+    query = (
+        select(func.count())
+        .select_from(AttemptRow)
+        .join(EvaluationRow, EvaluationRow.id == AttemptRow.evaluation_id)
+        .where(AttemptRow.state == AttemptState.LEASED, EvaluationRow.tenant == tenant)
+    )
+    return session.scalar(query) or 0
+
+
+def _day(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d")
