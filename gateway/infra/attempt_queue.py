@@ -6,7 +6,7 @@ lease that is not renewed in time is taken away by `sweep`; a report under a sta
 
 import hmac
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
@@ -17,7 +17,7 @@ from contracts.names import AttemptKind, AttemptState, IsolationTier, ScoredOn
 from contracts.service_gate import token_digest
 from gateway.domain.lifecycle import RETRY_DELAYS_SECONDS
 from gateway.domain.outcome_checks import checked_outcome
-from gateway.infra.database import Database, utc_now
+from gateway.infra.database import Database, now_in
 from gateway.infra.evaluation_rows import document_of, stored_request
 from gateway.infra.evaluation_transitions import QUEUE_TOPIC, locked_evaluation, settle
 from gateway.infra.events import signal_after_commit
@@ -50,7 +50,7 @@ class AttemptQueue:
             attempt, evaluation = _locked_pair(session, attempt_id) or (None, None)
             if attempt is None or evaluation is None or attempt.state != AttemptState.QUEUED:
                 raise AttemptNotClaimable(attempt_id)
-            now = utc_now()
+            now = now_in(session)
             attempt.state = AttemptState.LEASED
             attempt.agent_id = agent_id
             attempt.token_sha256 = token_digest(token)
@@ -70,7 +70,7 @@ class AttemptQueue:
                 return True
             if attempt.state != AttemptState.LEASED:
                 raise LeaseLost(attempt_id)
-            attempt.lease_expires_at = utc_now() + self._lease
+            attempt.lease_expires_at = now_in(session) + self._lease
             attempt.phase = phase[:40]
         return False
 
@@ -93,7 +93,7 @@ class AttemptQueue:
                 scored_on=ScoredOn(evaluation.scored_on),
                 minimum_tier=IsolationTier(evaluation.request["minimum_tier"]),
             )
-            _store_outcome(attempt, checked)
+            _store_outcome(attempt, checked, now_in(session))
             session.flush()
             settle(session, evaluation)
 
@@ -101,33 +101,40 @@ class AttemptQueue:
         """Take away the leases that ran out, and queue or end their evaluations. Gives how many."""
         self._set_right()
         with self._database.read() as session:
-            leased = session.scalars(select(AttemptRow).where(AttemptRow.state == AttemptState.LEASED))
-            expired = [attempt.id for attempt in leased if _has_expired(attempt)]
-        for attempt_id in expired:
-            with self._database.write() as session:
-                attempt, evaluation = _locked_pair(session, attempt_id) or (None, None)
-                if attempt is None or evaluation is None or not _has_expired(attempt):
-                    continue
-                attempt.state = AttemptState.LOST
-                attempt.finished_at = utc_now()
-                attempt.failure = document_of(
-                    Failure(
-                        FailureReason.INFRASTRUCTURE, f"agent {attempt.agent_id} stopped renewing its lease"
-                    )
-                )
-                session.flush()
-                settle(session, evaluation)
-        return len(expired)
+            expired = session.scalars(
+                select(AttemptRow.id)
+                .where(AttemptRow.state == AttemptState.LEASED, AttemptRow.lease_expires_at < now_in(session))
+                .order_by(AttemptRow.lease_expires_at)
+            ).all()
+        return sum(self._take_away(attempt_id) for attempt_id in expired)
+
+    def _take_away(self, attempt_id: str) -> bool:
+        """Whether it was this call that took an expired lease away."""
+        with self._database.write() as session:
+            attempt, evaluation = _locked_pair(session, attempt_id) or (None, None)
+            now = now_in(session)
+            if attempt is None or evaluation is None or not _has_expired(attempt, now):
+                return False
+            attempt.state = AttemptState.LOST
+            attempt.finished_at = now
+            attempt.failure = document_of(
+                Failure(FailureReason.INFRASTRUCTURE, f"agent {attempt.agent_id} stopped renewing its lease")
+            )
+            session.flush()
+            settle(session, evaluation)
+            return True
 
     def _set_right(self) -> None:
         """After the clock was set back, bring moments nearer that now lie further off than they ever may."""
-        now = utc_now()
-        leased = and_(
-            AttemptRow.state == AttemptState.LEASED,
-            AttemptRow.lease_expires_at > now + self._lease + CLOCK_SLACK,
-        )
-        waiting = and_(AttemptRow.state == AttemptState.QUEUED, AttemptRow.available_at > now + LONGEST_WAIT)
         with self._database.read() as session:
+            now = now_in(session)
+            leased = and_(
+                AttemptRow.state == AttemptState.LEASED,
+                AttemptRow.lease_expires_at > now + self._lease + CLOCK_SLACK,
+            )
+            waiting = and_(
+                AttemptRow.state == AttemptState.QUEUED, AttemptRow.available_at > now + LONGEST_WAIT
+            )
             if session.scalar(select(AttemptRow.id).where(or_(leased, waiting)).limit(1)) is None:
                 return
         with self._database.write() as session:
@@ -136,10 +143,17 @@ class AttemptQueue:
             signal_after_commit(session, QUEUE_TOPIC)
 
     def extend_leases(self) -> None:
-        """At start: agents could not renew while the gateway was away, so every lease begins anew."""
-        with self._database.write() as session:
-            for attempt in session.scalars(select(AttemptRow).where(AttemptRow.state == AttemptState.LEASED)):
-                attempt.lease_expires_at = utc_now() + self._lease
+        """At start: agents could not renew while no gateway was there, so every lease begins anew."""
+
+        def extend(session: Session) -> None:
+            session.execute(
+                update(AttemptRow)
+                .where(AttemptRow.state == AttemptState.LEASED)
+                .values(lease_expires_at=now_in(session) + self._lease)
+            )
+
+        # It may meet reports at work on the same attempts in another order.
+        self._database.change(extend)
 
 
 def _locked_pair(session: Session, attempt_id: str) -> tuple[AttemptRow, EvaluationRow] | None:
@@ -185,7 +199,7 @@ def _spec(attempt: AttemptRow, evaluation: EvaluationRow) -> AttemptSpec:
     )
 
 
-def _store_outcome(attempt: AttemptRow, outcome: AttemptOutcome) -> None:
+def _store_outcome(attempt: AttemptRow, outcome: AttemptOutcome, now: datetime) -> None:
     attempt.state = AttemptState.REPORTED
     attempt.measurement = document_of(outcome.measurement)
     attempt.smoke = document_of(outcome.smoke)
@@ -195,12 +209,12 @@ def _store_outcome(attempt: AttemptRow, outcome: AttemptOutcome) -> None:
     attempt.flags = list(outcome.flags)
     attempt.log = outcome.log
     attempt.phase = "finished"
-    attempt.finished_at = utc_now()
+    attempt.finished_at = now
 
 
-def _has_expired(attempt: AttemptRow) -> bool:
+def _has_expired(attempt: AttemptRow, now: datetime) -> bool:
     return (
         attempt.state == AttemptState.LEASED
         and attempt.lease_expires_at is not None
-        and attempt.lease_expires_at < utc_now()
+        and attempt.lease_expires_at < now
     )

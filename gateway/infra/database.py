@@ -1,29 +1,40 @@
-"""Opens the one database and hands out its transactions; knows no table and no query.
+"""Hands out the transactions of the one database; knows no table and no query. `engines` opens it."""
 
-SQLite by default, tuned so that an accepted request is on disk: WAL, `synchronous=FULL`, writers take
-their lock at BEGIN and so never fail half-way with a stale snapshot. PostgreSQL by its URL.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypeVar
 
-from sqlalchemy import DateTime, Dialect, Engine, MetaData, TypeDecorator, create_engine, event
-from sqlalchemy.engine import Connection
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import DateTime, Dialect, MetaData, TypeDecorator, func, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import DeclarativeBase, Session
 
+from gateway.infra.engines import is_conflict, is_trouble, open_engine, readers_of, writers_of
 from gateway.infra.signals import Signals
 
-BUSY_TIMEOUT_MS = 15_000
 TOPICS = "topics"
 """Key in `Session.info`: topics to signal once the transaction is on disk."""
+LAST_ACTS = "last_acts"
+"""Key in `Session.info`: what is to be done right before the transaction ends."""
+CONNECTIONS = 20
+CONFLICT_TRIES = 5
+"""A transaction that the database undoes for another's sake is tried so often."""
+
+T = TypeVar("T")
+Act = Callable[[Session], object]
+
+_condition: ContextVar[Act | None] = ContextVar("condition", default=None)
 
 
 class StorageUnavailable(Exception):
     """The database cannot be read or written now: disk full, file read-only, locked, or server away."""
+
+    def __init__(self, reason: str, *, conflict: bool = False) -> None:
+        """`conflict`: only this transaction was undone, for another's sake; the next try may succeed."""
+        super().__init__(reason)
+        self.conflict = conflict
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -63,19 +74,28 @@ class Base(DeclarativeBase):
 class Database:
     """Transactions on one database. Thread-safe; a session belongs to the thread that opened it."""
 
-    def __init__(self, url: str) -> None:
-        """`url` is SQLAlchemy's, such as `sqlite:////abs/gateway.sqlite3` or `postgresql+psycopg://…`."""
+    def __init__(self, url: str, connections: int = CONNECTIONS) -> None:
+        """`url` is SQLAlchemy's, such as `sqlite:////abs/gateway.sqlite3` or `postgresql+psycopg://…`.
+
+        `connections`: to a server, at most at a time; who finds none free waits for one.
+        """
         self.signals = Signals()
-        self.engine = _open_engine(url)
-        self._writing = self.engine.execution_options(deltanas_writes=True)
+        self.engine = open_engine(url, connections)
+        self._reading = readers_of(self.engine)
+        self._writing = writers_of(self.engine)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other gateways may work on it, too."""
+        return self.engine.dialect.name != "sqlite"
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """For looking: one consistent snapshot on SQLite. What is changed in it is not kept.
+        """For looking: one consistent snapshot. What is changed in it is not kept.
 
         Raises StorageUnavailable, as `write` does.
         """
-        with _naming_trouble(), Session(self.engine, expire_on_commit=False) as session:
+        with _naming_trouble(), Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -84,8 +104,24 @@ class Database:
         with _naming_trouble(), Session(self._writing, expire_on_commit=False) as session:
             with session.begin():
                 yield session
+                for act in session.info.get(LAST_ACTS, ()):
+                    act(session)
+                if (condition := _condition.get()) is not None:
+                    condition(session)
             topics = session.info.get(TOPICS, ())
-        self.signals.publish(topics)
+        self.signals.announce(topics)
+
+    def change(self, act: Callable[[Session], T]) -> T:
+        """`write` around `act`, which is called again when the database undid it for another's sake."""
+        for _ in range(CONFLICT_TRIES - 1):
+            try:
+                with self.write() as session:
+                    return act(session)
+            except StorageUnavailable as error:
+                if not error.conflict:
+                    raise
+        with self.write() as session:
+            return act(session)
 
     def close(self) -> None:
         """Close the pool; sessions still open fail."""
@@ -93,41 +129,39 @@ class Database:
 
 
 @contextmanager
-def _naming_trouble() -> Iterator[None]:
+def only_if(condition: Act) -> Iterator[None]:
+    """Every transaction of this thread calls `condition` last meanwhile, and is undone where that raises."""
+    token = _condition.set(condition)
     try:
         yield
-    except OperationalError as error:
-        raise StorageUnavailable(str(error.orig)) from error
-    except NoConnection as error:
-        raise StorageUnavailable("all connections are busy") from error
+    finally:
+        _condition.reset(token)
+
+
+def before_commit(session: Session, act: Act) -> None:
+    """Have `act` called right before the transaction ends, after everything that it changes itself."""
+    session.info.setdefault(LAST_ACTS, []).append(act)
+
+
+def now_in(session: Session) -> datetime:
+    """This moment, aware, in UTC, by the one clock that all gateways share: that of the database's host."""
+    if session.get_bind().dialect.name == "sqlite":
+        return utc_now()
+    return session.scalars(select(func.clock_timestamp())).one().astimezone(UTC)
 
 
 def utc_now() -> datetime:
-    """This moment, aware, in UTC."""
+    """This moment by the clock of this host, aware, in UTC."""
     return datetime.now(UTC)
 
 
-def _open_engine(url: str) -> Engine:
-    if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, pool_size=20)
-    engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000})
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _configure_sqlite(connection: Any, _record: Any) -> None:
-    # The driver's own transaction handling would start writers as readers: BEGIN is ours (below).
-    connection.isolation_level = None
-    for pragma in (
-        f"busy_timeout={BUSY_TIMEOUT_MS}",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("deltanas_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+@contextmanager
+def _naming_trouble() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if not is_trouble(error):
+            raise
+        raise StorageUnavailable(str(error.orig), conflict=is_conflict(error)) from error
+    except NoConnection as error:
+        raise StorageUnavailable("all connections are busy") from error

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from contracts.names import AttemptState, EvaluationState
 from gateway.domain.lifecycle import Standing, standing
-from gateway.infra.database import utc_now
+from gateway.infra.database import now_in
 from gateway.infra.evaluation_rows import attempt_facts, document_of
 from gateway.infra.events import append_event, signal_after_commit
 from gateway.infra.identifiers import new_id
@@ -41,7 +41,7 @@ def enqueue_attempt(
     session: Session, evaluation: EvaluationRow, seed: int, delay_seconds: float = 0.0
 ) -> None:
     """Add an attempt with the next fence."""
-    now = utc_now()
+    now = now_in(session)
     evaluation.attempts.append(
         AttemptRow(
             id=new_id("at"),
@@ -74,7 +74,7 @@ def settle(session: Session, evaluation: EvaluationRow) -> None:
     elif now_standing.state != evaluation.state:
         evaluation.state = now_standing.state
         if now_standing.state is EvaluationState.RUNNING and evaluation.started_at is None:
-            evaluation.started_at = utc_now()
+            evaluation.started_at = now_in(session)
         append_event(
             session, evaluation_topic(evaluation.id), now_standing.state, {"state": now_standing.state}
         )
@@ -82,7 +82,7 @@ def settle(session: Session, evaluation: EvaluationRow) -> None:
 
 def finish(session: Session, evaluation: EvaluationRow, state: EvaluationState) -> None:
     """End an evaluation: once, with its open attempts withdrawn."""
-    now = utc_now()
+    now = now_in(session)
     evaluation.state = state
     evaluation.finished_at = now
     for attempt in evaluation.attempts:

@@ -1,9 +1,10 @@
 """The event log: what happened to an evaluation or a search, in order, for those who follow it.
 
-Topics are `evaluation:<id>` and `search:<id>`. Ids grow, so a follower who was cut off names the last
-one it saw.
+Topics are `evaluation:<id>`, `search:<id>` and the like. Within a topic ids grow in the order in which events
+become visible, so a follower who was cut off names the last one it saw. Across topics they need not.
 """
 
+import zlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,9 +12,12 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Index, Integer, String, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from gateway.infra.database import TOPICS, Base, Database, UtcTime, utc_now
+from gateway.infra.database import TOPICS, Base, Database, UtcTime, before_commit, utc_now
 
-_POSTGRES_EVENT_LOCK = 7_346_001
+_LOCK_SPACE = 7_346_001
+_LOCKS = 1024
+"""PostgreSQL has room for a bounded number of locks; topics share these."""
+_PENDING = "pending_events"
 
 
 class EventRow(Base):
@@ -39,16 +43,31 @@ class Event:
     data: dict[str, Any]
 
 
-def append_event(session: Session, topic: str, event_type: str, data: dict[str, Any]) -> int:
-    """Log an event in the caller's transaction and give its id. Followers wake once it is on disk."""
+def append_event(session: Session, topic: str, event_type: str, data: dict[str, Any]) -> None:
+    """Log an event in the caller's transaction. Followers wake once it is on disk.
+
+    It is written when the transaction ends, after all that the transaction locks: so nobody who waits for a
+    topic holds what another one waits for.
+    """
+    if _PENDING not in session.info:
+        session.info[_PENDING] = []
+        before_commit(session, _write_pending)
+    session.info[_PENDING].append(EventRow(topic=topic, type=event_type, data=data, created_at=utc_now()))
+    signal_after_commit(session, topic)
+
+
+def _write_pending(session: Session) -> None:
+    rows: list[EventRow] = session.info.pop(_PENDING)
+    session.flush()
     if session.get_bind().dialect.name == "postgresql":
         # Sequence values may become visible out of order; followers would then miss the smaller one.
-        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_EVENT_LOCK})
-    row = EventRow(topic=topic, type=event_type, data=data, created_at=utc_now())
-    session.add(row)
+        locks = sorted({zlib.crc32(row.topic.encode()) % _LOCKS for row in rows})
+        session.execute(
+            text("SELECT pg_advisory_xact_lock(:space, key) FROM unnest(CAST(:keys AS int[])) AS key"),
+            {"space": _LOCK_SPACE, "keys": locks},
+        )
+    session.add_all(rows)
     session.flush()
-    signal_after_commit(session, topic)
-    return row.id
 
 
 def signal_after_commit(session: Session, topic: str) -> None:

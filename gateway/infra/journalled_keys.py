@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import secrets
 
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from gateway.infra.tables import JournalledKeyRow
@@ -17,14 +18,18 @@ _ROOT = "root"
 
 def derived_key(session: Session, *purpose: str | int) -> str:
     """The key of a purpose, 64 hex digits; needs a writing session, since the first call draws the root."""
-    row = session.get(JournalledKeyRow, _ROOT)
-    if row is None:
-        row = JournalledKeyRow(name=_ROOT, value=secrets.token_hex(32))
-        session.add(row)
-        session.flush()
+    row = session.get(JournalledKeyRow, _ROOT) or _drawn_root(session)
     # Lengths keep ("a", "bc") and ("ab", "c") apart.
     message = "".join(f"{len(str(part))}:{part}" for part in purpose)
     return hmac.new(bytes.fromhex(row.value), message.encode(), hashlib.sha256).hexdigest()
+
+
+def _drawn_root(session: Session) -> JournalledKeyRow:
+    """Of two gateways that draw at once both get the one that was first."""
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    drawn = insert(JournalledKeyRow).values(name=_ROOT, value=secrets.token_hex(32))
+    session.execute(drawn.on_conflict_do_nothing())
+    return session.get_one(JournalledKeyRow, _ROOT)
 
 
 def split_key(session: Session, tenant: str, dataset: str, computation: str) -> str:

@@ -1,7 +1,7 @@
 """Wakes waiting threads and coroutines when a topic has news; carries no data and forgets at once.
 
-Who waits subscribes first, then reads the database, then waits: so no news falls between. The gateway is
-the only process that writes, therefore signals within it are enough.
+Who waits subscribes first, then reads the database, then waits: so no news falls between. Where several
+gateways write, `shared_signals` carries the news from one to the other.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 Wake = Callable[[], object]
+Relay = Callable[[Iterable[str]], object]
 
 
 class Signals:
@@ -20,16 +21,31 @@ class Signals:
         self.ended = False
         self._lock = threading.Lock()
         self._waiting: dict[str, list[Wake]] = defaultdict(list)
+        self._relay: Relay | None = None
 
     def end(self) -> None:
         """The process stops: wake everyone, and from now on nobody should wait."""
         self.ended = True
+        self.publish_all()
+
+    def relay(self, relay: Relay) -> None:
+        """Have `relay` called, too, with the topics of each `announce`."""
+        self._relay = relay
+
+    def announce(self, topics: Iterable[str]) -> None:
+        """What was just committed here: wake everyone who waits for one of the topics, wherever he does."""
+        self.publish(topics)
+        if self._relay is not None and topics:
+            self._relay(topics)
+
+    def publish_all(self) -> None:
+        """Wake everyone: there may be news of any topic."""
         with self._lock:
             topics = list(self._waiting)
         self.publish(topics)
 
     def publish(self, topics: Iterable[str]) -> None:
-        """Wake everyone who waits for one of the topics."""
+        """Wake everyone in this process who waits for one of the topics."""
         with self._lock:
             wakes = [wake for topic in topics for wake in self._waiting.get(topic, ())]
         for wake in wakes:

@@ -1,6 +1,5 @@
 """What the evaluation store promises, on every database it supports here."""
 
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,6 @@ from sqlalchemy import text
 
 from contracts.names import EvaluationState
 from gateway.domain.evaluation import EvaluationRequest
-from gateway.infra import events, search_tables, tables  # noqa: F401 - the metadata is made of them
 from gateway.infra.database import Base, Database
 from gateway.infra.evaluation_store import EvaluationStore, EvaluationUnknown
 from gateway.infra.events import append_event, read_events
@@ -20,21 +18,9 @@ from gateway.infra.idempotency import Answer, IdempotencyKeyReused, IdempotencyS
 from gateway.infra.schema_migrations import migrate
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory):
-    path = tmp_path_factory.mktemp("migrated") / "gateway.sqlite3"
-    database = Database(f"sqlite:///{path}")
-    migrate(database)
-    with database.engine.connect() as connection:
-        connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
-    database.close()
-    return path
-
-
-@pytest.fixture(params=["sqlite"])
-def database(request, migrated, tmp_path):
-    shutil.copy(migrated, tmp_path / "gateway.sqlite3")
-    opened = Database(f"sqlite:///{tmp_path / 'gateway.sqlite3'}")
+@pytest.fixture
+def database(database_url):
+    opened = Database(database_url)
     yield opened
     opened.close()
 
@@ -154,12 +140,17 @@ def test_queue_positions_follow_priority_then_age(database, store):
 
 def test_event_ids_grow_and_are_never_used_twice(database):
     with database.write() as session:
-        ids = [append_event(session, "a", "x", {"n": n}) for n in range(3)]
+        for number in range(3):
+            append_event(session, "a", "x", {"n": number})
+    before = read_events(database, "a", 0)
+    assert [event.data["n"] for event in before] == [0, 1, 2]
+    with database.write() as session:
         session.execute(text("DELETE FROM events"))
     with database.write() as session:
-        after = append_event(session, "a", "x", {})
-    assert [*ids, after] == sorted({*ids, after})
-    assert [event.id for event in read_events(database, "a", ids[-1])] == [after]
+        append_event(session, "a", "x", {})
+    last = before[-1].id
+    (after,) = read_events(database, "a", last)
+    assert [event.id for event in (*before, after)] == sorted({*(event.id for event in before), after.id})
     assert read_events(database, "b", 0) == []
 
 
@@ -198,7 +189,7 @@ with database.write() as session:
 
 
 def test_what_was_accepted_survives_a_kill_and_what_was_not_leaves_no_trace(database, store):
-    url = str(database.engine.url)
+    url = database.engine.url.render_as_string()
     killed = subprocess.run(
         [sys.executable, "-c", CRASH, url], capture_output=True, text=True, timeout=60, check=False
     )

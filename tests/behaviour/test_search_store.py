@@ -6,16 +6,16 @@ from contextlib import suppress
 
 import pytest
 from fakes import baseline, measurement
+from fresh_databases import sqlite_url
 from sqlalchemy.exc import IntegrityError
 
-import gateway.infra.search_tables  # noqa: F401 - registers its tables
 from contracts.names import EvaluationState, Integrity, SearchState, SlotState
 from contracts.proposals import Proposal
 from gateway.domain.evaluation import EvaluationRequest
 from gateway.domain.judging import judge
 from gateway.domain.search import SearchRequest
 from gateway.infra import slot_journal
-from gateway.infra.database import Base, Database
+from gateway.infra.database import Database
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import events_after
 from gateway.infra.search_store import SearchNotFound, SearchStateConflict, SearchStore, search_topic
@@ -27,9 +27,8 @@ NETWORKS = (baseline("oak"), baseline("elm", "residual"))
 
 
 @pytest.fixture
-def database(tmp_path):
-    database = Database(f"sqlite:///{tmp_path}/gateway.sqlite3")
-    Base.metadata.create_all(database.engine)
+def database(database_url):
+    database = Database(database_url)
     yield database
     database.close()
 
@@ -237,8 +236,7 @@ def test_strict_splits_are_secret_and_standard_ones_public(database, store):
 def test_equal_standard_searches_on_two_machines_halve_the_data_alike(tmp_path):
     keys = []
     for name in ("one", "other"):
-        database = Database(f"sqlite:///{tmp_path}/{name}.sqlite3")
-        Base.metadata.create_all(database.engine)
+        database = Database(sqlite_url(tmp_path, name))
         search_id = accept(database, SearchStore(database, EvaluationStore(database)))
         with database.read() as session:
             keys.append(session.get_one(SearchRow, search_id).split_key)
