@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from deltanas.errors import Conflict, DeltanasError, ServerUnreachable
+from deltanas.errors import Conflict, DeltanasError, PlatformFailed, ServerUnreachable, TooManyRequests
 
 Json = dict[str, Any]
 
@@ -14,6 +14,7 @@ SEARCH_HAS_ENDED = "search_has_ended"
 PATIENCE_SECONDS = 180.0
 """How long a server may be away while an agent asks."""
 _BEATS_PER_LEASE = 3
+_SERVICE_AWAY = 503
 
 
 def task_feed(
@@ -46,9 +47,14 @@ def _patiently(ask: Callable[[], Json]) -> Json:
     while True:
         try:
             return ask()
-        except ServerUnreachable:
-            if time.monotonic() >= give_up:
+        except (ServerUnreachable, TooManyRequests, PlatformFailed) as error:
+            if time.monotonic() >= give_up or not _may_pass(error):
                 raise
+
+
+def _may_pass(error: DeltanasError) -> bool:
+    """The transport has waited between its tries; a server that breaks is no matter of time."""
+    return not isinstance(error, PlatformFailed) or error.problem.get("status") == _SERVICE_AWAY
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import pytest
 
 from deltanas import ask_tell
 from deltanas.client import Client
-from deltanas.errors import Conflict, ServerUnreachable
+from deltanas.errors import Conflict, PlatformFailed, ServerUnreachable
 
 SEARCH = "/v1/searches/se_1"
 ENDED = {"code": "search_has_ended", "detail": "The search has ended; its state is succeeded."}
@@ -84,6 +84,21 @@ def test_a_server_that_stays_away_ends_the_loop(gateway, client, monkeypatch):
     monkeypatch.setattr(ask_tell, "PATIENCE_SECONDS", 0.05)
     gateway.hang_up("POST", f"{SEARCH}:ask")
     with pytest.raises(ServerUnreachable):
+        next(client.tasks("se_1"))
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_wants_patience_does_not_end_the_loop(gateway, client, status):
+    for _ in range(6):
+        gateway.answer("POST", f"{SEARCH}:ask", {"status": status, "detail": "Later."}, status=status)
+    gateway.answer("POST", f"{SEARCH}:ask", ENDED, status=409)
+    assert list(client.tasks("se_1")) == []
+    assert len(gateway.heard) == 7
+
+
+def test_a_server_that_breaks_ends_the_loop(gateway, client):
+    gateway.answer("POST", f"{SEARCH}:ask", {"status": 500, "detail": "A bug."}, status=500)
+    with pytest.raises(PlatformFailed):
         next(client.tasks("se_1"))
 
 

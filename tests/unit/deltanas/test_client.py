@@ -98,6 +98,14 @@ def test_waiting_gives_up_after_its_time(gateway, client):
         client.wait_for_evaluation("ev_1", timeout=0.05)
 
 
+def test_no_question_waits_longer_than_its_answer_may_take(gateway, client):
+    paths = ("/v1/evaluations/ev_1", "/v1/baselines/imports/im_1", "/v1/baselines/smoke-runs/sm_1")
+    for path, read in zip(paths, (client.evaluation, client.baseline_import, client.smoke_run), strict=True):
+        gateway.answer("GET", path, {})
+        read(path.rpartition("/")[2], wait=60)
+    assert [heard.query for heard in gateway.heard] == [{"wait": "20"}] * 3
+
+
 def test_lists_are_read_to_their_last_page(gateway, client):
     gateway.answer("GET", "/v1/searches/se_1/candidates", {"items": [1, 2], "next_cursor": "b"})
     gateway.answer("GET", "/v1/searches/se_1/candidates", {"items": [3], "next_cursor": None})

@@ -1,0 +1,1 @@
+"""The calls of the client, a file for each kind of resource. `deltanas.client` joins them."""

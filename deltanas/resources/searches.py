@@ -1,0 +1,67 @@
+"""Searches: started, read, followed, paused, resumed, cancelled."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from deltanas.resources.resource import LARGEST_PAGE, Json, Resource, part
+from deltanas.transport import Event
+
+
+class SearchCalls(Resource):
+    """`/v1/searches`."""
+
+    def start_search(self, **request: Any) -> Json:
+        """Start a search: name, dataset, cycles, candidates_per_cycle, seed, proposer, baselines, …"""
+        return self._transport.json("POST", "/v1/searches", json=request)
+
+    def search(self, search_id: str) -> Json:
+        """Read one search: state, progress, funnel, best and, when it has ended, final."""
+        return self._transport.json("GET", f"/v1/searches/{part(search_id)}")
+
+    def searches(self, limit: int = 50, cursor: str | None = None) -> Json:
+        """One page of searches, newest first: {"items", "next_cursor"}."""
+        return self._page("/v1/searches", limit, cursor)
+
+    def cycles(self, search_id: str) -> list[Json]:
+        """All cycles of a search so far; cycle 0 are the baselines themselves."""
+        return self._all(f"/v1/searches/{part(search_id)}/cycles")
+
+    def candidates(self, search_id: str) -> list[Json]:
+        """All candidates of a search so far."""
+        return self._all(f"/v1/searches/{part(search_id)}/candidates", None, {"limit": LARGEST_PAGE})
+
+    def elites(self, search_id: str) -> list[Json]:
+        """The candidates kept for selection."""
+        return self._all(f"/v1/searches/{part(search_id)}/elites")
+
+    def candidate(self, search_id: str, proposal_id: str) -> Json:
+        """One candidate with its source and raw proposal."""
+        return self._transport.json("GET", f"/v1/searches/{part(search_id)}/candidates/{part(proposal_id)}")
+
+    def diagnostics(self, search_id: str) -> Json:
+        """What became of a search's deltas: {"proposals", "delta_failures", "hunks", "repairs"}."""
+        return self._transport.json("GET", f"/v1/searches/{part(search_id)}/diagnostics")
+
+    def search_events(self, search_id: str, after: str = "") -> Iterator[Event]:
+        """Follow a search from its start, or `after` the id of an event.
+
+        Kinds: state, cycle_started, slot, cycle_finished, finals_started, finished.
+        """
+        return self._transport.events(f"/v1/searches/{part(search_id)}/events", after)
+
+    def search_report(self, search_id: str) -> str:
+        """The report of a search, one self-contained HTML page."""
+        path = f"/v1/searches/{part(search_id)}/report"
+        return self._transport.send("GET", path, headers={"accept": "text/html"}).text
+
+    def pause_search(self, search_id: str) -> Json:
+        """Begin nothing new in a search until it is resumed."""
+        return self._transport.json("POST", f"/v1/searches/{part(search_id)}:pause")
+
+    def resume_search(self, search_id: str) -> Json:
+        """Go on with a paused search."""
+        return self._transport.json("POST", f"/v1/searches/{part(search_id)}:resume")
+
+    def cancel_search(self, search_id: str) -> Json:
+        """End a search; what it has measured stays."""
+        return self._transport.json("POST", f"/v1/searches/{part(search_id)}:cancel")
