@@ -9,7 +9,8 @@ from fakes import FakeFarm
 from fine_tune_scene import FineTuneScene
 from search_scene import Scene as LoopScene
 
-from contracts.proposals import DeploymentLimits, EditPermissions, ProposerBlocked
+from contracts.jobs import DatasetReport
+from contracts.proposals import DataShape, DeploymentLimits, EditPermissions, ProposerBlocked
 from gateway.infra.service_clients import ProposerHeldUp, ServiceRefused
 
 GOOD = {"dataset": "digits", "cycles": 1, "candidates_per_cycle": 3, "final_seeds": 2, "seed": 3}
@@ -204,6 +205,30 @@ def test_feedback_deployment_and_budget_are_stored_shown_and_sent(scene):
     asked["deployment"]["forbidden_operators"] = ["Conv3d"]
     assert {name: search["request"][name] for name in asked} == asked
     assert DeploymentLimits(("Conv3d",), 10**6, None) in scene.generator.deployments
+
+
+def test_costs_on_data_of_ones_own_are_counted_for_its_images(scene):
+    search = finish(scene, start(scene, deployment={"max_parameters": 10**6}))
+    assert scene.generator.data_shapes - {None} == {DataShape(1, 8, 8, 10)}
+    assert "data_shape" not in search["request"]
+
+
+@pytest.mark.parametrize("limit", ["max_parameters", "max_flops"])
+def test_costs_that_cannot_be_counted_are_not_limited_in_silence(scene, monkeypatch, limit):
+    unknown = DatasetReport("digits", ready=True, classes=10)
+    monkeypatch.setattr(scene.services.datasets, "require_ready", lambda *_args, **_more: unknown)
+    answer = scene.http.post("/v1/searches", json={**GOOD, "deployment": {limit: 900}})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (422, "costs_unknown")
+    assert (problem["field"], problem["value"]) == (f"deployment.{limit}", 900)
+    assert scene.http.post("/v1/searches", json=GOOD).status_code == 202
+
+
+def test_a_budget_for_models_that_nobody_here_sees_is_refused(scene):
+    asked = {**GOOD, "proposer": {"kind": "external"}, "model_budget": {"max_calls": 7}}
+    answer = scene.http.post("/v1/searches", json=asked)
+    problem = answer.json()
+    assert (answer.status_code, problem["field"], problem["value"]) == (422, "model_budget.max_calls", 7)
 
 
 def test_a_proposer_that_cannot_answer_now_is_told_before_anything_is_spent(scene, monkeypatch):
