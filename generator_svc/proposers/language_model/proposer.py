@@ -9,6 +9,7 @@ from contracts.proposals import Proposal, ProposalRequest, ProposerBlocked
 from generator_svc.held_up import HeldUp
 from generator_svc.language_models.port import ChatAnswer, ChatModel, Sampling
 from generator_svc.proposers.language_model.conversation import Conversation
+from generator_svc.proposers.language_model.kept_answers import KeptAnswers, RememberingModel
 from generator_svc.proposers.language_model.options import ModelOptions, read_options
 
 DIAGNOSIS_TOKENS = 256
@@ -19,12 +20,13 @@ ChooseModel = Callable[[ModelOptions, str | None], ChatModel]
 
 
 class LanguageModelProposer:
-    """A Proposer on top of a ChatModel. Stateless: what is kept between requests, the models keep."""
+    """A Proposer on top of a ChatModel. Between requests it keeps the latest answers, and nothing else."""
 
     def __init__(self, name: str, choose: ChooseModel, *, has_endpoints: bool = False) -> None:
         self.name = name
         self._choose = choose
         self._has_endpoints = has_endpoints
+        self._kept = KeptAnswers()
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Raise OptionsInvalid for options that mean nothing, HeldUp where no answer would come."""
@@ -33,14 +35,15 @@ class LanguageModelProposer:
     def propose(self, request: ProposalRequest) -> Iterator[Proposal]:
         """An answer for each slot, once it was applied or nothing more is done about it.
 
-        Raises OptionsInvalid at once; and HeldUp, which leaves slots without an answer, whatever was already
-        said for them.
+        Raises OptionsInvalid at once; and HeldUp, which leaves slots without a proposal. What was already
+        said for them is not asked again when they are.
         """
         options = self._read(request.options)
-        return self._proposals(request, options, self._choose(options, request.adapter))
+        model = self._choose(options, request.adapter)
+        return self._proposals(request, options, RememberingModel(model, self._kept, request, options))
 
     def _proposals(
-        self, request: ProposalRequest, options: ModelOptions, model: ChatModel
+        self, request: ProposalRequest, options: ModelOptions, model: RememberingModel
     ) -> Iterator[Proposal]:
         conversations = [Conversation(slot, request, options) for slot in request.slots]
         if options.diagnose:
@@ -64,23 +67,19 @@ class LanguageModelProposer:
 
 
 def _answered(
-    model: ChatModel, conversations: Sequence[Conversation], sampling: Sampling
+    model: RememberingModel, conversations: Sequence[Conversation], sampling: Sampling
 ) -> Generator[tuple[Conversation, ChatAnswer], None, None]:
     """The next answer of every conversation, as they come. To close it is to stop the model's work.
 
     Raises HeldUp, also where a model leaves a conversation without an answer.
     """
     waiting = {conversation.slot: conversation for conversation in conversations}
-    answers = model.answers([conversation.next_request() for conversation in conversations], sampling)
-    try:
+    requests = [conversation.next_request() for conversation in conversations]
+    with closing(model.answers(requests, sampling)) as answers:
         for answer in answers:
             conversation = waiting.pop(answer.key, None)
             if conversation is not None:
                 yield conversation, answer
-    finally:
-        close = getattr(answers, "close", None)
-        if close is not None:
-            close()
     if waiting:
         raise HeldUp(
             ProposerBlocked(

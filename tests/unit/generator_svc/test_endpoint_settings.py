@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from generator_svc import __main__ as generator_main
 from generator_svc.config import GeneratorSettings
 from generator_svc.held_up import HeldUp
 from generator_svc.language_models.endpoint_models import EndpointModels
@@ -83,6 +84,17 @@ def test_settings_that_cannot_be_used_are_named_without_a_key(environment, names
     with pytest.raises(EndpointsInvalid, match=names) as caught:
         read_endpoints(environment)
     assert KEY not in str(caught.value)
+
+
+def test_service_with_settings_that_cannot_be_used_says_what_to_mend_and_ends(monkeypatch, capsys):
+    monkeypatch.setattr(generator_main, "set_up_logs", lambda _service: None)
+    monkeypatch.setenv("DELTANAS_SERVICE_TOKEN_SHA256", "0" * 64)
+    monkeypatch.setenv("DELTANAS_LLM_MODEL", "qwen")
+    monkeypatch.delenv("DELTANAS_LLM_BASE_URL", raising=False)
+    assert generator_main.main() == 2
+    said = capsys.readouterr().err
+    assert said.startswith("DELTANAS_LLM_MODEL is set but DELTANAS_LLM_BASE_URL is not")
+    assert said.count("\n") == 1
 
 
 def test_no_text_of_the_settings_holds_a_key(monkeypatch):

@@ -17,9 +17,10 @@ from contracts.proposals import (
 )
 from generator_svc.deltas import canonical_delta
 from generator_svc.held_up import HeldUp
-from generator_svc.language_models.port import MAX_ANSWER_BYTES
+from generator_svc.language_models.port import MAX_ANSWER_BYTES, ChatRequest, Sampling
 from generator_svc.prompts import delta_prompt
 from generator_svc.proposers.language_model import LanguageModelProposer
+from generator_svc.proposers.language_model.kept_answers import OVERHEAD, KeptAnswers
 from generator_svc.proposers.port import OptionsInvalid
 
 WIDER = BLOCKS.replace("(8, 16)", "(12, 16)")
@@ -214,6 +215,46 @@ def test_what_holds_a_model_up_comes_after_what_is_final():
     assert next(in_repair).slot == 1
     with pytest.raises(HeldUp):
         next(in_repair)
+
+
+@pytest.mark.parametrize("diagnose", [False, True])
+def test_what_was_said_before_a_hold_up_is_not_asked_and_paid_for_again(diagnose):
+    before = ["Too narrow.", "Too shallow."] if diagnose else []
+    model = FakeChatModel(*before, PROSE, GOOD, held_up(), BETTER)
+    asking = proposer(model)
+    given = asking.propose(request(2, diagnose=diagnose))
+    assert next(given).slot == 1
+    with pytest.raises(HeldUp):
+        next(given)
+    first = request(2, diagnose=diagnose)
+    (again,) = asking.propose(replace(first, slots=first.slots[:1]))
+    assert (again.answer, [call.answer for call in again.calls]) == (BETTER, [*before[:1], PROSE, BETTER])
+    assert [message.content for message in model.requests[-1].messages][2] == PROSE
+    assert len(model.requests) == len(before) + 4
+
+
+def test_another_search_and_other_options_are_given_answers_of_their_own():
+    model = FakeChatModel(GOOD, BETTER, GOOD, BETTER, GOOD)
+    asking, first = proposer(model), request()
+    others = [replace(first, search_id="se_2"), replace(first, cycle=2), replace(first, adapter="a")]
+    for one in (first, *others, request(temperature=0.9)):
+        list(asking.propose(one))
+    assert len(model.requests) == 5
+
+
+def test_the_oldest_answers_give_way_to_new_ones():
+    def answer(text):
+        (said,) = FakeChatModel(text).answers([ChatRequest(0, (), 0)], Sampling())
+        return said
+
+    kept = KeptAnswers(max_characters=3 * (1000 + OVERHEAD))
+    for number in range(5):
+        kept.keep(str(number), answer("x" * 1000))
+    assert [number for number in range(5) if kept.find(str(number))] == [2, 3, 4]
+    kept.keep("large", answer("x" * 2000))
+    kept.keep("large", answer("y"))
+    assert [name for name in ("3", "4", "large") if kept.find(name)] == ["4", "large"]
+    assert kept.find("large").text == "x" * 2000
 
 
 def test_slots_that_a_model_forgets_are_held_up_and_what_nobody_asked_is_ignored():
