@@ -28,7 +28,7 @@ from gateway.domain.ask_tell import (
 from gateway.domain.candidate import Slot
 from gateway.domain.search import SearchRecord
 from gateway.infra.ask_tables import AskLeaseRow
-from gateway.infra.database import Database, utc_now
+from gateway.infra.database import Database, now_in
 from gateway.infra.events import signal_after_commit
 from gateway.infra.identifiers import new_id
 from gateway.infra.search_store import SearchNotFound, SearchStateConflict, search_topic
@@ -80,7 +80,7 @@ class OpenSlots:
 class AskJournal:
     """What agents did with the slots of searches. `now` is the clock by which leases lapse."""
 
-    def __init__(self, database: Database, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, database: Database, now: Callable[[Session], datetime] = now_in) -> None:
         self._database = database
         self._now = now
 
@@ -88,7 +88,7 @@ class AskJournal:
         """What could be leased now. Raises as `lease` does."""
         with self._database.read() as session:
             search = _askable(_found(session, search_id, tenant))
-            waiting, free = _open_and_free(session, search, self._now())
+            waiting, free = _open_and_free(session, search, self._now(session))
             return OpenSlots(search, len(free), len(waiting) - len(free))
 
     def lease(
@@ -99,7 +99,7 @@ class AskJournal:
         Raises SearchNotFound, ProposerNotExternal, SearchPaused, SearchStateConflict, NothingFree.
         """
         search = _askable(_found(session, search_id, tenant, locked=True))
-        now = self._now()
+        now = self._now(session)
         _, free = _open_and_free(session, search, now)
         if not free:
             raise NothingFree(search_id)
@@ -137,7 +137,7 @@ class AskJournal:
         with self._database.write() as session:
             search = _found(session, search_id, tenant, locked=True)
             row, slot = _task(session, search_id, task_id)
-            now = self._now()
+            now = self._now(session)
             held = _live_leases(session, search_id, now)
             verdict = judge_answer(_lease(row), answer, _is_open(slot), held, now)
             if verdict is TellVerdict.REPEATED:
@@ -157,7 +157,7 @@ class AskJournal:
         with self._database.write() as session:
             _require_unended(_found(session, search_id, tenant, locked=True))
             row, slot = _task(session, search_id, task_id)
-            now = self._now()
+            now = self._now(session)
             if row.told_at is not None:
                 raise TaskClosed(TellVerdict.ALREADY_TOLD)
             if not may_keep(_lease(row), _is_open(slot), _live_leases(session, search_id, now), now):
@@ -174,7 +174,7 @@ class AskJournal:
             _found(session, search_id, tenant, locked=True)
             row, _ = _task(session, search_id, task_id)
             if row.told_at is None:
-                row.expires_at = min(row.expires_at, self._now())
+                row.expires_at = min(row.expires_at, self._now(session))
                 # Those who wait for a slot wait for news of the search.
                 signal_after_commit(session, search_topic(search_id))
             return _lease(row)

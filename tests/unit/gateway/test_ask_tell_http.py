@@ -29,7 +29,7 @@ class Clock:
     def __init__(self):
         self.ahead = timedelta()
 
-    def __call__(self):
+    def __call__(self, _session):
         return utc_now() + self.ahead
 
     def move(self, seconds: float) -> None:

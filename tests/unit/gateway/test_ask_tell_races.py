@@ -108,7 +108,7 @@ def test_when_leases_lapse_while_agents_ask_and_tell_each_slot_gets_one_answer(o
     late = threading.Lock()
     days = [0]
 
-    def hurrying_clock():
+    def hurrying_clock(_session):
         with late:
             days[0] += 1
             return utc_now() + timedelta(hours=days[0] // 2)
@@ -145,7 +145,7 @@ def test_an_agent_that_asks_and_gives_back_without_end_leaves_a_bounded_trace(op
 
 def test_a_clock_that_is_set_back_keeps_no_slot_from_others_and_no_agent_from_its_task(opened):
     ahead = [timedelta(days=1)]
-    asks = AskJournal(opened.database, lambda: utc_now() + ahead[0])
+    asks = AskJournal(opened.database, lambda _: utc_now() + ahead[0])
     dead, alive = lease(asks, opened.database, opened.search_id, wanted=2)
     ahead[0] = timedelta()
     renewed = asks.renew(opened.search_id, TENANT, alive)
@@ -179,7 +179,7 @@ def test_power_that_fails_while_a_task_is_leased_loses_no_slot(opened, after_com
     with pytest.raises(PowerCut):
         lease(AskJournal(failing), failing, opened.search_id, seconds=60)
     failing.close()
-    later = AskJournal(opened.database, lambda: utc_now() + timedelta(seconds=61))
+    later = AskJournal(opened.database, lambda _: utc_now() + timedelta(seconds=61))
     assert len(lease(later, opened.database, opened.search_id, wanted=12)) == 12
 
 
