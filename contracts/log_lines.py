@@ -17,7 +17,7 @@ _BLOT = "***"
 
 _STANDARD_FIELDS = ("time", "level", "service", "logger", "event", "trace")
 _SECRET_FORMS = re.compile(
-    r"(?P<url>://)[^/@\s]{1,200}:[^/@\s]{1,200}@"
+    r"(?P<url>://)[^/@\s]{0,200}:[^/@\s]{1,200}@"
     r"|(?P<scheme>\b[Bb]earer\s)\s{0,4}[A-Za-z0-9._~+/=-]{8,512}"
     r"|\b(?:dn_|sk-|whsec_)[A-Za-z0-9_+/=-]{16,512}"
 )

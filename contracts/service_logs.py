@@ -8,9 +8,11 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
+from urllib.parse import urlsplit
 
 from contracts.log_context import log_fields
 from contracts.log_lines import Blotter, Line, json_line, text_line
@@ -46,13 +48,11 @@ class LineFormatter(logging.Formatter):
     """Records as lines of a service's log, with the fields of the context that they are written in."""
 
     def __init__(self, service: str, form: str, environment: Mapping[str, str]) -> None:
-        """Values of variables whose names speak of keys, tokens or passwords never get into a line."""
+        """Nothing secret of the environment gets into a line."""
         super().__init__()
         self._service = service
         self._line = FORMATS.get(form, json_line)
-        self._blotter = Blotter(
-            value for name, value in environment.items() if _SECRET_SETTING.search(name.upper())
-        )
+        self._blotter = Blotter(_secrets_in(environment))
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
@@ -70,6 +70,16 @@ class LineFormatter(logging.Formatter):
             ),
             self._blotter,
         )
+
+
+def _secrets_in(environment: Mapping[str, str]) -> Iterator[str]:
+    """Values of variables whose names speak of keys, tokens or passwords, and passwords in addresses."""
+    for name, value in environment.items():
+        if _SECRET_SETTING.search(name.upper()):
+            yield value
+        elif "://" in value:
+            with suppress(ValueError):
+                yield urlsplit(value).password or ""
 
 
 def _default_format() -> str:

@@ -11,13 +11,16 @@ from contracts.log_lines import MAX_EVENT_CHARACTERS, readable
 from contracts.service_logs import LineFormatter
 
 SECRET = "s3cret-of-the-family"
+ENVIRONMENT = {
+    "DELTANAS_SERVICE_TOKEN": SECRET, "HOME": "/home/x", "DELTANAS_BROKER_URL": "redis://:broker-pass@q/0"
+}  # fmt: skip
 HOSTILE = '\x1b[2J\x7f\r\n{"level": "ERROR", "tenant": "root"}\u2028\u202e\udcff tenant=root'
 
 
 def line(message, form="json", *arguments, **extra):
     record = logging.LogRecord("gateway.app", logging.WARNING, "f.py", 1, message, arguments, None)
     record.__dict__.update(extra)
-    return LineFormatter("gateway", form, {"DELTANAS_SERVICE_TOKEN": SECRET, "HOME": "/home/x"}).format(
+    return LineFormatter("gateway", form, ENVIRONMENT).format(
         record
     )
 
@@ -77,13 +80,15 @@ def test_a_line_is_bounded():
         SECRET,
         "Authorization: Bearer abcDEF123456.token",
         "postgresql+psycopg://farm:hunter22@db/deltanas",
+        "cannot reach redis://:hunter22@queue:6379",
+        "the password is broker-pass",
         "dn_0123456789abcdefABCDEF",
         "x" * (MAX_EVENT_CHARACTERS - 5) + SECRET,
     ],
 )
 def test_secrets_are_blotted_out(told, form):
     made = line("%s", form, told, details={"value": told})
-    for part in (SECRET, SECRET[:8], "abcDEF123456", "hunter22", "0123456789abcdef"):
+    for part in (SECRET, SECRET[:8], "abcDEF123456", "hunter22", "0123456789abcdef", "broker-pass"):
         assert part not in made
 
 
