@@ -16,6 +16,7 @@ from contracts.addresses import AddressInvalid
 from deltanas.cli import (
     adapters,
     attack,
+    backup,
     baselines,
     datasets,
     delta,
@@ -84,6 +85,8 @@ def _common(
 app.command()(doctor.doctor)
 app.command()(attack.attack)
 app.command()(up.up)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command()(evaluate.evaluate)
 app.add_typer(delta.app, name="delta")
 app.command()(novelty.novelty)
