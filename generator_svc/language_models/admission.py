@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from generator_svc.language_models.endpoint_failures import over_own_caps
+from generator_svc.language_models.endpoint_failures import over_own_caps, wants_a_pause
 from generator_svc.language_models.endpoints import Endpoint
 from generator_svc.language_models.rate_caps import Booking, RateCaps
 
@@ -29,8 +29,8 @@ class Admission:
     def entered(self, tokens: int, patience_seconds: float, stop: threading.Event) -> Iterator[Booking]:
         """Wait for the request's turn; whoever learns what it really used sets the booking's tokens.
 
-        Raises Stopped, and HeldUp (`rate_limited`) where the operator's caps keep it waiting for longer than
-        `patience_seconds`.
+        Raises Stopped, and HeldUp (`rate_limited`) where the operator's caps, or the pause that the endpoint
+        asked for, keep it waiting for longer than `patience_seconds`.
         """
         while not self._places.acquire(timeout=_LOOK_AGAIN_SECONDS):
             if stop.is_set():
@@ -58,6 +58,8 @@ class Admission:
             wait = booking.leaves_at - now
             if wait > patience_seconds:
                 self._caps.withdraw(booking)
+                is_paused = self._caps.pause_seconds(now) > patience_seconds
+                told = wants_a_pause if is_paused else over_own_caps
                 # By then it would be within the patience.
-                raise over_own_caps(self._endpoint, wait - patience_seconds)
+                raise told(self._endpoint, wait - patience_seconds)
         return booking

@@ -189,6 +189,13 @@ def over_own_caps(endpoint: Endpoint, retry_after_seconds: float) -> HeldUp:
     return _held_up("rate_limited", message, remedy, retry_after_seconds)
 
 
+def wants_a_pause(endpoint: Endpoint, retry_after_seconds: float) -> HeldUp:
+    """It told another request to come back later, and that is not yet."""
+    message = f"endpoint {endpoint.name} ({endpoint.host}) asked for a pause, which is not over"
+    remedy = "Wait; `parallel` and `requests_per_minute` in DELTANAS_LLM_ENDPOINTS make requests rarer."
+    return _held_up("rate_limited", message, remedy, retry_after_seconds)
+
+
 def _held_up(code: str, message: str, remedy: str, retry_after_seconds: float | None = None) -> HeldUp:
     return HeldUp(
         ProposerBlocked(code, message, remedy, retryable=True, retry_after_seconds=retry_after_seconds)

@@ -8,7 +8,7 @@ would be sent the key, or reach what only this machine can.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -25,10 +25,16 @@ OUR_PARAMETERS = frozenset({"model", "messages", "stream", "stream_options", "n"
 """What `extra` may not set: these are decided here."""
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_SECRET = re.compile(
+    r"(?:.*[_-])?(?:(?:api)?key|secret|password|authorization|(?:access|api|auth|bearer)[_-]?token)",
+    re.IGNORECASE,
+)
+"""What fields are called that hold secrets: `api_key`, `Authorization`; not `max_tokens`, not `eos_token`."""
+_NO_SECRETS = frozenset({"prompt_cache_key"})
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 
 _ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[!-~]+$")]
-_Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Price = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class EndpointsInvalid(ValueError):
@@ -58,7 +64,7 @@ class Endpoint(BaseModel):
     patience_seconds: Annotated[float, Field(ge=0, le=3600)] = 120.0
     """How long one request is tried again while the endpoint is away, fails, or limits its rate."""
     extra: dict[str, Any] = Field(default_factory=dict)
-    """Added to every request as it is; null leaves a parameter of ours out."""
+    """Added to every request as it is, and kept with every answer; null leaves a parameter of ours out."""
 
     @property
     def key_variable(self) -> str:
@@ -151,8 +157,25 @@ def _endpoint(
         raise EndpointsInvalid(f"{ENDPOINTS}, endpoint {name!r}: set both usd_per_million_… prices, or none")
     if taken := sorted(OUR_PARAMETERS & set(read.extra)):
         raise EndpointsInvalid(f"{places['extra']}: {taken[0]} is not to be set there")
+    if secret := next(_secrets_in(read.extra), None):
+        raise EndpointsInvalid(
+            f"{places['extra']}: {secret[:80]!r} looks like a secret, and `extra` is kept with every answer; "
+            f"keys belong into {key_variables(name)[0]}"
+        )
     offered = (read.model, *(model for model in read.models if model != read.model))
     return read.model_copy(update={"models": offered, "key": _key(name, environment)})
+
+
+def _secrets_in(value: Any) -> Iterator[str]:
+    """Names of fields, at any depth, that look as if they held a secret."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if _SECRET.fullmatch(name) and name not in _NO_SECRETS:
+                yield name
+            yield from _secrets_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _secrets_in(inner)
 
 
 def _problem_of_address(base_url: str) -> str:

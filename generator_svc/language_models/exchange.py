@@ -25,6 +25,8 @@ from generator_svc.language_models.endpoints import Endpoint, is_this_machine
 from generator_svc.language_models.retries import parse_retry_after
 
 _CONNECT_SECONDS = 10.0
+_MAX_EVENTS = 250_000
+"""Of one stream: a token comes in an event of its own, and each takes the SDK its time, however small."""
 _JSON_TYPES = {"application/json", "text/json"}
 
 
@@ -198,10 +200,12 @@ class Exchange:
 
 def _read_events(events: Any, reading: AnswerReading) -> None:
     try:
-        for event in events:
+        for number, event in enumerate(events):
             reading.add(event)
             if reading.is_too_long:
                 return
+            if number >= _MAX_EVENTS:
+                raise Broken(f"a stream of more than {_MAX_EVENTS} events")
     finally:
         events.close()
     if reading.has_choice and not reading.finish_reason:

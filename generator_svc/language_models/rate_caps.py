@@ -60,3 +60,7 @@ class RateCaps:
     def hold_off(self, until: float) -> None:
         """The endpoint asked for a pause: nothing that is booked from now on leaves before this moment."""
         self._not_before = max(self._not_before, until)
+
+    def pause_seconds(self, now: float) -> float:
+        """What is left of the pause that the endpoint asked for."""
+        return max(0.0, self._not_before - now)

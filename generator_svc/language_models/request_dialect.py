@@ -2,7 +2,7 @@
 
 Endpoints differ in what they know: OpenAI refuses `top_k`, its newer models want `max_completion_tokens`
 and a temperature of their own, some servers refuse any field they do not know. Each says so by name, so what
-is refused by name is left out and the rest is sent again.
+is refused by name is left out and the rest is sent again. What was sent is recorded with the answer.
 """
 
 import json
@@ -21,6 +21,9 @@ _SEED_BITS = 31
 _OPTIONAL = ("stream_options", "top_k", "seed", "top_p", "temperature")
 """What an endpoint may refuse, the least missed first."""
 
+_BY_VALUE = frozenset({"top_k", "top_p", "temperature"})
+"""Of these a refusal may mean the value alone, which another search does not send."""
+
 _RECORDED = ("temperature", "top_p", "top_k", "max_tokens", "max_completion_tokens", "seed")
 
 
@@ -28,7 +31,8 @@ _RECORDED = ("temperature", "top_p", "top_k", "max_tokens", "max_completion_toke
 class Dialect:
     """What one model at one endpoint takes. The first try sends everything."""
 
-    without: frozenset[str] = frozenset()
+    without: frozenset[tuple[str, float | None]] = frozenset()
+    """Parameters, and the value that was refused where that may have been the reason."""
     limit_name: str = "max_tokens"
 
     def after(self, refused: Refusal, body: Mapping[str, Any]) -> "Dialect | None":
@@ -38,10 +42,19 @@ class Dialect:
         if self.limit_name == "max_tokens" and _names("max_completion_tokens", refused):
             return replace(self, limit_name="max_completion_tokens")
         for name in _OPTIONAL:
-            sent = name in body and name not in self.without
+            left_out = _as_left_out(name, body.get(name))
+            sent = name in body and left_out not in self.without
             if sent and (refused.parameter == name or _names(name, refused)):
-                return replace(self, without=self.without | {name})
+                return replace(self, without=self.without | {left_out})
         return None
+
+    def takes(self, name: str, value: Any) -> bool:
+        """Whether it is to be sent."""
+        return _as_left_out(name, value) not in self.without
+
+
+def _as_left_out(name: str, value: Any) -> tuple[str, float | None]:
+    return name, value if name in _BY_VALUE and isinstance(value, int | float) else None
 
 
 def _names(parameter: str, refused: Refusal) -> bool:
@@ -63,7 +76,7 @@ def parameters(sampling: Sampling, seed: int, extra: Mapping[str, Any], dialect:
         dialect.limit_name: sampling.max_tokens,
         "stream_options": {"include_usage": True},
     }
-    taken = {name: value for name, value in wanted.items() if name not in dialect.without}
+    taken = {name: value for name, value in wanted.items() if dialect.takes(name, value)}
     return {name: value for name, value in {**taken, **extra}.items() if value is not None}
 
 

@@ -1,13 +1,17 @@
 """The parts of asking an endpoint that need none: caps, waits, parameters, what a refusal means, proxies."""
 
+import threading
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from generator_svc.held_up import HeldUp
+from generator_svc.language_models.admission import Admission
 from generator_svc.language_models.answer_reading import AnswerReading
 from generator_svc.language_models.endpoint_failures import Meaning, meaning_of, refusal
+from generator_svc.language_models.endpoints import Endpoint
 from generator_svc.language_models.exchange import proxy_for
 from generator_svc.language_models.port import MAX_ANSWER_BYTES, Sampling
 from generator_svc.language_models.rate_caps import RateCaps
@@ -60,6 +64,18 @@ def test_pause_that_the_endpoint_asked_for_holds_for_all():
     caps = RateCaps(None, None)
     caps.hold_off(30.0)
     assert caps.book(1, 10.0).leaves_at == 30.0
+    assert [caps.pause_seconds(now) for now in (10.0, 30.0, 99.0)] == [20.0, 0.0, 0.0]
+
+
+def test_pause_that_the_endpoint_asked_for_is_not_told_as_the_operators_own_caps():
+    admission = Admission(Endpoint(name="default", base_url="http://llm:8000/v1", model="m"))
+    admission.hold_off(60)
+    with pytest.raises(HeldUp) as caught, admission.entered(1, 10.0, threading.Event()):
+        pass
+    blocked = caught.value.blocked
+    assert (blocked.code, blocked.retryable) == ("rate_limited", True)
+    assert "llm:8000) asked for a pause" in blocked.message
+    assert 49 < blocked.retry_after_seconds <= 50
 
 
 # --- waits --------------------------------------------------------------------------------------------------
@@ -98,6 +114,8 @@ def test_patience_ends():
         ("Sun, 22 Nov 2026 12:00:30 GMT", 30.0),
         ("Sun, 22 Nov 2026 11:00:00 GMT", 0.0),
         ("Sun, 99 Nov 2026 11:00:00 GMT", None),
+        ("Sun, 22 Nov 99999999999999999999 11:00:00 GMT", None),
+        ("Sun, 22 Nov 2026 11:00:00 +99999999999999", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(written, seconds):
@@ -175,9 +193,17 @@ def test_parameter_is_left_out_only_when_it_is_refused_by_name():
     assert Dialect().after(refusal(500, "top_k", None), sent) is None
     named = Dialect().after(refusal(400, {"error": {"message": "?", "param": "seed"}}, None), sent)
     assert named is not None
-    assert named.without == {"seed"}
-    assert "seed" not in parameters(Sampling(), 1, {}, named)
+    assert "seed" not in parameters(Sampling(), 2, {}, named)
     assert named.after(refusal(400, {"error": {"message": "?", "param": "seed"}}, None), sent) is None
+
+
+def test_value_that_is_refused_is_not_left_out_of_the_requests_of_others():
+    hot = Sampling(temperature=1.9)
+    refused = refusal(400, {"error": {"message": "temperature must be at most 1"}}, None)
+    named = Dialect().after(refused, parameters(hot, 1, {}, Dialect()))
+    assert named is not None
+    assert "temperature" not in parameters(hot, 1, {}, named)
+    assert parameters(Sampling(), 1, {}, named)["temperature"] == 0.35
 
 
 def test_limit_of_tokens_is_renamed_and_never_left_out():

@@ -76,7 +76,19 @@ def test_several_endpoints_have_settings_and_keys_of_their_own():
         (several(a={"base_url": "http://h", "model": "m", "key": KEY}), "DELTANAS_LLM_API_KEY_"),
         (several(a={"base_url": "http://h", "model": "m", "parallel": 0}), "parallel"),
         (several(a={"base_url": "http://h", "model": "m", "extra": {"messages": []}}), "messages"),
+        (
+            several(a={"base_url": "http://h", "model": "m", "extra": {"api_key": KEY}}),
+            "'api_key' looks like",
+        ),
+        (
+            several(a={"base_url": "http://h", "model": "m", "extra": {"x": [{"Authorization": KEY}]}}),
+            "DELTANAS_LLM_API_KEY_A",
+        ),
         (several(a={"base_url": "http://h", "model": "m", "usd_per_million_prompt_tokens": 1}), "both"),
+        (
+            several(a={"base_url": "http://h", "model": "m", "usd_per_million_prompt_tokens": 1e300}),
+            "1000000",
+        ),
         ({**several(default={"base_url": "http://h", "model": "m"}), **ONE}, "both name"),
     ],
 )

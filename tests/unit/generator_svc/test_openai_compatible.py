@@ -26,7 +26,7 @@ from stand_in_endpoint import (
 
 from contracts.chats import ChatMessage
 from generator_svc.held_up import HeldUp
-from generator_svc.language_models import openai_compatible
+from generator_svc.language_models import exchange, openai_compatible
 from generator_svc.language_models.departure import ASKER_LEFT
 from generator_svc.language_models.endpoint_models import EndpointModels
 from generator_svc.language_models.endpoints import Endpoint
@@ -189,6 +189,20 @@ def test_flood_is_the_endpoints_failure_and_is_not_read_to_its_end(server, flood
     blocked = held_up(model_at(server.base_url, patience_seconds=0.0))
     assert (blocked.code, blocked.retryable) == ("endpoint_failed", True)
     assert was_left(server.heard[0])
+
+
+def test_flood_of_small_events_is_not_read_to_its_end(server, monkeypatch):
+    monkeypatch.setattr(exchange, "_MAX_EVENTS", 500)
+    server.will(endless(sse(1) * 1000, after=head()))
+    assert held_up(model_at(server.base_url, patience_seconds=0.0)).code == "endpoint_failed"
+    assert was_left(server.heard[0])
+
+
+def test_pause_whose_date_no_calendar_has_is_passed_over(server):
+    server.will(
+        refusing(429, "slow", retry_after="Sun, 22 Nov 99999999999999999999 11:00:00 GMT"), saying("x")
+    )
+    assert [answer.text for answer in ask(model_at(server.base_url))] == ["x"]
 
 
 def test_answer_that_does_not_end_in_time_is_kept_as_far_as_it_came(server):
