@@ -32,6 +32,9 @@ def main() -> None:
             access_log=False,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             server_header=False,
+            # Unless told not to, uvicorn believes what any process of this machine says in X-Forwarded-For.
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
             **settings.address.listen_options(),  # type: ignore[arg-type]
         ),
         partial(_send_waiters_home, app),

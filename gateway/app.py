@@ -22,6 +22,7 @@ from gateway.http_guard import (
 from gateway.infra.home_lock import HomeLock
 from gateway.infra.schema_migrations import migrate
 from gateway.infra.sweeper import Sweeper
+from gateway.infra.tenant_chores import TenantChores
 from gateway.loop.baseline_conductor import BaselineConductor
 from gateway.loop.conductor import Conductor
 from gateway.loop.fine_tune_conductor import FineTuneConductor
@@ -112,6 +113,9 @@ def _start(
     sweeper = Sweeper(services.database, services.queue, settings.lease_seconds / SWEEPS_PER_LEASE)
     sweeper.start()
     stack.callback(sweeper.stop)
+    chores = TenantChores(services.database, services.offers, settings.audit_days)
+    chores.start()
+    stack.callback(chores.stop)
     if settings.conductor:
         conductor = Conductor(services)
         conductor.start()

@@ -5,6 +5,7 @@ too: directly (a cross-site form), or through a name of its own that resolves to
 rebinding). `RefuseForeignPages` keeps both out.
 """
 
+import re
 from urllib.parse import urlsplit
 
 from contracts.problems import problem
@@ -16,6 +17,7 @@ JSON_LIMIT = 512 * KIB
 BATCH_LIMIT = 8 * KIB * KIB
 REPORT_LIMIT = 32 * KIB * KIB
 
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -97,8 +99,9 @@ class RefuseForeignPages:
             await send_problem(send, refusal)
 
     def _refusal(self, scope: Scope) -> dict[str, object] | None:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
         host = header(scope, b"host") or ""
-        if _host_name(host) not in self._hosts:
+        if len(hosts) > 1 or _host_name(host) not in self._hosts:
             return problem(
                 421,
                 "host_not_allowed",
@@ -137,6 +140,9 @@ class GuardInternal:
 
 
 def _host_name(host: str) -> str:
+    """The name in a Host header; empty for anything but a name, and perhaps a port."""
+    if not _HOST.fullmatch(host):
+        return ""
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:

@@ -1,5 +1,6 @@
 """What API keys allow: the scopes there are, and which of them each call of `/v1` needs. Pure."""
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 
@@ -67,13 +68,28 @@ CALLS: dict[tuple[str, str], frozenset[KeyScope]] = {
 """Any one of the scopes opens the call. Reading needs `read`, where nothing else is said here."""
 
 
-def scopes_for(method: str, route: str) -> frozenset[KeyScope]:
-    """Which scopes open a call, by its method and the path of its route, braces and all.
+_TEMPLATES = [
+    (method, re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template))), template)
+    for method, template in CALLS
+]
+
+
+def template_of(method: str, path: str) -> str | None:
+    """The path of the list that a call's own path is of; None for what is not in the list."""
+    for listed, pattern, template in _TEMPLATES:
+        if listed == method and pattern.fullmatch(path):
+            return template
+    return None
+
+
+def scopes_for(method: str, path: str) -> frozenset[KeyScope]:
+    """Which scopes open a call, by its method and its path.
 
     A change that nobody has put into the list is the operator's: a forgotten line keeps people out.
     """
-    if (method, route) in CALLS:
-        return CALLS[method, route]
+    template = template_of(method, path)
+    if template is not None:
+        return CALLS[method, template]
     return frozenset({KeyScope.READ}) if method in _SAFE_METHODS else _OPERATOR
 
 

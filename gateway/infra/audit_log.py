@@ -41,7 +41,7 @@ class AuditLog:
         self._writing_lock = threading.Lock()
 
     def append(self, entry: AuditEntry) -> None:
-        """Give back once the entry is on disk. Raises StorageUnavailable; it is then kept for the next one."""
+        """Give back once the entry is on disk. Raises StorageUnavailable, and keeps it for later."""
         with self._waiting_lock:
             self._waiting.append(entry)
         with self._writing_lock:

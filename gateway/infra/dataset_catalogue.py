@@ -3,6 +3,7 @@
 from contracts.jobs import DatasetReport
 from gateway.infra.agent_directory import known_datasets
 from gateway.infra.database import Database
+from gateway.infra.dataset_owners import DatasetOwners
 from gateway.infra.service_clients import RunnerClient, ServiceRefused, ServiceUnavailable
 
 
@@ -30,9 +31,15 @@ class DatasetCatalogue:
     def __init__(self, database: Database, runner: RunnerClient) -> None:
         self._database = database
         self._runner = runner
+        self.owners = DatasetOwners(database)
 
-    def reports(self) -> list[DatasetReport]:
-        """Every dataset known, by name. Raises ServiceUnavailable when no host can be asked."""
+    def reports(self, tenant: str) -> list[DatasetReport]:
+        """Every dataset that a tenant knows, by name. Raises ServiceUnavailable when no host can be asked."""
+        hidden = self.owners.hidden_from(tenant)
+        return [report for report in self.all_reports() if report.name not in hidden]
+
+    def all_reports(self) -> list[DatasetReport]:
+        """Every dataset of every tenant."""
         with self._database.read() as session:
             known = known_datasets(session)
         try:
@@ -47,16 +54,16 @@ class DatasetCatalogue:
         }
         return [known[name] for name in sorted(known)]
 
-    def require_ready(self, name: str) -> DatasetReport:
-        """The report of a dataset that can be used now.
+    def require_ready(self, name: str, tenant: str) -> DatasetReport:
+        """The report of a dataset that a tenant can use now; another tenant's is unknown.
 
         Raises DatasetUnknown, DatasetNotReady, or ServiceUnavailable when no host can be asked.
         """
         with self._database.read() as session:
             report = known_datasets(session).get(name)
-        if report is not None and report.ready:
+        if report is not None and report.ready and name not in self.owners.hidden_from(tenant):
             return report
-        reports = {report.name: report for report in self.reports()}
+        reports = {report.name: report for report in self.reports(tenant)}
         if name not in reports:
             raise DatasetUnknown(name, sorted(reports))
         if not reports[name].ready:

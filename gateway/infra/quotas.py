@@ -128,10 +128,10 @@ class QuotaStore:
         if quota.storage_bytes is not None:
             require_within(quota, QuotaName.STORAGE_BYTES, stored_bytes(session, tenant), wanted)
 
-    def has_room(self, session: Session, tenant: str) -> bool:
-        """Whether one more evaluation of a search fits; where it does not, the search waits."""
+    def has_room(self, session: Session, tenant: str, share: float = 1.0) -> bool:
+        """Whether this share of a tenant's queue takes one more evaluation. Where not, its search waits."""
         lock_tenant(session, tenant)
-        return open_evaluations(session, tenant) < self.in_force(session, tenant).queued
+        return open_evaluations(session, tenant) < int(self.in_force(session, tenant).queued * share)
 
     def count_fine_tunes(self, session: Session, tenant: str) -> int:
         """How many fine-tunes of a tenant have not ended; nobody adds one before the transaction ends."""

@@ -23,7 +23,8 @@ from gateway.domain.fine_tuning import FineTuneRecord, FineTuneRequest
 from gateway.domain.judging import Verdict
 from gateway.domain.model_budget import BudgetStop
 from gateway.domain.search import PauseReason, proposal_id
-from gateway.infra.database import utc_now
+from gateway.infra.database import Database, utc_now
+from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import append_event
 from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.fine_tunes import add_fine_tune, fine_tune_record
@@ -34,6 +35,12 @@ from gateway.infra.slot_records import SlotRecords, fine_tunes_of
 from gateway.infra.slot_rows import slot_record, storable, write_end, write_report, write_verdict
 from gateway.schemas.search_document import Document
 
+HasRoom = Callable[[Session, str], bool]
+
+
+def _without_limit(_session: Session, _tenant: str) -> bool:
+    return True
+
 
 class SearchNotRunning(Exception):
     """The search was paused, cancelled or ended: take no further step."""
@@ -41,6 +48,17 @@ class SearchNotRunning(Exception):
 
 class SlotJournal(SlotRecords):
     """Steps of one search. Every step raises SearchNotRunning unless the search is running."""
+
+    def __init__(
+        self,
+        database: Database,
+        evaluations: EvaluationStore,
+        search_id: str,
+        has_room: HasRoom = _without_limit,
+    ) -> None:
+        """`has_room` says, in the submitting transaction, whether the tenant's queue takes one more."""
+        super().__init__(database, evaluations, search_id)
+        self._has_room = has_room
 
     def require_running(self) -> None:
         """Raise SearchNotRunning where no step could be taken now."""
@@ -219,10 +237,15 @@ class SlotJournal(SlotRecords):
         return self._take(slot, slot.state, change)
 
     def submit(self, slot: Slot, request: EvaluationRequest) -> Slot:
-        """Novel becomes evaluating: the evaluation and the slot that waits for it are one transaction."""
+        """Novel becomes evaluating: the evaluation and the slot that waits for it are one transaction.
+
+        While its tenant's queue is full the slot stays novel.
+        """
 
         def change(session: Session, row: SlotRow) -> None:
             search = session.get_one(SearchRow, self.search_id)
+            if not self._has_room(session, search.tenant):
+                return
             row.evaluation_id = self._submit(session, search, request, slot.proposal_id)
             row.state = SlotState.EVALUATING
 

@@ -74,7 +74,7 @@ class BaselineConductor:
             services.database,
             services.baselines,
             services.evaluations,
-            services.settings.max_open_evaluations,
+            services.quotas,
         )
         awaited: list[str] = []
         while not self._stopping.is_set():

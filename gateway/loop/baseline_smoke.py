@@ -23,6 +23,7 @@ from gateway.infra.baseline_catalogue import BaselineCatalogue
 from gateway.infra.baseline_smoke_journal import SmokeJournal
 from gateway.infra.database import Database, StorageUnavailable
 from gateway.infra.evaluation_store import EvaluationStore
+from gateway.infra.quotas import QuotaStore
 
 AHEAD = 200
 """Networks that are looked up in the record at a time."""
@@ -46,13 +47,13 @@ class SmokeDriver:
         database: Database,
         catalogue: BaselineCatalogue,
         evaluations: EvaluationStore,
-        max_open_evaluations: int,
+        quotas: QuotaStore,
     ) -> None:
         self._database = database
         self._journal = SmokeJournal(database)
         self._catalogue = catalogue
         self._evaluations = evaluations
-        self._room_of_tenant = int(max_open_evaluations * TENANTS_SHARE)
+        self._quotas = quotas
 
     def advance(self) -> list[str]:
         """Take every step that can be taken now; gives the evaluations whose end brings the next one.
@@ -111,19 +112,19 @@ class SmokeDriver:
                 answered = [(item, known[item.digest]) for item in ahead if item.digest in known]
                 self._journal.judge(run_id, dataset, answered)
             for item in [item for item in ahead if item.digest not in known][:room]:
-                if self._evaluations.count_open(tenant) >= self._room_of_tenant:
+                if not self._submit_one(run_id, tenant, dataset, item):
                     self._journal.wait_for(run_id, "the tenant's queue is half full")
                     return
-                self._submit_one(run_id, tenant, dataset, item)
                 room -= 1
         self._journal.wait_for(run_id, None)
 
-    def _submit_one(self, run_id: str, tenant: str, dataset: str, item: SmokeItem) -> None:
+    def _submit_one(self, run_id: str, tenant: str, dataset: str, item: SmokeItem) -> bool:
+        """Whether it is dealt with: False where it must wait for room in the tenant's queue."""
         found = self._catalogue.version(item.digest)
         if found is None:
             gone = Failure(FailureReason.INFRASTRUCTURE, "another import replaced the network meanwhile")
             self._journal.judge(run_id, dataset, [(item, SmokeVerdict(SmokeState.LOST, gone))], {})
-            return
+            return True
         request = smoke_request(
             found.network.source,
             dataset,
@@ -133,11 +134,14 @@ class SmokeDriver:
         )
         with self._database.write() as session:
             if not self._journal.is_pending(session, run_id, item.place):
-                return  # cancelled in between
+                return True  # cancelled in between
+            if not self._quotas.has_room(session, tenant, TENANTS_SHARE):
+                return False
             evaluation_id = self._evaluations.submit(
                 session, request, tenant=tenant, origin_key=f"smoke:{run_id}:{item.place}"
             )
             self._journal.submitted(session, run_id, item.place, evaluation_id)
+        return True
 
 
 def _verdict(evaluation: EvaluationRecord) -> SmokeVerdict:

@@ -86,7 +86,7 @@ class Conductor:
 
     def _drive(self, search_id: str) -> None:
         services = self._services
-        journal = SlotJournal(services.database, services.evaluations, search_id)
+        journal = SlotJournal(services.database, services.evaluations, search_id, services.quotas.has_room)
         run = SearchRun(journal, services.generator, services.filter)
         bell = threading.Event()
         try:

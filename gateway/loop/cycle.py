@@ -67,6 +67,7 @@ class Cycle:
         self._novelty = novelty
         self._tasks = ProposalTasks(search, cycle, journal)
         self._budget = BudgetKeeper(search.request.model_budget, journal)
+        self._queue_is_full = False
         # In slot order, which updating a slot in place keeps.
         self._slots = {slot.slot: slot for slot in journal.slots(cycle)}
 
@@ -91,6 +92,11 @@ class Cycle:
     def pending(self) -> int:
         """How many slots nothing has been proposed for yet."""
         return sum(slot.state is SlotState.PENDING for slot in self._slots.values())
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether slots could be evaluated if their tenant's queue were not full."""
+        return self._queue_is_full
 
     # --- propose -------------------------------------------------------------------------------------
 
@@ -137,6 +143,7 @@ class Cycle:
 
     def _progress(self) -> None:
         """Carry the slots in slot order as far as they go, up to the first that is not proposed yet."""
+        self._queue_is_full = False
         for slot in list(self._slots.values()):
             if slot.state is SlotState.PENDING:
                 break
@@ -153,11 +160,12 @@ class Cycle:
                 slot = self._keep(self._apply(slot))
             if slot.state is SlotState.APPLIED:
                 slot = self._keep(self._screen(slot))
-        if slot.state is SlotState.NOVEL:
+        if slot.state is SlotState.NOVEL and not self._queue_is_full:
             source = self._journal.source(slot.proposal_id)
             seed = training_seed(self._search.request.seed)
             request = evaluation_request(self._search.request, slot, source, seed)
-            self._keep(self._journal.submit(slot, request))
+            submitted = self._keep(self._journal.submit(slot, request))
+            self._queue_is_full = submitted.state is SlotState.NOVEL
 
     def _apply(self, slot: Slot) -> Slot:
         assert slot.parent_id is not None

@@ -47,7 +47,7 @@ class SearchRun:
                 self._open(search, number)
             cycle = Cycle(search, number, self._journal, self._generator, novelty)
             if not cycle.advance(asks):
-                self.waits_for = _agents(search, cycle.pending)
+                self.waits_for = _room(cycle) or _agents(search, cycle.pending)
                 return False
             if not self._close(search, number):
                 return True
@@ -90,6 +90,12 @@ class SearchRun:
             return True
         self._journal.fail(_why_no_baseline_ran(population))
         return False
+
+
+def _room(cycle: Cycle) -> str | None:
+    if not cycle.waits_for_room:
+        return None
+    return "room in its tenant's queue: as many evaluations as its quota allows have not ended yet"
 
 
 def _agents(search: SearchRecord, pending: int) -> str | None:

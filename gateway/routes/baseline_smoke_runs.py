@@ -40,7 +40,7 @@ def start_smoke_run(
     earlier = recall(services.database, scope)
     if earlier is not None:
         return answer_response(earlier)
-    services.datasets.require_ready(body.dataset)
+    services.datasets.require_ready(body.dataset, tenant)
     _require_known(body, services)
 
     def act(session: Any) -> Answer:

@@ -22,7 +22,7 @@ ServicesOf = Annotated[Services, Depends(_services)]
 def _caller(request: Request) -> Caller:
     """Who calls, and may call this route at all."""
     caller = _known(request)
-    _require(caller, scopes_for(request.method, request.scope["route"].path))
+    _require(caller, scopes_for(request.method, request.scope["path"]))
     return caller
 
 
@@ -40,11 +40,16 @@ Tenant = Annotated[str, Depends(_tenant)]
 def _operator(request: Request) -> Caller:
     """The operator of the farm, whichever route it is."""
     caller = _known(request)
-    _require(caller, (KeyScope.OPERATOR,))
+    require_operator(caller)
     return caller
 
 
 Operator = Annotated[Caller, Depends(_operator)]
+
+
+def require_operator(caller: Caller) -> None:
+    """Refuse whoever is no operator."""
+    _require(caller, (KeyScope.OPERATOR,))
 
 
 def _known(request: Request) -> Caller:

@@ -15,10 +15,10 @@ from gateway.services import Services
 CPU = "cpu"
 
 
-def prepared(body: EvaluationBody, services: Services) -> EvaluationRequest:
+def prepared(body: EvaluationBody, services: Services, tenant: str) -> EvaluationRequest:
     """A request that can run. Raises RequestProblem, DatasetUnknown, DatasetNotReady, ServiceUnavailable."""
     seeds = _seeds(body)
-    services.datasets.require_ready(body.dataset)
+    services.datasets.require_ready(body.dataset, tenant)
     require_device(body.device, services)
     resolved = resolve_source(body, services, body.dataset)
     return EvaluationRequest(

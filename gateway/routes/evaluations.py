@@ -40,7 +40,7 @@ def create_evaluation(
     earlier = recall(services.database, scope)
     if earlier is not None:
         return answer_response(earlier)
-    request = prepared(body, services)
+    request = prepared(body, services, tenant)
 
     def act(session: Any) -> Answer:
         require_room(services, session, tenant, [request])
@@ -64,7 +64,7 @@ def create_evaluations(
     earlier = recall(services.database, scope)
     if earlier is not None:
         return answer_response(earlier)
-    checked = [_prepared_item(item, services) for item in body.items]
+    checked = [_prepared_item(item, services, tenant) for item in body.items]
 
     def act(session: Any) -> Answer:
         require_room(services, session, tenant, [item for item in checked if not isinstance(item, dict)])
@@ -138,10 +138,10 @@ def read_logs(evaluation_id: str, services: ServicesOf, tenant: Tenant) -> dict[
     return {"items": [{"attempt_id": attempt, "seed": seed, "log": log} for attempt, seed, log in logs]}
 
 
-def _prepared_item(item: dict[str, Any], services: ServicesOf) -> Any:
+def _prepared_item(item: dict[str, Any], services: ServicesOf, tenant: str) -> Any:
     """A request ready to store, or the problem document of a bad item. A broken platform still raises."""
     try:
-        return prepared(_BODY.validate_python(item), services)
+        return prepared(_BODY.validate_python(item), services, tenant)
     except ValidationError as error:
         return validation_problem([dict(e) for e in error.errors()])
     except Exception as error:

@@ -1,10 +1,12 @@
 """Operations: health, readiness, and what the hosts can do."""
 
 import shutil
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Response
 
+from contracts.jobs import RunnerCapabilities
 from gateway.infra.agent_directory import live_agents
 from gateway.routes.dependencies import ServicesOf, Tenant
 from gateway.services import Services
@@ -39,10 +41,11 @@ def readiness(services: ServicesOf, response: Response) -> dict[str, Any]:
 
 
 @router.get("/v1/capabilities")
-def capabilities(services: ServicesOf, _tenant: Tenant) -> dict[str, Any]:
-    """What live agents offer, host by host and together."""
+def capabilities(services: ServicesOf, tenant: Tenant) -> dict[str, Any]:
+    """What live agents offer, host by host and together; other tenants' data sets are left out."""
+    hidden = services.datasets.owners.hidden_from(tenant)
     with services.database.read() as session:
-        agents = live_agents(session)
+        agents = {name: _without(offered, hidden) for name, offered in live_agents(session).items()}
     tiers = [agent.tier for agent in agents.values() if agent.tier is not None]
     return {
         "agents": [{"id": agent_id, "capabilities": offered} for agent_id, offered in agents.items()],
@@ -51,6 +54,10 @@ def capabilities(services: ServicesOf, _tenant: Tenant) -> dict[str, Any]:
         "devices": sorted({device for agent in agents.values() for device in agent.devices}),
         "datasets": sorted({d.name for agent in agents.values() for d in agent.datasets if d.ready}),
     }
+
+
+def _without(offered: RunnerCapabilities, hidden: set[str]) -> RunnerCapabilities:
+    return replace(offered, datasets=tuple(d for d in offered.datasets if d.name not in hidden))
 
 
 def _storage_problems(services: Services) -> list[str]:

@@ -37,7 +37,7 @@ def prepared(body: SearchBody, services: Services, tenant: str) -> PreparedSearc
 
     Raises RequestProblem, DatasetUnknown, DatasetNotReady, ServiceUnavailable.
     """
-    dataset = services.datasets.require_ready(body.dataset)
+    dataset = services.datasets.require_ready(body.dataset, tenant)
     require_device(body.device, services)
     baselines = _named_baselines(body.baselines, services, body.dataset)
     edits = edit_permissions(body.edits, (network.source for network in baselines))

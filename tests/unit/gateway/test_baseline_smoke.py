@@ -38,13 +38,13 @@ def driver(scene):
     return make_driver(scene)
 
 
-def make_driver(scene, max_open_evaluations: int = 1000) -> SmokeDriver:
+def make_driver(scene) -> SmokeDriver:
     services = scene.services
     return SmokeDriver(
         services.database,
         services.baselines,
         services.evaluations,
-        max_open_evaluations,
+        services.quotas,
     )
 
 
@@ -153,7 +153,8 @@ def test_only_a_window_of_networks_is_in_the_queue_at_a_time(scene, driver):
 
 
 def test_a_tenants_queue_is_never_filled_beyond_its_half(scene):
-    driver = make_driver(scene, max_open_evaluations=4)
+    scene.services.quotas.change("local", {"queued": 4})
+    driver = make_driver(scene)
     run = start(scene)
     driver.advance()
     found = scene.http.get(run).json()["progress"]
