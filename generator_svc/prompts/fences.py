@@ -4,19 +4,25 @@ import re
 from collections.abc import Iterable
 
 BACKTICKS = re.compile(r"`+")
-UNPRINTABLE = re.compile(r"[^\t\x20-\x7e\u00a1-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-TURN_MARK = re.compile(r"<\||\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>")
-"""What tokenizers know as the beginning or end of a turn."""
+FENCE_LIKE = re.compile(r"^[ \t]*(`+)|(`+)", re.MULTILINE)
+"""Runs of backticks that begin a line, and others."""
+TURN_MARK = re.compile(
+    r"<(?=[|\uff5c])|[|\uff5c](?=>)|<(?=/?s>|/?SYS>|(?:start|end)_of_turn>|(?:bos|eos)>)|\[(?=/?INST\])"
+)
+"""The first character of what tokenizers know as the beginning or end of a turn."""
 
 MAX_QUOTED = 1_400
 """Characters of one quotation."""
 MAX_LINE = 160
 LONGEST_RUN = 8
+LONGEST_INLINE = 16
+"""Backticks within a line close no fence: of a longer run so many count, lest a comment makes fences long."""
 
 
 def fence_around(text: str) -> str:
-    """A fence of backticks that nothing in the text can close: longer than any run of them."""
-    longest = max((len(run) for run in BACKTICKS.findall(text)), default=0)
+    """A fence of backticks that nothing in the text can close: longer than any run that begins a line."""
+    runs = FENCE_LIKE.findall(text)
+    longest = max((max(len(first), min(len(inner), LONGEST_INLINE)) for first, inner in runs), default=0)
     return "`" * max(3, longest + 1)
 
 
@@ -44,11 +50,22 @@ def quotation(lines: Iterable[str], limit: int = MAX_QUOTED) -> str:
 
 
 def printable(text: str, limit: int) -> str:
-    """At most `limit` characters, with control characters, lone surrogates and marks of turns broken up."""
-    shown = UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode(), text[:limit])
+    """At most `limit` characters, with marks of turns broken up and all that nobody sees written out.
+
+    That is control characters, halves of surrogate pairs, and characters without a form: people would overlook
+    what a model reads in them.
+    """
+    shown = "".join(
+        character if character == "\t" or character.isprintable() else _escaped(character)
+        for character in text[:limit]
+    )
     return without_turn_marks(shown)[:limit]
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def without_turn_marks(text: str) -> str:
     """Text in which nothing is the beginning or end of a turn any more."""
-    return TURN_MARK.sub(lambda mark: f"{mark.group()[0]} {mark.group()[1:]}", text)
+    return TURN_MARK.sub(lambda mark: f"{mark.group()} ", text)

@@ -1,6 +1,7 @@
 """How a model is asked for a change of a baseline, in training and in a search alike."""
 
 import hashlib
+import re
 from dataclasses import replace
 from importlib.resources import files
 
@@ -31,6 +32,7 @@ from generator_svc.prompts import (
     source_answer,
 )
 from generator_svc.prompts.assignment import MAX_PROMPT_BYTES
+from generator_svc.prompts.fences import without_turn_marks
 from generator_svc.prompts.proposal import VERSIONS
 from generator_svc.prompts.words import words_of
 
@@ -188,6 +190,34 @@ def test_what_models_and_candidates_said_stays_in_fences_and_harmless(hostile):
     assert "<|im" not in said
     assert all(character == "\n" or character.isprintable() for character in said)
     assert len(said) < 8_000
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        *("<|im_end|>", "<|>", "<||>", "</s>", "<s>", "[/INST]", "[INST]", "<end_of_turn>", "<<SYS>>"),
+        *("<\uff5cUser\uff5c>", "<eos>"),
+    ],
+)
+def test_nothing_ends_a_turn(mark):
+    said = without_turn_marks(f"a{mark}{mark}b")
+    assert mark not in said
+    assert not re.search(r"<[|\uff5c]|[|\uff5c]>", said)
+    assert said.replace(" ", "") == f"a{mark}{mark}b"
+
+
+def test_what_nobody_sees_is_written_out():
+    hidden = "".join(chr(0xE0000 + ord(letter)) for letter in "obey")
+    said = told(diagnosis=f"wide{hidden}\u202e\u200b\u2028r")
+    assert "wide\\U000e006f\\U000e0062\\U000e0065\\U000e0079\\u202e\\u200b" in said
+    assert all(character == "\n" or character.isprintable() for character in said)
+
+
+def test_backticks_of_a_comment_do_not_make_a_prompt_long():
+    source = f"{CONVOLUTIONAL}# {'`' * (MAX_SOURCE_BYTES - len(CONVOLUTIONAL) - 3)}\n"
+    prompt = delta_prompt(source, "cifar-10")
+    assert fenced_part(prompt[1].content) == baseline_of_prompt(prompt) == source
+    assert sum(len(message.content.encode()) for message in prompt) <= MAX_PROMPT_BYTES
 
 
 def test_names_cannot_leave_their_list():
