@@ -5,11 +5,11 @@ import threading
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from typing import Any
 
-from anyio import CancelScope
+from anyio import CancelScope, CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter
-from starlette.concurrency import run_in_threadpool
 
 from contracts.problems import problem
 from contracts.proposals import AnswerForm, Proposal, ProposalLine, ProposalRequest
@@ -20,6 +20,8 @@ from generator_svc.prompts import assignment_of, proposal_prompt
 from generator_svc.proposers import OptionsInvalid, Proposer
 from generator_svc.request_checks import Refused, check_proposal_request
 
+MAX_WAITING = 256
+"""Requests for proposals that may wait for models at once; further ones wait for their turn."""
 SIGN_OF_LIFE_SECONDS = 15.0
 """After so long without a line an empty one is sent: a model on a CPU takes minutes for an answer."""
 
@@ -30,6 +32,7 @@ ProposalLines = Generator[bytes, None, None]
 
 def add_proposal_routes(app: FastAPI, proposers: Mapping[str, Proposer]) -> None:
     """Add the routes."""
+    waiting = CapacityLimiter(MAX_WAITING)
 
     @app.post("/v1/proposals", response_class=StreamingResponse)
     def propose(request: ProposalRequest) -> StreamingResponse:
@@ -46,7 +49,7 @@ def add_proposal_routes(app: FastAPI, proposers: Mapping[str, Proposer]) -> None
         if not request.slots:
             proposer.check_options(request.options)
         lines = _proposal_lines(_begun(proposer, request))
-        return StreamingResponse(_while_wanted(lines), media_type="application/x-ndjson")
+        return StreamingResponse(_while_wanted(lines, waiting), media_type="application/x-ndjson")
 
     @app.post("/v1/prompts")
     def make_prompts(request: ProposalRequest) -> dict[str, list[SlotPrompt]]:
@@ -91,17 +94,18 @@ def _line(line: ProposalLine) -> bytes:
     return _LINE.dump_json(line) + b"\n"
 
 
-async def _while_wanted(lines: ProposalLines) -> AsyncIterator[bytes]:
+async def _while_wanted(lines: ProposalLines, limiter: CapacityLimiter) -> AsyncIterator[bytes]:
     """The lines, made in threads, and empty ones while a model takes its time.
 
-    A client who leaves ends the work: models look whether somebody still asks.
+    These threads are not those of other requests, which need not wait until a model has answered. A client
+    who leaves ends the work: models look whether somebody still asks.
     """
     making = None
     left = threading.Event()
     ASKER_LEFT.set(left)
     try:
         while True:
-            making = asyncio.ensure_future(run_in_threadpool(next, lines, None))
+            making = asyncio.ensure_future(run_sync(next, lines, None, limiter=limiter))
             while not (await asyncio.wait({making}, timeout=SIGN_OF_LIFE_SECONDS))[0]:
                 yield b"\n"
             line = making.result()
@@ -113,7 +117,7 @@ async def _while_wanted(lines: ProposalLines) -> AsyncIterator[bytes]:
         with CancelScope(shield=True):
             if making is not None:
                 await asyncio.wait({making})
-            await run_in_threadpool(lines.close)
+            await run_sync(lines.close)
 
 
 def _form(options: Mapping[str, Any]) -> AnswerForm:

@@ -52,8 +52,8 @@ def quotation(lines: Iterable[str], limit: int = MAX_QUOTED) -> str:
 def printable(text: str, limit: int) -> str:
     """At most `limit` characters, with marks of turns broken up and all that nobody sees written out.
 
-    That is control characters, halves of surrogate pairs, and characters without a form: people would overlook
-    what a model reads in them.
+    That is control characters, halves of surrogate pairs, and characters without a form: people would
+    overlook what a model reads in them.
     """
     shown = "".join(
         character if character == "\t" or character.isprintable() else _escaped(character)

@@ -2,11 +2,12 @@
 
 import json
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
 import uvicorn
+from anyio.to_thread import current_default_thread_limiter
 from fakes import FakeChatModel, held_up
 from fastapi.testclient import TestClient
 from mutation_sources import BLOCKS
@@ -167,6 +168,23 @@ def test_a_client_who_leaves_ends_the_work(app_of):
         with client.stream("POST", "/v1/proposals", json=request(8)) as response:
             assert b"proposal" in next(response.iter_bytes(100))
         assert model.ended.wait(60)
+
+
+def test_models_that_take_their_time_leave_other_requests_alone(app_of):
+    model = Waiting(*[GOOD] * 6)
+    app = app_of(model)
+
+    @app.get("/few")
+    async def few() -> None:
+        current_default_thread_limiter().total_tokens = 2
+
+    with serving(app) as client, ExitStack() as streams:
+        client.get("/few")
+        for _ in range(3):
+            response = streams.enter_context(client.stream("POST", "/v1/proposals", json=request(2)))
+            assert b"proposal" in next(response.iter_bytes(100))
+        assert client.get("/healthz", timeout=30).json() == {"status": "ok"}
+        model.may_go_on.set()
 
 
 def test_a_client_who_waits_hears_that_the_work_goes_on(app_of, monkeypatch):
