@@ -37,6 +37,10 @@ _WORDS = {
 def fine_tune(
     model: Annotated[str | None, typer.Option(help="A local model, see `deltanas models list`.")] = None,
     search: Annotated[str | None, typer.Option(metavar="ID", help="Learn from its elites, se_…")] = None,
+    deltas: Annotated[
+        str | None,
+        typer.Option(help="Of the search: improvements (elites better than their parents; default) or all."),
+    ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Learn from pairs of networks recorded on it, and mutations.")
     ] = None,
@@ -74,6 +78,7 @@ def fine_tune(
         raise RequestInvalid("name the fine-tune to end with --job", {"code": "job_missing", "field": "job"})
     given = {
         "search_id": search,
+        "deltas": deltas,
         "training_pairs": _training_pairs(dataset, max_pairs, mutation_pairs),
         "parent_adapter": parent_adapter,
         "rank": rank,

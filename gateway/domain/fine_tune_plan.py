@@ -1,7 +1,19 @@
 """How a search fine-tunes its model as it goes: after which cycles, on what, how. Pure."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
+
+
+class EliteDeltas(StrEnum):
+    """Which deltas that led to elites are learnt: those to a better network than the parent, or all.
+
+    arXiv 2605.04903 learns from pairs whose target was measured better; the cross-entropy method
+    (arXiv 2605.30103) learns from all of the elite set alike.
+    """
+
+    IMPROVEMENTS = "improvements"
+    ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -13,6 +25,7 @@ class FineTunePlan:
     """Preset, and what the preset shall not decide, by the names of FineTuneSettings."""
     replay: float = 0.5
     """Of the deltas that are learnt from, at most this share was learnt before."""
+    deltas: EliteDeltas = EliteDeltas.IMPROVEMENTS
     training_pairs: dict[str, Any] | None = None
     """Pairs of recorded networks and mutations that are learnt, too, by the names of PairSettings."""
 

@@ -1,7 +1,7 @@
 """Fine-tuning jobs as they are asked for, and which deltas of a search a model learns from. Pure.
 
-A model learns from deltas that led to elites (arXiv 2605.04903), each derived anew from the two sources that
-were measured, and never from what a model wrote.
+A model learns from deltas that led to elites, as arXiv 2605.04903 does from those alone that made a network
+better. Each is derived anew from the two sources that were measured, and never from what a model wrote.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,11 +12,14 @@ from typing import Any
 
 from contracts.fine_tuning import FineTuneFailure, FineTuneResult, FineTuneState
 from gateway.domain.candidate import Slot
+from gateway.domain.fine_tune_plan import EliteDeltas
 from gateway.domain.search import derive_number
 from gateway.domain.selection import select_elites
 from gateway.domain.training_pairs import PairSettings
 
 MAX_REPLAY = 0.9
+RETRY_SECONDS = (60.0, 300.0, 900.0)
+"""How long each further try is waited for, where a job failed in a way that may pass."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class EliteSource:
     """Elites up to this cycle were learnt before; None: of no cycle."""
     replay: float = 0.0
     """Of the deltas that are learnt from, at most this share is of those learnt before, in [0, 0.9]."""
+    deltas: EliteDeltas = EliteDeltas.IMPROVEMENTS
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,10 @@ class FineTuneRecord:
     """Whether the generator has the job."""
     events_seen: int
     """The last event of the generator's that is in the log."""
+    retries: int
+    """How often it was, or is about to be, tried again."""
+    retry_at: datetime | None
+    """Set while it waits for its next try."""
     waiting_for: str | None
     failure: FineTuneFailure | None
     result: FineTuneResult | None
@@ -72,6 +80,19 @@ class FineTuneRecord:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+def retry_delay(failure: FineTuneFailure | None, retries: int) -> float | None:
+    """Seconds until a failed job that was tried again so often is tried once more; None: it has failed."""
+    if failure is None or not failure.retryable or retries >= len(RETRY_SECONDS):
+        return None
+    return RETRY_SECONDS[retries]
+
+
+def retry_sentence(failure: FineTuneFailure | None, retries: int) -> str:
+    """What a job waits for that is about to be tried again."""
+    reason = "" if failure is None else f" after {failure.reason}: {failure.message} {failure.remedy}"
+    return f"try {retries} of {len(RETRY_SECONDS)}{reason}"
 
 
 class ChatKind(StrEnum):
@@ -115,13 +136,23 @@ def elite_pairs(population: Sequence[Slot], count: int, source: EliteSource, see
 
     `count` is how many elites the search keeps. A baseline that is elite has no delta.
     """
-    elites = ever_elite(population, count, source.through_cycle)
-    known = set() if source.known_through is None else _keys(population, count, source.known_through)
-    by_id = {slot.proposal_id: slot for slot in population}
-    pairs = {_key(by_id, slot): (by_id[slot.parent_id], slot) for slot in elites if slot.parent_id}
+    pairs = {
+        key: ends
+        for key, ends in _changes(population, count, source.through_cycle).items()
+        if source.deltas is EliteDeltas.ALL or _improves(*ends)
+    }
+    known = () if source.known_through is None else _changes(population, count, source.known_through)
     fresh = [ElitePair(ChatKind.ELITE, *ends) for key, ends in pairs.items() if key not in known]
     old = [ElitePair(ChatKind.REPLAYED, *ends) for key, ends in pairs.items() if key in known]
     return fresh + _replayed(old, len(fresh), source, seed)
+
+
+def count_not_improving(population: Sequence[Slot], count: int, source: EliteSource) -> int:
+    """How many deltas that led to elites are left aside, because the parent was as good."""
+    if source.deltas is EliteDeltas.ALL:
+        return 0
+    changes = _changes(population, count, source.through_cycle)
+    return sum(not _improves(*ends) for ends in changes.values())
 
 
 def ever_elite(population: Sequence[Slot], count: int, through_cycle: int) -> list[Slot]:
@@ -136,14 +167,23 @@ def ever_elite(population: Sequence[Slot], count: int, through_cycle: int) -> li
     )
 
 
-def _keys(population: Sequence[Slot], count: int, through_cycle: int) -> set[tuple[str | None, str | None]]:
+def _changes(
+    population: Sequence[Slot], count: int, through_cycle: int
+) -> dict[tuple[str | None, str | None], tuple[Slot, Slot]]:
+    """Parents and elites by their sources: the same change of the same network is learnt once."""
     by_id = {slot.proposal_id: slot for slot in population}
-    return {_key(by_id, slot) for slot in ever_elite(population, count, through_cycle)}
+    ends = [
+        (by_id[slot.parent_id], slot)
+        for slot in ever_elite(population, count, through_cycle)
+        if slot.parent_id is not None
+    ]
+    return {(parent.candidate_id, elite.candidate_id): (parent, elite) for parent, elite in ends}
 
 
-def _key(by_id: dict[str, Slot], slot: Slot) -> tuple[str | None, str | None]:
-    """The sources of a pair: the same change of the same network is learnt once."""
-    return by_id[slot.parent_id or ""].candidate_id, slot.candidate_id
+def _improves(parent: Slot, elite: Slot) -> bool:
+    if parent.score is None or elite.score is None:
+        return False
+    return elite.score.accuracy > parent.score.accuracy
 
 
 def _replayed(old: list[ElitePair], fresh: int, source: EliteSource, seed: int) -> list[ElitePair]:

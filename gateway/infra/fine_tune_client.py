@@ -42,6 +42,10 @@ class FineTuneClient(ServiceClient):
         with self._stream("GET", f"{_job(job_id)}/events", params={"after": after}) as response:
             return [self._parse(FineTuneEvent, line) for line in self._lines(response)]
 
+    def retry(self, job_id: str) -> FineTuneStatus:
+        """Let a job go on that failed in a way that may pass; any other stays as it is."""
+        return self._parse(FineTuneStatus, self._call("POST", f"{_job(job_id)}:retry"))
+
     def cancel(self, job_id: str) -> FineTuneStatus:
         """End a job for good; one that is over stays as it is."""
         return self._parse(FineTuneStatus, self._call("POST", f"{_job(job_id)}:cancel"))

@@ -6,6 +6,7 @@ a cancellation, changes nothing.
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 from contracts.fine_tuning import FineTuneEvent, FineTuneFailure, FineTuneState, FineTuneStatus
 from contracts.names import SearchState
 from gateway.domain.candidate import Slot
-from gateway.domain.fine_tuning import ElitePair, FineTuneRecord
+from gateway.domain.fine_tuning import ElitePair, FineTuneRecord, retry_sentence
 from gateway.infra.database import Database, utc_now
 from gateway.infra.events import append_event, signal_after_commit
 from gateway.infra.fine_tune_tables import FineTuneRow
@@ -120,12 +121,37 @@ class FineTuneJournal:
                 if event.sequence <= row.events_seen:
                     continue
                 if event.kind not in _OWN_WORDS:
-                    append_event(session, fine_tune_topic(row.id), event.kind[:40], event.data)
+                    pace = _pace(status) if event.kind == "step" else {}
+                    append_event(session, fine_tune_topic(row.id), event.kind[:40], {**event.data, **pace})
                 row.events_seen = event.sequence
             row.phase = status.phase
             row.progress = {name: getattr(status, name) for name in _PROGRESS}
             if status.chats is not None:
                 row.chats = {**(row.chats or {}), "measured": asdict(status.chats)}
+            row.waiting_for = None
+            signal_after_commit(session, fine_tune_topic(row.id))
+
+        self._take(job_id, change)
+
+    def plan_retry(self, job_id: str, failure: FineTuneFailure, seconds: float) -> None:
+        """It has failed at the generator in a way that may pass: it is tried again in so many seconds."""
+
+        def change(session: Session, row: FineTuneRow) -> None:
+            row.retries += 1
+            row.retry_at = utc_now() + timedelta(seconds=seconds)
+            row.phase = ""
+            row.waiting_for = storable(retry_sentence(failure, row.retries), 500)
+            news = {"retry": row.retries, "in_seconds": seconds, "failure": asdict(failure)}
+            append_event(session, fine_tune_topic(row.id), "retrying", news)
+            signal_after_commit(session, fine_tune_topic(row.id))
+
+        self._take(job_id, change)
+
+    def tried_again(self, job_id: str) -> None:
+        """It goes on at the generator."""
+
+        def change(session: Session, row: FineTuneRow) -> None:
+            row.retry_at = None
             row.waiting_for = None
             signal_after_commit(session, fine_tune_topic(row.id))
 
@@ -193,3 +219,8 @@ class FineTuneJournal:
             row = session.get_one(FineTuneRow, job_id, with_for_update=True)
             if not FineTuneState(row.state).is_terminal:
                 change(session, row)
+
+
+def _pace(status: FineTuneStatus) -> dict[str, float | None]:
+    """How fast a job is, for whoever follows its steps alone."""
+    return {"tokens_per_second": status.tokens_per_second, "eta_seconds": status.eta_seconds}

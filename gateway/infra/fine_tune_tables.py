@@ -37,6 +37,9 @@ class FineTuneRow(Base):
     is_settled: Mapped[bool] = mapped_column(default=False, index=True)
     """It has ended, here and at the generator."""
     events_seen: Mapped[int] = mapped_column(default=0)
+    retries: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How often it was, or is about to be, tried again at the generator."""
+    retry_at: Mapped[datetime | None] = mapped_column(UtcTime)
     waiting_for: Mapped[str | None] = mapped_column(String(600))
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)

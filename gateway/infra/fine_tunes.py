@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from contracts.fine_tuning import FineTuneFailure, FineTuneResult, FineTuneState
@@ -70,12 +70,6 @@ class FineTuneStore:
             records = [fine_tune_record(row) for row in rows[:limit]]
         return records, rows[limit - 1].id if len(rows) > limit else None
 
-    def count_open(self, tenant: str) -> int:
-        """How many jobs of a tenant have not ended."""
-        with self._database.read() as session:
-            query = select(func.count()).where(FineTuneRow.tenant == tenant, FineTuneRow.state.in_(_OPEN))
-            return session.scalar(query) or 0
-
     def cancel(self, job_id: str, tenant: str) -> None:
         """End a job; one that has ended stays as it is. Raises FineTuneUnknown."""
         with self._database.write() as session:
@@ -138,6 +132,7 @@ def add_fine_tune(
         is_settled=False,
         has_adapter=False,
         events_seen=0,
+        retries=0,
         created_at=utc_now(),
     )
     session.add(row)
@@ -159,6 +154,7 @@ def end_fine_tune(
     row.state = state
     row.phase = ""
     row.waiting_for = None
+    row.retry_at = None
     row.failure = None if failure is None else asdict(failure)
     row.result = None if result is None else asdict(result)
     row.has_adapter = result is not None
@@ -186,6 +182,8 @@ def fine_tune_record(row: FineTuneRow) -> FineTuneRecord:
         progress=row.progress,
         is_submitted=row.is_submitted,
         events_seen=row.events_seen,
+        retries=row.retries,
+        retry_at=row.retry_at,
         waiting_for=row.waiting_for,
         failure=None if row.failure is None else _FAILURE.validate_python(row.failure),
         result=None if row.result is None else _RESULT.validate_python(row.result),

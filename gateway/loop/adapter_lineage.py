@@ -4,7 +4,7 @@ What is asked for depends on closed cycles and on jobs that have ended alone, so
 again asks for the same. A job that fails or makes the model no better ends nothing: the adapter before stays.
 """
 
-from gateway.domain.fine_tune_plan import FineTunePlan
+from gateway.domain.fine_tune_plan import EliteDeltas, FineTunePlan
 from gateway.domain.fine_tuning import (
     EliteSource,
     FineTuneRecord,
@@ -51,7 +51,9 @@ class AdapterLineage:
         """What is to be learnt; None where there is nothing new."""
         search = self._search.request
         learnt = [job.after_cycle for job in jobs if job.result is not None and job.result.adopted]
-        elites = EliteSource(self._search.id, closed_cycle, learnt[-1] if learnt else None, plan.replay)
+        known_through = learnt[-1] if learnt else None
+        deltas = EliteDeltas(plan.deltas)
+        elites = EliteSource(self._search.id, closed_cycle, known_through, plan.replay, deltas)
         seed = derive_number("fine-tune", search.seed, closed_cycle, bits=31)
         if not elite_pairs(self._journal.slots(), search.elites, elites, seed):
             return None

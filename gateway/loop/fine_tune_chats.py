@@ -22,6 +22,7 @@ from gateway.domain.fine_tuning import (
     ElitePair,
     FineTuneRecord,
     FineTuneRequest,
+    count_not_improving,
     elite_pairs,
 )
 from gateway.domain.training_pairs import MadePair, PairSettings
@@ -125,6 +126,7 @@ class FineTuneChats:
             return
         population, count, dataset = self._journal.population(request.elites.search_id)
         pairs = elite_pairs(population, count, request.elites, int(request.settings.get("seed", 0)))
+        file.tally.leave_out("no_improvement", count_not_improving(population, count, request.elites))
         for start in range(0, len(pairs), ORDERS_AT_A_TIME):
             some = pairs[start : start + ORDERS_AT_A_TIME]
             chats = chats_of(self._generator, self._orders(some, dataset), LENGTHS, go_on)

@@ -7,9 +7,11 @@ gateway that is killed at any step goes on where it stood; and the generator tak
 import logging
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime
 
-from contracts.fine_tuning import FineTuneState
-from gateway.domain.fine_tuning import FineTuneRecord
+from contracts.fine_tuning import FineTuneState, FineTuneStatus
+from gateway.domain.fine_tuning import FineTuneRecord, retry_delay, retry_sentence
+from gateway.infra.database import utc_now
 from gateway.infra.fine_tune_client import FineTuneClient
 from gateway.infra.fine_tune_journal import FineTuneJournal
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
@@ -58,6 +60,8 @@ class Submitter:
                 self._journal.settle(job.id)
             except ServiceUnavailable as error:
                 self._journal.wait_for(job.id, str(error))
+            except ServiceRefused as error:
+                self._refuse(job.id, error)
             except PairsBeingMade:
                 self._journal.wait_for(job.id, "training pairs are being made for somebody else")
             except CatalogueChanged:
@@ -84,7 +88,8 @@ class Submitter:
                 job.id,
                 "no_usable_pairs",
                 "No delta came about to learn from.",
-                "Let the search find elites first, or ask for training pairs of a data set, too.",
+                "Let the search find better networks first, learn from `deltas: all` elites, or ask for "
+                "training pairs of a data set, too.",
             )
         except NoRecordedNetworks:
             self._journal.fail(
@@ -93,18 +98,19 @@ class Submitter:
                 "No imported network has a recorded first epoch on the data set.",
                 "Run `deltanas baselines import lemur --download` first.",
             )
-        except ServiceRefused as error:
-            document = error.document
-            told = str(document.get("detail") or f"it answered {error.status}")
-            field = f"{document['field']}: " if document.get("field") else ""
-            self._journal.fail(
-                job.id,
-                str(document.get("code") or "refused"),
-                f"The generator refuses the job: {field}{told}",
-                str(document.get("remedy") or "Start another with other settings."),
-            )
         else:
             self._journal.submitted(job.id)
+
+    def _refuse(self, job_id: str, error: ServiceRefused) -> None:
+        document = error.document
+        told = str(document.get("detail") or f"it answered {error.status}")
+        field = f"{document['field']}: " if document.get("field") else ""
+        self._journal.fail(
+            job_id,
+            str(document.get("code") or "refused"),
+            f"The generator refuses the job: {field}{told}",
+            str(document.get("remedy") or "Start another with other settings."),
+        )
 
     def _go_on(self, job_id: str) -> None:
         if self._is_stopping():
@@ -116,9 +122,12 @@ class Submitter:
 class Follower:
     """Follows the jobs that the generator has, and ends there what was cancelled here."""
 
-    def __init__(self, journal: FineTuneJournal, client: FineTuneClient) -> None:
+    def __init__(
+        self, journal: FineTuneJournal, client: FineTuneClient, now: Callable[[], datetime] = utc_now
+    ) -> None:
         self._journal = journal
         self._client = client
+        self._now = now
 
     def advance(self) -> bool:
         """Look after every job; True when some job goes on. Raises StorageUnavailable."""
@@ -146,6 +155,9 @@ class Follower:
                 "Start it again; whoever removes DELTANAS_HOME/fine-tunes removes the jobs in it.",
             )
             return
+        if job.retry_at is not None:
+            self._try_again(job, job.retry_at, status)
+            return
         # Events after the status: of an end that was seen nothing is missing.
         events = self._client.events(job.id, job.events_seen)
         last = events[-1].sequence if events else job.events_seen
@@ -153,7 +165,23 @@ class Follower:
         if events or is_over or job.phase != status.phase or job.waiting_for is not None:
             self._journal.follow(job.id, status, events)
         if is_over:
+            self._end(job, status)
+
+    def _end(self, job: FineTuneRecord, status: FineTuneStatus) -> None:
+        delay = retry_delay(status.failure, job.retries)
+        if status.failure is None or delay is None:
             self._journal.end(job.id, status)
+        else:
+            self._journal.plan_retry(job.id, status.failure, delay)
+
+    def _try_again(self, job: FineTuneRecord, retry_at: datetime, status: FineTuneStatus) -> None:
+        """Killed in between, it goes on there already: then nothing is left but to write that down."""
+        if status.state is FineTuneState.FAILED:
+            if self._now() < retry_at:
+                self._journal.wait_for(job.id, retry_sentence(status.failure, job.retries))
+                return
+            self._client.retry(job.id)
+        self._journal.tried_again(job.id)
 
     def _clear_away(self, job_id: str) -> None:
         status = self._client.status(job_id)

@@ -4,6 +4,7 @@ from collections import deque
 from typing import Any
 
 from contracts.proposals import ProposalRequest, ProposerBlocked
+from gateway.domain.fine_tune_plan import EliteDeltas
 from gateway.domain.fine_tuning import EliteSource, FineTuneRequest
 from gateway.infra.fine_tunes import AdapterUnknown
 from gateway.infra.service_clients import ProposerHeldUp, ServiceRefused
@@ -20,7 +21,7 @@ FULL_RETRY_SECONDS = 60
 
 def prepared(body: FineTuneBody, services: Services, tenant: str) -> FineTuneRequest:
     """Resolve and check every name. Raises RequestProblem, SearchNotFound, ServiceUnavailable."""
-    elites = None if body.search_id is None else _elites(body.search_id, services, tenant)
+    elites = None if body.search_id is None else _elites(body.search_id, body.deltas, services, tenant)
     if body.parent_adapter is not None:
         require_adapter("parent_adapter", body.parent_adapter, body.model, services, tenant)
     pairs = None if body.training_pairs is None else body.training_pairs.settings
@@ -87,7 +88,7 @@ def require_room(services: Services, session: Any, tenant: str) -> None:
         )
 
 
-def _elites(search_id: str, services: Services, tenant: str) -> EliteSource:
+def _elites(search_id: str, deltas: EliteDeltas, services: Services, tenant: str) -> EliteSource:
     services.searches.read(search_id, tenant)
     closed = [
         cycle["cycle"]
@@ -103,7 +104,7 @@ def _elites(search_id: str, services: Services, tenant: str) -> EliteSource:
             value=search_id,
             remedy="Wait for its first cycle to close.",
         )
-    return EliteSource(search_id, max(closed))
+    return EliteSource(search_id, max(closed), deltas=deltas)
 
 
 def _require_recorded(field: str, dataset: str, services: Services) -> None:

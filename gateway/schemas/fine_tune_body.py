@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from contracts.fine_tuning import FineTunePreset, GradientCheckpointing, Precision, Schedule
-from gateway.domain.fine_tune_plan import FineTunePlan
+from gateway.domain.fine_tune_plan import EliteDeltas, FineTunePlan
 from gateway.domain.fine_tuning import MAX_REPLAY
 from gateway.domain.search import MAX_CYCLES
 from gateway.schemas.baseline_query import Fraction
@@ -81,6 +81,8 @@ class FineTunePlanBody(FineTuneSettingsBody):
     """After so many cycles each."""
     replay: Annotated[FiniteFloat, Field(ge=0, le=MAX_REPLAY)] = 0.5
     """Of the elites' deltas, at most this share was learnt before: against forgetting."""
+    deltas: EliteDeltas = EliteDeltas.IMPROVEMENTS
+    """`improvements`: those elites alone that are better than their parents; `all`: every elite."""
     training_pairs: TrainingPairsBody | None = None
     """Pairs of recorded networks and mutations that are learnt, too."""
 
@@ -88,7 +90,7 @@ class FineTunePlanBody(FineTuneSettingsBody):
     def plan(self) -> FineTunePlan:
         """The same as the domain takes it."""
         pairs = None if self.training_pairs is None else self.training_pairs.model_dump(mode="json")
-        return FineTunePlan(self.every, self.settings, self.replay, pairs)
+        return FineTunePlan(self.every, self.settings, self.replay, self.deltas, pairs)
 
 
 class FineTuneBody(FineTuneSettingsBody):
@@ -99,7 +101,9 @@ class FineTuneBody(FineTuneSettingsBody):
     parent_adapter: AdapterId | None = None
     """Go on from this adapter; null: from the model as it is."""
     search_id: Annotated[str, Field(pattern=r"^se_[0-9a-f]{1,40}$")] | None = None
-    """All that were elite in closed cycles, each as the canonical delta from its parent."""
+    """What was elite in closed cycles, each as the canonical delta from its parent."""
+    deltas: EliteDeltas = EliteDeltas.IMPROVEMENTS
+    """Of the search: `improvements`, those elites alone that are better than their parents, or `all`."""
     training_pairs: TrainingPairsBody | None = None
     """Pairs of recorded networks and mutations, as `POST /v1/training-pairs` makes them."""
     seed: Seed = 0

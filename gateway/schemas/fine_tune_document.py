@@ -28,6 +28,8 @@ def fine_tune_document(record: FineTuneRecord) -> Document:
         },
         "chats": record.chats,
         "progress": record.progress,
+        "retries": record.retries,
+        "retry_at": timestamp(record.retry_at),
         "waiting_for": record.waiting_for,
         "failure": None if record.failure is None else asdict(record.failure),
         "result": None if record.result is None else asdict(record.result),

@@ -14,7 +14,7 @@ from search_family import TOKEN, Family
 from tiny_llama import write_tiny_llama
 
 from contracts.proposals import ProposalRequest
-from gateway.domain.fine_tune_plan import FineTunePlan
+from gateway.domain.fine_tune_plan import EliteDeltas, FineTunePlan
 from gateway.domain.fine_tuning import EliteSource, FineTuneRequest
 from gateway.domain.search import ProposerChoice
 from gateway.infra.baseline_catalogue import BaselineCatalogue
@@ -45,7 +45,7 @@ SEARCH = {
     "final_seeds": 2,
     "elites": 8,
     "proposer": ProposerChoice("local_llm", {"model": "tiny", "max_tokens": 16, "repairs": 0}),
-    "fine_tune": FineTunePlan(settings=SETTINGS),
+    "fine_tune": FineTunePlan(settings=SETTINGS, deltas=EliteDeltas.ALL),
 }
 
 

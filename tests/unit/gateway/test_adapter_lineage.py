@@ -10,7 +10,7 @@ from search_scene import Scene, new_scene, request
 
 from contracts.names import SearchState
 from gateway.dashboard.report import render_report
-from gateway.domain.fine_tune_plan import FineTunePlan
+from gateway.domain.fine_tune_plan import EliteDeltas, FineTunePlan
 from gateway.domain.search import ProposerChoice
 from gateway.infra.fine_tune_journal import FineTuneJournal
 from gateway.infra.fine_tunes import FineTuneStore
@@ -94,7 +94,9 @@ def wanted(**plan) -> dict:
         "elites": 8,
         "seed": 1,
         "proposer": ProposerChoice("local_llm", {"model": "tiny"}),
-        "fine_tune": FineTunePlan(**{"settings": {"preset": "cpu", "rank": 8}, **plan}),
+        "fine_tune": FineTunePlan(
+            **{"settings": {"preset": "cpu", "rank": 8}, "deltas": EliteDeltas.ALL, **plan}
+        ),
     }
 
 

@@ -1,15 +1,18 @@
 """How jobs come to their end whatever happens: crashes, services that are away, refusals, lost jobs."""
 
+from datetime import timedelta
+
 import pytest
 import search_scene
 from fakes import CrashingDatabase, FakeFineTuner, FakeGenerator, PowerCut
 
 from contracts.fine_tuning import FineTuneState
 from gateway.domain.fine_tuning import EliteSource, FineTuneRequest
-from gateway.infra.database import Database
+from gateway.infra.database import Database, utc_now
 from gateway.infra.events import read_events
 from gateway.infra.fine_tune_journal import FineTuneJournal
 from gateway.infra.fine_tunes import FineTuneStore, fine_tune_topic
+from gateway.infra.service_clients import ServiceRefused
 from gateway.loop.fine_tune_chats import FineTuneChats
 from gateway.loop.fine_tune_driver import Follower, Stopped, Submitter
 from gateway.loop.one_at_a_time import OneAtATime
@@ -43,8 +46,9 @@ class Jobs:
         chats = FineTuneChats(journal, None, None, self.generator, OneAtATime(), self.folder)
         return Submitter(journal, self.tuner, chats, is_stopping)
 
-    def follower(self, database: Database | None = None) -> Follower:
-        return Follower(FineTuneJournal(database or self.database), self.tuner)
+    def follower(self, database: Database | None = None, in_seconds: float = 0.0) -> Follower:
+        journal = FineTuneJournal(database or self.database)
+        return Follower(journal, self.tuner, lambda: utc_now() + timedelta(seconds=in_seconds))
 
     def kinds(self, job_id: str) -> list[str]:
         return [event.type for event in read_events(self.database, fine_tune_topic(job_id), 0)]
@@ -58,7 +62,7 @@ def jobs(tmp_path):
 @pytest.mark.parametrize("after_commit", [False, True])
 def test_a_gateway_that_is_killed_at_any_write_tells_the_same_story_and_hands_in_once(tmp_path, after_commit):
     told = set()
-    for at_write in range(12):
+    for at_write in range(15):
         folder = tmp_path / f"{at_write}"
         folder.mkdir()
         jobs = Jobs(folder)
@@ -71,7 +75,9 @@ def test_a_gateway_that_is_killed_at_any_write_tells_the_same_story_and_hands_in
             if not trained:
                 trained = True
                 jobs.tuner.train(job_id)
-            jobs.follower(database).advance()
+                jobs.tuner.fail(job_id, retryable=True)
+            for _ in range(2):
+                jobs.follower(database, in_seconds=1000).advance()
             if jobs.tuner.waiting:
                 jobs.tuner.succeed(job_id)
             jobs.follower(database).advance()
@@ -87,10 +93,11 @@ def test_a_gateway_that_is_killed_at_any_write_tells_the_same_story_and_hands_in
         kinds = [kind for kind in jobs.kinds(job_id) if kind != "chats"]
         told.add((record.state, record.has_adapter, tuple(kinds), str(record.chats)))
         assert jobs.tuner.puts == [job_id]
+        assert jobs.tuner.retried == [job_id]
         assert not FineTuneJournal(jobs.database).unsettled(submitted=True)
     (story,) = told
     assert story[:3] == (
-        FineTuneState.SUCCEEDED, True, ("state", "state", "step", "step", "finished"),
+        FineTuneState.SUCCEEDED, True, ("state", "state", "step", "step", "retrying", "finished"),
     )  # fmt: skip
 
 
@@ -130,6 +137,89 @@ def test_a_job_that_fails_there_fails_here_with_the_reason(jobs):
     record = jobs.read(job_id)
     assert (record.state, record.failure.reason, record.has_adapter) == ("failed", "out_of_memory", False)
     assert jobs.kinds(job_id)[-1] == "finished"
+
+
+def test_each_step_is_told_with_loss_speed_and_what_is_left(jobs):
+    job_id = jobs.start()
+    jobs.submitter().advance()
+    jobs.tuner.train(job_id, steps=1, tokens_per_second=12.5, eta_seconds=3.0)
+    jobs.follower().advance()
+    (step,) = (one for one in read_events(jobs.database, fine_tune_topic(job_id), 0) if one.type == "step")
+    assert step.data == {"step": 1, "loss": 1.0, "tokens_per_second": 12.5, "eta_seconds": 3.0}
+
+
+def test_a_failure_that_may_pass_is_tried_again_after_a_while_and_says_why(jobs):
+    job_id = jobs.start()
+    jobs.submitter().advance()
+    jobs.tuner.fail(job_id, retryable=True)
+    jobs.follower().advance()
+    record = jobs.read(job_id)
+    assert (record.state, record.retries, record.failure) == (FineTuneState.RUNNING, 1, None)
+    assert record.waiting_for.startswith("try 1 of 3 after out_of_memory: The trainer had not enough memory.")
+    jobs.follower(in_seconds=50).advance()
+    assert not jobs.tuner.retried
+    jobs.follower(in_seconds=70).advance()
+    assert jobs.tuner.retried == [job_id]
+    assert jobs.read(job_id).waiting_for is None
+    jobs.tuner.train(job_id)
+    jobs.tuner.succeed(job_id)
+    jobs.follower().advance()
+    assert jobs.read(job_id).state is FineTuneState.SUCCEEDED
+    assert jobs.kinds(job_id) == ["state", "state", "chats", "retrying", "step", "step", "finished"]
+
+
+def test_a_failure_that_does_not_pass_ends_the_job_after_three_more_tries(jobs):
+    job_id = jobs.start()
+    jobs.submitter().advance()
+    for _ in range(10):
+        if not jobs.read(job_id).state.is_terminal:
+            jobs.tuner.fail(job_id, retryable=True)
+            jobs.follower().advance()
+            jobs.follower(in_seconds=1000).advance()
+    record = jobs.read(job_id)
+    assert (record.state, record.failure.reason) == ("failed", "out_of_memory")
+    assert jobs.tuner.retried == [job_id] * 3
+    assert not FineTuneJournal(jobs.database).unsettled(submitted=True)
+
+
+def test_the_reason_of_a_further_try_is_told_again_after_the_generator_was_away(jobs):
+    job_id = jobs.start()
+    jobs.submitter().advance()
+    jobs.tuner.fail(job_id, retryable=True)
+    jobs.follower().advance()
+    jobs.tuner.unreachable = True
+    jobs.follower(in_seconds=1000).advance()
+    assert jobs.read(job_id).waiting_for == "generator: down"
+    jobs.tuner.unreachable = False
+    jobs.follower().advance()
+    assert jobs.read(job_id).waiting_for.startswith("try 1 of 3 after out_of_memory")
+
+
+def test_a_job_that_waits_for_its_next_try_can_be_cancelled(jobs):
+    job_id = jobs.start()
+    jobs.submitter().advance()
+    jobs.tuner.fail(job_id, retryable=True)
+    jobs.follower().advance()
+    jobs.store.cancel(job_id, "local")
+    jobs.follower(in_seconds=1000).advance()
+    assert jobs.read(job_id).state is FineTuneState.CANCELLED
+    assert not jobs.tuner.retried
+    assert jobs.tuner.status(job_id) is None
+
+
+def test_a_generator_that_refuses_to_say_how_a_job_is_holds_up_no_other(jobs, monkeypatch):
+    first, second = jobs.start(), jobs.start()
+    known = jobs.tuner.status
+
+    def status(job_id):
+        if job_id == first:
+            raise ServiceRefused("generator", 409, {"code": "damaged", "detail": "its folder is damaged"})
+        return known(job_id)
+
+    monkeypatch.setattr(jobs.tuner, "status", status)
+    jobs.submitter().advance()
+    assert jobs.read(first).failure.reason == "damaged"
+    assert jobs.read(second).is_submitted
 
 
 def test_without_a_delta_to_learn_from_a_job_fails_and_says_what_was_left_out(jobs):

@@ -6,7 +6,14 @@ import pytest
 from slots import slot
 
 from contracts.fine_tuning import FineTuneResult
-from gateway.domain.fine_tuning import ChatKind, EliteSource, adapter_in_use, elite_pairs
+from gateway.domain.fine_tune_plan import EliteDeltas
+from gateway.domain.fine_tuning import (
+    ChatKind,
+    EliteSource,
+    adapter_in_use,
+    count_not_improving,
+    elite_pairs,
+)
 
 KEPT = 3
 
@@ -46,6 +53,25 @@ def test_a_delta_starts_from_the_elites_own_parent():
 
 def test_later_cycles_are_not_looked_at():
     assert [name for _, name in pairs(through_cycle=1)] == ["1/0", "1/1"]
+
+
+WITH_STEPS_DOWN = [
+    *POPULATION,
+    slot(3, 1, 0.65, parent_id="se_0-c002-s001"),
+    slot(3, 2, 0.70, parent_id="se_0-c002-s001"),
+]
+
+
+def test_what_made_a_network_no_better_is_learnt_only_where_all_elites_are():
+    better, every = EliteSource("se_0", 3), EliteSource("se_0", 3, deltas=EliteDeltas.ALL)
+    found = {
+        source.deltas: [pair.elite.candidate_id for pair in elite_pairs(WITH_STEPS_DOWN, 5, source, 1)]
+        for source in (better, every)
+    }
+    assert "3/0" in found[EliteDeltas.IMPROVEMENTS]
+    assert set(found[EliteDeltas.ALL]) - set(found[EliteDeltas.IMPROVEMENTS]) == {"1/2", "3/1", "3/2"}
+    assert count_not_improving(WITH_STEPS_DOWN, 5, better) == 3
+    assert count_not_improving(WITH_STEPS_DOWN, 5, every) == 0
 
 
 def test_what_was_learnt_before_is_replayed_up_to_its_share():
