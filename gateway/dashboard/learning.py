@@ -50,5 +50,6 @@ def _outcome(job: Json) -> str:
         kept = "adopted" if result["adopted"] else "rolled back"
         return f"{job['id']}: {kept}. {result['reason']}"
     if failure is not None:
-        return f"{job['id']}: failed, {failure['reason']}. {failure['message']}"
+        reason = str(failure["reason"]).replace("_", " ")
+        return f"{job['id']}: failed, {reason}. {failure['message']}"
     return f"{job['id']}: {job['state']}"

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.dashboard.wording import counted
+
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class UsageRow:
-    """One row of the table; `cycle` is empty in the last one, the sum. Costs are in US dollars."""
+    """One row of the table; `cycle` is empty in the last one, the sum. The cost is told in US dollars."""
 
     cycle: str
     calls: int
@@ -16,8 +18,7 @@ class UsageRow:
     prompt_tokens: int
     completion_tokens: int
     tokens_per_valid_candidate: float | None
-    cost_usd: float | None
-    is_cost_complete: bool
+    cost: str
     seconds: float
 
 
@@ -39,9 +40,28 @@ def stop_sentence(search: Json) -> str | None:
     limit = str(stop["limit"])
     allowed, unknown = _amount(limit, stop["allowed"]), stop.get("unknown_calls") or 0
     if stop.get("spent") is None:
-        return f"Its models do not say what they take, so {limit} = {allowed} could not be kept."
-    guessed = f" ({unknown} calls of unknown size counted as the largest)" if unknown else ""
-    return f"Its models had spent {_amount(limit, stop['spent'])}{guessed}; {limit} is {allowed}."
+        return f"No more was proposed: no model says what it takes, so {allowed} could not be kept."
+    guessed = f" ({counted(unknown, 'call')} of unknown size counted as the largest)" if unknown else ""
+    return (
+        f"No more was proposed: its models had spent {_amount(limit, stop['spent'])}{guessed} of {allowed}."
+    )
+
+
+def waits_sentence(search: Json) -> str | None:
+    """How often the search waited for what its proposer depends on, and why; None where it never did."""
+    waits = (search.get("progress") or {}).get("platform_waits") or {}
+    if not waits:
+        return None
+    told = sorted(waits.items(), key=lambda item: (-item[1], item[0]))
+    reasons = ", ".join(f"{count} × {code.replace('_', ' ')}" for code, count in told)
+    return f"It waited {counted(sum(waits.values()), 'time')} for what its proposer depends on: {reasons}."
+
+
+def cost_words(cost_usd: float | None, is_complete: bool) -> str:
+    """0.0425 → '$0.0425', with 'or more' where some calls do not tell theirs."""
+    if cost_usd is None:
+        return "cost unknown"
+    return f"${cost_usd:,.4f}" + ("" if is_complete else " or more")
 
 
 def _row(cycle: str, model: Json) -> UsageRow:
@@ -52,11 +72,12 @@ def _row(cycle: str, model: Json) -> UsageRow:
         prompt_tokens=model["prompt_tokens"],
         completion_tokens=model["completion_tokens"],
         tokens_per_valid_candidate=model.get("tokens_per_valid_candidate"),
-        cost_usd=model.get("cost_usd"),
-        is_cost_complete=not model.get("calls_without_cost"),
+        cost=cost_words(model.get("cost_usd"), not model.get("calls_without_cost")),
         seconds=model["seconds"],
     )
 
 
 def _amount(limit: str, number: float) -> str:
-    return f"${number:,.4f}" if limit == "max_cost_usd" else f"{number:,.0f}"
+    if limit == "max_cost_usd":
+        return f"${number:,.4f}"
+    return counted(round(number), limit.removeprefix("max_").removesuffix("s"))

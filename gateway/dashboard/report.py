@@ -14,7 +14,7 @@ from gateway.dashboard.gain_figure import gain_figure
 from gateway.dashboard.learning import learning_rows
 from gateway.dashboard.lineage_figure import ancestors, lineage_figure
 from gateway.dashboard.losses import failure_groups, funnel_steps
-from gateway.dashboard.model_usage import stop_sentence, usage_rows
+from gateway.dashboard.model_usage import stop_sentence, usage_rows, waits_sentence
 from gateway.dashboard.pages import render
 from gateway.dashboard.wording import short_id, verdict
 
@@ -64,6 +64,7 @@ def render_report(
         usage=usage_rows(search, cycles),
         learning=learning_rows(cycles),
         stopped=stop_sentence(search),
+        waits=waits_sentence(search),
         cycles=sorted(cycles, key=lambda cycle: int(cycle["cycle"])),
         totals=_totals(search, candidates),
         provenance=_provenance(search, evaluation or {}),
@@ -127,12 +128,18 @@ def _proposing(request: Json) -> list[tuple[str, Any]]:
     return [
         ("tries shown to the proposer", (request.get("feedback") or {}).get("window") or None),
         ("operators forbidden", ", ".join(deployment.get("forbidden_operators") or ())),
-        ("parameters at most", deployment.get("max_parameters")),
-        ("FLOPs at most", deployment.get("max_flops")),
-        ("model tokens at most", budget.get("max_tokens")),
+        ("parameters at most", _grouped(deployment.get("max_parameters"))),
+        ("FLOPs at most", _grouped(deployment.get("max_flops"))),
+        ("model tokens at most", _grouped(budget.get("max_tokens"))),
         ("model cost at most, US $", budget.get("max_cost_usd")),
-        ("model calls at most", budget.get("max_calls")),
+        ("model calls at most", _grouped(budget.get("max_calls"))),
+        ("first adapter", request.get("adapter")),
+        ("what it learns", _listed(request.get("fine_tune") or {})),
     ]
+
+
+def _grouped(number: int | None) -> str | None:
+    return None if number is None else f"{number:,}"
 
 
 def _elapsed(started: str | None, finished: str | None) -> float | None:

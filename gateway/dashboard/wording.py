@@ -51,6 +51,11 @@ def shortened(text: object, length: int = 160) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
+def counted(number: int, one: str) -> str:
+    """1, 'call' → '1 call'; 1200 → '1,200 calls'."""
+    return f"{number:,} {one if number == 1 else f'{one}s'}"
+
+
 def short_id(candidate: dict[str, Any]) -> str:
     """`se_…-c001-s003` → `c001-s003`."""
     return "-".join(str(candidate["proposal_id"]).split("-")[-2:])
@@ -73,6 +78,16 @@ def verdict(search: dict[str, Any]) -> dict[str, str]:
         return {"headline": f"{signed_points(gain)} points {over}", "sentence": sentence, "tone": "good"}
     headline = f"{signed_points(gain)} points: the winner is worse than its baseline"
     return {"headline": headline, "sentence": sentence, "tone": "bad"}
+
+
+def news_sentence(search: dict[str, Any]) -> str:
+    """What a search waits for, or why it is paused or has failed; empty where all goes well."""
+    if search.get("failure"):
+        return str(search["failure"])
+    if search.get("paused_by"):
+        return str(search["paused_by"]["message"])
+    waiting = search["progress"].get("waiting_for")
+    return f"waits for: {waiting}" if waiting else ""
 
 
 def _unfinished(search: dict[str, Any]) -> dict[str, str]:

@@ -262,14 +262,48 @@ def test_a_search_without_models_has_no_such_section(page):
 @pytest.mark.parametrize(
     ("stop", "told"),
     [
-        (STOP, "Its models had spent $0.0425; max_cost_usd is $0.0400."),
-        ({**STOP, "limit": "max_tokens", "spent": 10_500, "allowed": 10_000}, "had spent 10,500; max_tokens"),
+        (STOP, "its models had spent $0.0425 of $0.0400."),
+        (
+            {**STOP, "limit": "max_tokens", "spent": 10_500, "allowed": 10_000},
+            "had spent 10,500 tokens of 10,000 tokens.",
+        ),
         ({**STOP, "unknown_calls": 2}, "2 calls of unknown size counted as the largest"),
-        ({**STOP, "spent": None}, "so max_cost_usd = $0.0400 could not be kept"),
+        ({**STOP, "spent": None}, "so $0.0400 could not be kept"),
     ],
 )
 def test_a_search_that_its_budget_stopped_says_so(stop, told):
     assert told in page_with(model=MODEL, stopped_by=stop)
+
+
+def test_one_call_of_unknown_size_is_one_call():
+    assert "(1 call of unknown size" in page_with(model=MODEL, stopped_by={**STOP, "unknown_calls": 1})
+
+
+def test_a_search_says_what_its_models_took_at_its_head_and_how_often_it_waited():
+    candidates = sample_candidates()
+    waits = {"endpoint_unreachable": 2, "rate_limited": 11, HOSTILE: 1}
+    search = sample_search(candidates, model=MODEL)
+    search["progress"] |= {"platform_waits": waits}
+    shown = checked(render_report(search, sample_cycles(candidates), candidates))
+    assert "<b>10,500</b><span>tokens of language models, $0.0425 or more</span>" in shown
+    assert "It waited 14 times for what its proposer depends on: 11 × rate limited, 2 × endpoint" in shown
+
+
+def test_nobody_is_called_the_winner_before_the_finals():
+    candidates = sample_candidates()
+    running = render_report(sample_search(candidates, "running"), sample_cycles(candidates), candidates)
+    assert '<span class="tag winner">best so far</span>' in running
+    assert not re.search(r">winner<|the winner\b", running)
+
+
+def test_the_front_page_says_what_a_search_waits_for_and_why_one_is_paused():
+    candidates = sample_candidates()
+    waiting, paused = (sample_search(candidates, state) for state in ("running", "paused"))
+    waiting["progress"] |= {"waiting_for": HOSTILE}
+    paused["paused_by"] = {"code": "key_missing", "message": "No key is set.", "remedy": "Set it."}
+    shown = checked(render_home([waiting, paused], []))
+    assert '<div class="news">waits for: ' in shown
+    assert '<div class="news">No key is set.</div>' in shown
 
 
 def test_a_paused_search_heads_its_page_with_reason_and_remedy():
@@ -288,5 +322,5 @@ def test_what_the_proposer_was_told_and_allowed_is_part_of_the_provenance():
         "deployment": {"forbidden_operators": ["Conv3d"], "max_parameters": 10**6},
     }  # fmt: skip
     shown = render_report(search, sample_cycles(candidates), candidates)
-    for value in ("model = qwen, temperature = 0.35", "Conv3d", "1000000", "model calls at most"):
+    for value in ("model = qwen, temperature = 0.35", "Conv3d", "1,000,000", "model calls at most"):
         assert value in shown
