@@ -126,7 +126,10 @@ class TrainingChat:
 
 @dataclass(frozen=True)
 class ChatCounts:
-    """What became of a job's chats. `left_out` counts by reason: `too_long`, `surplus_validation`."""
+    """What became of a job's chats.
+
+    `left_out` counts by reason: `too_long`, `control_token_in_answer`, `surplus_validation`.
+    """
 
     train: int
     validation: int
@@ -144,7 +147,7 @@ class FineTuneFailure:
     message: str
     remedy: str
     retryable: bool
-    """True: sent again, the same job goes on from its last checkpoint."""
+    """True: tried again, the same job goes on from its last checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -202,9 +205,9 @@ class FineTuneStatus:
 class FineTuneEvent:
     """One line of a job's journal. After a resumption steps may come a second time, with the same losses.
 
-    Kinds: `queued`, `started` (a trainer), `measured` (chats in tokens), `probed`, `step`, `validated`,
-    `checkpoint`, `resumed` (from a checkpoint), `stopped_early`, `trainer_lost`, `succeeded`, `failed`,
-    `cancelled`. `data` is of the kind.
+    Kinds: `queued`, `started` (a trainer), `phase`, `measured` (chats in tokens), `probed`, `step`,
+    `validated`, `checkpoint`, `resumed` (from a checkpoint), `stopped_early`, `trainer_lost`, `succeeded`,
+    `failed`, `cancelled`. `data` is of the kind.
     """
 
     sequence: int

@@ -53,4 +53,5 @@ def _outcome(job: Json) -> str:
         return f"{job['id']}: {'adopted' if result['adopted'] else 'rolled back'}, {result['reason']}"
     if failure is not None:
         return f"{job['id']}: failed, {failure['reason']}: {failure['message']}"
-    return f"{job['id']}: {job['state']}"
+    waiting = job.get("waiting_for")
+    return f"{job['id']}: {job['state']}" + (f", waits for: {waiting}" if waiting else "")

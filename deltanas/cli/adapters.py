@@ -111,7 +111,7 @@ def _folder(output: Path) -> Path:
 def _fetched(client: Client, adapter: str, file: Json, folder: Path, quiet: bool) -> str:
     """Write one file under a name of its own until all are there; gives its name."""
     name = str(file["name"])
-    if not name or Path(name).name != name:
+    if not name or name.startswith(".") or Path(name).name != name:
         raise PlatformFailed(f"the server names a file that is none: {name[:60]!r}")
     digest = hashlib.sha256()
     with progress_bar(quiet, own_count=True) as bar, (folder / f".{name}.unfinished").open("wb") as target:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deltanas.cli.output import JsonOption, cell, emit, plain, result_console, table, tell
+from deltanas.cli.output import JsonOption, cell, complain, emit, plain, result_console, table, tell
 from deltanas.cli.progress_bar import progress_bar
 from deltanas.errors import DeltanasError, PlatformFailed, RequestInvalid
 from deltanas.home import Home
@@ -73,9 +73,10 @@ def add(
 @app.command("list")
 def list_models(as_json: JsonOption = False) -> None:
     """List the models of this machine."""
-    models = _ask(["list"])["models"]
+    told = _ask(["list"])
+    models, damaged = told["models"], told.get("damaged", [])
     if as_json:
-        emit({"items": models})
+        emit({"items": models, "damaged": damaged})
         return
     numbers = ("parameters", "context", "size")
     shown = table("name", "source", *numbers, "licence", right=numbers)
@@ -89,6 +90,8 @@ def list_models(as_json: JsonOption = False) -> None:
             cell(model["licence"]),
         )
     result_console().print(shown)
+    for name in damaged:
+        complain(f"{name} is damaged", f"deltanas models remove {name}, then add it again")
 
 
 @app.command()

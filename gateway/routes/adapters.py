@@ -73,17 +73,26 @@ def remove_adapter(adapter_id: str, services: ServicesOf, tenant: Tenant) -> Res
     _own(services, adapter_id, tenant)
     users = services.fine_tunes.users_of(adapter_id)
     if users:
-        raise RequestProblem(
-            409,
-            "adapter_in_use",
-            f"The adapter {adapter_id!r} is needed by {', '.join(users[:MOST_USERS_NAMED])}.",
-            field="id",
-            value=adapter_id,
-            remedy="Wait for them to end, or cancel them.",
-        )
-    services.fine_tuning.remove_adapter(adapter_id)
+        raise _in_use(adapter_id, ", ".join(users[:MOST_USERS_NAMED]))
+    try:
+        services.fine_tuning.remove_adapter(adapter_id)
+    except ServiceRefused as error:
+        if error.status == 409:  # a job that was cancelled, whose trainer is still ending
+            raise _in_use(adapter_id, "a fine-tune that is just ending") from error
+        raise
     services.fine_tunes.forget_adapter(adapter_id)
     return Response(status_code=204)
+
+
+def _in_use(adapter_id: str, users: str) -> RequestProblem:
+    return RequestProblem(
+        409,
+        "adapter_in_use",
+        f"The adapter {adapter_id!r} is needed by {users}.",
+        field="id",
+        value=adapter_id,
+        remedy="Wait for them to end, or cancel them.",
+    )
 
 
 def _own(services: Services, adapter_id: str, tenant: str) -> FineTuneRecord:

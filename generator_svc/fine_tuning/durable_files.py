@@ -15,11 +15,15 @@ UNFINISHED = ".unfinished-"
 def write_file(path: Path, content: bytes) -> None:
     """Put a file in its place in one step; what was there before is there until then."""
     draft = path.with_name(f"{UNFINISHED}{path.name}")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)  # half of it would keep a full disk full
+        raise
     sync_folder(path.parent)
 
 

@@ -80,6 +80,11 @@ class JobFolder:
         return self.path / "trainer.log"
 
     @property
+    def lock(self) -> Path:
+        """Held by the one trainer that writes to the folder."""
+        return self.path / "trainer.lock"
+
+    @property
     def checkpoints(self) -> Path:
         """The trainer's own."""
         return self.path / "checkpoints"

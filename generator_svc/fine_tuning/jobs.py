@@ -102,6 +102,7 @@ class Job:
             return
         try:
             self.folder.chats.unlink(missing_ok=True)
+            self.folder.lock.unlink(missing_ok=True)
             remove_folder(self.folder.checkpoints)
             if self.standing.state is not FineTuneState.FAILED:
                 self.folder.log.unlink(missing_ok=True)

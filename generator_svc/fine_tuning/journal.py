@@ -1,5 +1,6 @@
 """A job's journal: one JSON line for whatever happens, appended; a line that was cut off never happened."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -29,7 +30,8 @@ class JournalWriter:
     def write(self, kind: str, data: Json) -> bytes:
         """Append an event and give its line. Raises OSError."""
         line = json.dumps({"at": now(), "kind": kind, "data": data}, separators=(",", ":")).encode() + b"\n"
-        self._file.write(line)
+        if self._file.write(line) != len(line):  # so a disk that has just become full begins to say so
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return line
 
     def sync(self) -> None:

@@ -1,10 +1,11 @@
 """What the operator allows a fine-tuning job: `DELTANAS_FINE_TUNE_…` variables."""
 
 import os
-from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from generator_svc.language_models.local.memory import free_memory
 
 KEPT_FREE_BYTES = 512 * 1024 * 1024
 """Of the memory that is available when a trainer starts."""
@@ -31,17 +32,6 @@ class FineTuneLimits(BaseSettings):
         """How many threads a trainer computes with."""
         return self.threads or len(os.sched_getaffinity(0))
 
-    def trainer_memory_bytes(self) -> int | None:
-        """How much memory a trainer that starts now may use; None: nobody can tell."""
-        if self.memory_bytes is not None:
-            return self.memory_bytes
-        available = _available_bytes()
-        return None if available is None else max(KEPT_FREE_BYTES, available - KEPT_FREE_BYTES)
-
-
-def _available_bytes() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+    def trainer_memory_bytes(self) -> int:
+        """How much memory a trainer that starts now may use."""
+        return self.memory_bytes or max(KEPT_FREE_BYTES, free_memory() - KEPT_FREE_BYTES)

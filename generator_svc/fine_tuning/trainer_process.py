@@ -22,6 +22,8 @@ from pydantic import TypeAdapter, ValidationError
 from contracts.fine_tuning import FineTuneFailure, FineTuneResult
 from generator_svc.fine_tuning.job_folder import JobFolder
 from generator_svc.fine_tuning.limits import FineTuneLimits
+from generator_svc.language_models.local.child_environment import child_environment
+from generator_svc.language_models.local.memory import resident_memory
 
 TRAINER = (sys.executable, "-m", "generator_svc.fine_tuning.trainer")
 LOOK_SECONDS = 0.1
@@ -30,9 +32,6 @@ MAX_WORDS_BYTES = 400
 MAX_LOG_BYTES = 4 * 1024 * 1024
 NEARLY = 0.9
 """Who is killed by somebody else with so much of its memory in use is taken for out of memory."""
-
-VISIBLE = ("PATH", "HOME", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
-"""What a trainer may see of the generator's environment: no keys."""
 
 _OBJECT = TypeAdapter(dict[str, Any])
 _FAILURE = TypeAdapter(FineTuneFailure)
@@ -68,7 +67,7 @@ class TrainerProcess:
         with folder.log.open("ab") as log:
             self._process = subprocess.Popen(
                 list(command),
-                env=_environment(limits.trainer_threads()),
+                env=child_environment(limits.trainer_threads()),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -116,10 +115,10 @@ class TrainerProcess:
                     return end
 
     def _transgression(self, silent_seconds: float, pending_bytes: int) -> TrainerEnd | None:
-        used = resident_bytes(self.pid)
+        used = resident_memory(self.pid)
         self._most_used = max(used, self._most_used)
         _bound_log(self._log)
-        if self._memory_bytes is not None and used > self._memory_bytes:
+        if used > self._memory_bytes:
             return TrainerEnd(
                 out_of_memory=f"The trainer used {used} bytes of memory; it may use {self._memory_bytes}."
             )
@@ -139,7 +138,7 @@ class TrainerProcess:
 
     def _silent_end(self) -> TrainerEnd:
         code = self._process.wait()
-        if code == -signal.SIGKILL and self._most_used > NEARLY * (self._memory_bytes or sys.maxsize):
+        if code == -signal.SIGKILL and self._most_used > NEARLY * self._memory_bytes:
             return TrainerEnd(
                 out_of_memory=f"The trainer was killed when it used {self._most_used} bytes of memory."
             )
@@ -178,31 +177,6 @@ def _end_of(line: bytes) -> TrainerEnd | None:
     except (ValueError, TypeError, ValidationError):
         return TrainerEnd(lost="the trainer wrote a line that is no JSON object of its own")
     return None
-
-
-def _environment(threads: int) -> dict[str, str]:
-    inherited = {name: os.environ[name] for name in VISIBLE if name in os.environ}
-    return {
-        **inherited,
-        "LANG": "C.UTF-8",
-        "PYTHONHASHSEED": "0",
-        "PYTHONUNBUFFERED": "1",
-        "OMP_NUM_THREADS": str(threads),
-        "TOKENIZERS_PARALLELISM": "false",
-        "HF_HUB_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "MALLOC_ARENA_MAX": "2",  # else every thread keeps what it has ever freed
-        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # CUDA's matrix products are the same each time only with it
-    }
-
-
-def resident_bytes(pid: int) -> int:
-    """Memory that a process has for itself, files apart; 0 where it has gone or nobody can tell."""
-    try:
-        fields = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
-    except OSError:
-        return 0
-    return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _bound_log(path: Path) -> None:

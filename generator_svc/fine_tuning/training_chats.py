@@ -46,13 +46,14 @@ def check_chat(messages: Sequence[ChatMessage]) -> None:
     # A prompt ends a source's last line where the source itself does not.
     for baseline in (shown, shown.removesuffix("\n")):
         target = exactly_applied(baseline, delta)
-        if target is not None and canonical_delta(baseline, target) == delta:
-            break
-    else:
-        raise ChatRefused("the answer is not the canonical delta from the prompt's baseline to anything")
-    contract = _contract(target)
-    if contract is None or contract != _contract(baseline):
-        raise ChatRefused("the answer leads to a source that a search would refuse")
+        if target is None:
+            continue
+        contract = _contract(target)  # before deltas are derived: that takes long of what is no source
+        if contract is None or contract != _contract(baseline):
+            raise ChatRefused("the answer leads to a source that a search would refuse")
+        if canonical_delta(baseline, target) == delta:
+            return
+    raise ChatRefused("the answer is not the canonical delta from the prompt's baseline to anything")
 
 
 @lru_cache(maxsize=256)
@@ -113,13 +114,16 @@ def read_chat_line(line: bytes) -> TrainingChat:
 def with_validation(chats: Sequence[TrainingChat], share: float, seed: int) -> list[TrainingChat]:
     """The chats; where none is there for validation, about a share of them becomes so.
 
-    All chats with one prompt go to the same side. Which prompts these are depends on seed and prompts alone.
+    All chats with one prompt go to the same side, unless there is but one. Which these are depends on the
+    seed and the prompts alone.
     """
     if share == 0 or any(chat.split is ChatSplit.VALIDATION for chat in chats):
         return list(chats)
     groups: dict[str, list[int]] = defaultdict(list)
     for index, chat in enumerate(chats):
         groups[_prompt_digest(chat)].append(index)
+    if len(groups) == 1:  # a young search has one parent: better judged on its other answers than never
+        groups = {f"{index:06d}": [index] for index in range(len(chats))}
     order = sorted(groups)
     random.Random(seed).shuffle(order)  # noqa: S311 - a split, not a secret
     held_out: set[int] = set()

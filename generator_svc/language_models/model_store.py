@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from generator_svc.language_models.json_files import JsonUnreadable, read_object
+
 MANIFEST = "manifest.json"
 NAME_RULE = "lower-case letters, digits, '.', '_' and '-', at most 64, a letter or digit first"
 MAX_MANIFEST_BYTES = 64 * 1024
@@ -91,7 +93,8 @@ class ModelStore:
         """Of all models, in order."""
         if not self._folder.is_dir():
             return []
-        return sorted(entry.name for entry in self._folder.iterdir() if _NAME.fullmatch(entry.name))
+        found = (entry.name for entry in self._folder.iterdir() if entry.is_dir())
+        return sorted(name for name in found if _NAME.fullmatch(name))
 
     def read(self, name: str) -> StoredModel:
         """One model. Raises ModelUnknown, ModelDamaged."""
@@ -126,12 +129,15 @@ class ModelStore:
     def publish(self, folder: Path, manifest: ModelManifest) -> StoredModel:
         """Give a built folder its name. Raises ModelExists, NameInvalid."""
         self.refuse_taken(manifest.name)
-        _write_synced(folder / MANIFEST, json.dumps(asdict(manifest), indent=2) + "\n")
+        (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
+        for path in (*folder.iterdir(), folder):
+            _sync(path)
         target = self._folder / manifest.name
         try:
             folder.rename(target)
         except OSError as error:
             raise ModelExists(f"A model is named {manifest.name} already.") from error
+        _sync(self._folder)
         return StoredModel(manifest, target)
 
     def remove(self, name: str) -> None:
@@ -165,19 +171,20 @@ def _is_abandoned(folder: Path) -> bool:
 
 def _read_manifest(name: str, path: Path) -> ModelManifest:
     try:
-        with path.open("rb") as file:
-            document = json.loads(file.read(MAX_MANIFEST_BYTES))
+        document = read_object(path, MAX_MANIFEST_BYTES)
         values = {field.name: document[field.name] for field in fields(ModelManifest)}
         for field in fields(ModelManifest):
             if type(values[field.name]) is not field.type:
                 raise TypeError(f"{field.name} is of another type")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (JsonUnreadable, KeyError, TypeError) as error:
         raise ModelDamaged(f"The manifest of {name} cannot be read: {error}") from error
     return ModelManifest(**values)
 
 
-def _write_synced(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+def _sync(path: Path) -> None:
+    """Bring a file, or a folder's names, to the disk: after a power cut a model is whole or not there."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

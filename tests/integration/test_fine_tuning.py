@@ -230,6 +230,34 @@ def test_saving_memory_changes_no_loss(home):
     assert (plain.valid_rate_before, saving.valid_rate_after) == (0.0, 0.0)
 
 
+@pytest.mark.parametrize("temperature", [0, 0.8])
+def test_a_probe_is_answered_as_a_proposer_answers(home, temperature):
+    probe = {"samples": 6, "max_tokens": 8, "temperature": temperature, "top_k": 0}
+    content = body(QUICK | {"max_steps": 1, "probe": probe}, *TRAIN, *VALIDATION)
+    result = train_here(home, f"probed-{temperature}", content)
+    assert (result.valid_rate_before, result.valid_rate_after) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda folder: (folder / "adapter_model.safetensors").write_bytes(b"\x80\x04boo"),
+        lambda folder: cut_off(folder / "adapter_model.safetensors"),
+        lambda folder: (folder / "adapter_config.json").write_text("[" * 100_000),
+    ],
+)
+def test_a_parent_whose_files_are_damaged_is_named(home, spoil):
+    train_here(home, "parent", body(QUICK | {"max_steps": 1}, *TRAIN, *VALIDATION))
+    spoil(home / "adapters" / "parent")
+    with pytest.raises(TrainingFailed) as failed:
+        train_here(home, "job", body(QUICK | {"parent_adapter": "parent"}, *TRAIN, *VALIDATION))
+    assert failed.value.failure.reason == "adapter_mismatch"
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

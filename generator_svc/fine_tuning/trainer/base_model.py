@@ -1,21 +1,22 @@
 """Loads a base model and puts LoRA weights on it: fresh ones, or those of the parent adapter."""
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from contracts.fine_tuning import FineTuneSettings, Precision
-from generator_svc.fine_tuning.adapters import CONFIG, WEIGHTS
+from generator_svc.fine_tuning.adapters import WEIGHTS
 from generator_svc.fine_tuning.trainer.failing import TrainingFailed
-from generator_svc.fine_tuning.trainer.memory import is_memory_error
-from generator_svc.fine_tuning.trainer.model_folder import ModelFolder
+from generator_svc.fine_tuning.trainer.model_folder import public_name
+from generator_svc.language_models.local.adapter_files import AdapterMismatch, StoredAdapter, check_shapes
+from generator_svc.language_models.local.safetensors_files import Tensor, WeightsUnreadable, tensors_in
+from generator_svc.language_models.local.weights import loading
+from generator_svc.language_models.model_store import StoredModel
 
 LORA = "CAUSAL_LM"
 
@@ -25,49 +26,51 @@ class Loaded:
     """A model with LoRA weights that learn, everything else frozen."""
 
     model: PeftModel
+    base: PreTrainedModel
+    """The same, seen without PEFT."""
     tokenizer: PreTrainedTokenizerBase
     device: torch.device
     computes_in: torch.dtype
 
 
-def load_tokenizer(folder: ModelFolder) -> PreTrainedTokenizerBase:
+def load_tokenizer(stored: StoredModel) -> PreTrainedTokenizerBase:
     """The model's tokenizer. Raises TrainingFailed."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # a damaged folder makes transformers raise all sorts
-        raise _not_loadable(folder, error) from error
+        tokenizer = loading.load_tokenizer(stored.folder)
+    except loading.NotLoadable as error:
+        raise _not_loadable(stored, error) from error
     if tokenizer.eos_token_id is None:
         raise TrainingFailed(
             "model_not_loadable",
-            f"The tokenizer of {folder.name!r} has no token that ends a turn.",
+            f"The tokenizer of {stored.manifest.name!r} has no token that ends a turn.",
             "Choose a model whose tokenizer has an `eos_token`.",
         )
     return tokenizer
 
 
 def load_model(
-    folder: ModelFolder, tokenizer: PreTrainedTokenizerBase, settings: FineTuneSettings, save_memory: bool
+    stored: StoredModel, tokenizer: PreTrainedTokenizerBase, settings: FineTuneSettings, save_memory: bool
 ) -> Loaded:
-    """The model on its device, with fresh LoRA weights drawn from the seed. Raises TrainingFailed."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = _dtype(settings.precision, device)
+    """The model on its device, with fresh LoRA weights drawn from the seed.
+
+    Raises TrainingFailed, and what `is_memory_error` knows.
+    """
+    device, fast = loading.choose_device()
+    dtype = _dtype(settings.precision, fast)
     try:
-        base = AutoModelForCausalLM.from_pretrained(
-            folder.path, dtype=dtype, local_files_only=True, trust_remote_code=False, device_map=device
-        )
-    except Exception as error:
-        if is_memory_error(error):
-            raise
-        raise _not_loadable(folder, error) from error
+        base = loading.load_weights(stored.folder, False, device, dtype)
+    except loading.NotLoadable as error:
+        raise _not_loadable(stored, error) from error
     base.config.use_cache = False
     if save_memory:
         base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    _check_targets(base, folder, settings)
+    _check_targets(base, stored, settings)
     torch.manual_seed(settings.seed)
-    model = get_peft_model(base, lora_config(folder, settings))
+    model = get_peft_model(base, lora_config(stored, settings))
+    _check_use(model, stored)
     if dtype is torch.bfloat16:
         _leave_inputs_to_autocast(model)
-    return Loaded(model, tokenizer, device, dtype)
+    return Loaded(model, base, tokenizer, torch.device(device), dtype)
 
 
 def _leave_inputs_to_autocast(model: PeftModel) -> None:
@@ -77,7 +80,7 @@ def _leave_inputs_to_autocast(model: PeftModel) -> None:
             module.cast_input_dtype_enabled = False  # type: ignore[assignment] # torch knows no flags
 
 
-def lora_config(folder: ModelFolder, settings: FineTuneSettings) -> LoraConfig:
+def lora_config(stored: StoredModel, settings: FineTuneSettings) -> LoraConfig:
     """PEFT's description of the adapter."""
     return LoraConfig(
         r=settings.rank,
@@ -86,48 +89,55 @@ def lora_config(folder: ModelFolder, settings: FineTuneSettings) -> LoraConfig:
         target_modules=list(settings.targets),
         bias="none",
         task_type=LORA,
-        base_model_name_or_path=folder.public_name,
+        base_model_name_or_path=public_name(stored),
     )
 
 
-def take_parent(loaded: Loaded, parent: Path, settings: FineTuneSettings) -> None:
+def take_parent(loaded: Loaded, parent: StoredAdapter, settings: FineTuneSettings) -> None:
     """Put the parent adapter's weights in the place of the fresh ones. Raises TrainingFailed."""
-    config = json.loads((parent / CONFIG).read_bytes())
     asked: dict[str, Any] = {
         "r": settings.rank,
         "lora_alpha": settings.alpha,
         "target_modules": sorted(settings.targets),
     }
-    given = {**config, "target_modules": sorted(config.get("target_modules") or ())}
+    targets = parent.settings.get("target_modules") or ()
+    given = {**parent.settings, "target_modules": sorted(targets)}
     for name, value in asked.items():
         if given.get(name) != value:
-            raise _mismatch(parent, f"its {name} is {given.get(name)}, the job's is {value}")
-    weights = load_file(parent / WEIGHTS)
-    expected = {name: tensor.shape for name, tensor in get_peft_model_state_dict(loaded.model).items()}
+            raise parent_mismatch(
+                parent.folder.name, f"Its {name} is {given.get(name)}, the job's is {value}."
+            )
+    try:
+        weights = load_file(parent.folder / WEIGHTS)
+    except Exception as error:
+        raise parent_mismatch(parent.folder.name, f"Its weights cannot be read: {error}"[:300]) from error
+    expected = {
+        name: tensor.shape
+        for name, tensor in get_peft_model_state_dict(loaded.model, save_embedding_layers=False).items()
+    }
     if {name: tensor.shape for name, tensor in weights.items()} != expected:
-        raise _mismatch(parent, "its weights are of other layers than the model's")
+        raise parent_mismatch(parent.folder.name, "Its weights are of other layers than the model's.")
     set_peft_model_state_dict(loaded.model, weights)
 
 
-def _mismatch(parent: Path, message: str) -> TrainingFailed:
+def parent_mismatch(adapter: str, why: str) -> TrainingFailed:
+    """The failure of a job whose parent is none for it."""
     return TrainingFailed(
         "adapter_mismatch",
-        f"Training cannot go on from the adapter {parent.name!r}: {message}.",
-        "Leave `rank`, `alpha` and `targets` out to take the parent's, or start without a parent.",
+        f"Training cannot go on from the adapter {adapter!r}: {why}",
+        "Leave `rank`, `alpha` and `targets` out to take the parent's, name the model that it was trained "
+        "on, or start without a parent.",
     )
 
 
-def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    if precision is not Precision.AUTO:
-        return torch.bfloat16 if precision is Precision.BF16 else torch.float32
-    if device.type == "cuda":
-        is_fast = torch.cuda.is_bf16_supported()
-    else:
-        is_fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return torch.bfloat16 if is_fast else torch.float32
+def _dtype(precision: Precision, fast: torch.dtype) -> torch.dtype:
+    """Never float16: its small gradients are zero."""
+    if precision is Precision.AUTO:
+        return torch.bfloat16 if fast is torch.bfloat16 else torch.float32
+    return torch.bfloat16 if precision is Precision.BF16 else torch.float32
 
 
-def _check_targets(base: PreTrainedModel, folder: ModelFolder, settings: FineTuneSettings) -> None:
+def _check_targets(base: PreTrainedModel, stored: StoredModel, settings: FineTuneSettings) -> None:
     layers = [name for name, module in base.named_modules() if isinstance(module, torch.nn.Linear)]
     missing = [
         target
@@ -138,14 +148,28 @@ def _check_targets(base: PreTrainedModel, folder: ModelFolder, settings: FineTun
         known = sorted({name.rpartition(".")[2] for name in layers})
         raise TrainingFailed(
             "adapter_mismatch",
-            f"The model {folder.name!r} has no linear layers named {', '.join(missing)}.",
+            f"The model {stored.manifest.name!r} has no linear layers named {', '.join(missing)}.",
             f"Set `targets` to some of: {', '.join(known)[:300]}.",
         )
 
 
-def _not_loadable(folder: ModelFolder, error: Exception) -> TrainingFailed:
+def _check_use(model: PeftModel, stored: StoredModel) -> None:
+    """Raise TrainingFailed where the adapter would be one that no proposer loads."""
+    weights = get_peft_model_state_dict(model, save_embedding_layers=False)
+    shapes = {name: Tensor("F32", tuple(tensor.shape)) for name, tensor in weights.items()}
+    try:
+        check_shapes(shapes, tensors_in(stored.folder))
+    except (AdapterMismatch, WeightsUnreadable) as error:
+        raise TrainingFailed(
+            "adapter_mismatch",
+            f"An adapter with these `targets` could not be used with {stored.manifest.name!r}: {error}",
+            "Leave `targets` out, or name linear layers that have weights of their own in the model's files.",
+        ) from error
+
+
+def _not_loadable(stored: StoredModel, error: Exception) -> TrainingFailed:
     return TrainingFailed(
         "model_not_loadable",
-        f"The model {folder.name!r} could not be loaded: {str(error)[:300]}",
+        f"The model {stored.manifest.name!r} could not be loaded: {str(error)[:300]}",
         "Add the model again; trainer.log in the job's folder has more.",
     )

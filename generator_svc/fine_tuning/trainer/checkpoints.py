@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save
 
-from generator_svc.fine_tuning.durable_files import UNFINISHED, remove_folder, write_file, write_folder
+from generator_svc.fine_tuning.durable_files import remove_folder, write_file, write_folder
 from generator_svc.fine_tuning.learning import Validations
 from generator_svc.fine_tuning.trainer.learner import Learner
 
@@ -94,7 +94,7 @@ class Checkpoints:
         for path in self._folder.iterdir():
             if path in kept:
                 continue
-            if path.is_dir() or path.name.startswith(UNFINISHED):
+            if path.is_dir():
                 remove_folder(path)
             else:
                 path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """Chats in the tokens of one model: the very ones that it is asked with later."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
@@ -10,11 +10,15 @@ from generator_svc.fine_tuning.trainer.failing import TrainingFailed
 from generator_svc.language_models.local.weights.conversations import Conversations, TemplateRefused
 
 
-def chat_encoder(tokenizer: PreTrainedTokenizerBase) -> ChatEncoder:
-    """How a tokenizer writes chats. What it does raises TrainingFailed where its template takes none."""
+def chat_encoder(tokenizer: PreTrainedTokenizerBase, alive: Callable[[], None]) -> ChatEncoder:
+    """How a tokenizer writes chats. What it does raises TrainingFailed where its template takes none.
+
+    `alive` is called for every chat: thousands of long ones take a while.
+    """
     conversations = Conversations(tokenizer)
 
     def prompt_tokens(turns: Sequence[ChatMessage]) -> Sequence[int]:
+        alive()
         try:
             return conversations.tokens([{"role": turn.role, "content": turn.content} for turn in turns])
         except (TemplateRefused, ValueError) as error:

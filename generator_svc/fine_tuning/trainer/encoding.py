@@ -1,6 +1,5 @@
 """Chats as tokens: what is read, and where the answer begins that is learnt."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -33,25 +32,18 @@ class ChatEncoder:
     control_tokens: frozenset[int]
     end_of_turn: int
 
-    def encode(
-        self, chats: Sequence[TrainingChat], max_length: int
-    ) -> tuple[list[EncodedChat], Counter[str]]:
-        """Chats of at most `max_length` tokens, and how many others there were, by reason.
+    def encode(self, chat: TrainingChat, max_length: int) -> EncodedChat | str:
+        """A chat of at most `max_length` tokens, or the reason why it is left out.
 
         None is cut: what is learnt of half an answer is to write half an answer.
         """
-        encoded: list[EncodedChat] = []
-        left_out: Counter[str] = Counter()
-        for chat in chats:
-            prompt = tuple(self.prompt_tokens(chat.messages[:-1]))
-            answer = tuple(self.answer_tokens(chat.messages[-1].content))
-            if not self.control_tokens.isdisjoint(answer):
-                left_out["control_token_in_answer"] += 1
-            elif len(prompt) + len(answer) + 1 > max_length:
-                left_out["too_long"] += 1
-            else:
-                encoded.append(EncodedChat((*prompt, *answer, self.end_of_turn), len(prompt)))
-        return encoded, left_out
+        prompt = tuple(self.prompt_tokens(chat.messages[:-1]))
+        answer = tuple(self.answer_tokens(chat.messages[-1].content))
+        if not self.control_tokens.isdisjoint(answer):
+            return "control_token_in_answer"
+        if len(prompt) + len(answer) + 1 > max_length:
+            return "too_long"
+        return EncodedChat((*prompt, *answer, self.end_of_turn), len(prompt))
 
 
 @dataclass(frozen=True)

@@ -25,33 +25,27 @@ class Material:
 def read_material(
     lines: Iterable[bytes], settings: FineTuneSettings, encoder: ChatEncoder, context_length: int
 ) -> Material:
-    """The chats of a job. Raises TrainingFailed where too few are left."""
-    chats = with_validation(
-        [read_chat_line(line) for line in lines], settings.validation_share, settings.seed
-    )
+    """The chats of a job, of those that fit some held out. Raises TrainingFailed where too few are left."""
     max_length = min(settings.max_length, context_length)
-    train, left_out = encoder.encode(_of(chats, ChatSplit.TRAIN), max_length)
-    held_out, validation, more_left_out = [], list[EncodedChat](), Counter[str]()
-    for chat in _drawn(_of(chats, ChatSplit.VALIDATION), settings.seed):
-        if len(validation) == settings.max_validation_chats:
-            more_left_out["surplus_validation"] += 1
-            continue
-        encoded, reasons = encoder.encode([chat], max_length)
-        validation += encoded
-        held_out += [chat] * len(encoded)
-        more_left_out += reasons
-    counts = ChatCounts(len(train), len(validation), dict(left_out + more_left_out))
+    chats, encoded, left_out = list[TrainingChat](), list[EncodedChat](), Counter[str]()
+    for chat in map(read_chat_line, lines):
+        found = encoder.encode(chat, max_length)
+        if isinstance(found, str):
+            left_out[found] += 1
+        else:
+            chats.append(chat)
+            encoded.append(found)
+    parted = list(zip(with_validation(chats, settings.validation_share, settings.seed), encoded, strict=True))
+    train = [tokens for chat, tokens in parted if chat.split is ChatSplit.TRAIN]
+    validation = [pair for pair in parted if pair[0].split is ChatSplit.VALIDATION]
+    random.Random(settings.seed).shuffle(validation)  # noqa: S311 - a choice, not a secret
+    surplus = len(validation) - settings.max_validation_chats
+    if surplus > 0:
+        left_out["surplus_validation"] = surplus
+        del validation[-surplus:]
+    counts = ChatCounts(len(train), len(validation), dict(left_out))
     _check(counts, max_length)
-    return Material(train, validation, held_out, counts)
-
-
-def _of(chats: Iterable[TrainingChat], split: ChatSplit) -> list[TrainingChat]:
-    return [chat for chat in chats if chat.split is split]
-
-
-def _drawn(chats: list[TrainingChat], seed: int) -> list[TrainingChat]:
-    random.Random(seed).shuffle(chats)  # noqa: S311 - a choice, not a secret
-    return chats
+    return Material(train, [tokens for _, tokens in validation], [chat for chat, _ in validation], counts)
 
 
 def _check(counts: ChatCounts, max_length: int) -> None:

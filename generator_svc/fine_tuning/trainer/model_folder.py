@@ -1,35 +1,18 @@
-"""The base model of a job: where it lies in the operator's store, and who it is."""
+"""The base model of a job: where it lies in the operator's store, and what others know it by."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from generator_svc.fine_tuning.trainer.failing import TrainingFailed
-from generator_svc.language_models.model_store import ModelDamaged, ModelStore, ModelUnknown
+from generator_svc.language_models.model_store import ModelDamaged, ModelStore, ModelUnknown, StoredModel
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
-@dataclass(frozen=True)
-class ModelFolder:
-    """A model in the form of transformers."""
-
-    name: str
-    path: Path
-    source: str
-    weights_sha256: str
-    context_length: int
-
-    @property
-    def public_name(self) -> str:
-        """What others know it by: its hub id, or the name it has here."""
-        return self.source if HUB_ID.fullmatch(self.source) else self.name
-
-
-def find_model(home: Path, name: str) -> ModelFolder:
+def find_model(home: Path, name: str) -> StoredModel:
     """The model of that name. Raises TrainingFailed."""
     try:
-        stored = ModelStore(home).read(name)
+        return ModelStore(home).read(name)
     except ModelUnknown as error:
         raise TrainingFailed(
             "model_unknown",
@@ -41,5 +24,9 @@ def find_model(home: Path, name: str) -> ModelFolder:
         raise TrainingFailed(
             "model_not_loadable", str(error), "Remove the model and add it again."
         ) from error
-    manifest = stored.manifest
-    return ModelFolder(name, stored.folder, manifest.source, manifest.weights_sha256, manifest.context_length)
+
+
+def public_name(model: StoredModel) -> str:
+    """Its hub id, or the name it has here."""
+    manifest = model.manifest
+    return manifest.source if HUB_ID.fullmatch(manifest.source) else manifest.name

@@ -8,52 +8,53 @@ from contracts.fine_tuning import TrainingChat, ValidRateProbe
 from generator_svc.deltas import apply_delta
 from generator_svc.fine_tuning.trainer.base_model import Loaded
 from generator_svc.fine_tuning.trainer.encoding import ChatEncoder
+from generator_svc.fine_tuning.training_chats import digest_of
+from generator_svc.language_models.local.weights.conversations import Conversations
+from generator_svc.language_models.local.weights.decoding import Bounds, Task, Writer
+from generator_svc.language_models.local.weights.loading import end_tokens
+from generator_svc.language_models.local.weights.sampling import Choice
+from generator_svc.language_models.port import MAX_ANSWER_BYTES
 from generator_svc.prompts import baseline_of_prompt
 
 AT_ONCE = 4
 """Answers to one prompt that are sampled together."""
 
 
-@torch.no_grad()
 def valid_rate(
     loaded: Loaded,
     encoder: ChatEncoder,
     chats: Sequence[TrainingChat],
     probe: ValidRateProbe,
     seed: int,
+    context_length: int,
     alive: Callable[[], None],
 ) -> float:
-    """The share of sampled answers that apply, in [0, 1]; as many to each baseline, as far as it goes."""
-    model, device = loaded.model, loaded.device
-    model.eval()
-    torch.manual_seed(seed)
-    valid = sampled = 0
-    while sampled < probe.samples:
-        chat = chats[sampled // AT_ONCE % len(chats)]
-        prompt = list(encoder.prompt_tokens(chat.messages[:-1]))
-        wanted = min(AT_ONCE, probe.samples - sampled)
-        with torch.autocast(device.type, torch.bfloat16, enabled=loaded.computes_in is torch.bfloat16):
-            answers = model.generate(
-                input_ids=torch.tensor([prompt], device=device),
-                attention_mask=torch.ones((1, len(prompt)), dtype=torch.long, device=device),
-                num_return_sequences=wanted,
-                do_sample=probe.temperature > 0,
-                **_drawn(probe),
-                max_new_tokens=probe.max_tokens,
-                eos_token_id=encoder.end_of_turn,
-                pad_token_id=encoder.end_of_turn,
-                use_cache=True,
-            )
-        baseline = baseline_of_prompt(chat.messages[:-1]) or ""
-        for answer in answers[:, len(prompt) :]:
-            text = str(loaded.tokenizer.decode(answer, skip_special_tokens=True))
-            valid += apply_delta(baseline, text).status == "applied"
-        sampled += wanted
+    """The share of sampled answers that apply, in [0, 1]; as many to each baseline, as far as it goes.
+
+    They are written as a proposer's answers are. `alive` is called for every token.
+    """
+
+    def over() -> bool:
         alive()
-    return valid / sampled
+        return False
+
+    loaded.model.eval()
+    ends = end_tokens(loaded.base, loaded.tokenizer)
+    writer = Writer(loaded.base, Conversations(loaded.tokenizer).text, ends)
+    choice = Choice(probe.temperature, probe.top_p, probe.top_k or None)
+    bounds = Bounds(probe.max_tokens, MAX_ANSWER_BYTES, context_length, over)
+    valid = 0
+    for first in range(0, probe.samples, AT_ONCE):
+        chat = chats[first // AT_ONCE % len(chats)]
+        prompt = tuple(encoder.prompt_tokens(chat.messages[:-1]))
+        numbers = range(first, min(first + AT_ONCE, probe.samples))
+        tasks = [Task(number, prompt, _seed(seed, number)) for number in numbers]
+        with torch.autocast(loaded.device.type, torch.bfloat16, enabled=loaded.computes_in is torch.bfloat16):
+            answers = [written.text for written in writer.write(tasks, choice, bounds)]
+        baseline = baseline_of_prompt(chat.messages[:-1]) or ""
+        valid += sum(apply_delta(baseline, answer).status == "applied" for answer in answers)
+    return valid / probe.samples
 
 
-def _drawn(probe: ValidRateProbe) -> dict[str, float]:
-    if probe.temperature == 0:
-        return {}
-    return {"temperature": probe.temperature, "top_p": probe.top_p, "top_k": probe.top_k}
+def _seed(seed: int, number: int) -> int:
+    return int(digest_of([f"probe {seed} {number}".encode()])[:15], 16)

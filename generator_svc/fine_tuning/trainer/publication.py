@@ -15,7 +15,7 @@ from generator_svc.fine_tuning.durable_files import write_folder
 from generator_svc.fine_tuning.job_folder import JobRecord
 from generator_svc.fine_tuning.journal import now
 from generator_svc.fine_tuning.trainer.base_model import Loaded, lora_config
-from generator_svc.fine_tuning.trainer.model_folder import ModelFolder
+from generator_svc.language_models.model_store import StoredModel
 
 PACKAGES = ("deltanas", "torch", "transformers", "peft", "safetensors", "tokenizers")
 
@@ -23,7 +23,7 @@ PACKAGES = ("deltanas", "torch", "transformers", "peft", "safetensors", "tokeniz
 def publish(
     store: AdapterStore,
     loaded: Loaded,
-    folder: ModelFolder,
+    base: StoredModel,
     record: JobRecord,
     chats: ChatCounts,
     result: FineTuneResult,
@@ -33,17 +33,17 @@ def publish(
     """Put the adapter, as the model has it now, into the store. Raises OSError."""
     weights = {
         name: tensor.detach().float().cpu().contiguous()
-        for name, tensor in get_peft_model_state_dict(loaded.model).items()
+        for name, tensor in get_peft_model_state_dict(loaded.model, save_embedding_layers=False).items()
     }
     contents = {
         WEIGHTS: save(weights, metadata={"format": "pt"}),
-        CONFIG: _configuration(folder, record),
+        CONFIG: _configuration(base, record),
     }
     manifest = AdapterManifest(
         id=record.id,
-        base_model=folder.name,
-        base_source=folder.source,
-        base_weights_sha256=folder.weights_sha256,
+        base_model=base.manifest.name,
+        base_source=base.manifest.source,
+        base_weights_sha256=base.manifest.weights_sha256,
         parent_adapter=record.settings.parent_adapter,
         data_sha256=record.data_sha256,
         settings=record.settings,
@@ -68,8 +68,8 @@ def publish(
     write_folder(store.folder / record.id, fill)
 
 
-def _configuration(folder: ModelFolder, record: JobRecord) -> bytes:
-    configuration = lora_config(folder, record.settings).to_dict() | {"inference_mode": True}
+def _configuration(base: StoredModel, record: JobRecord) -> bytes:
+    configuration = lora_config(base, record.settings).to_dict() | {"inference_mode": True}
     return json.dumps(configuration, indent=1, sort_keys=True, default=sorted).encode()
 
 

@@ -21,7 +21,7 @@ class Reporter:
     def __init__(self, folder: JobFolder, say: Callable[[bytes], object]) -> None:
         """Raises TrainingFailed, OSError."""
         self._say = say
-        self._lock = (folder.path / "trainer.lock").open("w")
+        self._lock = folder.lock.open("w")
         self._wait_for_lock()
         self._journal = JournalWriter(folder.journal)
 

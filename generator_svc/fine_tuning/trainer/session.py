@@ -12,17 +12,24 @@ from generator_svc.fine_tuning.adapters import AdapterStore, AdapterUnknown
 from generator_svc.fine_tuning.batching import batches_in_order, batches_of_step, steps_of, steps_of_epoch
 from generator_svc.fine_tuning.job_folder import JobFolder
 from generator_svc.fine_tuning.learning import judge, learning_rate
-from generator_svc.fine_tuning.trainer.base_model import Loaded, load_model, load_tokenizer, take_parent
+from generator_svc.fine_tuning.trainer.base_model import (
+    Loaded,
+    load_model,
+    load_tokenizer,
+    parent_mismatch,
+    take_parent,
+)
 from generator_svc.fine_tuning.trainer.checkpoints import Checkpoints, Position
 from generator_svc.fine_tuning.trainer.conversation_tokens import chat_encoder
 from generator_svc.fine_tuning.trainer.failing import TrainingFailed
 from generator_svc.fine_tuning.trainer.learner import Learner
 from generator_svc.fine_tuning.trainer.material import read_material
-from generator_svc.fine_tuning.trainer.memory import is_memory_error
-from generator_svc.fine_tuning.trainer.model_folder import ModelFolder, find_model
+from generator_svc.fine_tuning.trainer.model_folder import find_model
 from generator_svc.fine_tuning.trainer.probing import valid_rate
 from generator_svc.fine_tuning.trainer.publication import publish
 from generator_svc.fine_tuning.trainer.reporting import Reporter
+from generator_svc.language_models.local import adapter_files
+from generator_svc.language_models.local.weights.memory_errors import is_memory_error
 
 
 class Session:
@@ -63,14 +70,14 @@ class Session:
     def _train(self) -> FineTuneResult:
         torch.use_deterministic_algorithms(True, warn_only=True)
         self._phase("loading")
-        folder = find_model(self._home, self._settings.model)
-        tokenizer = load_tokenizer(folder)
-        self._encoder = chat_encoder(tokenizer)
+        self._base = find_model(self._home, self._settings.model)
+        tokenizer = load_tokenizer(self._base)
+        self._encoder = chat_encoder(tokenizer, self._reporter.alive)
         with self._folder.chats.open("rb") as lines:
-            self._material = read_material(lines, self._settings, self._encoder, folder.context_length)
+            self._material = read_material(lines, self._settings, self._encoder, self._context_length)
         self._steps = self._whole_run()
-        loaded = load_model(folder, tokenizer, self._settings, self._save_memory)
-        self._start_from_parent(loaded, folder)
+        loaded = load_model(self._base, tokenizer, self._settings, self._save_memory)
+        self._start_from_parent(loaded)
         learner = Learner(loaded, self._settings, self._reporter.alive)
         position = self._checkpoints.load(learner)
         if position is None:
@@ -78,7 +85,11 @@ class Session:
         else:
             self._reporter.report("resumed", step=position.step)
         position = self._learn(learner, position)
-        return self._conclude(loaded, learner, folder, position)
+        return self._conclude(loaded, learner, position)
+
+    @property
+    def _context_length(self) -> int:
+        return self._base.manifest.context_length
 
     def _whole_run(self) -> int:
         settings, counts = self._settings, self._material.counts
@@ -95,26 +106,21 @@ class Session:
         )
         return steps
 
-    def _start_from_parent(self, loaded: Loaded, folder: ModelFolder) -> None:
+    def _start_from_parent(self, loaded: Loaded) -> None:
         parent = self._settings.parent_adapter
         if parent is None:
             return
         try:
-            manifest = self._store.manifest(parent)
-        except AdapterUnknown as error:
+            stored = adapter_files.find_adapter(self._home, parent, self._base)
+        except adapter_files.AdapterUnknown as error:
             raise TrainingFailed(
                 "adapter_unknown",
                 f"There is no adapter {parent!r} to go on from.",
                 "Name one of GET /v1/adapters, or none.",
             ) from error
-        if manifest.base_weights_sha256 != folder.weights_sha256:
-            raise TrainingFailed(
-                "adapter_mismatch",
-                f"The adapter {parent!r} was trained on {manifest.base_model!r}, which has other weights "
-                f"than {folder.name!r}.",
-                "Name the model that the adapter was trained on.",
-            )
-        take_parent(loaded, self._store.folder / parent, self._settings)
+        except adapter_files.AdapterMismatch as error:
+            raise parent_mismatch(parent, str(error)) from error
+        take_parent(loaded, stored, self._settings)
 
     def _learn(self, learner: Learner, position: Position) -> Position:
         settings = self._settings
@@ -189,14 +195,13 @@ class Session:
             self._material.held_out,
             settings.probe,
             settings.seed,
+            self._context_length,
             self._reporter.alive,
         )
         self._reporter.report("probed", valid_rate=rate, samples=settings.probe.samples)
         return rate
 
-    def _conclude(
-        self, loaded: Loaded, learner: Learner, folder: ModelFolder, position: Position
-    ) -> FineTuneResult:
+    def _conclude(self, loaded: Loaded, learner: Learner, position: Position) -> FineTuneResult:
         validations = position.validations
         best_step, best = validations.best_trained_step, validations.best_trained
         if best_step is None or best is None:
@@ -220,7 +225,7 @@ class Session:
         publish(
             self._store,
             loaded,
-            folder,
+            self._base,
             self._record,
             self._material.counts,
             result,

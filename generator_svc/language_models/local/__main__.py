@@ -59,6 +59,9 @@ def main() -> None:
     except ModelDamaged as error:
         remedy = "Remove the model and add it again."
         sys.exit(_complain("model_damaged", str(error), remedy, platforms=True))
+    except OSError as error:
+        remedy = "Free some disk space, or let this user write under DELTANAS_HOME."
+        sys.exit(_complain("home_unwritable", f"The store of models: {error}", remedy, platforms=True))
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -74,7 +77,7 @@ def _do(arguments: argparse.Namespace) -> dict[str, Any]:
     store = ModelStore(arguments.home)
     match arguments.verb:
         case "list":
-            return {"models": [_document(store.read(name)) for name in store.names()]}
+            return _listed(store)
         case "show":
             return {"model": _document(store.read(arguments.name))}
         case "remove":
@@ -84,6 +87,17 @@ def _do(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "model": _document(add_model(store, origin, arguments.wheel, arguments.load_in_4bit, _tell_progress))
     }
+
+
+def _listed(store: ModelStore) -> dict[str, Any]:
+    """Every model; of those whose manifest cannot be read the names."""
+    models, damaged = [], []
+    for name in store.names():
+        try:
+            models.append(_document(store.read(name)))
+        except (ModelDamaged, ModelUnknown):  # or it was removed just now
+            damaged.append(name)
+    return {"models": models, "damaged": damaged}
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,11 +1,11 @@
 """LoRA adapters as PEFT saves them, in `DELTANAS_HOME/adapters/<id>/`, checked against their base."""
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from generator_svc.language_models.json_files import JsonUnreadable, read_object
 from generator_svc.language_models.local.safetensors_files import (
     Tensor,
     WeightsUnreadable,
@@ -65,31 +65,27 @@ def find_adapter(home: Path, adapter: str, base: StoredModel) -> StoredAdapter:
     folder = home / "adapters" / adapter
     if not _ID.fullmatch(adapter) or not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
         raise AdapterUnknown(f"No adapter is named {adapter[:80]!r}.")
-    config = _read_json(folder / CONFIG)
+    config = _read(folder / CONFIG)
     _check_base(folder, config, base)
     settings = _lora_settings(config)
     try:
-        _check_shapes(read_tensors(folder / WEIGHTS), tensors_in(base.folder))
+        check_shapes(read_tensors(folder / WEIGHTS), tensors_in(base.folder))
     except WeightsUnreadable as error:
         raise AdapterMismatch(f"The adapter's weights cannot be read: {error}") from error
     return StoredAdapter(folder, settings)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            document = json.loads(file.read(_MAX_CONFIG_BYTES))
-    except (OSError, ValueError) as error:
-        raise AdapterMismatch(f"{path.name} cannot be read: {error}") from error
-    if not isinstance(document, dict):
-        raise AdapterMismatch(f"{path.name} is not a JSON object.")
-    return document
+        return read_object(path, _MAX_CONFIG_BYTES)
+    except JsonUnreadable as error:
+        raise AdapterMismatch(f"{error}.") from error
 
 
 def _check_base(folder: Path, config: dict[str, Any], base: StoredModel) -> None:
     """By the digest in the adapter's manifest, else by the name that PEFT wrote."""
     manifest = folder / "manifest.json"
-    digest = _read_json(manifest).get("base_weights_sha256") if manifest.is_file() else None
+    digest = _read(manifest).get("base_weights_sha256") if manifest.is_file() else None
     if digest:
         if digest != base.manifest.weights_sha256:
             raise AdapterMismatch("It was trained on other weights, by their SHA-256.")
@@ -113,7 +109,8 @@ def _lora_settings(config: dict[str, Any]) -> dict[str, Any]:
     return {name: config[name] for name in _USED if name in config}
 
 
-def _check_shapes(adapter: dict[str, Tensor], base: dict[str, Tensor]) -> None:
+def check_shapes(adapter: dict[str, Tensor], base: dict[str, Tensor]) -> None:
+    """Raise AdapterMismatch unless an adapter's matrices are LoRA's, and fit the layers of its base."""
     if not adapter:
         raise AdapterMismatch("It has no weights.")
     for name, tensor in adapter.items():

@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
 
+from generator_svc.language_models.local.child_environment import child_environment
 from generator_svc.language_models.local.description import ModelRefused, Progress, Tell, manifest_of
 from generator_svc.language_models.local.hub import WANTED, download
 from generator_svc.language_models.local.origins import Kind, Origin
@@ -100,12 +101,11 @@ def _convert(file: Path, folder: Path, tell: Tell) -> str | None:
     # Weights of 4 bits become 16.
     _check_disk(folder, 4 * file.stat().st_size)
     command = [sys.executable, "-m", _CONVERTER, str(file.absolute()), str(folder), str(os.getpid())]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     try:
         ended = subprocess.run(
             command,
             cwd="/",
-            env=environment,
+            env=child_environment(len(os.sched_getaffinity(0))),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

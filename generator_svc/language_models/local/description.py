@@ -1,7 +1,6 @@
 """What a model's folder says of itself: the manifest, or why the model cannot be used here."""
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,11 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from generator_svc.language_models.json_files import JsonUnreadable, read_object
 from generator_svc.language_models.local.safetensors_files import WeightsUnreadable, tensors_in, weight_files
 from generator_svc.language_models.model_store import ModelManifest
 
 _HASHED_AT_ONCE = 8 * 1024 * 1024
-_MAX_CONFIG_BYTES = 4 * 1024 * 1024
+_MAX_INDEX_BYTES = 32 * 1024 * 1024
+_WEIGHTS = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
 _CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
 _LICENCE = re.compile(r"^license:\s*([A-Za-z0-9.+-]{1,60})\s*$", re.MULTILINE)
 _README_BYTES = 64 * 1024
@@ -55,6 +57,7 @@ def manifest_of(
     files = weight_files(folder)
     if not files:
         raise _no_weights(folder)
+    _check_whereabouts(folder, config, {file.name for file in files})
     if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
         raise ModelRefused(
             "no_tokenizer", "The folder has no tokenizer.", "Use a folder as `save_pretrained` writes it."
@@ -76,7 +79,7 @@ def manifest_of(
         source=source,
         origin=origin,
         licence=licence or _licence(folder),
-        architecture=str((config.get("architectures") or ["unknown"])[0])[:120],
+        architecture=_architecture(config),
         parameters=parameters,
         context_length=_context_length(config),
         weights_sha256=_digest(files, tell),
@@ -88,19 +91,57 @@ def manifest_of(
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
-        with (folder / "config.json").open("rb") as file:
-            config = json.loads(file.read(_MAX_CONFIG_BYTES))
-    except (OSError, ValueError) as error:
+        config = read_object(folder / "config.json")
+    except JsonUnreadable as error:
         raise ModelRefused(
-            "no_config",
-            f"config.json cannot be read: {error}",
-            "Use the folder of a model as `save_pretrained` writes it.",
+            "no_config", f"{error}.", "Use the folder of a model as `save_pretrained` writes it."
         ) from error
-    if not isinstance(config, dict) or not config.get("model_type"):
+    if not config.get("model_type"):
         raise ModelRefused(
             "no_config", "config.json names no model_type.", "Use a model that transformers knows."
         )
     return config
+
+
+def _architecture(config: dict[str, Any]) -> str:
+    named = config.get("architectures")
+    return str(named[0])[:120] if isinstance(named, list) and named else "unknown"
+
+
+def _check_whereabouts(folder: Path, config: dict[str, Any], files: set[str]) -> None:
+    """Raise ModelRefused unless these very files are what transformers will load.
+
+    It follows an adapter's configuration to another base model, and an index to any path and to pickles.
+    """
+    if (folder / "adapter_config.json").exists():
+        raise ModelRefused(
+            "is_adapter",
+            "The folder has an adapter_config.json, which names another model as its base.",
+            "Name the folder of a whole model. Adapters lie in DELTANAS_HOME/adapters.",
+        )
+    named = config.get("transformers_weights")
+    elsewhere = [] if named is None else [named]
+    if _WEIGHTS not in files:
+        elsewhere += sorted(name for name in _indexed(folder) if name not in files)
+    if elsewhere:
+        raise ModelRefused(
+            "weights_elsewhere",
+            f"Its weights are said to be in {str(elsewhere[0])[:120]!r}: no .safetensors file of the folder.",
+            "Use the folder of a model as `save_pretrained` writes it.",
+        )
+
+
+def _indexed(folder: Path) -> set[str]:
+    """The files among which the weights are shared out. Raises ModelRefused."""
+    try:
+        shares = read_object(folder / _INDEX, _MAX_INDEX_BYTES).get("weight_map")
+    except JsonUnreadable as error:
+        raise ModelRefused(
+            "no_weights",
+            f"The folder has no {_WEIGHTS}, and {error}.",
+            "Use the folder of a model as `save_pretrained` writes it.",
+        ) from error
+    return {str(name) for name in shares.values()} if isinstance(shares, dict) else {_INDEX}
 
 
 def _no_weights(folder: Path) -> ModelRefused:
@@ -120,9 +161,8 @@ def _has_chat_template(folder: Path) -> bool:
     if (folder / "chat_template.jinja").is_file():
         return True
     try:
-        with (folder / "tokenizer_config.json").open("rb") as file:
-            return bool(json.loads(file.read(_MAX_CONFIG_BYTES)).get("chat_template"))
-    except (OSError, ValueError, AttributeError):
+        return bool(read_object(folder / "tokenizer_config.json").get("chat_template"))
+    except JsonUnreadable:
         return False
 
 
@@ -141,7 +181,8 @@ def _context_length(config: dict[str, Any]) -> int:
 
 def _licence(folder: Path) -> str:
     try:
-        text = (folder / "README.md").read_bytes()[:_README_BYTES].decode(errors="replace")
+        with (folder / "README.md").open("rb") as file:
+            text = file.read(_README_BYTES).decode(errors="replace")
     except OSError:
         return "unknown"
     found = _LICENCE.search(text)

@@ -91,10 +91,18 @@ class Desk:
         """Queue a call."""
         self._queue(call)
 
-    def unload(self) -> None:
-        """Put the model away once the calls before have ended. Returns at once."""
-        if self._thread is not None:
-            self._queue(self._end_worker)
+    def unload(self, patience_seconds: float = 0.0) -> None:
+        """Put the model away once the calls before have ended. Waits for that, but no longer than told."""
+        if self._thread is None:
+            return
+        away = threading.Event()
+
+        def put_away() -> None:
+            self._end_worker()
+            away.set()
+
+        self._queue(put_away)
+        away.wait(patience_seconds)
 
     def close(self) -> None:
         """End the thread and the process, now: calls that are queued or under way are held up."""

@@ -1,5 +1,6 @@
 """Brings a model from the Hugging Face hub: safetensors, tokenizer, configuration, and nothing that runs."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def download(hub_id: str, folder: Path, tell: Tell) -> None:
     """Write the files of a model's main revision into `folder`. Raises ModelRefused."""
     # Kept out of the module: the generator itself never speaks to the hub.
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     tell(Progress("downloading"))
@@ -44,12 +45,24 @@ def download(hub_id: str, folder: Path, tell: Tell) -> None:
         raise ModelRefused(
             "model_unknown", f"The hub has no model {hub_id}.", "Look at the spelling; OWNER/NAME."
         ) from error
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise ModelRefused(
-            "hub_unreachable",
-            f"The hub did not give {hub_id}: {_first_line(error)}",
-            _NO_HUB.format(id=hub_id),
-        ) from error
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise ModelRefused(
+                "disk_full",
+                f"The disk is full before all of {hub_id} is there.",
+                "Make room, or set DELTANAS_HOME to a larger disk.",
+            ) from error
+        raise _unreachable(hub_id, error) from error
+    except Exception as error:  # whatever its HTTP library raises
+        raise _unreachable(hub_id, error) from error
+
+
+def _unreachable(hub_id: str, error: Exception) -> ModelRefused:
+    return ModelRefused(
+        "hub_unreachable",
+        f"The hub did not give {hub_id}: {_first_line(error)}",
+        _NO_HUB.format(id=hub_id),
+    )
 
 
 def _silent_bar(tell: Tell) -> Any:

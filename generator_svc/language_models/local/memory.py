@@ -1,25 +1,49 @@
 """How much memory there is, and what a process takes of it: from /proc and the control group."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
+_USED = ("memory.current", "memory/memory.usage_in_bytes")
+_STATISTICS = ("memory.stat", "memory/memory.stat")
+_CGROUP = Path("/sys/fs/cgroup")
+"""Of a container: its own, in version 2 or 1."""
 
 
-def whole_memory() -> int:
+def whole_memory(cgroup: Path = _CGROUP) -> int:
     """Bytes that this machine, or the container around us, has in all."""
-    limits = [_meminfo("MemTotal")]
-    for path in _CGROUP_LIMITS:
+    return min([_meminfo("MemTotal"), *_numbers(cgroup, _LIMITS)])
+
+
+def free_memory(cgroup: Path = _CGROUP) -> int:
+    """Bytes that a new process can have now without anybody being swapped out or killed."""
+    free = _meminfo("MemAvailable")
+    limits, used = _numbers(cgroup, _LIMITS), _numbers(cgroup, _USED)
+    if limits and used:
+        free = min(free, limits[0] - used[0] + _cached_files(cgroup))
+    return max(0, free)
+
+
+def _numbers(cgroup: Path, names: Sequence[str]) -> list[int]:
+    """The one that there is."""
+    for name in names:
         try:
-            limits.append(int(path.read_text()))
+            return [int((cgroup / name).read_text())]
         except (OSError, ValueError):  # not there, or `max`
             continue
-    return min(limits)
+    return []
 
 
-def free_memory() -> int:
-    """Bytes that a new process can have now without anybody being swapped out or killed."""
-    return min(_meminfo("MemAvailable"), whole_memory())
+def _cached_files(cgroup: Path) -> int:
+    """Bytes that the kernel gives back before it kills anybody."""
+    for name in _STATISTICS:
+        try:
+            lines = (cgroup / name).read_text().splitlines()
+        except OSError:
+            continue
+        return sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+    return 0
 
 
 def resident_memory(pid: int) -> int:

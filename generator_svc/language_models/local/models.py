@@ -10,13 +10,14 @@ from generator_svc.language_models.local import blocked
 from generator_svc.language_models.local.adapter_files import AdapterMismatch, AdapterUnknown, find_adapter
 from generator_svc.language_models.local.desk import Call, Desk, Times
 from generator_svc.language_models.local.memory import free_memory, whole_memory
-from generator_svc.language_models.local.number_formats import widening
+from generator_svc.language_models.local.number_formats import bytes_of_a_number
 from generator_svc.language_models.local.protocol import MAX_REQUESTS
 from generator_svc.language_models.local.worker_process import WORKER, Bounds, WorkerProcess
 from generator_svc.language_models.model_store import ModelDamaged, ModelStore, ModelUnknown, StoredModel
 from generator_svc.language_models.port import ChatAnswer, ChatRequest, Sampling
 
 _SHARE_OF_MEMORY = 0.8
+_UNLOAD_SECONDS = 20.0
 _LIBRARIES_BYTES = 600 * 1024 * 1024
 """What torch and transformers take before any weight is there."""
 
@@ -59,8 +60,11 @@ class LocalModels:
         return LocalModel(self, name, adapter)
 
     def unload(self) -> None:
-        """Give the memory of a model that is loaded back, once the calls before have ended."""
-        self._desk.unload()
+        """Give the memory of a model that is loaded back, once the calls before have ended.
+
+        Waits a little for that: who asks is about to look how much memory there is.
+        """
+        self._desk.unload(_UNLOAD_SECONDS)
 
     def close(self) -> None:
         """End what was started, now: calls that are queued or under way are held up."""
@@ -153,5 +157,6 @@ class LocalModel:
 
 
 def _memory_needed(stored: StoredModel) -> int:
-    size = stored.manifest.weights_bytes
-    return _LIBRARIES_BYTES + (size if stored.manifest.load_in_4bit else widening() * size)
+    manifest = stored.manifest
+    loaded = bytes_of_a_number() * manifest.parameters
+    return _LIBRARIES_BYTES + (manifest.weights_bytes if manifest.load_in_4bit else loaded)

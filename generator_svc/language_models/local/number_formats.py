@@ -15,6 +15,6 @@ def processor_knows_bfloat16() -> bool:
     return bool(_BF16_FLAGS & set(flags.partition(":")[2].split()))
 
 
-def widening() -> int:
-    """By how much weights of 16 bits grow in memory: not at all on a GPU or a processor that knows them."""
-    return 1 if processor_knows_bfloat16() or Path("/dev/nvidiactl").exists() else 2
+def bytes_of_a_number() -> int:
+    """What a weight takes in memory: half of it on a GPU, or on a processor that knows bfloat16."""
+    return 2 if processor_knows_bfloat16() or Path("/dev/nvidiactl").exists() else 4

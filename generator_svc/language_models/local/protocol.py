@@ -16,6 +16,7 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 MAX_SENTENCE = 500
 MAX_REQUESTS = 8
 
+_MOST = 2**31 - 1
 _FINISH = re.compile(r"[a-z_]{1,40}")
 _CODES = frozenset({"model_not_loadable", "out_of_memory", "adapter_mismatch", "model_failed"})
 
@@ -119,9 +120,12 @@ def _is_sound(event: Event) -> bool:
     match event:
         case Ready(str(device), str(dtype)):
             return len(device) < MAX_SENTENCE and len(dtype) < MAX_SENTENCE
-        case Answered(int(), int(), str(text), str(finish), int(read), int(written), int() | float()):
+        case Answered(
+            int(), int(), str(text), str(finish), int(read), int(written), int() | float() as spent
+        ):
             fits = len(text.encode(errors="replace")) <= MAX_ANSWER_BYTES
-            return fits and bool(_FINISH.fullmatch(finish)) and read >= 0 and written >= 0
+            counts = (read, written, spent)  # not-a-number is in no range
+            return fits and bool(_FINISH.fullmatch(finish)) and all(0 <= one <= _MOST for one in counts)
         case Ended(int()):
             return True
         case Failed(str(code), str(message), bool()):

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 MAX_HEADER_BYTES = 32 * 1024 * 1024
+MOST_IN_A_BYTE = 8
+"""No format packs more numbers into a byte."""
 
 
 class WeightsUnreadable(Exception):
@@ -50,10 +52,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             if size > MAX_HEADER_BYTES:
                 raise WeightsUnreadable(f"{path.name}: a header of {size} bytes")
             header: dict[str, Any] = json.loads(file.read(size))
-        return {
+        found = {
             name: Tensor(str(entry["dtype"]), tuple(int(length) for length in entry["shape"]))
             for name, entry in header.items()
             if name != "__metadata__"
         }
+        most = MOST_IN_A_BYTE * path.stat().st_size
     except (OSError, struct.error, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsUnreadable(f"{path.name}: {error}") from error
+    except (OverflowError, RecursionError) as error:
+        raise WeightsUnreadable(f"{path.name}: its header is no header") from error
+    for name, tensor in found.items():
+        if min(tensor.shape, default=0) < 0 or tensor.elements > most:
+            raise WeightsUnreadable(f"{path.name}: {name[:80]!r} cannot be of the shape that is told")
+    return found

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from generator_svc.held_up import HeldUp
 from generator_svc.language_models.local import blocked
+from generator_svc.language_models.local.child_environment import child_environment
 from generator_svc.language_models.local.memory import resident_memory
 from generator_svc.language_models.local.protocol import MAX_LINE_BYTES, Event, LineInvalid, read_event
 from generator_svc.language_models.model_store import StoredModel
@@ -28,7 +29,6 @@ _READ_BYTES = 256 * 1024
 _LISTENS_WITHIN_SECONDS = 30.0
 _FAREWELL_SECONDS = 5.0
 _GIB = 1024**3
-_PASSED_ON = frozenset({"PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_HOME"})
 
 
 class TimeUp(Exception):
@@ -52,7 +52,7 @@ class WorkerProcess:
         self._buffer = bytearray()
         self._process = subprocess.Popen(
             [*command, str(model.folder), str(os.getpid())],
-            env=_environment(bounds.threads),
+            env=child_environment(bounds.threads),
             cwd="/",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -145,19 +145,3 @@ class WorkerProcess:
     @property
     def _name(self) -> str:
         return self.model.manifest.name
-
-
-def _environment(threads: int) -> dict[str, str]:
-    """No key, no token, no address: what it needs to compute, and the word that there is no hub."""
-    kept = {name: value for name, value in os.environ.items() if name in _PASSED_ON}
-    count = str(threads)
-    return {
-        **kept,
-        "OMP_NUM_THREADS": count,
-        "MKL_NUM_THREADS": count,
-        "TOKENIZERS_PARALLELISM": "false",
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "PYTHONUNBUFFERED": "1",
-    }

@@ -116,6 +116,14 @@ def test_a_file_that_is_not_the_manifests_is_not_kept(gateway, deltanas, tmp_pat
     assert (ended.code, list((tmp_path / "out").iterdir())) == (3, [])
 
 
+@pytest.mark.parametrize("name", ["..", "../up", "/etc/passwd", ".bashrc", ""])
+def test_a_file_whose_name_leads_elsewhere_is_not_fetched(gateway, deltanas, tmp_path, name):
+    gateway.answer("GET", "/v1/adapters/ft_1", {**ADAPTER, "files": [{**FILE, "name": name}]})
+    ended = deltanas("adapters", "download", "ft_1", "-o", str(tmp_path / "out"))
+    assert (ended.code, list((tmp_path / "out").iterdir())) == (3, [])
+    assert [heard.path for heard in gateway.heard] == ["/v1/adapters/ft_1"]
+
+
 def test_an_adapter_in_use_is_not_removed(gateway, deltanas):
     problem = {"code": "adapter_in_use", "detail": "needed by ft_2", "remedy": "Cancel it."}
     gateway.answer("DELETE", "/v1/adapters/ft_1", problem, status=409)

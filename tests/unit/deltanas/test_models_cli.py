@@ -27,7 +27,16 @@ def test_a_model_is_added_listed_shown_and_removed(deltanas, source):
     assert shown == added.json
     assert shown["weights_sha256"] in deltanas("models", "show", "mine").out
     assert deltanas("models", "remove", "mine").code == 0
-    assert deltanas("models", "list", "--json").json == {"items": []}
+    assert deltanas("models", "list", "--json").json == {"items": [], "damaged": []}
+
+
+def test_a_damaged_model_hides_no_other(deltanas, source):
+    folder = Path(deltanas("models", "add", "broken", "--from", source, "--json").json["folder"])
+    deltanas("models", "add", "whole", "--from", source)
+    (folder / "manifest.json").write_text("{}")
+    listed = deltanas("models", "list", "--json").json
+    assert ([item["name"] for item in listed["items"]], listed["damaged"]) == (["whole"], ["broken"])
+    assert "broken is damaged" in deltanas("models", "list").err
 
 
 def test_a_hub_id_names_the_source_of_a_folder(deltanas, source):

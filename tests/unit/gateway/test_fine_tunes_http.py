@@ -5,7 +5,7 @@ from baseline_scene import imported, network
 from fine_tune_scene import FineTuneScene
 
 from contracts.proposals import ProposerBlocked
-from gateway.infra.service_clients import ProposerHeldUp
+from gateway.infra.service_clients import ProposerHeldUp, ServiceRefused
 
 
 @pytest.fixture
@@ -235,6 +235,17 @@ def test_an_adapter_in_use_is_not_removed(tuning):
     assert not tuning.gateway.fine_tuner.kept
     assert tuning.read(parent)["adapter"] is None
     assert tuning.ask(parent_adapter=parent).json()["code"] == "adapter_unknown"
+
+
+def test_an_adapter_of_a_job_that_is_just_ending_is_not_removed(tuning, monkeypatch):
+    def refuse(_adapter_id):
+        raise ServiceRefused("generator", 409, {"code": "adapter_in_use"})
+
+    job_id = tuning.finish()
+    monkeypatch.setattr(tuning.gateway.fine_tuner, "remove_adapter", refuse)
+    answer = tuning.gateway.http.delete(f"/v1/adapters/{job_id}")
+    assert (answer.status_code, answer.json()["code"]) == (409, "adapter_in_use")
+    assert tuning.read(job_id)["adapter"] == job_id
 
 
 def test_an_adapter_that_somebody_removed_from_its_folder_is_not_there(tuning):

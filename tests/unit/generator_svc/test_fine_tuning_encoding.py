@@ -25,15 +25,14 @@ def talk(prompt, answer, split=ChatSplit.TRAIN):
 
 
 def test_the_answer_is_learnt_with_the_token_that_ends_it():
-    (encoded,), left_out = ENCODER.encode([talk("abc", "xy")], 6)
+    encoded = ENCODER.encode(talk("abc", "xy"), 6)
     assert encoded.tokens == (97, 98, 99, 120, 121, END)
-    assert (encoded.answer_start, encoded.answer_tokens, left_out) == (3, 3, {})
+    assert (encoded.answer_start, encoded.answer_tokens) == (3, 3)
 
 
-def test_long_chats_are_left_out_whole_and_counted():
-    encoded, left_out = ENCODER.encode([talk("abc", "xyz"), talk("abc", "xy"), talk("abc", "#y")], 6)
-    assert [len(chat.tokens) for chat in encoded] == [6]
-    assert left_out == {"too_long": 1, "control_token_in_answer": 1}
+def test_what_is_too_long_or_would_end_a_turn_is_left_out_whole():
+    assert ENCODER.encode(talk("abc", "xyz"), 6) == "too_long"
+    assert ENCODER.encode(talk("abc", "#y"), 6) == "control_token_in_answer"
 
 
 def test_a_batch_asks_for_logits_and_learns_where_answers_are():
@@ -66,6 +65,18 @@ def test_no_more_validation_chats_than_asked_are_read_and_the_choice_is_the_seed
     assert first.held_out == material(chats, max_validation_chats=2, seed=4).held_out
     others = [material(chats, max_validation_chats=2, seed=seed).held_out for seed in range(5, 12)]
     assert any(other != first.held_out for other in others)
+
+
+def test_what_is_held_out_is_held_out_of_what_fits():
+    chats = [talk(f"{n}" + "p" * 50, "a") for n in range(9)] + [talk("q", "b"), talk("r", "b")]
+    for seed in range(9):
+        found = material(chats, seed=seed)
+        assert (found.counts.train, found.counts.validation, found.counts.left_out) == (1, 1, {"too_long": 9})
+
+
+def test_of_one_prompt_alone_single_answers_are_held_out():
+    found = material([talk("p", "abcd"[n:]) for n in range(4)])
+    assert (found.counts.train, found.counts.validation) == (3, 1)
 
 
 def test_nothing_left_to_learn_from_or_to_validate_on_has_a_name():

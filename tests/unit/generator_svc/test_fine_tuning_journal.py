@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+import resource
 
 import pytest
 
@@ -22,6 +24,21 @@ def test_a_line_that_was_cut_off_never_happened(tmp_path):
         (1, "started"),
         (2, "resumed"),
     ]
+
+
+def test_a_line_that_the_disk_cuts_off_is_an_error_and_spoils_none_after_it(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    writer = JournalWriter(path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))
+        with pytest.raises(OSError):
+            writer.write("step", {"step": 1})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.stat().st_size == 20
+    JournalWriter(path).write("failed", {})
+    assert [event.kind for event in JournalReader(path).new_events()] == ["failed"]
 
 
 def test_a_reader_tells_each_event_once_and_may_begin_later(tmp_path):
@@ -45,6 +62,16 @@ def test_a_file_keeps_its_content_until_the_new_one_is_whole(tmp_path):
     assert path.read_bytes() == b"old"
     write_file(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+def test_half_a_file_does_not_keep_a_full_disk_full(tmp_path, monkeypatch):
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError):
+        write_file(tmp_path / "standing.json", b"new")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_appears_with_all_its_files_or_not_at_all(tmp_path):

@@ -234,6 +234,20 @@ def test_a_template_without_a_system_turn_gets_its_words_in_the_users(loaded):
         tokenizer.chat_template = TEMPLATE
 
 
+@pytest.mark.parametrize(
+    "template",
+    ["{{ 1 / 0 }}", "{{ 'a' + 1 }}", "{{ messages.__class__.__mro__ }}", "{% for %}"],
+)
+def test_a_template_is_a_strangers_program_and_may_break_in_any_way(loaded, template):
+    tokenizer = loaded[1]
+    try:
+        tokenizer.chat_template = template
+        with pytest.raises(TemplateRefused):
+            Conversations(tokenizer).tokens([{"role": "user", "content": "Hello."}])
+    finally:
+        tokenizer.chat_template = TEMPLATE
+
+
 def test_adapters_come_and_go_in_a_running_model(home, stored):
     model, tokenizer = load(stored.folder, False, "cpu", torch.float32)
     conversations = Conversations(tokenizer)
@@ -283,6 +297,17 @@ def test_a_folder_whose_weights_are_cut_off_is_not_loadable(tmp_path):
     write_tiny_model(tmp_path)
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(NotLoadable):
+        load(tmp_path, False, "cpu", torch.float32)
+
+
+@pytest.mark.parametrize("changes", [{"num_attention_heads": 0}, {"hidden_size": 32}, {"hidden_act": "boo"}])
+def test_a_configuration_that_its_weights_do_not_have_is_not_loadable(tmp_path, changes):
+    import json
+
+    write_tiny_model(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | changes))
     with pytest.raises(NotLoadable):
         load(tmp_path, False, "cpu", torch.float32)
 

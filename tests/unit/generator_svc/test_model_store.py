@@ -68,6 +68,7 @@ def test_code_and_pickles_of_a_folder_stay_behind(tmp_path):
     [
         (lambda folder: (folder / "config.json").unlink(), "no_config"),
         (lambda folder: (folder / "config.json").write_text("[]"), "no_config"),
+        (lambda folder: (folder / "config.json").write_text("[" * 100_000), "no_config"),
         (lambda folder: (folder / "config.json").write_text('{"model_type": "llama"}'), "no_context_length"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "no_tokenizer"),
         (lambda folder: (folder / "tokenizer_config.json").write_text("{}"), "no_chat_template"),
@@ -84,6 +85,50 @@ def test_what_cannot_be_used_is_refused_by_name_and_leaves_nothing(tmp_path, spo
     assert refused.value.remedy
     assert ModelStore(tmp_path).names() == []
     assert leftovers(tmp_path) == []
+
+
+def change_config(folder: Path, **changes) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def share_out(folder: Path, name: str) -> None:
+    """The weights are said to be in a file of this name; the one that is there is only for show."""
+    (folder / "model.safetensors").rename(folder / "shown.safetensors")
+    index = {"metadata": {}, "weight_map": {"a": "shown.safetensors", "b": name}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda folder: (folder / "adapter_config.json").write_text("{}"), "is_adapter"),
+        (lambda folder: change_config(folder, transformers_weights="../a.safetensors"), "weights_elsewhere"),
+        (lambda folder: share_out(folder, "../../elsewhere.safetensors"), "weights_elsewhere"),
+        (lambda folder: share_out(folder, "pickle.json"), "weights_elsewhere"),
+        (lambda folder: (folder / "model.safetensors").rename(folder / "other.safetensors"), "no_weights"),
+    ],
+)
+def test_weights_that_would_be_loaded_from_elsewhere_are_refused(tmp_path, spoil, code):
+    source = write_model_folder(tmp_path / "source")
+    spoil(source)
+    with pytest.raises(ModelRefused) as refused:
+        add_folder(tmp_path, source)
+    assert refused.value.code == code
+
+
+def test_weights_in_several_files_are_taken(tmp_path):
+    source = write_model_folder(tmp_path / "source")
+    share_out(source, "more.safetensors")
+    write_safetensors(source / "more.safetensors", {"b": (3,)})
+    assert add_folder(tmp_path, source).manifest.parameters == 259
+
+
+@pytest.mark.parametrize("architectures", [{"a": 1}, [], "Llama", None, 7])
+def test_an_architecture_that_is_no_name_is_unknown(tmp_path, architectures):
+    source = write_model_folder(tmp_path / "source")
+    change_config(source, architectures=architectures)
+    assert add_folder(tmp_path, source).manifest.architecture == "unknown"
 
 
 def test_pickled_weights_alone_are_refused_as_such(tmp_path):
@@ -129,6 +174,12 @@ def test_a_model_that_is_not_there_is_told_with_those_that_are(tmp_path):
     with pytest.raises(ModelUnknown) as unknown:
         ModelStore(tmp_path).read("large")
     assert unknown.value.known == ["small"]
+
+
+def test_a_file_that_lies_among_the_models_is_none(tmp_path):
+    add_model_folder(tmp_path, "small")
+    (tmp_path / "models" / "notes").write_text("remember")
+    assert ModelStore(tmp_path).names() == ["small"]
 
 
 def test_a_removed_model_is_gone(tmp_path):
@@ -200,6 +251,10 @@ def test_another_wheel_than_the_known_one_is_not_even_opened(tmp_path):
     assert refused.value.code == "wheel_altered"
 
 
+def header(text: str) -> bytes:
+    return struct.pack("<Q", len(text)) + text.encode()
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -208,6 +263,10 @@ def test_another_wheel_than_the_known_one_is_not_even_opened(tmp_path):
         struct.pack("<Q", 2**62),
         struct.pack("<Q", 4) + b"[1,]",
         struct.pack("<Q", 8) + b'{"a": 1}',
+        struct.pack("<Q", 100_000) + b"[" * 100_000,
+        header('{"a": {"dtype": "F32", "shape": [Infinity]}}'),
+        header('{"a": {"dtype": "F32", "shape": [-1]}}'),
+        header('{"a": {"dtype": "F32", "shape": [1000000, 1000000]}}'),
     ],
 )
 def test_a_safetensors_header_that_lies_is_refused(tmp_path, content):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import jinja2
 from transformers import PreTrainedTokenizerBase
 
 _SHORTEST_CONTROL = 3
@@ -32,11 +31,11 @@ class Conversations:
         harmless = [{**message, "content": self._disarmed(message["content"])} for message in messages]
         try:
             text = self._rendered(harmless)
-        except jinja2.TemplateError:
+        except Exception:  # noqa: BLE001 - a template is a stranger's program: it may divide by zero, too
             try:
                 text = self._rendered(_without_system(harmless))
-            except jinja2.TemplateError as error:
-                raise TemplateRefused(str(error)[:300]) from error
+            except Exception as error:
+                raise TemplateRefused(f"{type(error).__name__}: {error}"[:300]) from error
         return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def text(self, tokens: Sequence[int]) -> str:

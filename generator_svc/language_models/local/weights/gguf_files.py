@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
 from generator_svc.language_models.local.process_ties import end_with_starter
+from generator_svc.language_models.local.weights.memory_errors import is_memory_error
 
 _SAME_MATRIX = 0.05
 """Two quantised copies of one embedding differ by less than this share of its norm."""
@@ -58,7 +59,7 @@ def main() -> None:
         convert_gguf(Path(file), Path(folder))
     except (MemoryError, RuntimeError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        os._exit(2 if isinstance(error, MemoryError) or "allocate memory" in str(error) else 1)
+        os._exit(2 if is_memory_error(error) else 1)
     except Exception as error:  # noqa: BLE001 - the file is a stranger's; whatever it breaks is said in one line
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         os._exit(1)

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from generator_svc.language_models.local.number_formats import processor_knows_bfloat16
 from generator_svc.language_models.local.protocol import MAX_SENTENCE
+from generator_svc.language_models.local.weights.memory_errors import is_memory_error
 
 
 class NotLoadable(Exception):
@@ -26,25 +26,44 @@ def choose_device() -> tuple[str, torch.dtype]:
 def load(
     folder: Path, load_in_4bit: bool, device: str, dtype: torch.dtype
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model, ready to write, and its tokenizer. Raises NotLoadable, MemoryError, torch.OutOfMemoryError.
+    """The model, ready to write, and its tokenizer. Raises NotLoadable, and what `is_memory_error` knows."""
+    tokenizer = load_tokenizer(folder)
+    return load_weights(folder, load_in_4bit, device, dtype), tokenizer
 
-    No code of the folder is run: safetensors alone, and architectures of transformers alone.
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The model's tokenizer. No code of the folder is run. Raises NotLoadable."""
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:
+        raise _not_loadable(error) from error
+
+
+def load_weights(folder: Path, load_in_4bit: bool, device: str, dtype: torch.dtype) -> PreTrainedModel:
+    """The model on its device: safetensors alone, and architectures of transformers alone.
+
+    Raises NotLoadable, and what `is_memory_error` knows.
     """
     options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "sdpa"}
     if load_in_4bit:
         options["quantization_config"] = _four_bits(dtype)
         options["device_map"] = {"": device}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True, use_safetensors=True, **options
         )
-    except (OSError, ValueError, KeyError, TypeError, ImportError, AttributeError, SafetensorError) as error:
-        raise NotLoadable(f"{type(error).__name__}: {error}"[:MAX_SENTENCE]) from error
+    except Exception as error:  # a stranger's folder makes transformers raise all sorts
+        if is_memory_error(error):
+            raise
+        raise _not_loadable(error) from error
     if not load_in_4bit:
         torch.nn.Module.to(model, device)
     gc.collect()
-    return model.eval(), tokenizer
+    return model.eval()
+
+
+def _not_loadable(error: Exception) -> NotLoadable:
+    return NotLoadable(f"{type(error).__name__}: {error}"[:MAX_SENTENCE])
 
 
 def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

@@ -23,6 +23,7 @@ from generator_svc.language_models.local.weights.conversations import Conversati
 from generator_svc.language_models.local.weights.decoding import Bounds, Task, Writer
 from generator_svc.language_models.local.weights.inbox import Inbox
 from generator_svc.language_models.local.weights.loading import NotLoadable, choose_device, end_tokens, load
+from generator_svc.language_models.local.weights.memory_errors import is_memory_error
 from generator_svc.language_models.local.weights.sampling import Choice
 from generator_svc.language_models.model_store import ModelDamaged, ModelStore, ModelUnknown, StoredModel
 from generator_svc.language_models.port import MAX_ANSWER_BYTES
@@ -97,5 +98,5 @@ class _Speaker:
 def _accident(error: Exception) -> Failed:
     """Memory that ran out, or a fault of the libraries; after either the process is not to be trusted."""
     said = f"{type(error).__name__}: {error}"
-    is_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in said
-    return Failed("out_of_memory" if is_memory else "model_failed", said[:MAX_SENTENCE], lasting=True)
+    code = "out_of_memory" if is_memory_error(error) else "model_failed"
+    return Failed(code, said[:MAX_SENTENCE], lasting=True)
