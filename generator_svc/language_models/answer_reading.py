@@ -47,8 +47,7 @@ class AnswerReading:
         turn = _part(choice, "delta")
         turn = _part(choice, "message") if turn is None else turn
         self.has_choice = self.has_choice or turn is not None
-        said = _part(turn, "content")
-        if isinstance(said, str) and said:
+        if said := _said(_part(turn, "content")):
             self.pieces.append(said)
             # At most what it will take; a surrogate pair may be split between two pieces.
             self.size += len(said.encode("utf-8", "surrogatepass"))
@@ -65,6 +64,14 @@ class AnswerReading:
 
 def _part(thing: object, name: str) -> Any:
     return thing.get(name) if isinstance(thing, dict) else getattr(thing, name, None)
+
+
+def _said(content: object) -> str:
+    """A text, or the texts among its parts: some servers tell thoughts apart so."""
+    if isinstance(content, list):
+        texts = (_part(part, "text") for part in content if _part(part, "type") == "text")
+        return "".join(text for text in texts if isinstance(text, str))
+    return content if isinstance(content, str) else ""
 
 
 def _tokens(value: object, before: int | None) -> int | None:

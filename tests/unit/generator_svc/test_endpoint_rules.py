@@ -222,7 +222,7 @@ _JSON = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["choices", "delta", "message", "content", "usage", "prompt_tokens", "finish_reason"]
+                ["choices", "delta", "content", "type", "text", "usage", "prompt_tokens", "finish_reason"]
             ),
             inner,
             max_size=4,
@@ -239,6 +239,15 @@ def test_events_of_any_form_are_read_or_passed_over(events):
         reading.add(event)
     assert isinstance(reading.text(None), str)
     assert reading.prompt_tokens is None or reading.prompt_tokens >= 0
+
+
+def test_answer_in_parts_is_read_without_its_thoughts():
+    reading = AnswerReading()
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    parts = [thought, {"type": "text", "text": "a"}, {"type": "text", "text": 1}, "x", None]
+    reading.add({"choices": [{"delta": {"content": parts}}]})
+    reading.add({"choices": [{"delta": {"content": "b"}}]})
+    assert (reading.text(None), reading.size) == ("ab", 2)
 
 
 def test_text_is_cut_at_a_whole_character():
