@@ -164,20 +164,20 @@ class _Tools:
     ) -> Json:
         """Apply a delta without submitting it: does it fit, and what comes of it?
 
-        The baseline is that of a task (`proposal_id`), with the search's edit permissions; or a reference
-        network by name (`baseline`).
+        The baseline is that of a task (`proposal_id`), under its search's `edits` and `deployment`; or a
+        reference network by name (`baseline`).
         """
         if (proposal_id is None) == (baseline is None):
             raise RequestInvalid("name exactly one of proposal_id and baseline", {"code": "invalid_request"})
         if proposal_id is None:
             answer = self._client.apply_delta(delta, baseline=baseline)
         else:
-            source, edits = self._baseline_of(proposal_id)
-            answer = self._client.apply_delta(delta, baseline_source=source, edits=edits)
+            source, rules = self._baseline_of(proposal_id)
+            answer = self._client.apply_delta(delta, baseline_source=source, **rules)
         return documents.applied(answer, with_source)
 
-    def _baseline_of(self, proposal_id: str) -> tuple[str, Json | None]:
-        """The source that a task starts from, and where its search lets it be changed."""
+    def _baseline_of(self, proposal_id: str) -> tuple[str, Json]:
+        """The source that a task starts from, and what its search asks of whatever comes of it."""
         search_id = proposal_id.partition("-")[0]
         parent = self._client.candidate(search_id, proposal_id)["parent"]
         if parent is None:
@@ -186,8 +186,9 @@ class _Tools:
                 {"code": "invalid_request", "remedy": "Name a task's proposal_id."},
             )
         source = self._client.candidate(search_id, parent["proposal_id"])["source"]
-        edits = self._client.search(search_id)["request"]["edits"]
-        return source, edits if any(edits.values()) else None
+        request = self._client.search(search_id)["request"]
+        rules = {rule: request[rule] for rule in ("edits", "deployment") if any(request[rule].values())}
+        return source, {**rules, "dataset": request["dataset"]}
 
     def evaluate(
         self,

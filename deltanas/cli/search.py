@@ -26,7 +26,7 @@ from deltanas.cli.search_diagnosis import show_diagnosis
 from deltanas.cli.search_progress import SearchProgress
 from deltanas.cli.sources import write_text
 from deltanas.client import Client
-from deltanas.errors import DeltanasError
+from deltanas.errors import DeltanasError, RequestInvalid
 
 app = typer.Typer(
     help="Searches: propose deltas, train and score them, keep the best, go on.", no_args_is_help=True
@@ -51,11 +51,15 @@ def run(
     CONFIG.yaml holds `name: value` lines. Only `dataset` is required. Besides:
     name, cycles, candidates_per_cycle, seed, baselines, epochs, train_images,
     elites, final_seeds, novelty_threshold, threads, device, integrity, limits,
-    proposer, edits, deployment, feedback and model_budget, as in POST /v1/searches.
+    minimum_tier, proposer, edits, deployment, feedback, model_budget, adapter
+    and fine_tune, as in POST /v1/searches.
     """
-    request = read_search_config(config)
+    asked = read_search_config(config)
     with connected(quiet=as_json) as client:
-        search = client.start_search(**request)
+        try:
+            search = client.start_search(**asked.request)
+        except RequestInvalid as error:
+            raise asked.placed(error) from error
         if not as_json:
             tell(f"search {search['id']} accepted")
         _follow(client, search["id"], report, as_json)

@@ -16,16 +16,16 @@ class DeltaCalls(Resource):
         *,
         baseline: str | None = None,
         baseline_source: str | None = None,
-        edits: Json | None = None,
+        **rules: Any,
     ) -> Json:
         """Apply a delta to a baseline, by name or source: {"status", "reason", "source", …}.
 
-        `edits` is {"only": [...], "never": [...]}: the regions that it may or must not change.
+        `rules` has any of `edits` ({"only": [...], "never": [...]}, the regions that it may or must not
+        change), `deployment` and `dataset` (what the result must keep to, and for whose images its costs are
+        counted), and `form` ("source": `delta` holds a whole source).
         """
         named: Json = {"baseline": baseline} if baseline is not None else {"baseline_source": baseline_source}
-        if edits is not None:
-            named["edits"] = edits
-        return self._transport.json("POST", "/v1/deltas:apply", json={**named, "delta": delta})
+        return self._transport.json("POST", "/v1/deltas:apply", json={**named, **rules, "delta": delta})
 
     def novelty(self, source: str, **request: Any) -> Json:
         """Whether a source is new within `scope` (a search's id; default the baselines).

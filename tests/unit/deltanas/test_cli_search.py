@@ -225,3 +225,42 @@ def test_resuming_a_search_that_has_ended_shows_its_end_and_advises_nothing_usel
     ended = deltanas("search", "resume", "se_1")
     assert ended.code == code
     assert "search resume" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("field", "place"),
+    [
+        ("cycles", "line 2: cycles: "),
+        ("edits.never.1", "line 4: edits.never.1: "),
+        ("edits.only", "line 3: edits.only: "),
+        ("proposer.kind", "demo.yaml: proposer.kind: "),
+    ],
+)
+def test_a_setting_that_is_refused_is_named_with_its_line(gateway, deltanas, config, field, place):
+    problem = {"code": "invalid_request", "detail": "It cannot be.", "field": field, "value": 7}
+    gateway.answer("POST", "/v1/searches", problem, status=422)
+    ended = deltanas("search", "run", config)
+    assert ended.code == 2
+    assert f"{place}It cannot be." in " ".join(ended.err.split())
+
+
+NO_CONFIGS = {
+    "a list": ("- dataset: mnist\n", "must hold"),
+    "nothing": ("", "must hold"),
+    "a number as a name": ("1: 2\n", "must hold"),
+    "an unfinished list": ("dataset: mnist\nedits: {only: [\n", "line 3"),
+    "an object": ("dataset: !!python/object:os.system {}\n", "line 1"),
+    "a date that is none": ("dataset: mnist\nname: 2026-13-01\n", "not YAML"),
+    "too deep": ("dataset: " + "[" * 3000, "not YAML"),
+    "a name twice": ("dataset: mnist\ncycles: 2\ncycles: 3\n", "line 3: cycles is set a second time"),
+    "a name twice within": ("dataset: mnist\nedits:\n  only: [a]\n  only: [b]\n", "line 4: only"),
+}
+
+
+@pytest.mark.parametrize("case", NO_CONFIGS)
+def test_a_file_that_is_no_configuration_is_bad_usage_with_its_line(gateway, deltanas, config, case):
+    content, told = NO_CONFIGS[case]
+    config.write_text(content)
+    ended = deltanas("search", "run", config)
+    assert (ended.code, gateway.heard) == (2, [])
+    assert told in " ".join(ended.err.replace("│", " ").split())

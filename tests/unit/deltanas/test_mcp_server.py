@@ -31,11 +31,13 @@ FAILED = {
     **CANDIDATE, "proposal_id": "se_1-c001-s001", "slot": 1, "state": "failed", "accuracy": None,
     "failure": {"reason": "train_error", "message": INJECTION * 100, "code": ""},
 }  # fmt: skip
+LIMITS = {"forbidden_operators": [], "max_parameters": 900, "max_flops": None}
 STANDING = {
     "id": "se_1", "name": "trees", "state": "running", "best": CANDIDATE, "final": None,
     "funnel": {"proposed": 2},
     "request": {
         "dataset": "digits", "proposer": {"kind": "external"}, "edits": {"only": ["Net"], "never": []},
+        "deployment": LIMITS,
     },
     "progress": {"cycle": 1, "cycles": 2, "slots_done": 1, "slots_total": 4, "waiting_for": None},
 }  # fmt: skip
@@ -169,6 +171,7 @@ def test_a_delta_can_be_tried_on_the_baseline_of_a_task_within_its_permissions(g
     assert told["hunks"][0]["message"] == {"untrusted": "m"}
     (asked,) = sent(gateway, "/v1/deltas:apply")
     assert (asked["baseline_source"], asked["edits"]) == ("base\n", {"only": ["Net"], "never": []})
+    assert (asked["deployment"], asked["dataset"]) == (LIMITS, STANDING["request"]["dataset"])
     said(call("try_delta", delta="d", baseline="residual"))
     assert sent(gateway, "/v1/deltas:apply")[1] == {"baseline": "residual", "delta": "d"}
 
