@@ -7,7 +7,8 @@ from pydantic import Field
 
 from contracts.jobs import AppliedDelta
 from contracts.names import MAX_DELTA_BYTES
-from contracts.proposals import AnswerForm
+from contracts.proposals import AnswerForm, DataShape, DeploymentLimits
+from gateway.routes.cost_intake import data_shape, limited_cost
 from gateway.routes.dependencies import ServicesOf, Tenant
 from gateway.routes.edit_intake import edit_permissions
 from gateway.routes.problems import RequestProblem
@@ -15,6 +16,7 @@ from gateway.routes.source_resolution import baseline_of
 from gateway.schemas.deployment_body import DeploymentBody, deployment_limits
 from gateway.schemas.edits_body import EditsBody
 from gateway.schemas.evaluation_body import ArchitectureBody, Name
+from gateway.services import Services
 
 router = APIRouter(prefix="/v1", tags=["deltas"])
 
@@ -34,7 +36,7 @@ class DeltaBody(ArchitectureBody):
 
 
 @router.post("/deltas:apply")
-def apply_delta(body: DeltaBody, services: ServicesOf, _tenant: Tenant) -> AppliedDelta:
+def apply_delta(body: DeltaBody, services: ServicesOf, tenant: Tenant) -> AppliedDelta:
     """Apply a delta. A delta that does not fit is an answer, `refused`, not an error.
 
     A refusal carries `repair_prompt`: what to say to the language model that wrote the delta.
@@ -47,13 +49,34 @@ def apply_delta(body: DeltaBody, services: ServicesOf, _tenant: Tenant) -> Appli
             field="baseline",
             remedy="Name a baseline, or send its source.",
         )
+    limits = deployment_limits(body.deployment)
+    shape = _data_shape(body.dataset, limits, services, tenant)
     source = baseline_of(body, services).source
     return services.generator.apply_delta(
         source,
         body.delta,
         edit_permissions(body.edits, [source]),
         body.form,
-        deployment_limits(body.deployment),
+        limits,
         dataset=body.dataset,
+        data_shape=shape,
         with_repair=True,
     )
+
+
+def _data_shape(
+    dataset: str | None, limits: DeploymentLimits, services: Services, tenant: str
+) -> DataShape | None:
+    """For whose images the costs are counted that the caller limits; None where none are limited."""
+    limited = limited_cost(limits)
+    if limited is None:
+        return None
+    if dataset is None:
+        raise RequestProblem(
+            422,
+            "invalid_request",
+            f"deployment.{limited} is counted for the images of a data set, and none is named.",
+            field="dataset",
+            remedy="Name the data set that the network is meant for.",
+        )
+    return data_shape(services.datasets.require_ready(dataset, tenant), limits)

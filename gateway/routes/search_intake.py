@@ -3,15 +3,16 @@
 from collections import deque
 from dataclasses import dataclass, replace
 
-from contracts.jobs import BaselineNetwork, DatasetReport
+from contracts.jobs import BaselineNetwork
 from contracts.measurements import Limits
 from contracts.names import EXTERNAL_PROPOSER
-from contracts.proposals import DataShape, ProposalRequest, ProposerBlocked
+from contracts.proposals import ProposalRequest, ProposerBlocked
 from gateway.domain.baseline_filter import is_imported_name
 from gateway.domain.feedback import FeedbackMemory
 from gateway.domain.model_budget import ModelBudget
 from gateway.domain.search import MAX_BASELINES, ProposerChoice, SearchRequest
 from gateway.infra.service_clients import GeneratorClient, ProposerHeldUp, ServiceRefused
+from gateway.routes.cost_intake import data_shape
 from gateway.routes.edit_intake import edit_permissions
 from gateway.routes.evaluation_intake import require_device
 from gateway.routes.fine_tune_intake import require_learnable
@@ -38,6 +39,8 @@ def prepared(body: SearchBody, services: Services, tenant: str) -> PreparedSearc
     Raises RequestProblem, DatasetUnknown, DatasetNotReady, ServiceUnavailable.
     """
     dataset = services.datasets.require_ready(body.dataset, tenant)
+    limits = deployment_limits(body.deployment)
+    shape = data_shape(dataset, limits)
     require_device(body.device, services)
     baselines = _named_baselines(body.baselines, services, body.dataset)
     edits = edit_permissions(body.edits, (network.source for network in baselines))
@@ -55,8 +58,8 @@ def prepared(body: SearchBody, services: Services, tenant: str) -> PreparedSearc
         seed=body.seed,
         proposer=ProposerChoice(body.proposer.kind, dict(body.proposer.options)),
         edits=edits,
-        deployment=deployment_limits(body.deployment),
-        data_shape=_data_shape(dataset, body),
+        deployment=limits,
+        data_shape=shape,
         feedback=FeedbackMemory(body.feedback.window),
         model_budget=ModelBudget(**body.model_budget.model_dump()),
         fine_tune=None if body.fine_tune is None else body.fine_tune.plan,
@@ -73,24 +76,6 @@ def prepared(body: SearchBody, services: Services, tenant: str) -> PreparedSearc
         final_seeds=body.final_seeds,
     )
     return PreparedSearch(request, baselines, dataset.classes)
-
-
-def _data_shape(dataset: DatasetReport, body: SearchBody) -> DataShape | None:
-    """For whose images costs are counted. Raises RequestProblem where they are limited and cannot be."""
-    if dataset.input_shape is not None and dataset.classes is not None:
-        return DataShape(*dataset.input_shape, dataset.classes)
-    for name in ("max_parameters", "max_flops"):
-        limit = getattr(body.deployment, name)
-        if limit is not None:
-            raise RequestProblem(
-                422,
-                "costs_unknown",
-                f"No host says which shape the images of {body.dataset!r} have: no costs can be counted.",
-                field=f"deployment.{name}",
-                value=limit,
-                remedy=f"Leave deployment.{name} out, or prepare the data set again.",
-            )
-    return None
 
 
 def _check_external(body: SearchBody) -> None:

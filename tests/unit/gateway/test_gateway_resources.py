@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 from gateway_scene import SOURCE
 
+from contracts.proposals import DataShape
+
 
 def test_readiness_names_every_reason(scene):
     assert scene.http.get("/readyz").json() == {"status": "ready"}
@@ -68,6 +70,17 @@ def test_a_delta_is_applied_or_refused_as_an_answer(scene):
     refused = scene.http.post("/v1/deltas:apply", json=body)
     assert refused.status_code == 200
     assert (refused.json()["status"], refused.json()["reason"]) == ("refused", "hunk_unplaceable")
+
+
+def test_costs_of_a_delta_are_counted_for_a_data_set_that_is_named(scene):
+    body = {"baseline": "oak", "delta": "grow 3", "deployment": {"max_flops": 900}}
+    unnamed = scene.http.post("/v1/deltas:apply", json=body)
+    assert (unnamed.status_code, unnamed.json()["field"]) == (422, "dataset")
+    unknown = scene.http.post("/v1/deltas:apply", json={**body, "dataset": "nothing"})
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "unknown_dataset")
+    scene.generator.data_shapes.clear()
+    assert scene.http.post("/v1/deltas:apply", json={**body, "dataset": "digits"}).status_code == 200
+    assert scene.generator.data_shapes == {DataShape(1, 8, 8, 10)}
 
 
 @pytest.mark.parametrize(
