@@ -6,8 +6,8 @@ in a table is an operator of the network, too. Seen as well: names imported as o
 `getattr` and `__dict__` with a name written out, and `@`, which is `matmul`.
 
 Not seen, since only a run would show it: names put together from pieces, operators that a text chooses
-(`activation="gelu"`) or that others contain (`nn.MultiheadAttention` computes a softmax), and what plain
-arithmetic rebuilds.
+(`activation="gelu"`) or that others contain (`nn.MultiheadAttention` computes a softmax), what plain
+arithmetic rebuilds, and what is reached through `self` by a name that the source also sets there.
 """
 
 import ast

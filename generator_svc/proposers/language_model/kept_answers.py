@@ -9,7 +9,7 @@ from contracts.proposals import ProposalRequest
 from generator_svc.language_models.port import ChatAnswer, ChatModel, ChatRequest, Sampling
 from generator_svc.proposers.language_model.options import ModelOptions
 
-MAX_CHARACTERS = 16 * 1024 * 1024
+MAX_CHARACTERS = 4 * 1024 * 1024
 """Of all answers together; the oldest give way."""
 OVERHEAD = 500
 """Characters that an answer counts for beside its text."""
