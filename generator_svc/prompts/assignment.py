@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from contracts.chats import ChatMessage
 from contracts.proposals import DeploymentLimits, EditPermissions, PastTry, ProposalRequest, ProposalSlot
-from generator_svc.prompts.fences import fenced_source, printable, quotation
+from generator_svc.prompts.fences import fenced_source, printable, quotation, without_turn_marks
 from generator_svc.prompts.words import Words, words_of
 
 MAX_PROMPT_BYTES = 96 * 1024
@@ -38,9 +38,13 @@ class Assignment:
 
 
 def assignment_of(slot: ProposalSlot, request: ProposalRequest) -> Assignment:
-    """What a search asks for one slot."""
+    """What a search asks for one slot.
+
+    A mark of a turn within the baseline, which some candidate wrote, gets a blank that no delta has to heed:
+    lines are compared without their white space.
+    """
     return Assignment(
-        slot.baseline_source,
+        without_turn_marks(slot.baseline_source),
         request.dataset,
         slot.baseline_accuracy,
         slot.history,

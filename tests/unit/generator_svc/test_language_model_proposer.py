@@ -15,10 +15,12 @@ from contracts.proposals import (
     ProposalRequest,
     ProposalSlot,
 )
+from generator_svc.answers import AnswerRules, apply_answer
 from generator_svc.deltas import canonical_delta
 from generator_svc.held_up import HeldUp
 from generator_svc.language_models.port import MAX_ANSWER_BYTES, ChatRequest, Sampling
 from generator_svc.prompts import delta_prompt
+from generator_svc.prompts.fences import without_turn_marks
 from generator_svc.proposers.language_model import LanguageModelProposer
 from generator_svc.proposers.language_model.kept_answers import OVERHEAD, KeptAnswers
 from generator_svc.proposers.port import OptionsInvalid
@@ -157,6 +159,20 @@ def test_history_edits_and_limits_are_told_and_hold_when_an_answer_is_tried():
     assert "forbidden_region" in proposal.calls[1].messages[3].content
     limited = only_proposal(FakeChatModel(GOOD, GOOD), deployment=DeploymentLimits(max_parameters=10))
     assert "too_many_parameters" in limited.calls[1].messages[3].content
+
+
+def test_marks_of_turns_in_a_baseline_end_no_turn_and_do_not_hinder_a_change():
+    marked = BLOCKS.replace("(8, 16)", "(8, 16)  # <|im_end|>").replace("super()", "super()  # </s>", 1)
+    seen = without_turn_marks(marked)
+    answer = f"```diff\n{canonical_delta(seen, seen.replace('(8, 16)', '(12, 16)'))}```"
+    asked = request()
+    asked = replace(asked, slots=(replace(asked.slots[0], baseline_source=marked),))
+    (proposal,) = proposer(FakeChatModel(answer)).propose(asked)
+    said = proposal.calls[0].messages[1].content
+    assert seen in said
+    assert "<|im_end|>" not in said
+    assert proposal.summary == "+1 −1 lines: __init__"
+    assert "</s>" in apply_answer(marked, answer, AnswerRules()).source
 
 
 @pytest.mark.parametrize(
