@@ -59,6 +59,9 @@ class ChatSplit(StrEnum):
     """What a training chat is for."""
 
     TRAIN = "train"
+    """To be learnt; where no chat is for validation, some of these are held out."""
+    REPLAY = "replay"
+    """To be learnt again: the parent adapter knows it, so it can judge nothing and is never held out."""
     VALIDATION = "validation"
 
 

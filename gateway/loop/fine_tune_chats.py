@@ -134,7 +134,7 @@ class FineTuneChats:
                 if isinstance(chat, str):
                     file.tally.leave_out(chat)
                 else:
-                    file.add(pair.kind, ChatSplit.TRAIN, chat)
+                    file.add(pair.kind, _split(pair.kind), chat)
 
     def _orders(self, pairs: Sequence[ElitePair], dataset: str) -> list[PairOrder]:
         sources = self._journal.sources(pairs)
@@ -170,3 +170,7 @@ class FineTuneChats:
                                 file.tally.leave_out(reason, left_out)
         finally:
             turn.is_over = True
+
+
+def _split(kind: ChatKind) -> ChatSplit:
+    return ChatSplit.REPLAY if kind is ChatKind.REPLAYED else ChatSplit.TRAIN

@@ -93,7 +93,7 @@ class Intake:
             self._settings = complete_settings(_object(line), self._settings_of)
             return
         chat = self._chat(line)
-        self._train += chat.split is ChatSplit.TRAIN
+        self._train += chat.split is not ChatSplit.VALIDATION
         if self._lines > MAX_CHATS:
             refuse_field("body", f"has more than {MAX_CHATS} lines", None)
         stored = chat_line(chat)

@@ -25,6 +25,8 @@ from generator_svc.prompts import baseline_of_prompt, delta_answer
 ROLES = ("system", "user", "assistant")
 _EMPTY_ANSWER = delta_answer("").content
 FILE_HEADERS = 2
+FEWEST_GROUPS = 2
+"""Of chats with one prompt, so that one can be held out and another learnt."""
 HUNK_HEADER = re.compile(r"@@ -(\d{1,7})(?:,(\d{1,7}))? \+\d{1,7}(?:,\d{1,7})? @@\n")
 FRAME_START, FRAME_END = _EMPTY_ANSWER[:-3], _EMPTY_ANSWER[-3:]
 
@@ -114,16 +116,22 @@ def read_chat_line(line: bytes) -> TrainingChat:
 def with_validation(chats: Sequence[TrainingChat], share: float, seed: int) -> list[TrainingChat]:
     """The chats; where none is there for validation, about a share of them becomes so.
 
-    All chats with one prompt go to the same side, unless there is but one. Which these are depends on the
-    seed and the prompts alone.
+    All chats with one prompt go to the same side, unless there is but one to choose. What is replayed is
+    learnt, and so is its prompt. Which prompts are held out depends on the seed and the prompts alone.
     """
     if share == 0 or any(chat.split is ChatSplit.VALIDATION for chat in chats):
         return list(chats)
+    learnt = {_prompt_digest(chat) for chat in chats if chat.split is ChatSplit.REPLAY}
     groups: dict[str, list[int]] = defaultdict(list)
-    for index, chat in enumerate(chats):
-        groups[_prompt_digest(chat)].append(index)
-    if len(groups) == 1:  # a young search has one parent: better judged on its other answers than never
-        groups = {f"{index:06d}": [index] for index in range(len(chats))}
+    fresh = [index for index, chat in enumerate(chats) if chat.split is ChatSplit.TRAIN]
+    for index in fresh:
+        digest = _prompt_digest(chats[index])
+        if digest not in learnt:
+            groups[digest].append(index)
+    if (
+        len(groups) < FEWEST_GROUPS
+    ):  # a young search has one parent: better judged on its other answers than never
+        groups = defaultdict(list, {f"{index:06d}": [index] for index in fresh})
     order = sorted(groups)
     random.Random(seed).shuffle(order)  # noqa: S311 - a split, not a secret
     held_out: set[int] = set()

@@ -1,5 +1,6 @@
 """Chats as tokens: what is read, and where the answer begins that is learnt."""
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ Turns = Sequence[ChatMessage]
 class EncodedChat:
     """The tokens of a whole chat, its end of turn the last one. Those from `answer_start` on are learnt."""
 
-    tokens: tuple[int, ...]
+    tokens: Sequence[int]
+    """Packed, where there are many: a tuple takes nine times as much."""
     answer_start: int
 
     @property
@@ -43,7 +45,7 @@ class ChatEncoder:
             return "control_token_in_answer"
         if len(prompt) + len(answer) + 1 > max_length:
             return "too_long"
-        return EncodedChat((*prompt, *answer, self.end_of_turn), len(prompt))
+        return EncodedChat(array("i", (*prompt, *answer, self.end_of_turn)), len(prompt))
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def read_material(
             chats.append(chat)
             encoded.append(found)
     parted = list(zip(with_validation(chats, settings.validation_share, settings.seed), encoded, strict=True))
-    train = [tokens for chat, tokens in parted if chat.split is ChatSplit.TRAIN]
+    train = [tokens for chat, tokens in parted if chat.split is not ChatSplit.VALIDATION]
     validation = [pair for pair in parted if pair[0].split is ChatSplit.VALIDATION]
     random.Random(settings.seed).shuffle(validation)  # noqa: S311 - a choice, not a secret
     surplus = len(validation) - settings.max_validation_chats

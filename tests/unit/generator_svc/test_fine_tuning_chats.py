@@ -163,3 +163,25 @@ def test_a_body_that_is_no_job_is_refused_at_its_first_fault(tmp_path, content, 
         taken_in(tmp_path, content, chunk=100_000)
     assert refused.value.document["field"] == field
     assert list(tmp_path.iterdir()) == []
+
+
+def told(number: int, answer: str = "a", split: ChatSplit = ChatSplit.TRAIN) -> TrainingChat:
+    return TrainingChat(split, (ChatMessage("user", f"prompt {number}"), ChatMessage("assistant", answer)))
+
+
+def test_what_the_parent_has_learnt_judges_nothing():
+    replayed = [told(number, split=ChatSplit.REPLAY) for number in range(4)]
+    fresh = [told(number, "b") for number in range(3, 8)]
+    for seed in range(10):
+        split = with_validation([*replayed, *fresh], 0.3, seed)
+        held_out = [chat for chat in split if chat.split is ChatSplit.VALIDATION]
+        assert held_out
+        assert {chat.messages[0].content for chat in held_out} <= {f"prompt {n}" for n in range(4, 8)}
+        assert [chat.split for chat in split[:4]] == [ChatSplit.REPLAY] * 4
+
+
+def test_where_every_prompt_is_known_single_answers_are_held_out():
+    replayed = [told(0, split=ChatSplit.REPLAY)]
+    split = with_validation([*replayed, told(0, "b"), told(0, "c"), told(0, "d")], 0.3, 1)
+    assert [chat.split for chat in split].count(ChatSplit.VALIDATION) == 2
+    assert [chat.split for chat in split].count(ChatSplit.TRAIN) == 1

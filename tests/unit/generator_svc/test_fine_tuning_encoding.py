@@ -26,7 +26,8 @@ def talk(prompt, answer, split=ChatSplit.TRAIN):
 
 def test_the_answer_is_learnt_with_the_token_that_ends_it():
     encoded = ENCODER.encode(talk("abc", "xy"), 6)
-    assert encoded.tokens == (97, 98, 99, 120, 121, END)
+    assert list(encoded.tokens) == [97, 98, 99, 120, 121, END]
+    assert encoded.tokens.itemsize == 4
     assert (encoded.answer_start, encoded.answer_tokens) == (3, 3)
 
 
