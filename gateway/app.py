@@ -21,6 +21,7 @@ from gateway.http_guard import (
 )
 from gateway.infra.home_lock import HomeLock
 from gateway.infra.schema_migrations import migrate
+from gateway.infra.shared_signals import SharedSignals
 from gateway.infra.sweeper import Sweeper
 from gateway.infra.tenant_chores import TenantChores
 from gateway.loop.baseline_conductor import BaselineConductor
@@ -109,8 +110,15 @@ def _start(
     stack.callback(close_services, services)
     migrate(services.database)
     require_keys_beyond_loopback(services)
-    services.queue.extend_leases()
-    sweeper = Sweeper(services.database, services.queue, settings.lease_seconds / SWEEPS_PER_LEASE)
+    if services.database.is_shared:
+        shared_signals = SharedSignals(services.database)
+        shared_signals.start()
+        stack.callback(shared_signals.stop)
+    services.leases.start()
+    stack.callback(services.leases.stop)
+    sweeper = Sweeper(
+        services.database, services.queue, services.leases, settings.lease_seconds / SWEEPS_PER_LEASE
+    )
     sweeper.start()
     stack.callback(sweeper.stop)
     chores = TenantChores(services.database, services.offers, settings.audit_days)

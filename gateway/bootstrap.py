@@ -1,5 +1,7 @@
 """The only place where the gateway's parts are put together."""
 
+import platform
+
 from gateway.config import Settings
 from gateway.domain.quotas import Quota
 from gateway.infra.api_keys import ApiKeyStore
@@ -19,6 +21,7 @@ from gateway.infra.fine_tunes import FineTuneStore
 from gateway.infra.quotas import QuotaStore
 from gateway.infra.search_store import SearchStore
 from gateway.infra.service_clients import FilterClient, GeneratorClient, RunnerClient
+from gateway.infra.work_leases import WorkLeases
 from gateway.loop.one_at_a_time import OneAtATime
 from gateway.services import Services
 
@@ -29,7 +32,7 @@ class KeysRequired(Exception):
 
 def open_services(settings: Settings) -> Services:
     """Everything that routes and the conductor need. Connects lazily; reads and writes nothing yet."""
-    database = Database(settings.resolved_database_url)
+    database = Database(settings.resolved_database_url, settings.database_connections)
     evaluations = EvaluationStore(database)
     quotas = QuotaStore(database, _usual_quota(settings))
     token = settings.service_token
@@ -37,6 +40,7 @@ def open_services(settings: Settings) -> Services:
     return Services(
         settings=settings,
         database=database,
+        leases=WorkLeases(database, settings.work_lease_seconds, platform.node()),
         keys=ApiKeyStore(database),
         quotas=quotas,
         audit=AuditLog(database),

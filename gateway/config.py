@@ -27,7 +27,11 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=default_home)
     """State folder: the database lives here, under one lock."""
     database_url: str | None = None
-    """SQLAlchemy URL; None = `gateway.sqlite3` in `home`."""
+    """SQLAlchemy URL, such as `postgresql+psycopg://user@host/name`; None = `gateway.sqlite3` in `home`."""
+    database_connections: int = Field(default=20, ge=4, le=1000)
+    """Connections of this gateway to PostgreSQL at a time, two more for signals not counted."""
+    work_lease_seconds: float = Field(default=15.0, ge=1, le=600)
+    """On PostgreSQL: work that a gateway does not renew for this long another gateway takes over."""
     gateway_address: str = "http://127.0.0.1:8000"
     generator_address: str = "http://127.0.0.1:8001"
     filter_address: str = "http://127.0.0.1:8002"
@@ -94,4 +98,9 @@ class Settings(BaseSettings):
     @property
     def resolved_database_url(self) -> str:
         """The SQLAlchemy URL in use."""
-        return self.database_url or f"sqlite:///{self.home.absolute() / 'gateway.sqlite3'}"
+        if self.database_url is None:
+            return f"sqlite:///{self.home.absolute() / 'gateway.sqlite3'}"
+        scheme, separator, rest = self.database_url.partition("://")
+        # What everybody else calls a PostgreSQL URL; SQLAlchemy takes it for another driver's.
+        is_plain = scheme in {"postgres", "postgresql"}
+        return f"postgresql+psycopg{separator}{rest}" if is_plain else self.database_url

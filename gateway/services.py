@@ -20,6 +20,7 @@ from gateway.infra.fine_tunes import FineTuneStore
 from gateway.infra.quotas import QuotaStore
 from gateway.infra.search_store import SearchStore
 from gateway.infra.service_clients import FilterClient, GeneratorClient, RunnerClient
+from gateway.infra.work_leases import WorkLeases
 from gateway.loop.one_at_a_time import OneAtATime
 
 
@@ -29,6 +30,7 @@ class Services:
 
     settings: Settings
     database: Database
+    leases: WorkLeases
     keys: ApiKeyStore
     quotas: QuotaStore
     audit: AuditLog

@@ -21,6 +21,7 @@ from gateway.infra.database import Database, now_in
 from gateway.infra.evaluation_rows import document_of, stored_request
 from gateway.infra.evaluation_transitions import QUEUE_TOPIC, locked_evaluation, settle
 from gateway.infra.events import signal_after_commit
+from gateway.infra.slot_rows import storable
 from gateway.infra.tables import AttemptRow, EvaluationRow
 
 CLOCK_SLACK = timedelta(seconds=5)
@@ -207,7 +208,7 @@ def _store_outcome(attempt: AttemptRow, outcome: AttemptOutcome, now: datetime) 
     attempt.isolation = document_of(outcome.isolation)
     attempt.provenance = document_of(outcome.provenance)
     attempt.flags = list(outcome.flags)
-    attempt.log = outcome.log
+    attempt.log = storable(outcome.log)
     attempt.phase = "finished"
     attempt.finished_at = now
 

@@ -92,7 +92,7 @@ class SmokeJournal:
 
     def is_pending(self, session: Session, run_id: str, place: int) -> bool:
         """Whether nothing was done for a network yet. The run cannot be cancelled within this transaction."""
-        session.get_one(SmokeRunRow, run_id, with_for_update=True)
+        _locked(session, run_id)
         item = session.get_one(SmokeItemRow, (run_id, place), populate_existing=True)
         return item.state == SmokeState.PENDING
 
@@ -122,6 +122,7 @@ class SmokeJournal:
         None: the verdicts are from the record.
         """
         with self._database.write() as session:
+            _locked(session, run_id)
             for item, verdict in verdicts:
                 row = session.get_one(SmokeItemRow, (run_id, item.place))
                 if row.state not in {SmokeState.PENDING, SmokeState.SUBMITTED}:
@@ -139,21 +140,29 @@ class SmokeJournal:
             if session.get_one(SmokeRunRow, run_id).waiting_for == reason:
                 return
         with self._database.write() as session:
-            session.get_one(SmokeRunRow, run_id).waiting_for = reason
+            run = _locked(session, run_id)
+            if SmokeRunState(run.state).is_terminal:
+                return
+            run.waiting_for = reason
             signal_after_commit(session, smoke_run_topic(run_id))
 
     def end_if_done(self, run_id: str) -> bool:
         """End a run when nothing of it is left to do."""
         with self._database.write() as session:
+            run = _locked(session, run_id)
             left = select(func.count()).where(
                 SmokeItemRow.run_id == run_id,
                 SmokeItemRow.state.in_((SmokeState.PENDING, SmokeState.SUBMITTED)),
             )
-            run = session.get_one(SmokeRunRow, run_id)
             if session.scalar(left) or SmokeRunState(run.state).is_terminal:
                 return False
             end_run(session, run, SmokeRunState.SUCCEEDED)
             return True
+
+
+def _locked(session: Session, run_id: str) -> SmokeRunRow:
+    """Of a run that is being cancelled at the same time, what has become of it is seen first."""
+    return session.get_one(SmokeRunRow, run_id, with_for_update=True)
 
 
 def _write_verdict(row: SmokeItemRow, verdict: SmokeVerdict) -> None:

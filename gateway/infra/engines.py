@@ -99,6 +99,8 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
+        # What a tenant has deleted is not left in the file.
+        "secure_delete=ON",
     ):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -1,4 +1,4 @@
-"""One thread that takes expired leases away and forgets what has had its day."""
+"""One thread that takes expired leases away and forgets what has had its day; of all gateways one sweeps."""
 
 import logging
 import threading
@@ -7,24 +7,32 @@ import time
 from gateway.infra.attempt_queue import AttemptQueue
 from gateway.infra.database import Database
 from gateway.infra.idempotency import forget_expired
+from gateway.infra.work_leases import WorkLease, WorkLeases
 
 log = logging.getLogger(__name__)
 
 FORGET_EVERY_SECONDS = 600.0
+WORK = "sweep"
 
 
 class Sweeper:
     """Sweeps every `interval_seconds` until stopped. A failed sweep is logged and tried again."""
 
-    def __init__(self, database: Database, queue: AttemptQueue, interval_seconds: float) -> None:
+    def __init__(
+        self, database: Database, queue: AttemptQueue, leases: WorkLeases, interval_seconds: float
+    ) -> None:
         self._database = database
         self._queue = queue
+        self._leases = leases
         self._interval = interval_seconds
+        self._lease: WorkLease | None = None
+        self._forget_at = time.monotonic()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Begin. Raises StorageUnavailable."""
+        self._take_up()
         self._thread.start()
 
     def stop(self) -> None:
@@ -33,13 +41,25 @@ class Sweeper:
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
-        forget_at = time.monotonic()
         while not self._stopping.wait(self._interval):
             try:
-                self._queue.sweep()
-                if time.monotonic() >= forget_at:
-                    with self._database.write() as session:
-                        forget_expired(session)
-                    forget_at = time.monotonic() + FORGET_EVERY_SECONDS
+                if self._take_up():
+                    self._sweep()
             except Exception:
                 log.exception("a sweep failed; the next one follows")
+
+    def _take_up(self) -> bool:
+        """Whether it is this gateway that sweeps. Who takes it up finds that nobody did for a while."""
+        lease = self._leases.take(WORK)
+        if lease is not None and lease != self._lease:
+            self._queue.extend_leases()
+        self._lease = lease
+        return lease is not None
+
+    def _sweep(self) -> None:
+        self._queue.sweep()
+        if time.monotonic() >= self._forget_at:
+            with self._database.write() as session:
+                forget_expired(session)
+                self._leases.forget_old(session)
+            self._forget_at = time.monotonic() + FORGET_EVERY_SECONDS

@@ -1,4 +1,7 @@
-"""Two threads of the gateway: one imports reference networks, the other drives smoke runs."""
+"""Two threads of the gateway: one imports reference networks, the other drives smoke runs.
+
+Of all gateways one drives the smoke runs. An import is done by the gateway that has its file, one at a time.
+"""
 
 import logging
 import threading
@@ -12,12 +15,15 @@ from gateway.infra.baseline_imports import IMPORTS_TOPIC
 from gateway.infra.baseline_smokes import SMOKE_RUNS_TOPIC
 from gateway.infra.database import StorageUnavailable
 from gateway.infra.evaluation_transitions import evaluation_topic
+from gateway.infra.work_leases import WorkLeaseLost
 from gateway.loop.baseline_import import BaselineImporter, Stopped
 from gateway.loop.baseline_smoke import SmokeDriver
 from gateway.services import Services
 
 LOOK_AROUND_SECONDS = 5.0
 """Even without a signal, both look around this often."""
+IMPORTS = "baseline-imports"
+SMOKE_RUNS = "smoke-runs"
 STOP_SECONDS = 5.0
 """How long `stop` waits for steps in flight; those cut off are taken again at the next start."""
 
@@ -60,12 +66,17 @@ class BaselineConductor:
     def _import(self) -> None:
         services = self._services
         importer = BaselineImporter(
-            ImportJournal(services.database), services.baseline_spool, services.generator, self._stopping
+            ImportJournal(services.database),
+            services.baseline_spool,
+            services.generator,
+            self._stopping,
+            is_one_of_many=services.database.is_shared,
         )
         with self._signals.in_thread(IMPORTS_TOPIC) as bell:
             while not self._stopping.is_set():
                 bell.clear()
-                if not self._attempt(importer.import_next):
+                # The next import may be another gateway's: nobody keeps them to himself.
+                if not self._attempt(IMPORTS, importer.import_next, keeps=False):
                     bell.wait(LOOK_AROUND_SECONDS)
 
     def _drive_smoke_runs(self) -> None:
@@ -84,17 +95,30 @@ class BaselineConductor:
                     topic = evaluation_topic(evaluation_id)
                     stack.enter_context(self._signals.subscribe(topic, bell.set))
                 # Subscribed first, looked second: no end of an evaluation falls between.
-                found = self._attempt(driver.advance)
+                found = self._attempt(SMOKE_RUNS, driver.advance)
                 if found == awaited or not found:
                     bell.wait(LOOK_AROUND_SECONDS)
                 awaited = found or []
 
-    def _attempt(self, step: Callable[[], T]) -> T | None:
-        """Take a step; None, after a rest, when it failed. It is taken again."""
+    def _attempt(self, work: str, step: Callable[[], T], *, keeps: bool = True) -> T | None:
+        """Take a step; None where another gateway does, or, after a rest, when it failed: it is taken again.
+
+        Unless one `keeps` the work to himself, others may go on with it now.
+        """
+        leases = self._services.leases
         try:
-            return step()
+            lease = leases.take(work)
+            if lease is None:
+                return None
+            with lease.fencing():
+                found = step()
+            if not keeps:
+                leases.release(lease)
+            return found
         except Stopped:
             return None
+        except WorkLeaseLost:
+            logger.info("another gateway goes on with the %s", work)
         except StorageUnavailable as error:
             logger.warning("the database cannot be used (%s); trying again", error)
         except Exception:

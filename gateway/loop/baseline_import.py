@@ -8,18 +8,22 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import timedelta
 
 from contracts.jobs import BaselineNetwork, NetworkImportLine
 from gateway.domain.baseline_import import ImportFailure, ImportRecord
 from gateway.infra.baseline_import_journal import ImportJournal
 from gateway.infra.baseline_spool import BaselineSpool
-from gateway.infra.database import StorageUnavailable
+from gateway.infra.database import StorageUnavailable, utc_now
 from gateway.infra.service_clients import GeneratorClient, ServiceRefused, ServiceUnavailable
+from gateway.infra.work_leases import WorkLeaseLost
 
 BATCH = 200
 """Networks a transaction: short enough that nobody else waits for long."""
 TRIES = 5
 """An import fails after the platform has lost it so often in a row."""
+AWAITED_FOR = timedelta(days=1)
+"""So long an import waits for the gateway that has its file."""
 FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 15.0
 _BUSY = 409
@@ -33,7 +37,10 @@ class Stopped(Exception):
 
 
 class BaselineImporter:
-    """One import at a time. `stopping` ends it between two batches."""
+    """One import at a time. `stopping` ends it between two batches.
+
+    Where its gateway `is_one_of_many`, files that are not here may be at another one.
+    """
 
     def __init__(
         self,
@@ -41,21 +48,26 @@ class BaselineImporter:
         spool: BaselineSpool,
         generator: GeneratorClient,
         stopping: threading.Event,
+        *,
+        is_one_of_many: bool = False,
     ) -> None:
         self._journal = journal
         self._spool = spool
         self._generator = generator
         self._stopping = stopping
+        self._is_one_of_many = is_one_of_many
         self._is_clear = False  # an earlier life may have left hidden networks behind
 
     def import_next(self) -> bool:
-        """Bring the oldest open import to its end. False when there is none. Raises Stopped.
+        """Bring the oldest open import whose file is here to its end. False when there is none. Raises Stopped.
 
         Raises StorageUnavailable while the database cannot be read, or be cleared of what nobody has seen.
         """
-        record = next(iter(self._journal.open_imports()), None)
-        if record is None:
+        waiting = self._journal.open_imports()
+        if not waiting:
             self._clear()
+        record = next((one for one in waiting if self._is_ours(one)), None)
+        if record is None:
             return False
         failure = self._outcome(record)
         if failure is not None and failure.code == _UNWRITABLE:
@@ -65,6 +77,12 @@ class BaselineImporter:
             self._end(record, failure)
         self._spool.discard(record.id)
         return True
+
+    def _is_ours(self, record: ImportRecord) -> bool:
+        """Whether the file is here, or nobody can have it any more."""
+        if not self._is_one_of_many or self._spool.path(record.id).exists():
+            return True
+        return record.created_at < utc_now() - AWAITED_FOR
 
     def _outcome(self, record: ImportRecord) -> ImportFailure | None:
         """Read until it is published (None), or until it is clear that it never will be."""
@@ -91,7 +109,7 @@ class BaselineImporter:
                 self._pause(tries)
             except FileNotFoundError:
                 return _file_lost()
-            except Stopped:
+            except (Stopped, WorkLeaseLost):
                 raise
             except Exception as error:
                 tries += 1

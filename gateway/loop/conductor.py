@@ -1,8 +1,9 @@
-"""Drives every unfinished search of the gateway, each in a thread of this process.
+"""Drives unfinished searches, each in a thread of this process, and each at one gateway at a time.
 
-A thread holds nothing that the journal does not: it can be killed at any step. There is one conductor
-for a database. Searches beyond `CONCURRENT_SEARCHES` wait, oldest first; those that wait for somebody
-outside let others run meanwhile.
+A thread holds nothing that the journal does not: it can be killed at any step. A gateway drives the searches
+whose leases it has taken; what another one drives is taken over once that one ceases to renew its leases.
+Searches beyond `CONCURRENT_SEARCHES` of a gateway wait, oldest first, or are taken up by another one; those
+that wait for somebody outside let others run meanwhile.
 """
 
 import logging
@@ -17,6 +18,7 @@ from gateway.infra.evaluation_transitions import search_evaluations_topic
 from gateway.infra.search_store import CONDUCTOR_TOPIC, search_topic
 from gateway.infra.service_clients import ProposerHeldUp, ServiceRefused, ServiceUnavailable
 from gateway.infra.slot_journal import SearchNotRunning, SlotJournal
+from gateway.infra.work_leases import WorkLease, WorkLeaseLost
 from gateway.loop.delays import HeldUpWait, growing_delay
 from gateway.loop.search_run import SearchRun
 from gateway.services import Services
@@ -49,7 +51,7 @@ class Conductor:
         """Searches that wait for somebody outside."""
 
     def start(self) -> None:
-        """Take up every unfinished search, and each new one from now on."""
+        """Take up unfinished searches that nobody drives, and each new one from now on."""
         self._supervisor.start()
 
     def stop(self) -> None:
@@ -77,14 +79,17 @@ class Conductor:
             busy = len(self._drivers) - len(self._idle)
             if busy >= CONCURRENT_SEARCHES or len(self._drivers) >= MOST_SEARCHES or self._stopping.is_set():
                 return
-            if search.id not in self._drivers:
+            if search.id in self._drivers:
+                continue
+            lease = self._services.leases.take(search_topic(search.id))
+            if lease is not None:
                 thread = threading.Thread(
-                    target=self._drive, args=(search.id,), name=f"search {search.id}", daemon=True
+                    target=self._drive, args=(search.id, lease), name=f"search {search.id}", daemon=True
                 )
                 self._drivers[search.id] = thread
                 thread.start()
 
-    def _drive(self, search_id: str) -> None:
+    def _drive(self, search_id: str, lease: WorkLease) -> None:
         services = self._services
         journal = SlotJournal(services.database, services.evaluations, search_id, services.quotas.has_room)
         run = SearchRun(journal, services.generator, services.filter)
@@ -94,30 +99,43 @@ class Conductor:
                 log_context(request_id=search_id, search_id=search_id),
                 self._signals.subscribe(search_topic(search_id), bell.set),
                 self._signals.subscribe(search_evaluations_topic(search_id), bell.set),
+                lease.fencing(),
             ):
-                self._advance_to_the_end(run, journal, bell)
+                self._advance_to_the_end(run, journal, lease, bell)
         except SearchNotRunning:
             logger.info("search %s rests", search_id)
+        except WorkLeaseLost:
+            logger.info("search %s is driven by another gateway", search_id)
         except Exception:
             logger.exception("search %s stopped; it is taken up again", search_id)
             self._stopping.wait(LONGEST_DELAY_SECONDS)
         finally:
+            self._let_go(lease)
             self._signals.publish([CONDUCTOR_TOPIC])
 
-    def _advance_to_the_end(self, run: SearchRun, journal: SlotJournal, bell: threading.Event) -> None:
+    def _let_go(self, lease: WorkLease) -> None:
+        try:
+            self._services.leases.release(lease)
+        except StorageUnavailable:
+            logger.info("the lease of %s lapses by itself", lease.work)
+
+    def _advance_to_the_end(
+        self, run: SearchRun, journal: SlotJournal, lease: WorkLease, bell: threading.Event
+    ) -> None:
         failures = 0
         held_up = HeldUpWait()
         while not self._stopping.is_set():
             bell.clear()
             asks = not held_up.seconds_left()
             try:
+                self._services.leases.require(lease)
                 if run.advance(asks):
                     return
                 if asks:
                     journal.wait_for(run.waits_for)
                     held_up = HeldUpWait()
                 failures = 0
-            except SearchNotRunning:
+            except (SearchNotRunning, WorkLeaseLost):
                 raise
             except ProposerHeldUp as error:
                 if not error.blocked.retryable:

@@ -1,4 +1,7 @@
-"""Two threads of the gateway: one makes chats and hands fine-tuning jobs in, the other follows them."""
+"""Two threads of the gateway: one makes chats and hands fine-tuning jobs in, the other follows them.
+
+Of all gateways one does each of the two.
+"""
 
 import logging
 import threading
@@ -8,6 +11,7 @@ from collections.abc import Callable
 from gateway.infra.database import StorageUnavailable
 from gateway.infra.fine_tune_journal import FineTuneJournal
 from gateway.infra.fine_tunes import FINE_TUNES_TOPIC
+from gateway.infra.work_leases import WorkLeaseLost
 from gateway.loop.fine_tune_chats import FineTuneChats
 from gateway.loop.fine_tune_driver import Follower, Stopped, Submitter
 from gateway.services import Services
@@ -26,6 +30,7 @@ class FineTuneConductor:
     """Takes up every job that is not settled, and each new one from now on."""
 
     def __init__(self, services: Services) -> None:
+        self._leases = services.leases
         self._signals = services.database.signals
         self._stopping = threading.Event()
         journal = FineTuneJournal(services.database)
@@ -40,10 +45,8 @@ class FineTuneConductor:
         submitter = Submitter(journal, services.fine_tuning, chats, self._stopping.is_set)
         follower = Follower(journal, services.fine_tuning)
         self._threads = [
-            threading.Thread(
-                target=self._repeat, args=(submitter.advance,), name="fine-tune chats", daemon=True
-            ),
-            threading.Thread(target=self._repeat, args=(follower.advance,), name="fine-tunes", daemon=True),
+            threading.Thread(target=self._repeat, args=(work, advance), name=work, daemon=True)
+            for work, advance in (("fine-tune chats", submitter.advance), ("fine-tunes", follower.advance))
         ]
 
     def start(self) -> None:
@@ -59,20 +62,26 @@ class FineTuneConductor:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _repeat(self, advance: Callable[[], bool | None]) -> None:
+    def _repeat(self, work: str, advance: Callable[[], bool | None]) -> None:
         """Take steps; soon again where something is going on elsewhere, else when there is news."""
         with self._signals.in_thread(FINE_TUNES_TOPIC) as bell:
             while not self._stopping.is_set():
                 bell.clear()
-                goes_on = self._attempt(advance)
+                goes_on = self._attempt(work, advance)
                 bell.wait(FOLLOW_SECONDS if goes_on else LOOK_AROUND_SECONDS)
 
-    def _attempt(self, advance: Callable[[], bool | None]) -> bool:
-        """Take steps; when one failed they are taken again after a rest."""
+    def _attempt(self, work: str, advance: Callable[[], bool | None]) -> bool:
+        """Take steps, unless another gateway does; when one failed they are taken again after a rest."""
         try:
-            return bool(advance())
+            lease = self._leases.take(work)
+            if lease is None:
+                return False
+            with lease.fencing():
+                return bool(advance())
         except Stopped:
             return False
+        except WorkLeaseLost:
+            logger.info("another gateway goes on with the %s", work)
         except StorageUnavailable as error:
             logger.warning("the database cannot be used (%s); trying again", error)
         except Exception:

@@ -14,15 +14,19 @@ from fakes import FakeFarm
 
 import gateway.infra.search_tables  # noqa: F401 - registers its tables
 from contracts.service_gate import token_digest
+from gateway.domain.quotas import Quota
 from gateway.domain.search import SearchRequest
 from gateway.infra.database import Base, Database
 from gateway.infra.evaluation_store import EvaluationStore
+from gateway.infra.quotas import QuotaStore
 from gateway.infra.search_store import SearchStore
 from gateway.infra.service_clients import FilterClient, GeneratorClient
 from gateway.infra.slot_journal import SlotJournal
+from gateway.infra.work_leases import WorkLeases
 from gateway.loop.conductor import Conductor
 
 TOKEN = "family-token"
+AMPLE = Quota(1.0, queued=10_000, running=None, gpu_seconds_per_day=None, storage_bytes=None, searches=100)
 MODULES = {"generator": "generator_svc", "filter": "filter_svc"}
 
 
@@ -41,6 +45,8 @@ class Family:
         evaluations = EvaluationStore(self.database)
         self.services = SimpleNamespace(
             database=self.database,
+            leases=WorkLeases(self.database),
+            quotas=QuotaStore(self.database, AMPLE),
             evaluations=evaluations,
             searches=SearchStore(self.database, evaluations),
             generator=GeneratorClient(self.addresses["generator"], TOKEN),

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from sqlalchemy import event
+from sqlalchemy import event, make_url
 
 from gateway.infra.database import Database
 from gateway.infra.schema_migrations import migrate
@@ -38,6 +38,16 @@ def sqlite_url(folder: Path, name: str = "gateway") -> str:
     if not file.exists():
         file.write_bytes(migrated_sqlite())
     return f"sqlite:///{file}"
+
+
+def copy_of(url: str, folder: Path) -> str:
+    """The URL of a copy of a database that nobody has open; a file's copy lies in the folder."""
+    if url.startswith("sqlite"):
+        file = folder / "copy.sqlite3"
+        file.write_bytes(Path(url.removeprefix("sqlite:///")).read_bytes())
+        return f"sqlite:///{file}"
+    server = _servers[-1]
+    return server.url(server.new_database(template=make_url(url).database))
 
 
 @cache

@@ -170,10 +170,10 @@ class PostgresServer:
         self.execute(f"CREATE DATABASE {name}")
         return name
 
-    def new_database(self) -> str:
-        """A new database with the newest schema; gives its name."""
+    def new_database(self, template: str | None = None) -> str:
+        """A new database with the newest schema, or a copy of another one; gives its name."""
         name = f"test_{next(self._databases)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {self._migrated}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template or self._migrated}")
         return name
 
     def drop(self, name: str) -> None:

@@ -12,6 +12,7 @@ from gateway.infra import (  # noqa: F401 - their tables are the metadata
     search_tables,
     tables,
     tenant_tables,
+    work_leases,
 )
 from gateway.infra.database import Base, UtcTime
 

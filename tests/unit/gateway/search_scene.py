@@ -7,6 +7,7 @@ from fakes import FakeFarm, FakeFilter, FakeGenerator, baseline
 from fresh_databases import hurried, url_in
 
 import gateway.infra.search_tables  # noqa: F401 - registers its tables
+from gateway.domain.quotas import Quota
 from gateway.domain.search import SearchRequest
 from gateway.infra.database import Database
 from gateway.infra.evaluation_store import EvaluationStore
@@ -14,6 +15,8 @@ from gateway.infra.search_store import SearchStore
 from gateway.infra.slot_journal import SlotJournal
 from gateway.loop.search_run import SearchRun
 
+AMPLE = Quota(1.0, queued=10_000, running=None, gpu_seconds_per_day=None, storage_bytes=None, searches=100)
+"""Of a tenant that nothing keeps waiting."""
 BASELINES = (baseline("oak"), baseline("elm", "residual", hyperparameters={"lr": 0.01}))
 
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 import pytest
 from fakes import CrashingDatabase, PowerCut
-from search_scene import Scene, hurried, new_scene
+from fresh_databases import copy_of, hurried, url_in
+from search_scene import Scene, new_scene
 
 from contracts.names import EXTERNAL_PROPOSER, SlotState
 from contracts.proposals import AnswerForm
@@ -26,26 +27,22 @@ TENANT = "local"
 
 
 @cache
-def _opened_database() -> tuple[bytes, str]:
-    """A search of 12 slots that wait for agents: the database, and the search's id."""
-    with TemporaryDirectory() as folder:
-        scene = new_scene(
-            Path(folder), cycles=1, candidates_per_cycle=12, proposer=ProposerChoice(EXTERNAL_PROPOSER)
-        )
-        assert not scene.run().advance()
-        scene.farm.work()
-        assert not scene.run().advance()
-        scene.database.close()
-        return (Path(folder) / "gateway.sqlite3").read_bytes(), scene.search_id
+def _opened() -> tuple[str, str]:
+    """A search of 12 slots that wait for agents: the database's URL, and the search's id."""
+    folder = Path(mkdtemp())
+    scene = new_scene(folder, cycles=1, candidates_per_cycle=12, proposer=ProposerChoice(EXTERNAL_PROPOSER))
+    assert not scene.run().advance()
+    scene.farm.work()
+    assert not scene.run().advance()
+    scene.database.close()
+    return url_in(folder), scene.search_id
 
 
 @pytest.fixture
 def opened(tmp_path) -> Iterator[Scene]:
     """The same for each test: a search of 12 slots that wait for agents."""
-    content, search_id = _opened_database()
-    file = tmp_path / "opened.sqlite3"
-    file.write_bytes(content)
-    scene = Scene(hurried(Database(f"sqlite:///{file}")), search_id)
+    url, search_id = _opened()
+    scene = Scene(hurried(Database(copy_of(url, tmp_path))), search_id)
     yield scene
     scene.database.close()
 

@@ -6,14 +6,16 @@ from types import SimpleNamespace
 
 import pytest
 from fakes import FakeFarm, FakeFilter, FakeGenerator
-from search_scene import Scene, accept, new_database, request
+from search_scene import AMPLE, Scene, accept, new_database, request
 
 from contracts.names import SearchState
 from gateway.infra.database import StorageUnavailable
 from gateway.infra.evaluation_store import EvaluationStore
+from gateway.infra.quotas import QuotaStore
 from gateway.infra.search_store import SearchStore
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.infra.slot_journal import SlotJournal
+from gateway.infra.work_leases import WorkLeases
 from gateway.loop import conductor as conductor_module
 from gateway.loop.conductor import Conductor
 
@@ -33,6 +35,8 @@ def services(tmp_path):
     evaluations = EvaluationStore(database)
     yield SimpleNamespace(
         database=database,
+        leases=WorkLeases(database),
+        quotas=QuotaStore(database, AMPLE),
         evaluations=evaluations,
         searches=SearchStore(database, evaluations),
         generator=FakeGenerator(),

@@ -35,8 +35,9 @@ def scene_with_budget(folder) -> Scene:
     return scene
 
 
-def live_through_power_cuts(scene: Scene, url: str, at_write: int, after_commit: bool) -> int:
+def live_through_power_cuts(scene: Scene, at_write: int, after_commit: bool) -> int:
     """Each life of the conductor ends at its `at_write`-th write; gives the number of lives."""
+    url = scene.database.engine.url.render_as_string()
     lives = 0
     while True:
         lives += 1
@@ -69,7 +70,7 @@ def test_a_search_that_loses_power_at_every_write_tells_the_same_story(
     undisturbed, tmp_path, at_write, after_commit
 ):
     scene = new_scene(tmp_path)
-    lives = live_through_power_cuts(scene, f"sqlite:///{tmp_path}/gateway.sqlite3", at_write, after_commit)
+    lives = live_through_power_cuts(scene, at_write, after_commit)
     assert lives > 3
     assert scene.story() == undisturbed.story()
     assert count_evaluations(scene) == count_evaluations(undisturbed)
@@ -89,7 +90,7 @@ def test_a_search_that_loses_power_stops_at_the_same_budget_and_counts_no_call_t
     undisturbed = scene_with_budget(calm)
     undisturbed.finish()
     scene = scene_with_budget(cut)
-    lives = live_through_power_cuts(scene, f"sqlite:///{cut}/gateway.sqlite3", at_write, after_commit)
+    lives = live_through_power_cuts(scene, at_write, after_commit)
     assert lives > 3
     assert scene.story() == undisturbed.story()
     assert scene.story()["stopped_by"] == {

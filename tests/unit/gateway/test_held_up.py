@@ -8,17 +8,19 @@ from types import SimpleNamespace
 import pytest
 from cycle_scene import search_after_baselines, slots_of
 from fakes import FakeFarm, FakeFilter, FakeGenerator
-from search_scene import accept, new_database, request
+from search_scene import AMPLE, accept, new_database, request
 
 from contracts.names import EXTERNAL_PROPOSER, SearchState, SlotState
 from contracts.proposals import Proposal, ProposerBlocked
 from gateway.domain.search import ProposerChoice
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import read_events
+from gateway.infra.quotas import QuotaStore
 from gateway.infra.search_store import SearchStore, search_topic
 from gateway.infra.service_clients import ProposerHeldUp
 from gateway.infra.slot_journal import SearchNotRunning
 from gateway.infra.slot_proposals import record_told
+from gateway.infra.work_leases import WorkLeases
 from gateway.loop import conductor as conductor_module
 from gateway.loop import delays
 from gateway.loop.conductor import Conductor
@@ -116,6 +118,8 @@ def services(tmp_path, monkeypatch):
     evaluations = EvaluationStore(database)
     services = SimpleNamespace(
         database=database,
+        leases=WorkLeases(database),
+        quotas=QuotaStore(database, AMPLE),
         evaluations=evaluations,
         searches=SearchStore(database, evaluations),
         generator=FakeGenerator(),
