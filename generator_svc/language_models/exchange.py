@@ -146,7 +146,11 @@ class Exchange:
                 if media_type(answer.http_response.headers) == "text/event-stream":
                     _read_events(answer.parse(), reading)
                 else:
-                    reading.add(_document(answer.http_response))
+                    document = _document(answer.http_response)
+                    if (error := document.get("error")) and not document.get("choices"):
+                        # With the status of success, as some that stand before other servers do.
+                        return refusal(_status_within(error), document, self._endpoint.key)
+                    reading.add(document)
             except openai.APIStatusError as error:
                 return self._refusal(error)
             except openai.APIConnectionError:

@@ -372,6 +372,7 @@ def test_own_caps_are_kept_and_told(server):
         (400, {"detail": "Server is pinned to 'other'; requested 'm'."}, "model_unknown"),
         (404, "404 page not found", "endpoint_failed"),
         (429, {"error": {"message": "out of credit", "code": "insufficient_quota"}}, "quota_exhausted"),
+        (200, {"error": {"message": "The model `m` does not exist.", "code": 404}}, "model_unknown"),
         (400, {"error": {"message": "System role not supported"}}, "endpoint_failed"),
         (307, "", "endpoint_failed"),
         (200, "<html>Sign in</html>", "endpoint_failed"),
