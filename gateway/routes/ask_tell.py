@@ -6,7 +6,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, Response
+from anyio import from_thread
+from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from contracts.names import SlotState
@@ -28,12 +29,15 @@ router = APIRouter(prefix="/v1", tags=["ask and tell"])
 Json = dict[str, Any]
 LOOK_AGAIN = timedelta(seconds=2)
 """A lease lapses without a signal."""
+CALLER_LEFT: Json = {"tasks": [], "reason": "caller_left", "retry_after": None}
+"""What nobody hears: a slot that were leased now would lie idle until its lease lapses."""
 
 
 @router.post("/searches/{search_id}:ask")
 async def ask_for_tasks(
     search_id: str,
     body: AskBody,
+    request: Request,
     services: ServicesOf,
     tenant: Tenant,
     idempotency_key: IdempotencyKey,
@@ -47,6 +51,8 @@ async def ask_for_tasks(
     scope = idempotency_scope(tenant, "POST /v1/searches/{id}:ask", idempotency_key, asked)
 
     def ask() -> Json:
+        if from_thread.run(request.is_disconnected):
+            return CALLER_LEFT
         with _naming_problems(search_id):
             return offered(search_id, body, services, tenant, scope)
 
@@ -54,7 +60,7 @@ async def ask_for_tasks(
         services.database.signals,
         search_topic(search_id),
         ask,
-        lambda answer: bool(answer["tasks"]),
+        lambda answer: bool(answer["tasks"]) or answer is CALLER_LEFT,
         wait,
         LOOK_AGAIN,
     )

@@ -1,6 +1,8 @@
 """Ask and tell as an outside agent sees it: tasks under leases, answers that count once, clear refusals."""
 
+import asyncio
 import json
+import threading
 import time
 from datetime import timedelta
 
@@ -156,6 +158,44 @@ def test_a_question_that_waits_is_answered_when_a_task_is_given_back(scene):
     assert post(scene, search, "release", task_id=task["task_id"]).status_code == 200
     (again,) = ask(scene, search)
     assert (again["proposal_id"], again["task_id"] == task["task_id"]) == (task["proposal_id"], False)
+
+
+def asked_by_one_who_leaves(scene, search: dict, left: threading.Event) -> threading.Thread:
+    """An agent that waits for a task, and whose connection is gone once `left` is set."""
+    path = f"/v1/searches/{search['id']}:ask"
+    headers = [(b"host", b"127.0.0.1:8000"), (b"content-type", b"application/json")]
+    connection = {
+        "type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "root_path": "",
+        "query_string": b"wait=30", "headers": headers, "client": ("127.0.0.1", 9), "scheme": "http",
+        "http_version": "1.1", "server": ("127.0.0.1", 8000),
+    }  # fmt: skip
+    messages = [{"type": "http.request", "body": b"{}"}]
+
+    async def receive():
+        if messages:
+            return messages.pop()
+        while not left.is_set():
+            await asyncio.sleep(0.01)
+        return {"type": "http.disconnect"}
+
+    async def send(_message):
+        """Nobody hears it."""
+
+    thread = threading.Thread(target=asyncio.run, args=(scene.http.app(connection, receive, send),))
+    thread.start()
+    return thread
+
+
+def test_an_agent_that_left_while_it_waited_is_given_no_task(scene):
+    search = opened(scene, candidates_per_cycle=1)
+    (task,) = ask(scene, search)
+    left = threading.Event()
+    waiting = asked_by_one_who_leaves(scene, search, left)
+    left.set()
+    assert post(scene, search, "release", task_id=task["task_id"]).status_code == 200
+    waiting.join(10)
+    assert not waiting.is_alive()
+    assert len(ask(scene, search)) == 1
 
 
 def test_a_lapsed_lease_makes_the_slot_free_again(scene, clock):
