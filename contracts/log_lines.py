@@ -15,7 +15,7 @@ MAX_FIELD_CHARACTERS = 200
 _LONGEST_SECRET = 512
 _BLOT = "***"
 
-_STANDARD_FIELDS = ("time", "level", "service", "logger", "event", "trace")
+_ALWAYS_THERE = ("time", "level", "service", "logger", "event")
 _SECRET_FORMS = re.compile(
     r"(?P<url>://)[^/@\s]{0,200}:[^/@\s]{1,200}@"
     r"|(?P<scheme>\b[Bb]earer\s)\s{0,4}[A-Za-z0-9._~+/=-]{8,512}"
@@ -91,9 +91,10 @@ def readable(line: str) -> str:
     """A line of a log for a person's eyes: a JSON record as text, anything else as it is, made harmless."""
     try:
         made = json.loads(line)
-        known = {name: str(made.pop(name)) for name in _STANDARD_FIELDS if name in made}
-        return text_line(Line(**known, fields=made), Blotter())
-    except (ValueError, TypeError, AttributeError):
+        moment, level, service, logger, event = (str(made.pop(name)) for name in _ALWAYS_THERE)
+        trace = str(made.pop("trace", ""))
+        return text_line(Line(moment, level, service, logger, event, trace, made), Blotter())
+    except (ValueError, TypeError, AttributeError, KeyError):
         return _printable(line[:MAX_EVENT_CHARACTERS])
 
 

@@ -20,6 +20,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+METRICS_PATH = "/metrics"
 
 
 def token_digest(token: str) -> str:
@@ -44,11 +45,15 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 
 class RequireToken:
-    """Lets a request in only with the service token; /healthz and /readyz stay open."""
+    """Lets a request in only with the service token; /healthz and /readyz stay open.
 
-    def __init__(self, app: App, token_sha256: str) -> None:
+    Whoever measures has a token of its own, which opens /metrics alone.
+    """
+
+    def __init__(self, app: App, token_sha256: str, metrics_token_sha256: str | None = None) -> None:
         self._app = app
         self._expected = token_sha256
+        self._of_metrics = metrics_token_sha256 or token_sha256
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 401."""
@@ -56,12 +61,16 @@ class RequireToken:
             await self._app(scope, receive, send)
             return
         token = bearer_token(scope)
-        if token is None or not hmac.compare_digest(token_digest(token), self._expected):
+        if token is None or not self._opens(scope["path"], token_digest(token)):
             await send_problem(
                 send, problem(401, "service_token_required", "This service answers only to its own family.")
             )
             return
         await self._app(scope, receive, send)
+
+    def _opens(self, path: str, digest: str) -> bool:
+        is_service = hmac.compare_digest(digest, self._expected)
+        return is_service or (path == METRICS_PATH and hmac.compare_digest(digest, self._of_metrics))
 
 
 class BodyLimit:

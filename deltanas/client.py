@@ -21,6 +21,7 @@ from deltanas.resources.fine_tunes import FineTuneCalls
 from deltanas.resources.resource import TERMINAL_STATES
 from deltanas.resources.searches import SearchCalls
 from deltanas.resources.tasks import TaskCalls
+from deltanas.resources.tenant_removal import TenantRemovalCalls
 from deltanas.transport import Transport
 
 __all__ = ["TERMINAL_STATES", "Client"]
@@ -28,7 +29,16 @@ __all__ = ["TERMINAL_STATES", "Client"]
 _DEFAULT_ADDRESS = "http://127.0.0.1:8000"
 
 
-class Client(EvaluationCalls, SearchCalls, TaskCalls, DeltaCalls, FineTuneCalls, DatasetCalls, BaselineCalls):
+class Client(
+    EvaluationCalls,
+    SearchCalls,
+    TaskCalls,
+    DeltaCalls,
+    FineTuneCalls,
+    DatasetCalls,
+    BaselineCalls,
+    TenantRemovalCalls,
+):
     """A connection to one server. All errors are of `deltanas.errors`.
 
     `address` is `http://host:port` or `unix:/path.sock`; without one: DELTANAS_GATEWAY_ADDRESS, else the

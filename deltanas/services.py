@@ -24,7 +24,14 @@ _USERS_SETTINGS = {
     "gateway": frozenset(
         f"DELTANAS_{name}"
         for name in ("DATABASE_URL", "REQUIRE_KEYS", "ALLOWED_HOSTS", "LEASE_SECONDS", "MAX_OPEN_EVALUATIONS")
-    ),
+    )
+    | {
+        "DELTANAS_METRICS_TENANTS",
+        *(
+            f"DELTANAS_KEEP_{name}_DAYS"
+            for name in ("ATTEMPT_LOG", "EVENT", "MODEL_TEXT", "EVALUATION", "SEARCH")
+        ),
+    },
     "runner": frozenset(
         f"DELTANAS_{name}"
         for name in ("RUNNER_SLOTS", "RUNNER_THREADS_PER_SLOT", "RUNNER_WARM", "MINIMUM_TIER", "CGROUP_ROOT")
@@ -118,7 +125,7 @@ def services_of_one_machine(home: Path, run_folder: Path, gateway_address: str) 
 
 def environment_of(name: str, home: Path) -> dict[str, str]:
     """All that the service of this name sees of the user's own environment, and where state is kept."""
-    for_all = {"PATH", "HOME", "DELTANAS_LOG_FORMAT", "DELTANAS_LOG_LEVEL"}
+    for_all = {"PATH", "HOME", "DELTANAS_LOG_FORMAT", "DELTANAS_LOG_LEVEL", "DELTANAS_METRICS_TOKEN_SHA256"}
     visible = for_all | _USERS_SETTINGS.get(name, frozenset())
     inherited = {key: value for key, value in os.environ.items() if key in visible}
     if name == "generator":

@@ -20,6 +20,7 @@ from contracts.service_gate import BodyLimit, RequireToken
 from filter_svc.canonical import NotScreenable
 from filter_svc.config import FilterSettings
 from filter_svc.index import IndexBroken, NoveltyIndex
+from filter_svc.metrics import CONTENT_TYPE, FilterMetrics
 from filter_svc.request_checks import Refused, refuse_field
 from filter_svc.routes_nearness import NEAR_PATH, add_nearness_routes
 from filter_svc.screening import screen
@@ -67,11 +68,17 @@ def create_app(settings: FilterSettings) -> FastAPI:
     app = FastAPI(title="deltanas filter", docs_url=None, redoc_url=None, lifespan=lifespan)
     _add_architectures(app, holder)
     add_nearness_routes(app, settings.home)
+    metrics = FilterMetrics()
+    _add_metrics(app, metrics)
     _add_health(app, holder)
     _add_error_handlers(app)
     app.add_middleware(BodyLimit, limit_for_path=_body_limit)
-    app.add_middleware(RequireToken, token_sha256=settings.service_token_sha256)
-    app.add_middleware(LogRequests)
+    app.add_middleware(
+        RequireToken,
+        token_sha256=settings.service_token_sha256,
+        metrics_token_sha256=settings.metrics_token_sha256,
+    )
+    app.add_middleware(LogRequests, observe=metrics.observe_request)
     return app
 
 
@@ -126,6 +133,13 @@ def _check_proposal_id(proposal_id: str) -> None:
 def _check_label(label: str) -> None:
     if len(label) > MAX_LABEL_CHARACTERS or not label.isprintable():
         refuse_field("label", label, f"Use at most {MAX_LABEL_CHARACTERS} characters, all of them printable.")
+
+
+def _add_metrics(app: FastAPI, metrics: FilterMetrics) -> None:
+    @app.get("/metrics")
+    def page() -> Response:
+        """What this process measures, for Prometheus."""
+        return Response(metrics.page(), media_type=CONTENT_TYPE)
 
 
 def _add_health(app: FastAPI, holder: IndexHolder) -> None:

@@ -24,6 +24,8 @@ class FilterSettings(BaseSettings):
     """`unix:/path/to.sock` or `http://host:port`."""
     service_token_sha256: str
     """SHA-256 of the token that callers must bear, hex."""
+    metrics_token_sha256: str | None = None
+    """The same of a token that opens /metrics alone."""
 
     @property
     def index_path(self) -> Path:

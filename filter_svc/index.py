@@ -88,6 +88,8 @@ class NoveltyIndex:
         with self._guarded():
             self._scopes.pop(scope, None)
             self._database.execute("DELETE FROM architectures WHERE scope = ?", (scope,))
+            # Nothing of it is to be found in the log either.
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def check(self) -> None:
         """Read from the file. Raises IndexBroken."""
@@ -116,6 +118,7 @@ class NoveltyIndex:
             database.execute("PRAGMA locking_mode = EXCLUSIVE")
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
+            database.execute("PRAGMA secure_delete = ON")
             database.execute(SCHEMA)
             (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":

@@ -20,6 +20,10 @@ from gateway.http_guard import (
     body_limit,
 )
 from gateway.infra.home_lock import HomeLock
+from gateway.infra.housekeeper import Housekeeper
+from gateway.infra.metrics import GatewayMetrics
+from gateway.infra.readiness import Readiness
+from gateway.infra.retention import Forgetting
 from gateway.infra.schema_migrations import migrate
 from gateway.infra.shared_signals import SharedSignals
 from gateway.infra.sweeper import Sweeper
@@ -42,6 +46,7 @@ from gateway.routes import (
     novelty,
     operations,
     searches,
+    tenant_removal,
     tenants,
     training_pairs,
 )
@@ -53,11 +58,15 @@ SWEEPS_PER_LEASE = 5
 
 def create_app(settings: Settings, open_services: Callable[[Settings], Services] = open_services) -> FastAPI:
     """The application. Nothing is opened before its lifespan begins."""
+    metrics = GatewayMetrics(by_tenant=settings.metrics_tenants)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.state.services = await run_in_threadpool(_start, settings, open_services, stack)
+            services = await run_in_threadpool(_start, settings, open_services, stack)
+            metrics.watch(services.database)
+            app.state.services, app.state.metrics = services, metrics
+            app.state.readiness = Readiness(operations.probes(services))
             yield
 
     app = FastAPI(title="deltanas", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -74,6 +83,7 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
         ask_tell,
         keys,
         tenants,
+        tenant_removal,
         operations,
         front_page,
         api_pages,
@@ -95,7 +105,7 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
     if settings.keyless:
         app.add_middleware(RefuseForeignPages, allowed_hosts=settings.allowed_hosts)
     app.add_middleware(RefuseAmbiguousLength)
-    app.add_middleware(LogRequests)
+    app.add_middleware(LogRequests, observe=metrics.observe_request)
     return app
 
 
@@ -124,6 +134,11 @@ def _start(
     chores = TenantChores(services.database, services.offers, settings.audit_days)
     chores.start()
     stack.callback(chores.stop)
+    housekeeper = Housekeeper(
+        services.database, Forgetting(services.database, settings.retention, services.filter.forget)
+    )
+    housekeeper.start()
+    stack.callback(housekeeper.stop)
     if settings.conductor:
         conductor = Conductor(services)
         conductor.start()

@@ -4,11 +4,18 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contracts.addresses import Address, parse_address
 from contracts.service_gate import token_digest
+from gateway.domain.retention import Retention
+
+Days = Annotated[
+    Annotated[float, Field(gt=0)] | None,
+    BeforeValidator(lambda given: None if given == "never" else given),
+]
+"""A number, or `never` for what is kept for ever."""
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -67,6 +74,27 @@ class Settings(BaseSettings):
     """Addresses of proxies whose X-Forwarded-For is believed, with commas between them; else nobody's is."""
     conductor: bool = True
     """Whether this process drives searches."""
+    metrics_token_sha256: str | None = None
+    """SHA-256 of the token that opens /metrics where keys are asked for."""
+    metrics_tenants: bool = False
+    """Whether names of tenants may be labels of metrics."""
+    keep_attempt_log_days: Days = 90
+    keep_event_days: Days = 90
+    keep_model_text_days: Days = None
+    keep_evaluation_days: Days = None
+    keep_search_days: Days = None
+    """How long after its end what is kept; `Retention` says what each is."""
+
+    @property
+    def retention(self) -> Retention:
+        """How long each kind of thing is kept."""
+        return Retention(
+            attempt_logs=self.keep_attempt_log_days,
+            events=self.keep_event_days,
+            model_texts=self.keep_model_text_days,
+            evaluations=self.keep_evaluation_days,
+            searches=self.keep_search_days,
+        )
 
     @field_validator("allowed_hosts", "trusted_proxies", mode="before")
     @classmethod

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
@@ -24,6 +24,7 @@ from generator_svc.config import GeneratorSettings
 from generator_svc.held_up import HeldUp
 from generator_svc.language_models.endpoint_models import EndpointModels
 from generator_svc.language_models.local import LocalLimits, LocalModels
+from generator_svc.metrics import CONTENT_TYPE, GeneratorMetrics
 from generator_svc.proposers import OptionsInvalid, known_proposers
 from generator_svc.request_checks import Refused
 from generator_svc.routes_deltas import add_delta_routes
@@ -69,11 +70,21 @@ def create_app(settings: GeneratorSettings) -> FastAPI:
     desk = add_fine_tuning_routes(app, settings.home, unload)
     _add_baselines(app)
     add_lemur_routes(app, settings.home)
+
+    def job_states() -> list[str]:
+        return [status.state.value for status in desk.statuses()] if desk is not None else []
+
+    metrics = GeneratorMetrics(job_states)
+    _add_metrics(app, metrics)
     _add_health(app)
     _add_error_handlers(app)
     app.add_middleware(BodyLimit, limit_for_path=_body_limit)
-    app.add_middleware(RequireToken, token_sha256=settings.service_token_sha256)
-    app.add_middleware(LogRequests)
+    app.add_middleware(
+        RequireToken,
+        token_sha256=settings.service_token_sha256,
+        metrics_token_sha256=settings.metrics_token_sha256,
+    )
+    app.add_middleware(LogRequests, observe=metrics.observe_request)
     return app
 
 
@@ -109,6 +120,13 @@ def _add_baselines(app: FastAPI) -> None:
         if network is None:
             raise HTTPException(404, f"No baseline is named {name[:80]!r}.")
         return network
+
+
+def _add_metrics(app: FastAPI, metrics: GeneratorMetrics) -> None:
+    @app.get("/metrics")
+    def page() -> Response:
+        """What this process measures, for Prometheus."""
+        return Response(metrics.page(), media_type=CONTENT_TYPE)
 
 
 def _add_health(app: FastAPI) -> None:

@@ -19,6 +19,8 @@ class GeneratorSettings(BaseSettings):
 
     service_token_sha256: str
     """SHA-256 of the token that callers must bear, hex."""
+    metrics_token_sha256: str | None = None
+    """The same of a token that opens /metrics alone."""
 
     home: Path | None = None
     """Where large uploads wait while they are read; without one, where the system keeps temporary files."""

@@ -19,6 +19,7 @@ from sandbox_runner.admission import Refused
 from sandbox_runner.attempt_table import AttemptUnknown, FenceConflict, NoFreeSlot
 from sandbox_runner.config import RunnerSettings
 from sandbox_runner.datasets.errors import DatasetError, DatasetUnavailable, DatasetUnknown
+from sandbox_runner.metrics import CONTENT_TYPE, RunnerMetrics
 from sandbox_runner.runner import NotReady, Runner
 from sandbox_runner.sandboxes.choice import built_in
 from sandbox_runner.sandboxes.port import SandboxBackend
@@ -46,11 +47,17 @@ def create_app(settings: RunnerSettings, backends: Sequence[SandboxBackend] | No
     app = FastAPI(title="deltanas sandbox runner", docs_url=None, redoc_url=None, lifespan=lifespan)
     _add_attempts(app, runner)
     _add_datasets(app, runner)
+    metrics = RunnerMetrics(runner.attempts, runner.reasons_not_ready)
+    _add_metrics(app, metrics)
     _add_health(app, runner)
     _add_error_handlers(app)
     app.add_middleware(BodyLimit, limit_for_path=_body_limit)
-    app.add_middleware(RequireToken, token_sha256=settings.service_token_sha256)
-    app.add_middleware(LogRequests)
+    app.add_middleware(
+        RequireToken,
+        token_sha256=settings.service_token_sha256,
+        metrics_token_sha256=settings.metrics_token_sha256,
+    )
+    app.add_middleware(LogRequests, observe=metrics.observe_request)
     return app
 
 
@@ -110,6 +117,12 @@ def _add_datasets(app: FastAPI, runner: Runner) -> None:
         """Begin to prepare a dataset in the background."""
         return runner.datasets.prepare(name)
 
+    @app.delete("/v1/datasets/{name}", status_code=204)
+    def remove_dataset(name: str) -> Response:
+        """Remove a user's own data."""
+        runner.library.remove(name)
+        return Response(status_code=204)
+
     @app.post("/v1/datasets/{name}:upload", status_code=201)
     async def upload_dataset(name: str, request: Request) -> DatasetReport:
         """Take in a user's own data, an .npz or a .zip of image folders."""
@@ -117,6 +130,13 @@ def _add_datasets(app: FastAPI, runner: Runner) -> None:
             async for chunk in request.stream():
                 await run_in_threadpool(upload.write, chunk)
             return await run_in_threadpool(upload.finish)
+
+
+def _add_metrics(app: FastAPI, metrics: RunnerMetrics) -> None:
+    @app.get("/metrics")
+    def page() -> Response:
+        """What this process measures, for Prometheus."""
+        return Response(metrics.page(), media_type=CONTENT_TYPE)
 
 
 def _add_health(app: FastAPI, runner: Runner) -> None:

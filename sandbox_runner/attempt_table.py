@@ -59,6 +59,12 @@ class AttemptTable:
         self._free = slots
         self._changed = Condition()
 
+    @property
+    def free(self) -> int:
+        """Slots that are not taken."""
+        with self._changed:
+            return self._free
+
     def slots_for(self, threads: int) -> int:
         """How many slots an attempt with so many threads takes."""
         return max(1, -(-threads // self._threads_per_slot))

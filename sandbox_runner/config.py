@@ -27,6 +27,8 @@ class RunnerSettings(BaseSettings):
     runner_address: str = "http://127.0.0.1:8003"
     service_token_sha256: str
     """SHA-256 of the token that callers must bear, hex."""
+    metrics_token_sha256: str | None = None
+    """The same of a token that opens /metrics alone."""
     runner_slots: int | None = Field(default=None, ge=1, le=256)
     """Attempts at a time; None: one for every `runner_threads_per_slot` cores."""
     runner_threads_per_slot: int = Field(default=1, ge=1, le=256)

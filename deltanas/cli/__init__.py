@@ -29,6 +29,7 @@ from deltanas.cli import (
     pairs,
     search,
     tasks,
+    tenants,
     up,
 )
 from deltanas.cli.output import complain, emit
@@ -98,6 +99,7 @@ app.command()(fine_tune.fine_tune)
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(models.app, name="models")
 app.add_typer(tasks.app, name="task")
+app.add_typer(tenants.app, name="tenants")
 app.command()(mcp.mcp)
 
 

@@ -64,6 +64,7 @@ CALLS: dict[tuple[str, str], frozenset[KeyScope]] = {
     ("GET", "/v1/tenants"): _OPERATOR,
     ("GET", "/v1/tenants/{tenant}"): _OPERATOR,
     ("PATCH", "/v1/tenants/{tenant}"): _OPERATOR,
+    ("POST", "/v1/tenants/{tenant}:remove"): _OPERATOR,
 }
 """Any one of the scopes opens the call. Reading needs `read`, where nothing else is said here."""
 

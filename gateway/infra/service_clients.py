@@ -371,6 +371,10 @@ class RunnerClient(ServiceClient):
         """Start preparing a dataset."""
         return self._parse(DatasetReport, self._call("POST", f"/v1/datasets/{quote(name, safe='')}:prepare"))
 
+    def remove_dataset(self, name: str) -> None:
+        """Remove a user's own data."""
+        self._call("DELETE", f"/v1/datasets/{quote(name, safe='')}")
+
     async def upload_dataset(self, name: str, content: AsyncIterable[bytes]) -> DatasetReport:
         """Pass a user's own data on as it comes, an .npz or a .zip of image folders.
 

@@ -37,14 +37,14 @@ def _tenant(caller: CallerOf) -> str:
 Tenant = Annotated[str, Depends(_tenant)]
 
 
-def _operator(request: Request) -> Caller:
+def operator_of(request: Request) -> Caller:
     """The operator of the farm, whichever route it is."""
     caller = _known(request)
     require_operator(caller)
     return caller
 
 
-Operator = Annotated[Caller, Depends(_operator)]
+Operator = Annotated[Caller, Depends(operator_of)]
 
 
 def require_operator(caller: Caller) -> None:

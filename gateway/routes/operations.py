@@ -1,14 +1,20 @@
-"""Operations: health, readiness, and what the hosts can do."""
+"""Operations: health, readiness, metrics, and what the hosts can do."""
 
+import hmac
 import shutil
 from dataclasses import replace
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from contracts.jobs import RunnerCapabilities
+from contracts.service_gate import bearer_token, token_digest
 from gateway.infra.agent_directory import live_agents
-from gateway.routes.dependencies import ServicesOf, Tenant
+from gateway.infra.database import utc_now
+from gateway.infra.marks import Mark, move_mark
+from gateway.infra.metrics import CONTENT_TYPE, GatewayMetrics
+from gateway.infra.readiness import Probe, Readiness
+from gateway.routes.dependencies import ServicesOf, Tenant, operator_of
 from gateway.services import Services
 
 MIB = 1024 * 1024
@@ -19,25 +25,38 @@ router = APIRouter(tags=["operations"])
 
 @router.get("/healthz")
 def health() -> dict[str, str]:
-    """The process answers."""
+    """The process answers; nothing else is looked at."""
     return {"status": "ok"}
 
 
 @router.get("/readyz")
-def readiness(services: ServicesOf, response: Response) -> dict[str, Any]:
+def readiness(request: Request, response: Response) -> dict[str, Any]:
     """200 when evaluations can run now; 503 with the reasons when they would wait."""
-    reasons = [
-        *_storage_problems(services),
-        *_agent_problems(services),
-        *services.generator.readiness_problems(),
-        *services.filter.readiness_problems(),
-        *services.runner.readiness_problems(),
-    ]
-    if not reasons:
-        return {"status": "ready"}
-    response.status_code = 503
-    response.headers["retry-after"] = "2"
-    return {"status": "not_ready", "reasons": reasons}
+    asked: Readiness = request.app.state.readiness
+    checks = asked.checks()
+    reasons = [reason for check in checks for reason in check.problems]
+    if reasons:
+        response.status_code = 503
+        response.headers["retry-after"] = "2"
+    return {
+        "status": "not_ready" if reasons else "ready",
+        "reasons": reasons,
+        "checks": {
+            check.name: {"ok": not check.problems, "seconds": round(check.seconds, 3)} for check in checks
+        },
+    }
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+def metrics(request: Request, services: ServicesOf) -> Response:
+    """What this gateway and its farm measure, in the text format of Prometheus.
+
+    For the operator, and for whoever has the token of DELTANAS_METRICS_TOKEN_SHA256.
+    """
+    if not _bears_metrics_token(request, services):
+        operator_of(request)
+    measured: GatewayMetrics = request.app.state.metrics
+    return Response(measured.page(), media_type=CONTENT_TYPE)
 
 
 @router.get("/v1/capabilities")
@@ -60,13 +79,37 @@ def _without(offered: RunnerCapabilities, hidden: set[str]) -> RunnerCapabilitie
     return replace(offered, datasets=tuple(d for d in offered.datasets if d.name not in hidden))
 
 
-def _storage_problems(services: Services) -> list[str]:
+def probes(services: Services) -> dict[str, Probe]:
+    """All that an evaluation or a search needs, by the name under which /readyz tells of it."""
+    return {
+        "disk": lambda: _disk_problems(services),
+        "database": lambda: _database_problems(services),
+        "agents": lambda: _agent_problems(services),
+        "generator": services.generator.readiness_problems,
+        "filter": services.filter.readiness_problems,
+        "runner": services.runner.readiness_problems,
+    }
+
+
+def _bears_metrics_token(request: Request, services: Services) -> bool:
+    expected, shown = services.settings.metrics_token_sha256, bearer_token(request.scope)
+    return bool(expected and shown and hmac.compare_digest(token_digest(shown), expected))
+
+
+def _disk_problems(services: Services) -> list[str]:
     """A disk that is about to be full: what is accepted must be on it."""
     home = services.settings.home
     free = shutil.disk_usage(home).free // MIB
     if free >= LEAST_FREE_MIB:
         return []
     return [f"the disk of {home} has {free} MiB free; the gateway wants {LEAST_FREE_MIB}"]
+
+
+def _database_problems(services: Services) -> list[str]:
+    """Whether something can be written and is on disk. Raises StorageUnavailable."""
+    with services.database.write() as session:
+        move_mark(session, "readiness", Mark(utc_now()))
+    return []
 
 
 def _agent_problems(services: Services) -> list[str]:

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +97,22 @@ class Library:
                         f"{name} could not be taken in: {said}.", "Free some disk space, then send it again."
                     ) from error
                 raise DatasetInvalid(f"{path} cannot be read: {said}.") from error
+
+    def remove(self, name: str) -> None:
+        """Remove a user's own data, splits and all. Raises DatasetUnknown, -Invalid, -Unavailable."""
+        if name in STANDARD_DATASETS:
+            raise DatasetInvalid(f"{name} is a standard data set: it belongs to nobody, and stays.")
+        if not NAME.fullmatch(name) or not (self.folder / name).is_dir():
+            raise DatasetUnknown(f"There is no dataset {name!r:.80}.")
+        with self._locked(name):
+            try:
+                going = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".part", dir=self.folder))
+                (self.folder / name).rename(going / name)  # gone at once, whatever comes then
+                shutil.rmtree(going)
+            except OSError as error:
+                raise DatasetUnavailable(
+                    f"{name} could not be removed: {error.strerror or error}.", "Try again."
+                ) from error
 
     def check_new_name(self, name: str) -> None:
         """Raises DatasetInvalid when `name` breaks the rule or is taken."""

@@ -643,6 +643,7 @@ class FakeRunner:
             DatasetReport("svhn", False, problem="run `deltanas datasets prepare svhn`"),
         ]
         self.uploaded: dict[str, bytes] = {}
+        self.removed: list[str] = []
         self.unreachable = False
 
     def datasets(self) -> list[DatasetReport]:
@@ -655,6 +656,9 @@ class FakeRunner:
             if report.name == name:
                 return report
         raise ServiceRefused("runner", 404, {"code": "unknown_dataset", "detail": f"no dataset {name}"})
+
+    def remove_dataset(self, name: str) -> None:
+        self.removed.append(name)
 
     async def upload_dataset(self, name: str, content) -> DatasetReport:
         self.uploaded[name] = b"".join([chunk async for chunk in content])

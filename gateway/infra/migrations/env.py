@@ -11,6 +11,7 @@ from gateway.infra import (  # noqa: F401 - their tables are the metadata
     fine_tune_tables,
     search_tables,
     tables,
+    tally_tables,
     tenant_tables,
     work_leases,
 )

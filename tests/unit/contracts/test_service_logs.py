@@ -20,9 +20,7 @@ HOSTILE = '\x1b[2J\x7f\r\n{"level": "ERROR", "tenant": "root"}\u2028\u202e\udcff
 def line(message, form="json", *arguments, **extra):
     record = logging.LogRecord("gateway.app", logging.WARNING, "f.py", 1, message, arguments, None)
     record.__dict__.update(extra)
-    return LineFormatter("gateway", form, ENVIRONMENT).format(
-        record
-    )
+    return LineFormatter("gateway", form, ENVIRONMENT).format(record)
 
 
 def test_a_record_says_what_it_is_about():

@@ -69,5 +69,7 @@ def gateway_in(home: Path, **settings) -> Iterator[Scene]:
     chosen = Settings(**{"home": home, "service_token": TOKEN, "conductor": False, **settings})
     app = create_app(chosen, with_fakes)
     with TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as http:
+        # Tests change what is ready and what is counted, and look at once.
+        app.state.readiness.fresh_seconds = app.state.metrics.page_seconds = 0.0
         agent = FakeAgent(http, TOKEN)
         yield Scene(http, agent, app.state.services, generator, novelty, runner, fine_tuner)

@@ -57,10 +57,12 @@ def saved(tmp_path_factory):
     for _ in range(2):
         writers.append(threading.Thread(target=_write, args=(database, over)))
         writers[-1].start()
-    made = save(home, folder / "b.tar.gz")
-    over.set()
-    for writer in writers:
-        writer.join()
+    try:
+        made = save(home, folder / "b.tar.gz")
+    finally:
+        over.set()
+        for writer in writers:
+            writer.join()
     scene.finish(run)
     story = scene.story()
     database.close()

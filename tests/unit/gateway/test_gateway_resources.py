@@ -10,7 +10,10 @@ from contracts.proposals import DataShape
 
 
 def test_readiness_names_every_reason(scene):
-    assert scene.http.get("/readyz").json() == {"status": "ready"}
+    answer = scene.http.get("/readyz").json()
+    assert (answer["status"], answer["reasons"]) == ("ready", [])
+    assert list(answer["checks"]) == ["disk", "database", "agents", "generator", "filter", "runner"]
+    assert all(check["ok"] for check in answer["checks"].values())
     scene.agent.heartbeat(tier=None, backends=())
     scene.generator.unreachable = scene.runner.unreachable = True
     answer = scene.http.get("/readyz")

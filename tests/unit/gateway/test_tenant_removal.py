@@ -1,0 +1,144 @@
+"""A tenant goes with all that is its own: rows, files, and what other services keep. Nobody else's goes."""
+
+from dataclasses import asdict
+
+import pytest
+from fakes import FakeFarm, outcome
+from gateway_scene import SOURCE, gateway_in
+from search_scene import Scene as LoopScene
+from sqlalchemy import insert, select
+
+from gateway.infra.database import Base, utc_now
+from gateway.infra.search_tables import SearchRow
+from gateway.infra.tables import EvaluationRow
+from gateway.infra.tenant_tables import DatasetOwnerRow
+
+MARK = "marker-of-the-tenant-blue"
+
+
+@pytest.fixture
+def scene(tmp_path):
+    with gateway_in(tmp_path) as made:
+        made.agent.heartbeat()
+        yield made
+
+
+@pytest.fixture
+def keys(scene):
+    """Of two tenants, who both have an evaluation, a search that has ended and one that goes on."""
+    made = {}
+    for tenant in ("blue", "green"):
+        _, key = scene.services.keys.create(tenant)
+        made[tenant] = {"authorization": f"Bearer {key}"}
+        fill(scene, made[tenant], MARK if tenant == "blue" else "green")
+    return made
+
+
+def fill(scene, headers, mark):
+    scene.submit(headers=headers, source=f"{SOURCE}# {mark}\n", tags=[mark], reuse=False)
+    claimed = scene.agent.claim_next()
+    scene.agent.send(claimed, {**asdict(outcome(claimed.spec)), "log": mark})
+    for _ in range(2):
+        body = {"dataset": "digits", "cycles": 1, "candidates_per_cycle": 3, "final_seeds": 2, "name": mark}
+        answer = scene.http.post("/v1/searches", json=body, headers=headers)
+        assert answer.status_code == 202, answer.text
+    loop = LoopScene(scene.services.database, answer.json()["id"], scene.generator, scene.filter)
+    loop.finish()
+    scene.submit(headers=headers | {"idempotency-key": mark}, source=f"{SOURCE}# {mark} 2\n")
+    with scene.services.database.write() as session:
+        session.add(
+            DatasetOwnerRow(name=mark[:60], tenant=mark_tenant(mark), size_bytes=1, created_at=utc_now())
+        )
+
+
+def mark_tenant(mark):
+    return "blue" if mark == MARK else mark
+
+
+def remove(scene, tenant, **body):
+    answer = scene.http.post(f"/v1/tenants/{tenant}:remove", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def rows_of(scene, tenant):
+    """By table, as the database has them."""
+    with scene.services.database.read() as session:
+        return {
+            table.name: len(session.execute(select(table).where(table.c.tenant == tenant)).all())
+            for table in Base.metadata.sorted_tables
+            if "tenant" in table.c
+        }
+
+
+def bytes_of(home):
+    return b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+
+
+def test_a_dry_run_tells_what_would_go_and_nothing_goes(scene, keys):
+    before = rows_of(scene, "blue")
+    told = remove(scene, "blue")
+    assert told["dry_run"] is True
+    assert told["rows"]["searches"] == 2
+    assert told["rows"]["attempts"] >= told["rows"]["evaluations"] > 2
+    assert rows_of(scene, "blue") == before
+
+
+def test_nothing_of_a_tenant_is_left_anywhere(scene, keys):
+    home = scene.services.settings.home
+    assert MARK.encode() in bytes_of(home)
+    green = rows_of(scene, "green")
+    scene.runner.removed.clear()
+    assert remove(scene, "blue", dry_run=False)["rows"]["searches"] == 2
+    assert MARK.encode() not in bytes_of(home)
+    assert not any(rows_of(scene, "blue").values())
+    assert rows_of(scene, "green") == green
+    assert scene.runner.removed == [MARK[:60]]
+    with scene.services.database.read() as session:
+        kept = {f"search:{search}" for search in session.scalars(select(SearchRow.id))}
+    assert set(scene.filter.scopes) <= kept
+    assert remove(scene, "blue")["rows"] == {}
+
+
+def test_a_removed_tenants_key_opens_nothing_and_others_go_on(scene, keys):
+    remove(scene, "blue", dry_run=False)
+    assert scene.http.get("/v1/evaluations", headers=keys["blue"]).status_code == 401
+    assert len(scene.http.get("/v1/searches", headers=keys["green"]).json()["items"]) == 2
+    assert FakeFarm(scene.services.database).work() > 0
+
+
+def test_a_service_that_is_away_stops_the_removal_which_is_then_taken_up_again(scene, keys, monkeypatch):
+    forget, calls = scene.filter.forget, []
+
+    def away(scope):
+        calls.append(scope)
+        if len(calls) == 2:
+            raise OSError("gone")
+        forget(scope)
+
+    monkeypatch.setattr(scene.filter, "forget", away)
+    assert scene.http.post("/v1/tenants/blue:remove", json={"dry_run": False}).status_code == 500
+    assert any(rows_of(scene, "blue").values())
+    remove(scene, "blue", dry_run=False)
+    assert not any(rows_of(scene, "blue").values())
+
+
+def test_only_the_operator_removes(scene, keys):
+    refused = scene.http.post("/v1/tenants/blue:remove", json={"dry_run": False}, headers=keys["green"])
+    assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing")
+    assert any(rows_of(scene, "blue").values())
+
+
+def test_a_table_that_is_added_later_is_emptied_too(scene, keys):
+    tables = {table.name for table in Base.metadata.sorted_tables if "tenant" in table.c}
+    assert {"api_keys", "audit_entries", "idempotency_keys", "tenant_quotas"} <= tables
+    with scene.services.database.write() as session:
+        session.execute(
+            insert(EvaluationRow).values(
+                id="ev_odd", tenant="blue", state="failed", candidate_id="c", source=MARK, request={},
+                dataset="d", device="cpu", tier_strength=0, priority=0, scored_on="all", split_key="k",
+                reuse_key="r", flags=[], created_at=utc_now(),
+            )
+        )  # fmt: skip
+    remove(scene, "blue", dry_run=False)
+    assert not any(rows_of(scene, "blue").values())
