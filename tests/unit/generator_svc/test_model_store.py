@@ -117,13 +117,6 @@ def test_weights_that_would_be_loaded_from_elsewhere_are_refused(tmp_path, spoil
     assert refused.value.code == code
 
 
-def test_weights_in_several_files_are_taken(tmp_path):
-    source = write_model_folder(tmp_path / "source")
-    share_out(source, "more.safetensors")
-    write_safetensors(source / "more.safetensors", {"b": (3,)})
-    assert add_folder(tmp_path, source).manifest.parameters == 259
-
-
 @pytest.mark.parametrize("architectures", [{"a": 1}, [], "Llama", None, 7])
 def test_an_architecture_that_is_no_name_is_unknown(tmp_path, architectures):
     source = write_model_folder(tmp_path / "source")
@@ -139,12 +132,14 @@ def test_pickled_weights_alone_are_refused_as_such(tmp_path):
     assert refused.value.code == "pickled_weights"
 
 
-def test_the_digest_of_several_files_names_each(tmp_path):
+def test_the_digest_of_several_files_names_each_that_is_loaded(tmp_path):
     folder = write_model_folder(tmp_path)
-    write_safetensors(folder / "model-2.safetensors", {"other": (3,)})
+    share_out(folder, "more.safetensors")
+    write_safetensors(folder / "more.safetensors", {"other": (3,)})
+    write_safetensors(folder / "consolidated.safetensors", {"again": (259,)})
     lines = "".join(
         f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n"
-        for name in ("model-2.safetensors", "model.safetensors")
+        for name in ("more.safetensors", "shown.safetensors")
     )
     manifest = manifest_of(folder, "mine", "mine", "folder")
     assert manifest.weights_sha256 == hashlib.sha256(lines.encode()).hexdigest()
