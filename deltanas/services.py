@@ -27,6 +27,7 @@ _USERS_SETTINGS = {
     )
     | {
         "DELTANAS_METRICS_TENANTS",
+        *(f"DELTANAS_WEBHOOK_{name}" for name in ("HTTP", "PORTS", "ALLOW", "CA_FILE")),
         *(
             f"DELTANAS_KEEP_{name}_DAYS"
             for name in ("ATTEMPT_LOG", "EVENT", "MODEL_TEXT", "EVALUATION", "SEARCH")

@@ -31,6 +31,7 @@ from gateway.infra.tenant_chores import TenantChores
 from gateway.loop.baseline_conductor import BaselineConductor
 from gateway.loop.conductor import Conductor
 from gateway.loop.fine_tune_conductor import FineTuneConductor
+from gateway.loop.webhook_deliveries import WebhookDeliveries
 from gateway.routes import (
     adapters,
     api_pages,
@@ -49,6 +50,7 @@ from gateway.routes import (
     tenant_removal,
     tenants,
     training_pairs,
+    webhooks,
 )
 from gateway.routes.problems import install_problem_handlers
 from gateway.services import Services
@@ -81,6 +83,7 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
         baselines,
         searches,
         ask_tell,
+        webhooks,
         keys,
         tenants,
         tenant_removal,
@@ -139,6 +142,9 @@ def _start(
     )
     housekeeper.start()
     stack.callback(housekeeper.stop)
+    deliveries = WebhookDeliveries(services.database, services.webhook_transport)
+    deliveries.start()
+    stack.callback(deliveries.stop)
     if settings.conductor:
         conductor = Conductor(services)
         conductor.start()

@@ -21,6 +21,10 @@ from gateway.infra.fine_tunes import FineTuneStore
 from gateway.infra.quotas import QuotaStore
 from gateway.infra.search_store import SearchStore
 from gateway.infra.service_clients import FilterClient, GeneratorClient, RunnerClient
+from gateway.infra.webhook_endpoints import WebhookEndpoints
+from gateway.infra.webhook_log import WebhookLog
+from gateway.infra.webhook_lookups import HostLookups
+from gateway.infra.webhook_transport import WebhookTransport, trusting
 from gateway.infra.work_leases import WorkLeases
 from gateway.loop.one_at_a_time import OneAtATime
 from gateway.services import Services
@@ -37,6 +41,7 @@ def open_services(settings: Settings) -> Services:
     quotas = QuotaStore(database, _usual_quota(settings))
     token = settings.service_token
     runner = RunnerClient(settings.runner_address, token)
+    webhooks = WebhookTransport(settings.webhook_rules, tls=trusting(settings.webhook_ca_file))
     return Services(
         settings=settings,
         database=database,
@@ -56,6 +61,10 @@ def open_services(settings: Settings) -> Services:
         smoke_runs=SmokeRunStore(database, evaluations),
         pair_makings=OneAtATime(),
         fine_tunes=FineTuneStore(database),
+        webhook_endpoints=WebhookEndpoints(database),
+        webhook_log=WebhookLog(database),
+        webhook_lookups=HostLookups(webhooks.rules, webhooks.resolve),
+        webhook_transport=webhooks,
         generator=GeneratorClient(settings.generator_address, token),
         fine_tuning=FineTuneClient(settings.generator_address, token),
         filter=FilterClient(settings.filter_address, token),

@@ -4,12 +4,13 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, FilePath, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contracts.addresses import Address, parse_address
 from contracts.service_gate import token_digest
 from gateway.domain.retention import Retention
+from gateway.domain.webhook_targets import WEB_PORTS, TargetRules, parse_allowance
 
 Days = Annotated[
     Annotated[float, Field(gt=0)] | None,
@@ -74,6 +75,14 @@ class Settings(BaseSettings):
     """Addresses of proxies whose X-Forwarded-For is believed, with commas between them; else nobody's is."""
     conductor: bool = True
     """Whether this process drives searches."""
+    webhook_http: bool = False
+    """Whether webhooks may go over plain http, too."""
+    webhook_ports: Annotated[frozenset[int], NoDecode] = frozenset(WEB_PORTS)
+    """Where webhooks may go, with commas between them."""
+    webhook_allow: Annotated[tuple[str, ...], NoDecode] = ()
+    """Hosts and networks that webhooks may go to although they are not public: names, 10.1.0.0/16."""
+    webhook_ca_file: FilePath | None = None
+    """Certificates of authorities, in PEM, that receivers may be of beside those that the system trusts."""
     metrics_token_sha256: str | None = None
     """SHA-256 of the token that opens /metrics where keys are asked for."""
     metrics_tenants: bool = False
@@ -100,6 +109,24 @@ class Settings(BaseSettings):
     @classmethod
     def _names(cls, given: object) -> object:
         return tuple(given.lower().replace(",", " ").split()) if isinstance(given, str) else given
+
+    @field_validator("webhook_ports", mode="before")
+    @classmethod
+    def _ports(cls, given: object) -> object:
+        return frozenset(given.replace(",", " ").split()) if isinstance(given, str) else given
+
+    @field_validator("webhook_allow", mode="before")
+    @classmethod
+    def _allowance(cls, given: object) -> object:
+        entries = given.replace(",", " ").split() if isinstance(given, str) else given
+        parse_allowance(entries)  # type: ignore[arg-type]
+        return entries
+
+    @property
+    def webhook_rules(self) -> TargetRules:
+        """Where webhooks may go."""
+        hosts, networks = parse_allowance(self.webhook_allow)
+        return TargetRules(self.webhook_http, self.webhook_ports, hosts, networks)
 
     @property
     def address(self) -> Address:

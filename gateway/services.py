@@ -20,6 +20,10 @@ from gateway.infra.fine_tunes import FineTuneStore
 from gateway.infra.quotas import QuotaStore
 from gateway.infra.search_store import SearchStore
 from gateway.infra.service_clients import FilterClient, GeneratorClient, RunnerClient
+from gateway.infra.webhook_endpoints import WebhookEndpoints
+from gateway.infra.webhook_log import WebhookLog
+from gateway.infra.webhook_lookups import HostLookups
+from gateway.infra.webhook_transport import WebhookTransport
 from gateway.infra.work_leases import WorkLeases
 from gateway.loop.one_at_a_time import OneAtATime
 
@@ -46,6 +50,10 @@ class Services:
     smoke_runs: SmokeRunStore
     pair_makings: OneAtATime
     fine_tunes: FineTuneStore
+    webhook_endpoints: WebhookEndpoints
+    webhook_log: WebhookLog
+    webhook_lookups: HostLookups
+    webhook_transport: WebhookTransport
     generator: GeneratorClient
     fine_tuning: FineTuneClient
     filter: FilterClient

@@ -31,6 +31,7 @@ from deltanas.cli import (
     tasks,
     tenants,
     up,
+    webhooks,
 )
 from deltanas.cli.output import complain, emit
 from deltanas.errors import (
@@ -100,6 +101,7 @@ app.add_typer(adapters.app, name="adapters")
 app.add_typer(models.app, name="models")
 app.add_typer(tasks.app, name="task")
 app.add_typer(tenants.app, name="tenants")
+app.add_typer(webhooks.app, name="webhooks")
 app.command()(mcp.mcp)
 
 

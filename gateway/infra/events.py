@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, Integer, String, select, text
+from sqlalchemy import JSON, BigInteger, Index, Integer, String, func, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from gateway.infra.database import TOPICS, Base, Database, UtcTime, before_commit, utc_now
+from gateway.infra.webhook_outbox import announce
 
 _LOCK_SPACE = 7_346_001
 _LOCKS = 1024
@@ -47,8 +48,9 @@ def append_event(session: Session, topic: str, event_type: str, data: dict[str, 
     """Log an event in the caller's transaction. Followers wake once it is on disk.
 
     It is written when the transaction ends, after all that the transaction locks: so nobody who waits for a
-    topic holds what another one waits for.
+    topic holds what another one waits for. Webhooks that tell of it are part of the transaction.
     """
+    announce(session, topic, event_type, data)
     if _PENDING not in session.info:
         session.info[_PENDING] = []
         before_commit(session, _write_pending)
@@ -84,6 +86,11 @@ def events_after(session: Session, topic: str, last_id: int, limit: int = 500) -
         .limit(limit)
     )
     return [Event(row.id, row.type, row.data) for row in rows]
+
+
+def newest_event_id(session: Session, topic: str) -> int:
+    """The id of a topic's last event; 0 where there is none."""
+    return session.scalar(select(func.max(EventRow.id)).where(EventRow.topic == topic)) or 0
 
 
 def read_events(database: Database, topic: str, last_id: int) -> list[Event]:

@@ -16,6 +16,9 @@ from gateway.infra.webhook_transport import LookupFailed, Resolve
 PATIENCE_SECONDS = 3.0
 REST_SECONDS = 10.0
 MAX_HANGING = 16
+KNOWN_SECONDS = 10.0
+"""An answer serves that long, so that a batch with one receiver asks once; a delivery asks anew."""
+MAX_KNOWN = 256
 
 
 class LookupsBusy(Exception):
@@ -33,6 +36,7 @@ class HostLookups:
         self._patience = patience_seconds
         self._room = threading.BoundedSemaphore(MAX_HANGING)
         self._resting: dict[str, float] = {}
+        self._known: dict[tuple[str, int], tuple[float, Sequence[str]]] = {}
         self._lock = threading.Lock()
 
     def require_allowed(self, url: str, tenant: str) -> None:
@@ -43,7 +47,19 @@ class HostLookups:
         """
         target = checked_target(url, self._rules)
         if target.host not in self._rules.hosts:
-            checked_addresses(target, self._addresses(target.host, target.port, tenant), self._rules)
+            checked_addresses(target, self._known_addresses(target.host, target.port, tenant), self._rules)
+
+    def _known_addresses(self, host: str, port: int, tenant: str) -> Sequence[str]:
+        with self._lock:
+            until, addresses = self._known.get((host, port), (0.0, ()))
+        if until > time.monotonic():
+            return addresses
+        addresses = self._addresses(host, port, tenant)
+        with self._lock:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[host, port] = (time.monotonic() + KNOWN_SECONDS, addresses)
+        return addresses
 
     def _addresses(self, host: str, port: int, tenant: str) -> Sequence[str]:
         self._require_rested(tenant)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 
 import httpcore
 from httpcore import SOCKET_OPTION
@@ -62,6 +63,14 @@ def system_addresses(host: str, port: int) -> Sequence[str]:
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
+def trusting(authorities: Path | None) -> ssl.SSLContext:
+    """What the system trusts, and the authorities of a PEM file beside it."""
+    context = ssl.create_default_context()
+    if authorities is not None:
+        context.load_verify_locations(authorities)
+    return context
+
+
 class WebhookTransport:
     """Thread-safe; keeps no connection."""
 
@@ -72,10 +81,10 @@ class WebhookTransport:
         tls: ssl.SSLContext | None = None,
         total_seconds: float = TOTAL_SECONDS,
     ) -> None:
-        """`tls`: None trusts what the system trusts, or the file that SSL_CERT_FILE names."""
+        """`tls`: None trusts what the system trusts."""
         self.rules = rules
         self.resolve = resolve
-        self._tls = tls or ssl.create_default_context()
+        self._tls = tls or trusting(None)
         self._seconds = total_seconds
 
     def deliver(self, url: str, headers: Mapping[str, str], body: bytes) -> TryOutcome:

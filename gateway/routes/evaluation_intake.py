@@ -7,8 +7,10 @@ from contracts.measurements import Limits
 from contracts.names import AttemptKind
 from gateway.domain.evaluation import SMOKE_LIMITS, EvaluationRecord, EvaluationRequest
 from gateway.infra.agent_directory import live_agents
+from gateway.infra.webhook_outbox import expect_callback
 from gateway.routes.problems import RequestProblem
 from gateway.routes.source_resolution import resolve_source
+from gateway.routes.webhook_intake import require_receiver
 from gateway.schemas.evaluation_body import EvaluationBody
 from gateway.services import Services
 
@@ -17,6 +19,7 @@ CPU = "cpu"
 
 def prepared(body: EvaluationBody, services: Services, tenant: str) -> EvaluationRequest:
     """A request that can run. Raises RequestProblem, DatasetUnknown, DatasetNotReady, ServiceUnavailable."""
+    require_receiver(services, tenant, "callback_url", body.callback_url)
     seeds = _seeds(body)
     services.datasets.require_ready(body.dataset, tenant)
     require_device(body.device, services)
@@ -40,9 +43,17 @@ def prepared(body: EvaluationBody, services: Services, tenant: str) -> Evaluatio
     )
 
 
-def submit(services: Services, session: Any, request: EvaluationRequest, tenant: str) -> EvaluationRecord:
-    """Store the request in the caller's transaction."""
+def submit(
+    services: Services,
+    session: Any,
+    request: EvaluationRequest,
+    tenant: str,
+    callback_url: str | None = None,
+) -> EvaluationRecord:
+    """Store the request in the caller's transaction; `callback_url` was checked."""
     evaluation_id = services.evaluations.submit(session, request, tenant=tenant)
+    if callback_url is not None:
+        expect_callback(session, tenant, evaluation_id, callback_url)
     return services.evaluations.read_in(session, evaluation_id)
 
 

@@ -17,7 +17,7 @@ from gateway.infra.idempotency import Answer, answer_once, recall
 from gateway.routes.answers import answer_response, idempotency_scope
 from gateway.routes.dependencies import IdempotencyKey, ServicesOf, Tenant
 from gateway.routes.evaluation_intake import prepared, require_room, submit
-from gateway.routes.following import LastEventId, WaitSeconds, follow, wait_until
+from gateway.routes.following import STREAM_ENDS, LastEventId, WaitSeconds, follow, wait_until
 from gateway.routes.problems import problem_of
 from gateway.schemas.evaluation_body import BatchBody, EvaluationBody
 from gateway.schemas.evaluation_document import EvaluationDocument, EvaluationList, evaluation_document
@@ -44,7 +44,7 @@ def create_evaluation(
 
     def act(session: Any) -> Answer:
         require_room(services, session, tenant, [request])
-        record = submit(services, session, request, tenant)
+        record = submit(services, session, request, tenant, body.callback_url)
         return Answer(202, _rendered(record), f"/v1/evaluations/{record.id}")
 
     return answer_response(answer_once(services.database, scope, act))
@@ -73,7 +73,7 @@ def create_evaluations(
             if isinstance(item, dict):
                 answers.append({"index": index, "evaluation": None, "error": item})
             else:
-                record = submit(services, session, item, tenant)
+                record = submit(services, session, item, tenant, body.items[index].get("callback_url"))
                 answers.append({"index": index, "evaluation": _rendered(record), "error": None})
         accepted = any(answer["error"] is None for answer in answers)
         return Answer(202 if accepted else 422, {"items": answers})
@@ -119,14 +119,14 @@ def cancel_evaluation(evaluation_id: str, services: ServicesOf, tenant: Tenant) 
     return evaluation_document(services.evaluations.read(evaluation_id, tenant=tenant))
 
 
-@router.get("/evaluations/{evaluation_id}/events", response_class=EventSourceResponse)
+@router.get("/evaluations/{evaluation_id}/events", response_class=EventSourceResponse, responses=STREAM_ENDS)
 async def follow_evaluation(
     evaluation_id: str, services: ServicesOf, tenant: Tenant, last_event_id: LastEventId
-) -> EventSourceResponse:
+) -> Response:
     """Server-sent events: queued, running, finished. Ends after the last."""
     read = partial(services.evaluations.read, evaluation_id, tenant=tenant)
     await run_in_threadpool(read)
-    return follow(
+    return await follow(
         services.database, evaluation_topic(evaluation_id), last_event_id, lambda: _has_ended(read())
     )
 

@@ -10,11 +10,13 @@ from starlette.concurrency import run_in_threadpool
 from gateway.domain.fine_tuning import FineTuneRecord
 from gateway.infra.fine_tunes import FineTuneUnknown, fine_tune_topic
 from gateway.infra.idempotency import Answer, answer_once, recall
+from gateway.infra.webhook_outbox import expect_callback
 from gateway.routes.answers import answer_response, idempotency_scope
 from gateway.routes.dependencies import IdempotencyKey, ServicesOf, Tenant
 from gateway.routes.fine_tune_intake import prepared, require_room
-from gateway.routes.following import LastEventId, WaitSeconds, follow, wait_until
+from gateway.routes.following import STREAM_ENDS, LastEventId, WaitSeconds, follow, wait_until
 from gateway.routes.problems import RequestProblem
+from gateway.routes.webhook_intake import require_receiver
 from gateway.schemas.fine_tune_body import FineTuneBody
 from gateway.schemas.fine_tune_document import fine_tune_document
 from gateway.services import Services
@@ -38,11 +40,14 @@ def start_fine_tune(
     earlier = recall(services.database, scope)
     if earlier is not None:
         return answer_response(earlier)
+    require_receiver(services, tenant, "callback_url", body.callback_url)
     request = prepared(body, services, tenant)
 
     def act(session: Any) -> Answer:
         require_room(services, session, tenant)
         record = services.fine_tunes.create(session, tenant, request)
+        if body.callback_url is not None:
+            expect_callback(session, tenant, record.id, body.callback_url)
         return Answer(202, fine_tune_document(record), f"/v1/fine-tunes/{record.id}")
 
     return answer_response(answer_once(services.database, scope, act))
@@ -68,14 +73,16 @@ async def read_fine_tune(job_id: str, services: ServicesOf, tenant: Tenant, wait
     return fine_tune_document(record)
 
 
-@router.get("/fine-tunes/{job_id}/events", response_class=EventSourceResponse)
+@router.get("/fine-tunes/{job_id}/events", response_class=EventSourceResponse, responses=STREAM_ENDS)
 async def follow_fine_tune(
     job_id: str, services: ServicesOf, tenant: Tenant, last_event_id: LastEventId
-) -> EventSourceResponse:
+) -> Response:
     """Server-sent events: state, chats, step, validated, checkpoint, …, finished. Ends after the last."""
     read = partial(_read, services, job_id, tenant)
     await run_in_threadpool(read)
-    return follow(services.database, fine_tune_topic(job_id), last_event_id, lambda: read().state.is_terminal)
+    return await follow(
+        services.database, fine_tune_topic(job_id), last_event_id, lambda: read().state.is_terminal
+    )
 
 
 @router.delete("/fine-tunes/{job_id}")

@@ -4,14 +4,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Header, Query
+from fastapi import Depends, Header, Query, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from gateway.infra.database import Database
-from gateway.infra.events import Event, read_events
+from gateway.infra.events import Event, events_after, newest_event_id
 from gateway.infra.signals import Signals
 from gateway.routes.problems import RequestProblem
 
@@ -20,8 +20,19 @@ T = TypeVar("T")
 LOOK_AGAIN = timedelta(seconds=10)
 """A follower reads again at least this often, whatever the signals say."""
 
+PAGE_EVENTS = 100
+"""So many events of a follower are in memory at a time."""
+
+HEARTBEAT_SECONDS = 15
+"""A comment this often keeps proxies from cutting off a stream in which nothing happens."""
+
 STOP_SECONDS = 2.0
 """When the gateway stops, its signals end every stream; one that has not ended by then is cut off."""
+
+STREAM_ENDS: dict[int | str, dict[str, Any]] = {
+    204: {"description": "All has happened, and Last-Event-ID names the last of it."}
+}
+"""What a stream may answer in place of events, for the document of the API."""
 
 WaitSeconds = Annotated[
     float, Query(ge=0, le=60, allow_inf_nan=False, description="Wait for the end, in seconds.")
@@ -31,11 +42,14 @@ WaitSeconds = Annotated[
 def _last_event_id(last_event_id: Annotated[str | None, Header()] = None) -> int:
     if last_event_id is None:
         return 0
+    if not last_event_id:
+        # What an EventSource has before the first event.
+        return 0
     if not last_event_id.isascii() or not last_event_id.isdigit() or len(last_event_id) > 18:
         raise RequestProblem(
             422,
             "invalid_request",
-            "Last-Event-ID is the id of an event of this stream.",
+            "Last-Event-ID is the id of an event of this stream, a whole number.",
             field="Last-Event-ID",
             value=last_event_id,
             remedy="Send the last id received, or leave it out.",
@@ -46,31 +60,66 @@ def _last_event_id(last_event_id: Annotated[str | None, Header()] = None) -> int
 LastEventId = Annotated[int, Depends(_last_event_id)]
 
 
-def follow(database: Database, topic: str, last_id: int, is_over: Callable[[], bool]) -> EventSourceResponse:
+async def follow(database: Database, topic: str, last_id: int, is_over: Callable[[], bool]) -> Response:
     """Stream a topic's events after `last_id`, past and coming, until `is_over` and all are sent.
 
-    `is_over` runs in a worker thread; it is asked before the last look at the log, so no event is missed.
+    `is_over` runs in a worker thread. Where nothing is left to tell, the answer is 204: it stops browsers
+    from asking again. Raises RequestProblem for an id that the topic has not come to yet.
     """
+    if last_id and await run_in_threadpool(_has_nothing_after, database, topic, last_id, is_over):
+        return Response(status_code=204)
     return EventSourceResponse(
-        _events(database, topic, last_id, is_over), ping=15, shutdown_grace_period=STOP_SECONDS
+        _events(database, topic, last_id, is_over),
+        ping=HEARTBEAT_SECONDS,
+        shutdown_grace_period=STOP_SECONDS,
     )
 
 
 async def _events(
     database: Database, topic: str, last_id: int, is_over: Callable[[], bool]
 ) -> AsyncIterator[ServerSentEvent]:
+    # A page is read once the one before it is on its way: who reads slowly is waited for, not stored for.
     with database.signals.in_loop(topic) as bell:
         while True:
             bell.clear()
-            over = await run_in_threadpool(is_over)
-            events: list[Event] = await run_in_threadpool(read_events, database, topic, last_id)
+            events = await run_in_threadpool(_page, database, topic, last_id)
+            if not events and (database.signals.ended or await run_in_threadpool(is_over)):
+                # What came with the end, or just before it, is told, too.
+                events = await run_in_threadpool(_page, database, topic, last_id)
+                if not events:
+                    return
             for event in events:
                 last_id = event.id
                 yield ServerSentEvent(id=str(event.id), event=event.type, data=json.dumps(event.data))
-            if database.signals.ended or (over and not events):
+            if database.signals.ended:
                 return
             if not events:
                 await _rung(bell, LOOK_AGAIN.total_seconds())
+
+
+def _page(database: Database, topic: str, last_id: int) -> list[Event]:
+    with database.read() as session:
+        return events_after(session, topic, last_id, PAGE_EVENTS)
+
+
+def _has_nothing_after(database: Database, topic: str, last_id: int, is_over: Callable[[], bool]) -> bool:
+    """Whether all has happened, and been told."""
+    over = is_over()
+    with database.read() as session:
+        if events_after(session, topic, last_id, 1):
+            return False
+        newest = newest_event_id(session, topic)
+    # Of what ended long ago no event may be left.
+    if newest and last_id > newest:
+        raise RequestProblem(
+            422,
+            "last_event_id_unknown",
+            f"This stream has not come to an event {last_id} yet; its newest is {newest}.",
+            field="Last-Event-ID",
+            value=str(last_id),
+            remedy="Leave it out to be told everything from the start, as after a restored backup.",
+        )
+    return over
 
 
 async def wait_until(

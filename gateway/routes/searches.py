@@ -13,11 +13,13 @@ from contracts.names import SearchState, SlotState
 from gateway.dashboard.report import render_report
 from gateway.infra.idempotency import Answer, answer_once, recall
 from gateway.infra.search_store import search_topic
+from gateway.infra.webhook_outbox import expect_callback
 from gateway.routes.answers import answer_response, idempotency_scope
 from gateway.routes.dependencies import IdempotencyKey, ServicesOf, Tenant
-from gateway.routes.following import LastEventId, WaitSeconds, follow, wait_until
+from gateway.routes.following import STREAM_ENDS, LastEventId, WaitSeconds, follow, wait_until
 from gateway.routes.problems import RequestProblem
 from gateway.routes.search_intake import prepared
+from gateway.routes.webhook_intake import require_receiver
 from gateway.schemas.evaluation_document import evaluation_document
 from gateway.schemas.search_body import SearchBody
 from gateway.services import Services
@@ -39,12 +41,15 @@ def create_search(
     earlier = recall(services.database, scope)
     if earlier is not None:
         return answer_response(earlier)
+    require_receiver(services, tenant, "callback_url", body.callback_url)
     search = prepared(body, services, tenant)
 
     def act(session: Any) -> Answer:
         services.quotas.require_search(session, tenant)
         store = services.searches
         search_id = store.create(session, tenant, search.request, search.baselines, search.classes)
+        if body.callback_url is not None:
+            expect_callback(session, tenant, search_id, body.callback_url)
         return Answer(
             202, jsonable_encoder(store.document_in(session, search_id)), f"/v1/searches/{search_id}"
         )
@@ -147,10 +152,10 @@ def list_elites(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
     return {"items": items, "next_cursor": None}
 
 
-@router.get("/searches/{search_id}/events", response_class=EventSourceResponse)
+@router.get("/searches/{search_id}/events", response_class=EventSourceResponse, responses=STREAM_ENDS)
 async def follow_search(
     search_id: str, services: ServicesOf, tenant: Tenant, last_event_id: LastEventId
-) -> EventSourceResponse:
+) -> Response:
     """Server-sent events: state, cycle_started, slot, cycle_finished, finals_started, finished.
 
     Ends after the last. A `slot` event is a candidate without its delta. A `state` event may say what the
@@ -158,7 +163,9 @@ async def follow_search(
     """
     read = partial(services.searches.read, search_id, tenant)
     await run_in_threadpool(read)
-    return follow(services.database, search_topic(search_id), last_event_id, lambda: read().state.is_terminal)
+    return await follow(
+        services.database, search_topic(search_id), last_event_id, lambda: read().state.is_terminal
+    )
 
 
 @router.get("/searches/{search_id}/report", response_class=HTMLResponse)

@@ -25,6 +25,7 @@ from contracts.names import (
     Integrity,
     IsolationTier,
 )
+from gateway.schemas.webhook_body import WebhookUrl
 
 MAX_SEEDS = 16
 MAX_BATCH = 100
@@ -112,6 +113,8 @@ class EvaluationBody(ArchitectureBody):
     priority: Annotated[int, Field(strict=True, ge=-100, le=100)] = 0
     tags: Annotated[list[Tag], Field(max_length=16)] = Field(default_factory=list)
     reuse: Annotated[bool, Field(strict=True)] = True
+    callback_url: WebhookUrl | None = None
+    """Where this one's events are posted, as docs/webhooks.md tells."""
 
     @field_validator("hyperparameters")
     @classmethod

@@ -11,6 +11,7 @@ from gateway.domain.search import MAX_CYCLES
 from gateway.schemas.baseline_query import Fraction
 from gateway.schemas.evaluation_body import Seed
 from gateway.schemas.training_pairs_body import TrainingPairsBody
+from gateway.schemas.webhook_body import WebhookUrl
 
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$")]
 AdapterId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
@@ -107,6 +108,8 @@ class FineTuneBody(FineTuneSettingsBody):
     training_pairs: TrainingPairsBody | None = None
     """Pairs of recorded networks and mutations, as `POST /v1/training-pairs` makes them."""
     seed: Seed = 0
+    callback_url: WebhookUrl | None = None
+    """Where this one's events are posted, as docs/webhooks.md tells."""
 
     @model_validator(mode="after")
     def _learns_from_something(self) -> Self:

@@ -17,6 +17,7 @@ from gateway.schemas.deployment_body import MAX_COUNT, DeploymentBody
 from gateway.schemas.edits_body import EditsBody
 from gateway.schemas.evaluation_body import BaselineName, LimitsBody, Name, Seed, Threads
 from gateway.schemas.fine_tune_body import AdapterId, FineTunePlanBody
+from gateway.schemas.webhook_body import WebhookUrl
 
 MAX_OPTIONS_BYTES = 16 * 1024
 
@@ -100,3 +101,5 @@ class SearchBody(BaseModel):
     """How many candidates are kept as parents."""
     final_seeds: Annotated[int, Field(strict=True, ge=1, le=MAX_FINAL_SEEDS)] = 3
     """Fresh seeds on which the winner meets its baseline; 3 or more give a useful interval."""
+    callback_url: WebhookUrl | None = None
+    """Where this one's events are posted, as docs/webhooks.md tells."""

@@ -344,7 +344,7 @@ class FakeGateway:
             def do_GET(self) -> None:
                 gateway._serve(self)
 
-            do_POST = do_PUT = do_DELETE = do_GET
+            do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
             def log_message(self, *_: object) -> None:
                 return

@@ -18,6 +18,7 @@ from gateway.infra.webhook_transport import (
     MAX_RECEIVED_BYTES,
     LookupFailed,
     WebhookTransport,
+    trusting,
 )
 
 HOST = "hooks.example.org"
@@ -62,6 +63,13 @@ def server_tls(authority, *names: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*names).configure_cert(context)
     return context
+
+
+def test_the_operator_may_trust_an_authority_of_its_own(authority, tmp_path):
+    authority.cert_pem.write_to_path(tmp_path / "own.pem")
+    with receiver(answering(), tls=server_tls(authority, HOST)) as found:
+        assert send(found, scheme="https", tls=trusting(tmp_path / "own.pem")).is_taken
+        assert send(found, scheme="https", tls=trusting(None)).error == "tls_failed"
 
 
 def client_tls(authority) -> ssl.SSLContext:

@@ -1,0 +1,104 @@
+"""Server-sent events from the durable log: resumed where a follower was, refused where it cannot be."""
+
+import json
+
+import pytest
+from gateway_scene import gateway_in
+from sqlalchemy import text
+
+from gateway.infra.events import append_event
+from gateway.routes.following import PAGE_EVENTS
+
+
+def follow(http, subject: str, last: str | int | None = None):
+    headers = {} if last is None else {"last-event-id": str(last)}
+    return http.get(f"/v1/evaluations/{subject}/events", headers=headers)
+
+
+def told(answer) -> list[tuple[int, str, dict]]:
+    assert answer.status_code == 200, answer.text
+    events = []
+    for block in answer.text.replace("\r\n", "\n").split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
+        if "id" in fields:
+            events.append((int(fields["id"]), fields["event"], json.loads(fields["data"])))
+    return events
+
+
+@pytest.fixture
+def ended(scene):
+    evaluation = scene.submit()
+    scene.agent.report(scene.agent.claim_next())
+    return evaluation["id"]
+
+
+def test_a_restarted_gateway_goes_on_after_any_event_and_tells_none_twice(tmp_path):
+    with gateway_in(tmp_path) as scene:
+        scene.agent.heartbeat()
+        evaluation = scene.submit()["id"]
+        scene.agent.report(scene.agent.claim_next())
+        before = told(follow(scene.http, evaluation))
+    assert [kind for _, kind, _ in before] == ["queued", "running", "finished"]
+    with gateway_in(tmp_path) as scene:
+        other = scene.submit(seed=5)["id"]
+        assert told(follow(scene.http, evaluation)) == before
+        for place, (last, _, _) in enumerate(before[:-1]):
+            assert told(follow(scene.http, evaluation, last)) == before[place + 1 :]
+        scene.http.delete(f"/v1/evaluations/{other}")
+        ids = [number for number, _, _ in told(follow(scene.http, other))]
+        assert min(ids) > before[-1][0]
+
+
+def test_who_was_told_everything_is_sent_home(scene, ended):
+    last = told(follow(scene.http, ended))[-1][0]
+    answer = follow(scene.http, ended, last)
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+def test_an_id_that_the_stream_has_not_come_to_is_refused_by_name(scene, ended):
+    newest = told(follow(scene.http, ended))[-1][0]
+    for future in (newest + 1, 10**17):
+        answer = follow(scene.http, ended, future)
+        problem = answer.json()
+        assert (answer.status_code, problem["code"]) == (422, "last_event_id_unknown")
+        assert (problem["field"], problem["value"]) == ("Last-Event-ID", str(future))
+        assert str(newest) in problem["detail"]
+        assert "Leave it out" in problem["remedy"]
+
+
+@pytest.mark.parametrize("garbage", ["x", "-1", "1.5", "1e3", "0x10", "9" * 19, "1 OR 1=1", "1,2"])
+def test_an_id_that_is_none_is_refused_by_name(scene, ended, garbage):
+    answer = follow(scene.http, ended, garbage)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert answer.json()["field"] == "Last-Event-ID"
+
+
+def test_an_empty_id_is_the_start(scene, ended):
+    assert told(follow(scene.http, ended, "")) == told(follow(scene.http, ended))
+    assert told(follow(scene.http, ended, "0")) == told(follow(scene.http, ended))
+
+
+def test_an_id_between_two_events_goes_on_with_the_next(scene):
+    first, second = (scene.submit(seed=seed)["id"] for seed in (1, 2))
+    for evaluation in (first, second):
+        scene.http.delete(f"/v1/evaluations/{evaluation}")
+    events = told(follow(scene.http, first))
+    between = told(follow(scene.http, second))[0][0]
+    assert events[0][0] < between < events[-1][0], "ids grow over all streams"
+    assert told(follow(scene.http, first, between)) == events[1:]
+
+
+def test_a_long_story_is_told_page_by_page_and_whole(scene, ended):
+    with scene.services.database.write() as session:
+        for number in range(2 * PAGE_EVENTS + 3):
+            append_event(session, f"evaluation:{ended}", "note", {"number": number})
+    events = told(follow(scene.http, ended))
+    assert [data["number"] for _, kind, data in events if kind == "note"] == list(range(2 * PAGE_EVENTS + 3))
+    assert len({number for number, _, _ in events}) == len(events)
+
+
+def test_where_old_events_were_deleted_an_ended_story_is_over(scene, ended):
+    with scene.services.database.write() as session:
+        session.execute(text("DELETE FROM events"))
+    assert told(follow(scene.http, ended)) == []
+    assert follow(scene.http, ended, 7).status_code == 204
