@@ -6,7 +6,7 @@ one attempt at a time, and it lapses: losing one costs some seconds of waiting, 
 
 import threading
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
@@ -16,11 +16,11 @@ from contracts.names import AttemptState
 from gateway.domain.fair_shares import Contender, grant_slots
 from gateway.domain.quotas import Quota
 from gateway.infra.agent_directory import live_agents
-from gateway.infra.database import Database, utc_now
+from gateway.infra.database import Database, now_in
 from gateway.infra.quotas import QuotaStore
-from gateway.infra.slot_ledger import GPU_POOL, SlotLedger, lock_slots, pool_of
+from gateway.infra.slot_ledger import GPU_POOL, LONGEST_HOLD, SlotLedger, lock_slots, offer_stands, pool_of
 from gateway.infra.tables import AttemptRow, EvaluationRow
-from gateway.infra.tenant_tables import IS_OPEN, AttemptOfferRow
+from gateway.infra.tenant_tables import AttemptOfferRow
 
 OFFER_SECONDS = 3.0
 """How long an attempt offered to a polling agent is kept from the others."""
@@ -56,24 +56,26 @@ class AttemptOffers:
         if count <= 0:
             return []
         with self._database.read() as session:
-            if not any(_waiting(session, capabilities, tenant, 1) for tenant in _open_tenants(session)):
+            now = now_in(session)
+            if not any(_waiting(session, now, capabilities, tenant, 1) for tenant in _open_tenants(session)):
                 return []
         # One thread of this process at a time: the others would only wait for the database's lock.
         with self._lock, self._database.write() as session:
             lock_slots(session)
-            return self._give(session, capabilities, count, timedelta(seconds=hold_seconds))
+            hold = min(timedelta(seconds=hold_seconds), LONGEST_HOLD)
+            return self._give(session, capabilities, count, hold)
 
     def settle(self) -> None:
         """Book what has ended, also while nobody asks for work."""
         with self._database.write() as session:
             lock_slots(session)
             weights = {name: quota.weight for name, quota in self._quotas.named_in(session).items()}
-            SlotLedger(session, utc_now()).settle(weights)
+            SlotLedger(session, now_in(session)).settle(weights)
 
     def _give(
         self, session: Session, capabilities: RunnerCapabilities, count: int, hold: timedelta
     ) -> list[str]:
-        now = utc_now()
+        now = now_in(session)
         named = self._quotas.named_in(session)
         ledger = SlotLedger(session, now)
         ledger.settle({name: quota.weight for name, quota in named.items()})
@@ -83,7 +85,7 @@ class AttemptOffers:
             heads = {
                 tenant: waiting
                 for tenant in _open_tenants(session)
-                if (waiting := _waiting(session, capabilities, tenant, count, devices))
+                if (waiting := _waiting(session, now, capabilities, tenant, count, devices))
             }
             quotas = {tenant: named.get(tenant, self._quotas.default) for tenant in heads}
             contenders = [
@@ -134,19 +136,30 @@ def _free_slots(session: Session, agent_id: str, capabilities: RunnerCapabilitie
 _IS_OPEN_EVALUATION = text("evaluations.state IN ('queued', 'running')")
 
 
+_NEXT_TENANT = {
+    # Without statistics SQLite would take the index of states here, and read every row for its tenant.
+    "sqlite": text(
+        "SELECT min(tenant) FROM evaluations INDEXED BY ix_evaluations_open "
+        "WHERE state IN ('queued', 'running') AND tenant > :tenant"
+    ),
+    "postgresql": text(
+        "SELECT min(tenant) FROM evaluations WHERE state IN ('queued', 'running') AND tenant > :tenant"
+    ),
+}
+
+
 def _open_tenants(session: Session) -> list[str]:
     """Who has evaluations that have not ended: one look into the index for each, however many there are."""
-    first = select(func.min(EvaluationRow.tenant)).where(IS_OPEN)
+    following = _NEXT_TENANT[session.get_bind().dialect.name]
     found: list[str] = []
-    tenant = session.scalar(first)
-    while tenant is not None:
+    while (tenant := session.scalar(following, {"tenant": found[-1] if found else ""})) is not None:
         found.append(tenant)
-        tenant = session.scalar(first.where(EvaluationRow.tenant > tenant))
     return found
 
 
 def _waiting(
     session: Session,
+    now: datetime,
     capabilities: RunnerCapabilities,
     tenant: str,
     at_most: int,
@@ -164,8 +177,8 @@ def _waiting(
             EvaluationRow.tier_strength <= strength,
             EvaluationRow.dataset.in_([report.name for report in capabilities.datasets if report.ready]),
             AttemptRow.state == AttemptState.QUEUED,
-            AttemptRow.available_at <= utc_now(),
-            AttemptRow.id.not_in(select(AttemptOfferRow.attempt_id)),
+            AttemptRow.available_at <= now,
+            AttemptRow.id.not_in(select(AttemptOfferRow.attempt_id).where(offer_stands(now))),
         )
         .order_by(EvaluationRow.priority.desc(), EvaluationRow.id, AttemptRow.id)
         .limit(at_most)

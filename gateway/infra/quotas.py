@@ -24,7 +24,7 @@ from gateway.domain.quotas import (
     seconds_to_midnight,
 )
 from gateway.infra.baseline_tables import SmokeRunRow
-from gateway.infra.database import Database, utc_now
+from gateway.infra.database import Database, now_in
 from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.search_tables import SearchRow
 from gateway.infra.slot_ledger import gpu_seconds_today, running_attempts
@@ -116,7 +116,7 @@ class QuotaStore:
         quota = self.in_force(session, tenant)
         open_now = open_evaluations(session, tenant)
         require_within(quota, QuotaName.QUEUED, open_now, wanted, QUEUE_RETRY_SECONDS)
-        now = utc_now()
+        now = now_in(session)
         if gpu and quota.gpu_seconds_per_day is not None:
             used = int(gpu_seconds_today(session, tenant, now))
             require_within(quota, QuotaName.GPU_SECONDS_PER_DAY, used, 1, seconds_to_midnight(now))
@@ -158,7 +158,7 @@ def _usage(session: Session, tenant: str, quota: Quota) -> Usage:
     return Usage(
         queued=open_evaluations(session, tenant),
         running=running_attempts(session, tenant),
-        gpu_seconds_per_day=int(gpu_seconds_today(session, tenant, utc_now())),
+        gpu_seconds_per_day=int(gpu_seconds_today(session, tenant, now_in(session))),
         storage_bytes=None if quota.storage_bytes is None else stored_bytes(session, tenant),
         searches=open_searches(session, tenant),
     )
@@ -166,7 +166,10 @@ def _usage(session: Session, tenant: str, quota: Quota) -> Usage:
 
 def open_evaluations(session: Session, tenant: str) -> int:
     """How many evaluations of a tenant have not ended."""
-    return _count(session, select(func.count()).where(EvaluationRow.tenant == tenant, IS_OPEN))
+    return _count(
+        session,
+        select(func.count(EvaluationRow.id)).where(EvaluationRow.tenant == tenant, IS_OPEN),
+    )
 
 
 def open_searches(session: Session, tenant: str) -> int:

@@ -6,9 +6,9 @@ given out before; so no end, by whatever way, is missed, and none is counted twi
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import ColumnElement, and_, delete, func, select, text
 from sqlalchemy.orm import Session
 
 from contracts.names import AttemptState
@@ -18,6 +18,7 @@ from gateway.infra.tenant_tables import AttemptOfferRow, TenantShareRow, TenantU
 
 CPU_POOL = "cpu"
 GPU_POOL = "gpu"
+LONGEST_HOLD = timedelta(minutes=10)
 _POSTGRES_SLOT_LOCK = 7_346_002
 
 
@@ -29,6 +30,11 @@ class Standing:
     usual_seconds: float
     overrun_seconds: float
     """What its running attempts have taken beyond what was charged for them."""
+
+
+def offer_stands(now: datetime) -> ColumnElement[bool]:
+    """Whether an offer keeps its attempt from others; one of a clock that has been set back does not."""
+    return and_(AttemptOfferRow.offered_until > now, AttemptOfferRow.offered_until <= now + LONGEST_HOLD)
 
 
 def pool_of(device: str) -> str:
@@ -68,7 +74,7 @@ class SlotLedger:
                 taken = self._seconds(started_at, self._now)
                 self._overrun[place] += max(0.0, taken - offer.charged_seconds)
                 self._given[offer.tenant] += 1
-            elif state == AttemptState.QUEUED and offer.offered_until > self._now:
+            elif state == AttemptState.QUEUED and self._now < offer.offered_until <= self._now + LONGEST_HOLD:
                 self._given[offer.tenant] += 1
             else:
                 taken = self._seconds(started_at, finished_at or self._now)

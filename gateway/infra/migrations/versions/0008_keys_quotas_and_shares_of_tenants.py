@@ -94,7 +94,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_evaluations_open",
         "evaluations",
-        ["tenant", sa.text("priority DESC"), "id", "device", "tier_strength", "dataset"],
+        ["tenant", sa.text("priority DESC"), "id", "device", "tier_strength", "dataset", "state"],
         sqlite_where=IS_OPEN,
         postgresql_where=IS_OPEN,
     )

@@ -1,0 +1,223 @@
+"""Attempts are given out in fair order between tenants, under their quotas, and quickly however many wait."""
+
+from datetime import timedelta
+
+import pytest
+from fakes import capabilities, outcome
+from gateway_scene import SOURCE
+from search_scene import AMPLE
+from sqlalchemy import delete, event, select
+
+from contracts.jobs import AgentHeartbeat
+from gateway.domain.evaluation import EvaluationRequest
+from gateway.infra.agent_directory import record_heartbeat
+from gateway.infra.attempt_offers import AttemptOffers
+from gateway.infra.attempt_queue import AttemptQueue
+from gateway.infra.database import Database, utc_now
+from gateway.infra.evaluation_store import EvaluationStore
+from gateway.infra.quotas import QuotaStore
+from gateway.infra.slot_ledger import gpu_seconds_today
+from gateway.infra.tables import AttemptRow, EvaluationRow
+from gateway.infra.tenant_tables import AttemptOfferRow, TenantShareRow, TenantUsageRow
+
+HOST = capabilities(slots=100)
+GPU_HOST = capabilities(slots=100, devices=("cpu", "cuda:0"))
+
+
+class Queue:
+    """Attempts of some tenants, and an agent that takes them."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.quotas = QuotaStore(database, AMPLE)
+        self.offers = AttemptOffers(database, self.quotas)
+        self.claims = AttemptQueue(database, lease_seconds=60)
+        self._evaluations = EvaluationStore(database)
+        with database.write() as session:
+            record_heartbeat(session, "agent-1", AgentHeartbeat(HOST, 0))
+
+    def submit(self, tenant: str, count: int = 1, **fields) -> None:
+        with self.database.write() as session:
+            for seed in range(count):
+                request = EvaluationRequest(
+                    source=SOURCE, dataset="digits", seeds=(seed,), reuse=False, **fields
+                )
+                self._evaluations.submit(session, request, tenant=tenant)
+
+    def next(self, count: int = 1, host=HOST, hold: float = 60) -> list[str]:
+        """The tenants of the next attempts, which are claimed and run from then on."""
+        given = self.offers.next_batch(host, count, hold)
+        self.running = [self.claims.claim(attempt_id, "agent-1") for attempt_id in given]
+        return [self.tenant(attempt_id) for attempt_id in given]
+
+    def run(self, turns: int, seconds: dict[str, float]) -> list[str]:
+        """One slot, and one attempt after the other; how long each takes is its tenant's."""
+        order = []
+        for _ in range(turns):
+            (tenant,) = self.next()
+            order.append(tenant)
+            self.last(seconds.get(tenant, 10.0))
+        return order
+
+    def last(self, seconds: float) -> None:
+        """What runs has run for so long, and ends."""
+        for claimed in self.running:
+            with self.database.write() as session:
+                row = session.get_one(AttemptRow, claimed.spec.attempt_id)
+                row.started_at = utc_now() - timedelta(seconds=seconds)
+            self.claims.report(claimed.spec.attempt_id, claimed.token, outcome(claimed.spec))
+
+    def tenant(self, attempt_id: str) -> str:
+        with self.database.read() as session:
+            query = select(EvaluationRow.tenant).join(AttemptRow).where(AttemptRow.id == attempt_id)
+            return session.scalars(query).one()
+
+    def rows(self, table) -> list:
+        with self.database.read() as session:
+            return list(session.scalars(select(table)))
+
+
+@pytest.fixture
+def queue(scene):
+    # One connection to the database of the test's gateway, whose own agents stay silent.
+    return Queue(scene.services.database)
+
+
+def test_one_tenants_many_do_not_delay_anothers_one_by_more_than_a_slot(queue):
+    queue.submit("greedy", 300)
+    queue.run(5, {})
+    queue.submit("modest", 1)
+    assert "modest" in queue.run(2, {})
+
+
+def test_slots_go_by_weight_in_seconds_not_in_numbers(queue):
+    queue.quotas.change("heavy", {"weight": 3.0})
+    for tenant in ("heavy", "light"):
+        queue.submit(tenant, 60)
+    order = queue.run(40, {"heavy": 30.0, "light": 10.0})
+    used = {tenant: order.count(tenant) * seconds for tenant, seconds in (("heavy", 30), ("light", 10))}
+    assert 2.0 <= used["heavy"] / used["light"] <= 4.5
+
+
+def test_a_batch_is_in_the_order_of_single_slots(queue):
+    queue.submit("ann", 20)
+    queue.submit("bob", 20)
+    given = queue.next(10)
+    assert (given.count("ann"), given.count("bob")) == (5, 5)
+
+
+def test_priority_counts_within_a_tenant_and_never_between_two(queue):
+    queue.submit("ann", 5, priority=10)
+    queue.submit("bob", 5, priority=-10)
+    assert sorted(queue.next(4)) == ["ann", "ann", "bob", "bob"]
+
+
+def test_no_attempt_is_offered_twice_by_whichever_gateway(queue):
+    queue.submit("ann", 6)
+    other = AttemptOffers(queue.database, queue.quotas)
+    first = queue.offers.next_batch(HOST, 3, 60)
+    second = other.next_batch(HOST, 10, 60)
+    assert len({*first, *second}) == 6
+    assert queue.offers.next_batch(HOST, 1, 60) == []
+
+
+def test_an_offer_that_nobody_took_up_is_made_again_and_costs_nothing(queue):
+    queue.submit("ann", 1)
+    (attempt_id,) = queue.offers.next_batch(HOST, 1, 60)
+    with queue.database.write() as session:
+        session.get_one(AttemptOfferRow, attempt_id).offered_until = utc_now() - timedelta(seconds=1)
+    assert queue.offers.next_batch(HOST, 1, 60) == [attempt_id]
+    (share,) = queue.rows(TenantShareRow)
+    assert share.virtual_seconds == pytest.approx(60.0)
+
+
+def test_a_clock_that_was_set_back_keeps_no_offer_for_ever(queue):
+    queue.submit("ann", 1)
+    (attempt_id,) = queue.offers.next_batch(HOST, 1, 60)
+    with queue.database.write() as session:
+        session.get_one(AttemptOfferRow, attempt_id).offered_until = utc_now() + timedelta(hours=5)
+    assert queue.offers.next_batch(HOST, 1, 60) == [attempt_id]
+
+
+def test_no_more_run_than_a_tenants_quota_allows(queue):
+    queue.quotas.change("ann", {"running": 2})
+    queue.submit("ann", 5)
+    queue.submit("bob", 1)
+    assert sorted(queue.next(10)) == ["ann", "ann", "bob"]
+    running = queue.running
+    assert queue.next(10) == []
+    queue.running = running
+    queue.last(5)
+    assert queue.next(10) == ["ann", "ann"]
+
+
+def test_what_runs_without_an_offer_counts_all_the_same(queue):
+    queue.quotas.change("ann", {"running": 1})
+    queue.submit("ann", 3)
+    (attempt_id,) = queue.offers.next_batch(HOST, 1, 60)
+    queue.claims.claim(attempt_id, "agent-1")
+    with queue.database.write() as session:
+        session.execute(delete(AttemptOfferRow))
+    assert queue.offers.next_batch(HOST, 5, 60) == []
+
+
+def test_gpu_seconds_are_booked_and_end_with_the_days_budget(queue):
+    queue.quotas.change("ann", {"gpu_seconds_per_day": 100})
+    queue.submit("ann", 3, device="cuda:0")
+    queue.submit("ann", 1)
+    assert queue.next(1, host=capabilities(devices=("cuda:0",), slots=9)) == ["ann"]
+    queue.last(120)
+    queue.offers.settle()
+    with queue.database.read() as session:
+        assert gpu_seconds_today(session, "ann", utc_now()) == pytest.approx(120, abs=5)
+    assert queue.next(5, host=GPU_HOST) == ["ann"]
+    assert [claimed.spec.device for claimed in queue.running] == ["cpu"]
+
+
+def test_a_host_with_both_serves_its_cpu_and_its_gpu_in_turn(queue):
+    queue.submit("ann", 5, device="cuda:0")
+    queue.submit("bob", 5)
+    order = []
+    for _ in range(4):
+        order += queue.next(1, host=GPU_HOST)
+    assert sorted(order) == ["ann", "ann", "bob", "bob"]
+
+
+def test_every_end_is_booked_once(queue):
+    queue.submit("ann", 2)
+    queue.next(2)
+    queue.last(50)
+    for _ in range(3):
+        queue.offers.settle()
+    assert queue.rows(AttemptOfferRow) == []
+    (used,) = queue.rows(TenantUsageRow)
+    assert used.slot_seconds == pytest.approx(100, abs=10)
+    (share,) = queue.rows(TenantShareRow)
+    assert share.virtual_seconds == pytest.approx(100, abs=10)
+
+
+def test_thousands_that_wait_are_looked_up_in_the_index_and_never_read(queue):
+    queue.submit("greedy", 300)
+    plans = []
+
+    def explain(_connection, cursor, statement, parameters, *_rest):
+        if statement.startswith("SELECT") and "evaluations" in statement:
+            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.append((statement, " / ".join(row[3] for row in cursor.fetchall())))
+
+    engine = queue.database.engine
+    event.listen(engine, "before_cursor_execute", explain)
+    try:
+        queue.offers.next_batch(HOST, 1, 60)
+    finally:
+        event.remove(engine, "before_cursor_execute", explain)
+    waiting = [plan for statement, plan in plans if "priority DESC" in statement]
+    tenants = [plan for statement, plan in plans if "min(" in statement]
+    assert waiting
+    assert tenants
+    for plan in waiting + tenants:
+        assert "ix_evaluations_open" in plan
+    for plan in waiting:
+        assert "COVERING INDEX ix_evaluations_open" in plan
+        # Ordered by the index: only attempts of one evaluation are left to sort.
+        assert "USE TEMP B-TREE FOR ORDER BY" not in plan
