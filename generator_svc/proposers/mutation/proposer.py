@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from contracts.edit_regions import forbidden_places
-from contracts.proposals import DeploymentLimits, EditPermissions, Proposal, ProposalRequest, ProposalSlot
+from contracts.proposals import EditPermissions, Proposal, ProposalRequest, ProposalSlot
 from contracts.source_rules import SourceRejected
 from generator_svc.answers import AnswerRules, broken_limit
 from generator_svc.deltas import canonical_delta
@@ -93,8 +93,7 @@ class _Drawing:
         operators = self._usable_operators()
         changes: list[Change] = []
         subject = self._baseline
-        runs_of_a_draw = 2 if self._rules.deployment == DeploymentLimits() else 4
-        draws = min(MAX_DRAWS, self._baseline.affordable_runs // runs_of_a_draw)
+        draws = min(MAX_DRAWS, self._baseline.affordable_runs // self._runs_of_a_draw())
         most_forbidden = _forbidden_draws(self._baseline.source)
         weights = dict(self._options.weights)
         while draws and self._forbidden < most_forbidden and operators and len(changes) < wanted:
@@ -114,6 +113,11 @@ class _Drawing:
             spent = {operator.name, *operator.never_with}
             operators = [one for one in operators if one.name not in spent]
         return changes
+
+    def _runs_of_a_draw(self) -> int:
+        """Symbolic runs at most: for its soundness, and for its costs where these are limited."""
+        limits = self._rules.deployment
+        return 2 if limits.max_parameters is limits.max_flops is None else 4
 
     def reason(self) -> str:
         """Why too few changes were found."""
