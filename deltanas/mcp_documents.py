@@ -37,6 +37,7 @@ _TASK_FACTS = (
     "slot",
     "seed",
     "dataset",
+    "evaluation",
     "edits",
     "deployment",
     "lease_seconds",

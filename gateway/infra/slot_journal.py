@@ -170,7 +170,7 @@ class SlotJournal(SlotRecords):
     def wait_for(self, reason: str | None, code: str | None = None) -> None:
         """Say what the search waits for, or that it waits no longer. Logged when it changes.
 
-        With a `code` it is a wait for what a proposer depends on, which is counted by it.
+        With a `code` it is a wait for what a proposer depends on, which is counted and logged by it.
         """
         with self._step() as (session, row):
             if code is not None:
@@ -178,7 +178,7 @@ class SlotJournal(SlotRecords):
                 row.platform_waits = waits | {storable(code, 60): waits.get(storable(code, 60), 0) + 1}
             if row.waiting_for != (reason := reason and storable(reason, 500)):
                 row.waiting_for = reason
-                self._log(session, "state", {"state": row.state, "waiting_for": reason})
+                self._log(session, "state", {"state": row.state, "waiting_for": reason, "code": code})
 
     # --- steps of a slot -----------------------------------------------------------------------------
 
@@ -277,7 +277,9 @@ class SlotJournal(SlotRecords):
             row = session.get_one(SlotRow, slot.proposal_id)
             if row.state == start:
                 change(session, row)
-                log_slot(session, row)
+                # A step that has to wait is tried again and again, and is no news.
+                if row.state != start:
+                    log_slot(session, row)
             return slot_record(row)
 
     def _submit(self, session: Session, row: SearchRow, request: EvaluationRequest, origin_key: str) -> str:

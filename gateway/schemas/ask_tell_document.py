@@ -29,6 +29,13 @@ def task_document(
             "accuracy": asked.baseline_accuracy,
         },
         "dataset": request.dataset,
+        "evaluation": {
+            "epochs": request.epochs,
+            "train_images": request.train_images,
+            "threads": request.threads,
+            "device": request.device,
+            "limits": asdict(request.limits),
+        },
         "form": "any",
         "edits": asdict(request.edits),
         "deployment": asdict(request.deployment),

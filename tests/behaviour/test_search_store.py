@@ -137,6 +137,20 @@ def test_every_step_taken_twice_counts_once(database, journal, search_id):
     assert told == ["proposed", "applied", "novel", "evaluating", "judged"]
 
 
+def test_a_slot_that_has_to_wait_for_room_is_no_news(database, search_id):
+    room = [False, False, True]
+    journal = SlotJournal(database, EvaluationStore(database), search_id, lambda *_: room.pop(0))
+    journal.start()
+    slot = journal.record_novel(journal.slots(0)[0])
+    before = len(events(database, search_id))
+    for _ in range(2):
+        slot = journal.submit(slot, evaluation_of(journal, slot))
+        assert slot.state is SlotState.NOVEL
+    assert len(events(database, search_id)) == before
+    assert journal.submit(slot, evaluation_of(journal, slot)).state is SlotState.EVALUATING
+    assert len(events(database, search_id)) == before + 1
+
+
 def test_an_evaluation_and_the_slot_that_waits_for_it_are_one_transaction(database, journal, monkeypatch):
     slot = journal.record_novel(journal.slots(0)[0])
 

@@ -19,8 +19,8 @@ GOOD = {
 }  # fmt: skip
 OFFERED = {
     "task_id", "search_id", "proposal_id", "agent", "lease_seconds", "lease_expires_at", "told_at", "cycle",
-    "slot", "seed", "baseline", "dataset", "form", "edits", "deployment", "history", "prompt", "tell_url",
-    "heartbeat_url", "release_url",
+    "slot", "seed", "baseline", "dataset", "evaluation", "form", "edits", "deployment", "history", "prompt",
+    "tell_url", "heartbeat_url", "release_url",
 }  # fmt: skip
 DELTA = "grow 7"
 
@@ -99,6 +99,7 @@ def test_a_task_says_what_a_proposer_of_the_platform_would_be_told(scene):
     assert set(task) == OFFERED
     assert (task["cycle"], task["slot"], task["dataset"], task["form"]) == (1, 0, "digits", "any")
     assert task["edits"] == {"only": [], "never": ["imports"]}
+    assert (task["evaluation"]["epochs"], task["evaluation"]["limits"]["pids"]) == (1, 128)
     baseline = task["baseline"]
     parent = scene.http.get(f"/v1/searches/{search['id']}/candidates/{baseline['proposal_id']}").json()
     assert (baseline["source"], baseline["accuracy"]) == (parent["source"], parent["accuracy"])

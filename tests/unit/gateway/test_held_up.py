@@ -170,8 +170,8 @@ def test_an_endpoint_that_comes_back_is_waited_for_and_the_waits_are_counted(ser
     services.generator.trouble = {1: [ProposerHeldUp(AWAY)] * 3}
     search_id = start(services)
     wait_for_state(services, search_id, SearchState.SUCCEEDED)
-    told = [data.get("waiting_for") for data in states_told(services, search_id)]
-    assert AWAY.message in told
+    told = [(data.get("waiting_for"), data.get("code")) for data in states_told(services, search_id)]
+    assert (AWAY.message, "endpoint_unreachable") in told
     progress = services.searches.document(search_id)["progress"]
     assert progress["platform_waits"] == {"endpoint_unreachable": 3}
     assert progress["waiting_for"] is None
