@@ -47,12 +47,15 @@ class Blotter:
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
 
     def blotted(self, text: str, limit: int) -> str:
-        """The first `limit` characters of the text, without secrets."""
-        taken = text[: limit + _LONGEST_SECRET]
+        """The text without secrets; of a longer one the beginning and the end, `limit` characters in all."""
+        if len(text) > 2 * (limit + _LONGEST_SECRET):
+            text = f"{text[: limit + _LONGEST_SECRET]}{text[-limit - _LONGEST_SECRET :]}"
         if self._known is not None:
-            taken = self._known.sub(_BLOT, taken)
-        taken = _SECRET_FORMS.sub(_blot, taken)
-        return taken if len(text) <= limit and len(taken) <= limit else f"{taken[:limit]}…"
+            text = self._known.sub(_BLOT, text)
+        text = _SECRET_FORMS.sub(_blot, text)
+        if len(text) <= limit:
+            return text
+        return f"{text[: limit // 2]}…{text[-(limit - limit // 2) :]}"
 
 
 def _blot(match: re.Match[str]) -> str:
@@ -73,7 +76,7 @@ def json_line(line: Line, blotter: Blotter) -> str:
     for name, value in (*line.fields.items(), *line.details.items()):
         made.setdefault(name, _value(value, blotter))
     if line.trace:
-        made["trace"] = _trace(line.trace, blotter)
+        made["trace"] = blotter.blotted(line.trace, MAX_TRACE_CHARACTERS)
     return json.dumps(made).replace("\x7f", "\\u007f")
 
 
@@ -83,7 +86,7 @@ def text_line(line: Line, blotter: Blotter) -> str:
     details = "".join(f" {name}={_word(_value(value, blotter))}" for name, value in line.details.items())
     event = _printable(blotter.blotted(line.event, MAX_EVENT_CHARACTERS))
     first = f"{line.time} {line.level} {line.service} {line.logger}{fields}{details}: {event}"
-    trace = _trace(line.trace, blotter).splitlines() if line.trace else []
+    trace = blotter.blotted(line.trace, MAX_TRACE_CHARACTERS).splitlines() if line.trace else []
     return "\n".join([first, *(f"    | {_printable(text)}" for text in trace)])
 
 
@@ -107,13 +110,6 @@ def _value(value: object, blotter: Blotter) -> object:
 def _word(value: object) -> str:
     shown = _printable(str(value))
     return json.dumps(shown) if re.search(r'[\s"=:]', shown) else shown
-
-
-def _trace(trace: str, blotter: Blotter) -> str:
-    """The last lines say what happened; the first, where it began."""
-    blotted = blotter.blotted(trace[-8 * MAX_TRACE_CHARACTERS :], 8 * MAX_TRACE_CHARACTERS)
-    half = MAX_TRACE_CHARACTERS // 2
-    return blotted if len(blotted) <= 2 * half else f"{blotted[:half]}\n…\n{blotted[-half:]}"
 
 
 def _printable(text: str) -> str:

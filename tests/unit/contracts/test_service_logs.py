@@ -67,8 +67,11 @@ def test_details_never_replace_what_a_record_is():
     assert json.loads(line("x", details={"level": "DEBUG", "event": "y"}))["level"] == "WARNING"
 
 
-def test_a_line_is_bounded():
-    assert len(line("x" * 10_000_000)) < MAX_EVENT_CHARACTERS + 500
+def test_a_line_is_bounded_and_has_both_ends_of_what_it_tells():
+    told = json.loads(line("began " + "x" * 10_000_000 + " ended"))["event"]
+    assert len(told) <= MAX_EVENT_CHARACTERS + 1
+    assert told.startswith("began x")
+    assert told.endswith("x ended")
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
@@ -82,6 +85,8 @@ def test_a_line_is_bounded():
         "the password is broker-pass",
         "dn_0123456789abcdefABCDEF",
         "x" * (MAX_EVENT_CHARACTERS - 5) + SECRET,
+        "x" * (MAX_EVENT_CHARACTERS // 2 - 5) + SECRET + "x" * 3 * MAX_EVENT_CHARACTERS,
+        "x" * 3 * MAX_EVENT_CHARACTERS + SECRET + "x" * (MAX_EVENT_CHARACTERS // 2 - 5),
     ],
 )
 def test_secrets_are_blotted_out(told, form):

@@ -36,6 +36,7 @@ def keys(scene):
 
 def fill(scene, headers, mark):
     scene.submit(headers=headers, source=f"{SOURCE}# {mark}\n", tags=[mark], reuse=False)
+    scene.agent.heartbeat()
     claimed = scene.agent.claim_next()
     scene.agent.send(claimed, {**asdict(outcome(claimed.spec)), "log": mark})
     for _ in range(2):
