@@ -1,13 +1,14 @@
 """`deltanas task`: propose for a search by hand or from a shell: ask for a task, tell its answer."""
 
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
+from contracts.names import SlotState
+from contracts.proposals import AnswerForm
 from deltanas.cli.connection import connected
 from deltanas.cli.output import (
     JsonOption,
@@ -36,14 +37,7 @@ SearchArgument = Annotated[str, typer.Argument(metavar="SEARCH", help="The searc
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id, tk_…")]
 WaitOption = Annotated[float, typer.Option(min=0, max=86_400, help="Seconds to wait for it.")]
 
-_FINAL_STATES = frozenset({"refused", "duplicate", "failed", "judged", "lost", "skipped"})
-
-
-class PromptForm(StrEnum):
-    """What a prompt asks a model for."""
-
-    DELTA = "delta"
-    SOURCE = "source"
+_FINAL_STATES = frozenset(state.value for state in SlotState if state.is_final)
 
 
 @app.command("ask")
@@ -52,7 +46,7 @@ def ask_for_task(
     agent: Annotated[str, typer.Option(help="Your name, shown with the candidate.")] = "",
     lease_seconds: Annotated[float, typer.Option(min=10, max=3600, help="For how long it is yours.")] = 900,
     prompt: Annotated[
-        PromptForm | None, typer.Option(help="With --json: what a language model would be told.")
+        AnswerForm | None, typer.Option(help="With --json: what a language model would be told.")
     ] = None,
     wait: WaitOption = 0,
     output: Annotated[
@@ -76,7 +70,7 @@ def ask_for_task(
 
 
 def _asked(
-    client: Client, search: str, agent: str, lease_seconds: float, prompt: PromptForm | None, wait: float
+    client: Client, search: str, agent: str, lease_seconds: float, prompt: AnswerForm | None, wait: float
 ) -> Json:
     give_up = time.monotonic() + wait
     while True:
