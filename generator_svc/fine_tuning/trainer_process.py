@@ -1,7 +1,7 @@
 """The trainer, a child process: started, listened to, and ended when it stalls or takes too much memory.
 
 The generator never loads a model's weights: their memory, their crashes and their libraries are the child's.
-It dies with the generator, because its standard input closes then.
+The kernel ends it with the thread that started it, and so with the generator.
 """
 
 import json
@@ -63,7 +63,12 @@ class TrainerProcess:
         self._stall_seconds = limits.stall_seconds
         self._log = folder.log
         self._most_used = 0
-        order = {"home": str(folder.path.parent.parent), "id": folder.id, "save_memory": save_memory}
+        order = {
+            "home": str(folder.path.parent.parent),
+            "id": folder.id,
+            "save_memory": save_memory,
+            "starter": os.getpid(),
+        }
         with folder.log.open("ab") as log:
             self._process = subprocess.Popen(
                 list(command),

@@ -181,9 +181,11 @@ def test_a_trainer_whose_service_was_killed_ends_and_the_next_service_goes_on(ho
         send(desk, "orphan", body(QUICK | {"epochs": 60}, *TRAIN, *VALIDATION))
     service = subprocess.Popen([sys.executable, "-c", program, str(home)])
     journal = home / "fine-tunes" / "orphan" / "journal.jsonl"
-    until(lambda: b'"checkpoint"' in journal.read_bytes(), 120, "a checkpoint")
-    service.kill()
-    service.wait()
+    try:
+        until(lambda: b'"checkpoint"' in journal.read_bytes(), 240, lambda: told(home, "orphan"))
+    finally:
+        service.kill()
+        service.wait()
     until(lambda: size_rests(journal), 60, "the end of the orphaned trainer")
     with desk_of(home) as desk:
         until(lambda: b'"resumed"' in journal.read_bytes(), 120, lambda: told(home, "orphan"))

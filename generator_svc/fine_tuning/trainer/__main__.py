@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ from generator_svc.fine_tuning.durable_files import disk_failure
 from generator_svc.fine_tuning.job_folder import JobDamaged, JobFolder
 from generator_svc.fine_tuning.trainer.failing import TrainingFailed
 from generator_svc.fine_tuning.trainer.reporting import Reporter
+from generator_svc.language_models.local.process_ties import end_with_starter, gain_no_privileges
 
 
 def main() -> None:
@@ -21,7 +21,8 @@ def main() -> None:
     words = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a library prints is for the log
     order = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_the_generator, daemon=True).start()
+    end_with_starter(order["starter"])
+    gain_no_privileges()
     try:
         last = {"result": asdict(_result(order, words.write))}
     except TrainingFailed as failed:
@@ -32,13 +33,6 @@ def main() -> None:
     except OSError as error:
         last = {"failure": asdict(disk_failure(error))}
     words.write(json.dumps(last).encode() + b"\n")
-
-
-def _end_with_the_generator() -> None:
-    """Standard input closes when the generator has gone, however it went."""
-    while os.read(0, 4096):
-        pass
-    os._exit(1)
 
 
 def _result(order: dict[str, Any], say: Callable[[bytes], object]) -> FineTuneResult:

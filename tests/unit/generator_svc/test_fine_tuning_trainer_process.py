@@ -1,12 +1,13 @@
 """A trainer that dies, hangs, grows or babbles is ended by name. Small programs play it."""
 
 import json
+import subprocess
 import sys
 import threading
 from dataclasses import asdict
 
 import pytest
-from processes import is_running
+from processes import is_running, until
 
 from contracts.fine_tuning import FineTuneResult
 from generator_svc.fine_tuning.job_folder import JobFolder
@@ -92,3 +93,40 @@ def test_what_it_writes_to_the_log_is_bounded(tmp_path):
     )
     assert "code 0" in follow(tmp_path, program).lost
     assert JobFolder(tmp_path, "job").log.read_bytes() == b"and on"
+
+
+STUCK = """
+import re, sys, types
+session = types.ModuleType("session")
+class Session:
+    def __init__(self, *_): ...
+    def run(self): re.match(r"(a+)+$", "a" * 80 + "b")  # native code that lets no other thread run
+session.Session = Session
+sys.modules["generator_svc.fine_tuning.trainer.session"] = session
+from generator_svc.fine_tuning.trainer.__main__ import main
+main()
+"""
+SERVICE = """
+import sys, time
+from pathlib import Path
+from generator_svc.fine_tuning.job_folder import JobFolder
+from generator_svc.fine_tuning.limits import FineTuneLimits
+from generator_svc.fine_tuning.trainer_process import TrainerProcess
+command = (sys.executable, "-c", sys.argv[2])
+print(TrainerProcess(JobFolder(Path(sys.argv[1]), "job"), FineTuneLimits(), False, command).pid, flush=True)
+time.sleep(300)
+"""
+
+
+def test_a_trainer_ends_with_its_service_even_where_it_can_hear_nothing(tmp_path):
+    folder = JobFolder(tmp_path, "job")
+    folder.path.mkdir(parents=True)
+    service = subprocess.Popen([sys.executable, "-c", SERVICE, str(tmp_path), STUCK], stdout=subprocess.PIPE)
+    try:
+        trainer = int(service.stdout.readline())
+        until(folder.lock.exists, 60, "the trainer's work")
+        assert is_running(trainer)
+    finally:
+        service.kill()
+        service.communicate()
+    until(lambda: not is_running(trainer), 60, "the end of the trainer")

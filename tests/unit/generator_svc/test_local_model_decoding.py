@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ transformers = pytest.importorskip("transformers")
 from tiny_language_model import TEMPLATE, add_tiny_model, write_tiny_adapter, write_tiny_model  # noqa: E402
 
 from generator_svc.language_models.local.adapter_files import AdapterMismatch, AdapterUnknown  # noqa: E402
+from generator_svc.language_models.local.weights import gguf_files  # noqa: E402
 from generator_svc.language_models.local.weights.adapters import MOST_RESIDENT, Adapters  # noqa: E402
 from generator_svc.language_models.local.weights.conversations import (  # noqa: E402
     Conversations,
@@ -310,6 +312,21 @@ def test_a_configuration_that_its_weights_do_not_have_is_not_loadable(tmp_path, 
     (tmp_path / "config.json").write_text(json.dumps(config | changes))
     with pytest.raises(NotLoadable):
         load(tmp_path, False, "cpu", torch.float32)
+
+
+def test_what_lies_beside_a_gguf_file_is_not_looked_at(tmp_path, monkeypatch):
+    (tmp_path / "mine.gguf").write_bytes(b"GGUF")
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "/elsewhere"}')
+    seen = []
+
+    def look(folder, **_):
+        seen.extend(path.name for path in Path(folder).iterdir())
+        raise ValueError("seen")
+
+    monkeypatch.setattr(gguf_files.AutoTokenizer, "from_pretrained", look)
+    with pytest.raises(ValueError, match="seen"):
+        gguf_files.convert_gguf(tmp_path / "mine.gguf", tmp_path / "converted")
+    assert seen == ["model.gguf"]
 
 
 def test_a_folder_that_asks_to_run_its_own_code_is_not_loadable(tmp_path):

@@ -8,6 +8,7 @@ It takes several times the model's size in memory, so it is a process of its own
 import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
@@ -16,6 +17,7 @@ from transformers.utils import logging
 from generator_svc.language_models.local.process_ties import end_with_starter
 from generator_svc.language_models.local.weights.memory_errors import is_memory_error
 
+_NAME = "model.gguf"
 _SAME_MATRIX = 0.05
 """Two quantised copies of one embedding differ by less than this share of its norm."""
 
@@ -23,12 +25,15 @@ _SAME_MATRIX = 0.05
 def convert_gguf(file: Path, folder: Path) -> None:
     """Write the model in `file` into `folder`, in bfloat16, which keeps more than any quantised file holds.
 
-    Raises what transformers raises of a file that it does not understand.
+    The file is read in a folder of its own: of what lies beside it transformers would heed a configuration,
+    and load an adapter. Raises what transformers raises of a file that it does not understand.
     """
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
-    model = AutoModelForCausalLM.from_pretrained(
-        file.parent, gguf_file=file.name, dtype=torch.bfloat16, trust_remote_code=False
-    )
+    with TemporaryDirectory() as alone:
+        (Path(alone) / _NAME).symlink_to(file.absolute())
+        tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=_NAME, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            alone, gguf_file=_NAME, dtype=torch.bfloat16, trust_remote_code=False
+        )
     _tie_embeddings(model)
     # What was quantised in the file is not any more; transformers would refuse to save it as it says.
     model.config.__dict__.pop("quantization_config", None)
