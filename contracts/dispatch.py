@@ -9,6 +9,10 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
+
+BROKER_SCHEMES = frozenset({"redis", "rediss", "redis+socket"})
+"""Redis over TCP, over TLS, over a unix socket. Other brokers were never tried, so they are refused."""
 
 MAX_MESSAGE_BYTES = 512
 """No message is longer; longer ones are not even parsed."""
@@ -36,6 +40,23 @@ class Resource(StrEnum):
     def queue_of(self, agent_id: str) -> str:
         """Where those attempts wait that not every agent of this resource can run."""
         return f"{self.value}.{agent_id}"
+
+
+class BrokerAddressInvalid(ValueError):
+    """The address is not that of a Redis. It is not repeated here: it may hold a password."""
+
+
+def check_broker_url(url: str) -> None:
+    """See that it is the address of a Redis. Raises BrokerAddressInvalid."""
+    try:
+        is_redis = urlsplit(url).scheme in BROKER_SCHEMES
+    except ValueError:
+        is_redis = False
+    if not is_redis:
+        raise BrokerAddressInvalid(
+            "the broker's address (DELTANAS_BROKER_URL) is not one of a Redis: write "
+            "redis://[user:password@]host[:port][/number], rediss://… or redis+socket:///path/to.sock"
+        )
 
 
 class MessageRefused(ValueError):

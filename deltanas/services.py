@@ -26,6 +26,8 @@ _USERS_SETTINGS = {
         for name in ("DATABASE_URL", "REQUIRE_KEYS", "ALLOWED_HOSTS", "LEASE_SECONDS", "MAX_OPEN_EVALUATIONS")
     )
     | {
+        "DELTANAS_BROKER_URL",
+        "DELTANAS_REPUBLISH_SECONDS",
         "DELTANAS_METRICS_TENANTS",
         *(f"DELTANAS_WEBHOOK_{name}" for name in ("HTTP", "PORTS", "ALLOW", "CA_FILE")),
         *(

@@ -145,6 +145,9 @@ def _start(
     deliveries = WebhookDeliveries(services.database, services.webhook_transport)
     deliveries.start()
     stack.callback(deliveries.stop)
+    if services.dispatch is not None:
+        services.dispatch.start()
+        stack.callback(services.dispatch.stop)
     if settings.conductor:
         conductor = Conductor(services)
         conductor.start()

@@ -26,6 +26,7 @@ from gateway.infra.webhook_log import WebhookLog
 from gateway.infra.webhook_lookups import HostLookups
 from gateway.infra.webhook_transport import WebhookTransport, trusting
 from gateway.infra.work_leases import WorkLeases
+from gateway.loop.dispatching import Dispatch
 from gateway.loop.one_at_a_time import OneAtATime
 from gateway.services import Services
 
@@ -39,21 +40,24 @@ def open_services(settings: Settings) -> Services:
     database = Database(settings.resolved_database_url, settings.database_connections)
     evaluations = EvaluationStore(database)
     quotas = QuotaStore(database, _usual_quota(settings))
+    offers = AttemptOffers(database, quotas)
+    leases = WorkLeases(database, settings.work_lease_seconds, platform.node())
     token = settings.service_token
     runner = RunnerClient(settings.runner_address, token)
     webhooks = WebhookTransport(settings.webhook_rules, tls=trusting(settings.webhook_ca_file))
     return Services(
         settings=settings,
         database=database,
-        leases=WorkLeases(database, settings.work_lease_seconds, platform.node()),
+        leases=leases,
         keys=ApiKeyStore(database),
         quotas=quotas,
         audit=AuditLog(database),
         evaluations=evaluations,
         searches=SearchStore(database, evaluations),
         asks=AskJournal(database),
-        offers=AttemptOffers(database, quotas),
+        offers=offers,
         queue=AttemptQueue(database, settings.lease_seconds),
+        dispatch=_dispatch(settings, database, offers, leases),
         datasets=DatasetCatalogue(database, runner),
         baselines=BaselineCatalogue(database),
         baseline_imports=BaselineImportStore(database),
@@ -70,6 +74,19 @@ def open_services(settings: Settings) -> Services:
         filter=FilterClient(settings.filter_address, token),
         runner=runner,
     )
+
+
+def _dispatch(
+    settings: Settings, database: Database, offers: AttemptOffers, leases: WorkLeases
+) -> Dispatch | None:
+    """What publishes attempts, where there is a broker. Raises BrokerAddressInvalid."""
+    if settings.broker_url is None:
+        return None
+    # Only a farm has the libraries of a broker.
+    from gateway.infra.broker import Broker
+
+    broker = Broker(settings.broker_url.get_secret_value())
+    return Dispatch(database, offers, leases, broker, settings.republish_seconds)
 
 
 def _usual_quota(settings: Settings) -> Quota:

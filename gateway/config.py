@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, FilePath, field_validator
+from pydantic import BeforeValidator, Field, FilePath, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contracts.addresses import Address, parse_address
@@ -73,6 +73,10 @@ class Settings(BaseSettings):
     """How long the audit log is kept."""
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     """Addresses of proxies whose X-Forwarded-For is believed, with commas between them; else nobody's is."""
+    broker_url: SecretStr | None = None
+    """A Redis where the agents of a farm hear of attempts; None: agents ask the gateway."""
+    republish_seconds: float = Field(default=10.0, gt=0.05, le=3600)
+    """What no agent claimed so long after it was published is published again."""
     conductor: bool = True
     """Whether this process drives searches."""
     webhook_http: bool = False

@@ -25,6 +25,7 @@ from gateway.infra.webhook_log import WebhookLog
 from gateway.infra.webhook_lookups import HostLookups
 from gateway.infra.webhook_transport import WebhookTransport
 from gateway.infra.work_leases import WorkLeases
+from gateway.loop.dispatching import Dispatch
 from gateway.loop.one_at_a_time import OneAtATime
 
 
@@ -43,6 +44,7 @@ class Services:
     asks: AskJournal
     offers: AttemptOffers
     queue: AttemptQueue
+    dispatch: Dispatch | None
     datasets: DatasetCatalogue
     baselines: BaselineCatalogue
     baseline_imports: BaselineImportStore

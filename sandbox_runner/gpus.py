@@ -7,6 +7,7 @@ never an error. As a GPU serves one sandbox alone, what it holds beyond the read
 
 import importlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -135,7 +136,10 @@ class Gpus:
 
 
 def find_gpus() -> Gpus:
-    """This host's GPUs, where the extra `gpu` is installed and a driver is loaded."""
+    """This host's GPUs, where the extra `gpu` is installed and a driver is loaded.
+
+    CUDA_VISIBLE_DEVICES leaves out the others, as it does for CUDA: by number or by UUID, empty for none.
+    """
     try:
         nvml: Any = importlib.import_module("pynvml")
     except ImportError:
@@ -150,6 +154,14 @@ def find_gpus() -> Gpus:
     return Gpus(tuple(found))
 
 
+def is_visible(number: int, uuid: str, visible: str | None) -> bool:
+    """Whether CUDA_VISIBLE_DEVICES, None if it is not set, names this GPU."""
+    if visible is None:
+        return True
+    names = [name.strip() for name in visible.split(",")]
+    return any(name and (name == str(number) or uuid.startswith(name)) for name in names)
+
+
 def _look_for_gpus(nvml: Any, found: list[Gpu]) -> None:
     """Add those that answer: one that fell off the bus does not take the others along."""
     try:
@@ -160,6 +172,8 @@ def _look_for_gpus(nvml: Any, found: list[Gpu]) -> None:
         return
     for number in range(count):
         try:
-            found.append(Gpu(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetHandleByIndex(number)), nvml))
+            uuid = nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetHandleByIndex(number))
+            if is_visible(number, uuid, os.environ.get("CUDA_VISIBLE_DEVICES")):
+                found.append(Gpu(uuid, nvml))
         except nvml.NVMLError as error:
             logger.warning("GPU %d is left out: %s", number, error)

@@ -15,6 +15,7 @@ import typer
 from contracts.addresses import AddressInvalid
 from deltanas.cli import (
     adapters,
+    agent,
     attack,
     backup,
     baselines,
@@ -41,9 +42,11 @@ from deltanas.errors import (
     NotFound,
     RequestInvalid,
 )
+from deltanas.gpu_leases import GpusUnavailable
 from deltanas.home import HomeUnusable, ServerRunning
 from deltanas.server import ServerNotReady, ServerNotStarted
 from deltanas.supervisor import BindRefused, PortUnavailable, ServiceFailed
+from deltanas.worker_host import HostTaken
 
 # Each line fits a terminal of 80 columns: the help prints them as they are.
 _EPILOG = """\
@@ -87,6 +90,7 @@ def _common(
 app.command()(doctor.doctor)
 app.command()(attack.attack)
 app.command()(up.up)
+app.command()(agent.agent)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(evaluate.evaluate)
@@ -122,6 +126,8 @@ _PLATFORMS_FAULT = (
     PortUnavailable,
     ServiceFailed,
     HomeUnusable,
+    HostTaken,
+    GpusUnavailable,
 )
 
 

@@ -3,23 +3,26 @@
 from datetime import timedelta
 
 from pydantic import TypeAdapter
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
+from contracts.dispatch import Resource
 from contracts.jobs import AgentHeartbeat, DatasetReport, RunnerCapabilities
-from gateway.infra.database import utc_now
+from gateway.infra.database import now_in
 from gateway.infra.evaluation_rows import document_of
 from gateway.infra.tables import AgentRow
 
 ALIVE_FOR = timedelta(seconds=30)
 FORGOTTEN_AFTER = timedelta(days=7)
+SLOTS_TOPIC = "slots"
+"""Signalled when a slot may have become free."""
 
 _CAPABILITIES = TypeAdapter(RunnerCapabilities)
 
 
 def record_heartbeat(session: Session, agent_id: str, heartbeat: AgentHeartbeat) -> None:
     """Keep an agent's word; forget agents long gone."""
-    now = utc_now()
+    now = now_in(session)
     row = session.get(AgentRow, agent_id)
     if row is None:
         session.execute(delete(AgentRow).where(AgentRow.seen_at < now - FORGOTTEN_AFTER))
@@ -27,15 +30,31 @@ def record_heartbeat(session: Session, agent_id: str, heartbeat: AgentHeartbeat)
         session.add(row)
     row.capabilities = document_of(heartbeat.capabilities) or {}
     row.busy_slots = heartbeat.busy_slots
+    row.queue = heartbeat.queue
     row.seen_at = now
 
 
 def live_agents(session: Session) -> dict[str, RunnerCapabilities]:
     """Agents heard of lately, by id."""
+    return {
+        row.id: _CAPABILITIES.validate_python(row.capabilities) for row in session.scalars(_alive(session))
+    }
+
+
+def agents_at_the_broker(session: Session) -> dict[str, tuple[Resource, RunnerCapabilities]]:
+    """Those of the live agents that hear of attempts from the broker, by id: what they lend and can do."""
     rows = session.scalars(
-        select(AgentRow).where(AgentRow.seen_at >= utc_now() - ALIVE_FOR).order_by(AgentRow.id)
+        _alive(session).where(AgentRow.queue.in_([resource.value for resource in Resource]))
     )
-    return {row.id: _CAPABILITIES.validate_python(row.capabilities) for row in rows}
+    return {row.id: (Resource(row.queue), _CAPABILITIES.validate_python(row.capabilities)) for row in rows}
+
+
+def listener(session: Session, agent_id: str) -> tuple[Resource, RunnerCapabilities] | None:
+    """What an agent at the broker lends and can do; None of one that asks here, or was never heard of."""
+    row = session.get(AgentRow, agent_id)
+    if row is None or not row.queue:
+        return None
+    return Resource(row.queue), _CAPABILITIES.validate_python(row.capabilities)
 
 
 def known_datasets(session: Session) -> dict[str, DatasetReport]:
@@ -46,3 +65,7 @@ def known_datasets(session: Session) -> dict[str, DatasetReport]:
             if report.name not in known or (report.ready and not known[report.name].ready):
                 known[report.name] = report
     return known
+
+
+def _alive(session: Session) -> Select[AgentRow]:
+    return select(AgentRow).where(AgentRow.seen_at >= now_in(session) - ALIVE_FOR).order_by(AgentRow.id)

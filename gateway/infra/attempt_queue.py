@@ -98,6 +98,22 @@ class AttemptQueue:
             session.flush()
             settle(session, evaluation)
 
+    def release(self, attempt_id: str, token: str) -> None:
+        """Take the attempt back from an agent that must stop: it is queued again, and is no loss.
+
+        Raises LeaseLost. Repeated, it changes nothing.
+        """
+        with self._database.write() as session:
+            attempt, evaluation = _owned_pair(session, attempt_id, token)
+            if attempt.state == AttemptState.RELEASED:
+                return
+            if attempt.state != AttemptState.LEASED:
+                raise LeaseLost(attempt_id)
+            attempt.state = AttemptState.RELEASED
+            attempt.finished_at = now_in(session)
+            session.flush()
+            settle(session, evaluation)
+
     def sweep(self) -> int:
         """Take away the leases that ran out, and queue or end their evaluations. Gives how many."""
         self._set_right()

@@ -7,9 +7,10 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.jobs import AgentHeartbeat, AttemptOutcome, ClaimedAttempt
-from gateway.infra.agent_directory import record_heartbeat
+from gateway.infra.agent_directory import SLOTS_TOPIC, record_heartbeat
 from gateway.infra.attempt_queue import AttemptNotClaimable, LeaseLost
 from gateway.infra.evaluation_transitions import QUEUE_TOPIC
+from gateway.infra.publications import claim_refusal
 from gateway.routes.dependencies import ServicesOf
 from gateway.routes.following import wait_until
 from gateway.routes.problems import RequestProblem
@@ -41,6 +42,7 @@ def agent_heartbeat(agent_id: AgentId, body: AgentHeartbeat, services: ServicesO
     """An agent says what its host can do."""
     with services.database.write() as session:
         record_heartbeat(session, agent_id, body)
+    services.database.signals.announce((SLOTS_TOPIC,))
 
 
 @router.get("/agents/{agent_id}/next", response_model=None)
@@ -62,6 +64,10 @@ async def next_attempt(
 @router.post("/attempts/{attempt_id}:claim")
 def claim_attempt(attempt_id: str, body: ClaimBody, services: ServicesOf) -> ClaimedAttempt:
     """Take the attempt under a lease."""
+    with services.database.read() as session:
+        refusal = claim_refusal(session, attempt_id, body.agent_id)
+    if refusal is not None:
+        raise RequestProblem(409, "attempt_not_claimable", refusal)
     try:
         return services.queue.claim(attempt_id, body.agent_id)
     except AttemptNotClaimable as error:
@@ -86,6 +92,16 @@ def report_attempt(attempt_id: str, body: AttemptOutcome, token: AttemptToken, s
     """Hand in the outcome."""
     try:
         services.queue.report(attempt_id, token, body)
+    except LeaseLost as error:
+        raise _lease_lost() from error
+    services.database.signals.announce((SLOTS_TOPIC,))
+
+
+@router.post("/attempts/{attempt_id}:release", status_code=204)
+def release_attempt(attempt_id: str, token: AttemptToken, services: ServicesOf) -> None:
+    """Give the attempt back unfinished; it is queued again and does not count as lost."""
+    try:
+        services.queue.release(attempt_id, token)
     except LeaseLost as error:
         raise _lease_lost() from error
 

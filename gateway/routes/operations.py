@@ -88,6 +88,7 @@ def probes(services: Services) -> dict[str, Probe]:
         "generator": services.generator.readiness_problems,
         "filter": services.filter.readiness_problems,
         "runner": services.runner.readiness_problems,
+        **({} if services.dispatch is None else {"broker": services.dispatch.problems}),
     }
 
 

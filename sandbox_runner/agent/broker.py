@@ -139,6 +139,7 @@ def one_task_app(url: str, queues: tuple[str, ...], run: Callable[[str], None]) 
     for name in tuple(app.tasks):
         app.tasks.unregister(name)
     app.task(run, name=TASK, shared=False)
+    app.set_default()  # the threads of the pool look there
     return app
 
 

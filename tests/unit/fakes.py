@@ -76,6 +76,7 @@ from contracts.training_pairs import (
 from gateway.infra.database import Database
 from gateway.infra.evaluation_transitions import finish
 from gateway.infra.fine_tune_client import Download
+from gateway.infra.publications import BrokerUnavailable, Order
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.infra.tables import EvaluationRow
 from generator_svc.held_up import HeldUp
@@ -704,13 +705,15 @@ def outcome(spec: AttemptSpec, accuracy: float = 0.5, **fields) -> AttemptOutcom
 class FakeAgent:
     """Speaks the agents' protocol over HTTP; runs nothing."""
 
-    def __init__(self, http, token: str, agent_id: str = "agent-1") -> None:
+    def __init__(self, http, token: str, agent_id: str = "agent-1", queue: str = "") -> None:
+        """`queue`: of a farm's agent, that hears of attempts from a broker."""
         self.id = agent_id
+        self.queue = queue
         self._http = http
         self._headers = {"authorization": f"Bearer {token}"}
 
     def heartbeat(self, **fields) -> None:
-        body = asdict(AgentHeartbeat(capabilities(**fields), 0))
+        body = asdict(AgentHeartbeat(capabilities(**fields), 0, self.queue))
         answer = self._http.post(f"/internal/v1/agents/{self.id}:heartbeat", json=body, headers=self._headers)
         assert answer.status_code == 204, answer.text
 
@@ -742,6 +745,12 @@ class FakeAgent:
             headers=self._headers | {"x-attempt-token": claimed.token},
         )
 
+    def release(self, claimed: ClaimedAttempt):
+        return self._http.post(
+            f"/internal/v1/attempts/{claimed.spec.attempt_id}:release",
+            headers=self._headers | {"x-attempt-token": claimed.token},
+        )
+
     def report(self, claimed: ClaimedAttempt, accuracy: float = 0.5, **fields):
         return self.send(claimed, asdict(outcome(claimed.spec, accuracy, **fields)))
 
@@ -754,6 +763,29 @@ class FakeAgent:
 
 
 # --- cgroup v2 ---------------------------------------------------------------------------------------
+
+
+class FakeBroker:
+    """Keeps what is sent to it. `away`: it does not answer."""
+
+    def __init__(self) -> None:
+        self.sent: list[Order] = []
+        self.away = False
+        self.strangers: dict[str, int] = {}
+        """By queue, how many messages somebody else has put there."""
+
+    def send(self, orders: Sequence[Order]) -> None:
+        if self.away:
+            raise BrokerUnavailable("the broker does not answer")
+        self.sent += orders
+
+    def lengths(self, queues: Iterable[str]) -> dict[str, int]:
+        if self.away:
+            raise BrokerUnavailable("the broker does not answer")
+        return {queue: self.strangers.get(queue, 0) for queue in queues}
+
+    def close(self) -> None:
+        pass
 
 
 class FakeCgroupTree:

@@ -9,6 +9,7 @@ from gateway.infra import (  # noqa: F401 - their tables are the metadata
     baseline_tables,
     events,
     fine_tune_tables,
+    publication_tables,
     search_tables,
     tables,
     tally_tables,

@@ -11,6 +11,7 @@ from alembic.migration import MigrationContext
 
 import gateway.infra.events
 import gateway.infra.fine_tune_tables
+import gateway.infra.publication_tables
 import gateway.infra.search_tables
 import gateway.infra.tables
 import gateway.infra.tenant_tables  # noqa: F401 - they register their tables
@@ -215,6 +216,22 @@ def test_what_a_search_said_goes_with_it(first):
     with first.database.write() as session:
         session.execute(sa.text("DELETE FROM searches"))
     assert first.contents()["prompt_texts"] == first.contents()["model_calls"] == []
+
+
+def test_attempts_that_were_given_back_are_still_tried_again_by_an_older_version(first):
+    first.upgrade("head")
+    agent = {"id": "a", "capabilities": {}, "busy_slots": 0, "seen_at": MOMENT, "queue": "sandbox_runner.cpu"}
+    first.insert("agents", agent)
+    first.insert("attempt_publications", {"attempt_id": "at_1", "queue": agent["queue"], "made_at": MOMENT})
+    with first.database.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE attempts SET state = 'released'"))
+    first.downgrade("0009")
+    contents = first.contents()
+    assert "attempt_publications" not in contents
+    assert dict(contents["attempts"][0])["state"] == "cancelled"
+    assert [dict(row)["id"] for row in contents["agents"]] == ["a"]
+    first.upgrade("head")
+    assert [dict(row)["queue"] for row in first.contents()["agents"]] == [""]
 
 
 def test_the_newest_schema_is_what_the_tables_say(schema):
