@@ -6,6 +6,8 @@ under READ COMMITTED and lock the rows that they decide by, so that of two chang
 Nobody waits for ever: not for a lock or a statement, nor for a gateway that stopped within a transaction.
 """
 
+import os
+import platform
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
@@ -57,7 +59,12 @@ def open_engine(url: str, connections: int) -> Engine:
         pool_size=connections,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_SECONDS,
-        connect_args={"options": options, "connect_timeout": CONNECT_TIMEOUT_SECONDS, **_NETWORK},
+        connect_args={
+            "application_name": f"deltanas {platform.node()[:40]} {os.getpid()}",
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "options": options,
+            **_NETWORK,
+        },
     )
     event.listen(engine, "connect", _configure_postgres)
     event.listen(engine, "begin", _begin_postgres)

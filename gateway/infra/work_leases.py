@@ -10,6 +10,7 @@ With SQLite the lock on the state folder says the same of all work at once, and 
 """
 
 import logging
+import os
 import secrets
 import threading
 from collections.abc import Iterator
@@ -87,7 +88,7 @@ class WorkLeases:
         """`name` is for people; what tells gateways apart is drawn."""
         self._database = database
         self._seconds = seconds
-        self.holder = f"{name[:40]}#{secrets.token_hex(8)}"
+        self.holder = f"{name[:40]}:{os.getpid()}#{secrets.token_hex(8)}"
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._renew_until_stopped, name="work leases", daemon=True)
 
