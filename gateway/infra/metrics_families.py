@@ -46,6 +46,15 @@ def farm_families(farm: Snapshot) -> Iterator[Metric]:
     )
     yield _counter("deltanas_search_cycles", "Cycles closed.", (), {(): farm.closed_cycles})
     yield _gauge("deltanas_fine_tunes", "Fine-tuning jobs by state.", ("state",), _one(farm.fine_tunes))
+    yield _gauge(
+        "deltanas_webhook_deliveries", "Webhook messages by state.", ("state",), _one(farm.deliveries)
+    )
+    yield _gauge(
+        "deltanas_webhook_overdue_seconds",
+        "Age of the oldest message that is due.",
+        (),
+        {(): farm.overdue_seconds},
+    )
 
 
 def model_families(models: ModelTotals) -> Iterator[Metric]:

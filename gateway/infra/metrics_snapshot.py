@@ -11,12 +11,14 @@ from sqlalchemy.orm import Session
 
 from contracts.jobs import RunnerCapabilities
 from contracts.names import AttemptState, SearchState
+from gateway.domain.webhooks import DeliveryState
 from gateway.infra.agent_directory import ALIVE_FOR, live_agents
 from gateway.infra.database import utc_now
 from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.search_tables import CycleRow, ModelCallRow, SearchRow, SlotRow
 from gateway.infra.tables import AgentRow, AttemptRow, EvaluationRow
 from gateway.infra.tallies import Totals, device_kind, totals
+from gateway.infra.webhook_tables import WebhookDeliveryRow
 
 MOST_AGENTS = 200
 MOST_TENANTS = 100
@@ -84,6 +86,10 @@ class Snapshot:
     held_up: Mapping[str, int]
     """Searches that wait for a service or an endpoint, or are paused until somebody changes something."""
     fine_tunes: Mapping[str, int]
+    deliveries: Mapping[str, int]
+    """Of webhooks, by state."""
+    overdue_seconds: float
+    """For how long a delivery is due that nobody has tried yet."""
 
 
 def take_snapshot(session: Session, *, by_tenant: bool) -> Snapshot:
@@ -106,6 +112,8 @@ def take_snapshot(session: Session, *, by_tenant: bool) -> Snapshot:
         open_slots=_open_slots(session, open_searches),
         held_up=_held_up(session),
         fine_tunes=_by_state(session, FineTuneRow.state),
+        deliveries=_by_state(session, WebhookDeliveryRow.state),
+        overdue_seconds=_overdue_seconds(session),
     )
 
 
@@ -195,6 +203,12 @@ def _agent_state(capabilities: RunnerCapabilities, busy_slots: int) -> AgentStat
         gpus=sum(device.startswith("cuda:") for device in capabilities.devices),
         can_run=capabilities.tier is not None,
     )
+
+
+def _overdue_seconds(session: Session) -> float:
+    row = WebhookDeliveryRow
+    first = session.scalar(select(func.min(row.due_at)).where(row.state == DeliveryState.PENDING))
+    return 0.0 if first is None else _age(utc_now(), first)
 
 
 def _by_state(session: Session, column: Any) -> dict[str, int]:

@@ -56,7 +56,7 @@ class Up:
         process = home.start("up", "--port", "0")
         for line in process.stdout:
             if line.startswith("serving "):
-                return cls(process, line.split()[1])
+                return cls(process, line.split()[1].rstrip(","))
         raise AssertionError("it ended before it served")
 
     def children(self):
