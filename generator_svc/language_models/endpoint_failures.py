@@ -175,6 +175,15 @@ def broken(endpoint: Endpoint, why: str) -> HeldUp:
     return _held_up("endpoint_failed", message, f"Look at the server behind {endpoint.base_url}.")
 
 
+def breaks_off(endpoint: Endpoint, why: str, times: int) -> HeldUp:
+    """One answer broke off so many times. Each was paid for, and none is counted: waiting would go on so."""
+    message = f"endpoint {endpoint.name} ({endpoint.host}) broke off {times} answers to one prompt: "
+    remedy = (
+        f"Look at the server behind {endpoint.base_url}, and at what stands before it and may cut answers."
+    )
+    return HeldUp(ProposerBlocked("endpoint_failed", message + why[:MAX_QUOTED], remedy, retryable=False))
+
+
 def not_an_api(endpoint: Endpoint, why: str) -> HeldUp:
     """Something answers there that speaks another language."""
     message = f"endpoint {endpoint.name} ({endpoint.host}) is not a chat interface: {why[:MAX_QUOTED]}"

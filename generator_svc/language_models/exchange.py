@@ -42,6 +42,10 @@ class Broken(Exception):
     """What came is no answer, or ended before it was one."""
 
 
+class BrokenOff(Broken):
+    """It had begun to answer."""
+
+
 class NotAnApi(Exception):
     """What came is a page, not an answer."""
 
@@ -92,11 +96,13 @@ class Exchange:
         with self._open():
             try:
                 refused = self._read(model, messages, body, reading)
-            except (Broken, Unreachable):
+            except (Broken, Unreachable) as error:
                 if reading.finish_reason:
                     # All was said; only the end of the stream is missing.
                     return Finished(reading, reading.finish_reason, time.monotonic() - began)
                 if not self._is_over.is_set():
+                    if reading.has_choice:
+                        raise BrokenOff(str(error)) from None
                     raise
                 # Our own clock broke it.
                 if not reading.has_choice:

@@ -20,6 +20,7 @@ from generator_svc.language_models.endpoint_failures import Meaning, Refusal, he
 from generator_svc.language_models.endpoints import Endpoint
 from generator_svc.language_models.exchange import (
     Broken,
+    BrokenOff,
     Exchange,
     Finished,
     NotAnApi,
@@ -38,6 +39,10 @@ from generator_svc.language_models.request_dialect import (
 from generator_svc.language_models.retries import Backoff, Patience
 
 CHECK_SECONDS = 5.0
+
+MOST_BROKEN_OFF = 5
+"""Answers to one request that may break off, in whatever call, before somebody has to look."""
+MOST_REMEMBERED = 10_000
 
 _ABOUT_ONE_PROMPT = {Meaning.PROMPT_TOO_LONG: "prompt_too_long", Meaning.FILTERED: "content_filter"}
 """Refusals that another slot's prompt may not meet, and the finish_reason of their empty answer."""
@@ -58,6 +63,8 @@ class OpenAICompatibleModel:
         self._admission = admission
         self._backoff = backoff
         self._dialect = Dialect()
+        self._broken_off: dict[int, int] = {}
+        """By request, how many of its answers broke off, one after the other."""
 
     def check(self) -> None:
         """Raise HeldUp if the endpoint is away or refuses the key; one without /models counts as fine."""
@@ -96,11 +103,14 @@ class OpenAICompatibleModel:
                 outcome = self._try(request, sampling, body, patience, in_flight)
             except (Untrusted, NotAnApi) as error:
                 raise self._told(error) from None
+            except BrokenOff as error:
+                held = self._told_of_part(request, error)
             except (Unreachable, Broken) as error:
                 held = self._told(error)
             else:
                 if isinstance(outcome, Finished):
                     self._dialect = dialect
+                    self._broken_off.pop(_identity(request), None)
                     return self._given(request, body, outcome)
                 if reason := _ABOUT_ONE_PROMPT.get(meaning_of(outcome)):
                     return self._chat_answer(request, body, reason)
@@ -142,6 +152,14 @@ class OpenAICompatibleModel:
         if held.blocked.code == "rate_limited" and retry_after:
             self._admission.hold_off(retry_after)
         in_flight.sleep(wait)
+
+    def _told_of_part(self, request: ChatRequest, error: BrokenOff) -> HeldUp:
+        if len(self._broken_off) > MOST_REMEMBERED:
+            self._broken_off.clear()
+        times = self._broken_off[_identity(request)] = self._broken_off.get(_identity(request), 0) + 1
+        if times < MOST_BROKEN_OFF:
+            return endpoint_failures.broken(self._endpoint, str(error))
+        return endpoint_failures.breaks_off(self._endpoint, str(error), times)
 
     def _told(self, error: Exception) -> HeldUp:
         tell = {
@@ -189,3 +207,8 @@ class OpenAICompatibleModel:
         if prompt_tokens is None or completion_tokens is None:
             return None
         return (prompt_tokens * prompt_price + completion_tokens * completion_price) / 1e6
+
+
+def _identity(request: ChatRequest) -> int:
+    """The same for a request that is made again in a later call."""
+    return hash((request.seed, request.messages))
