@@ -109,7 +109,8 @@ class WebhookTransport:
             error, message = "answer_too_large", f"More than {MAX_RECEIVED_BYTES} bytes came before its body."
         except httpcore.ProtocolError as failure:
             error, message = "malformed_answer", f"It does not speak HTTP/1.1: {failure}"
-        except httpcore.NetworkError as failure:
+        except (httpcore.NetworkError, OSError) as failure:
+            # Whoever resets a connection at once is gone before it can be asked for its address.
             code = "tls_failed" if isinstance(failure.__cause__, ssl.SSLError) else "connection_failed"
             error, message = code, f"The connection failed: {failure}"
         seconds = time.monotonic() - begun

@@ -105,7 +105,14 @@ class WebhookDeliveries:
 
     def _try(self, delivery: ClaimedDelivery) -> TryOutcome:
         headers = signed_headers(delivery.message_id, utc_now(), delivery.payload, delivery.secrets)
-        return self._transport.deliver(delivery.url, headers, delivery.payload.encode())
+        begun = time.monotonic()
+        try:
+            return self._transport.deliver(delivery.url, headers, delivery.payload.encode())
+        except Exception:
+            # It counts as a try, or one message that nobody foresaw would be tried for ever.
+            logger.exception("the gateway failed to deliver a webhook")
+            message = "The gateway itself failed; its log says more."
+            return TryOutcome(None, "internal_error", message, time.monotonic() - begun)
 
     def _settle(self, delivery: ClaimedDelivery, outcome: TryOutcome) -> None:
         """Write the outcome down, also through a moment in which the database is away."""

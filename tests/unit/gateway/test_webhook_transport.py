@@ -3,6 +3,7 @@
 import gzip
 import socket
 import ssl
+import struct
 import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -10,7 +11,7 @@ from ipaddress import ip_network
 
 import pytest
 import trustme
-from receivers import answering, receiver, sending
+from webhook_receivers import answering, receiver, sending
 
 from gateway.domain.webhook_targets import TargetRules
 from gateway.infra.webhook_transport import (
@@ -210,6 +211,16 @@ def test_nobody_there_is_told_of():
     with receiver(answering()) as found:
         pass
     assert send(found).error == "connection_failed"
+
+
+def test_a_receiver_that_resets_the_connection_at_once_is_told_of():
+    def reset(connection):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    with receiver(reset, reads=False) as found:
+        outcomes = {send(found).error for _ in range(5)}
+    assert outcomes <= {"connection_failed", "malformed_answer"}
 
 
 def test_a_host_that_is_not_found_is_told_of():

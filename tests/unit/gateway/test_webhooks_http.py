@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import pytest
 from gateway_scene import SOURCE, gateway_in
-from receivers import answering, receiver
 from standardwebhooks import Webhook, WebhookVerificationError
+from webhook_receivers import answering, receiver
 
 from gateway.infra.database import utc_now
 from gateway.infra.events import signal_after_commit
