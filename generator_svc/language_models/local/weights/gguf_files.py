@@ -34,12 +34,12 @@ def convert_gguf(file: Path, folder: Path) -> None:
         model = AutoModelForCausalLM.from_pretrained(
             alone, gguf_file=_NAME, dtype=torch.bfloat16, trust_remote_code=False
         )
-    _tie_embeddings(model)
-    # What was quantised in the file is not any more; transformers would refuse to save it as it says.
-    model.config.__dict__.pop("quantization_config", None)
-    model.__dict__["hf_quantizer"] = None
-    tokenizer.save_pretrained(folder)
-    model.save_pretrained(folder, safe_serialization=True)
+        _tie_embeddings(model)
+        # What was quantised in the file is not any more; transformers would refuse to save it as it says.
+        model.config.__dict__.pop("quantization_config", None)
+        model.__dict__["hf_quantizer"] = None
+        tokenizer.save_pretrained(folder)
+        model.save_pretrained(folder, safe_serialization=True)
 
 
 def _tie_embeddings(model: PreTrainedModel) -> None:
