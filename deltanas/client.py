@@ -22,6 +22,7 @@ from deltanas.resources.resource import TERMINAL_STATES
 from deltanas.resources.searches import SearchCalls
 from deltanas.resources.tasks import TaskCalls
 from deltanas.resources.tenant_removal import TenantRemovalCalls
+from deltanas.resources.tenants import TenantCalls
 from deltanas.resources.webhooks import WebhookCalls
 from deltanas.transport import Transport
 
@@ -38,6 +39,7 @@ class Client(
     FineTuneCalls,
     DatasetCalls,
     BaselineCalls,
+    TenantCalls,
     TenantRemovalCalls,
     WebhookCalls,
 ):

@@ -23,8 +23,11 @@ _SOCKETS = {"GENERATOR": "generator.sock", "FILTER": "filter.sock", "RUNNER": "r
 _USERS_SETTINGS = {
     "gateway": frozenset(
         f"DELTANAS_{name}"
-        for name in ("DATABASE_URL", "REQUIRE_KEYS", "ALLOWED_HOSTS", "LEASE_SECONDS", "MAX_OPEN_EVALUATIONS")
+        for name in ("DATABASE_URL", "REQUIRE_KEYS", "ALLOWED_HOSTS", "TRUSTED_PROXIES", "LEASE_SECONDS")
     )
+    | frozenset(f"DELTANAS_MAX_{name}" for name in ("OPEN_EVALUATIONS", "OPEN_SEARCHES", "RUNNING_ATTEMPTS"))
+    | frozenset(f"DELTANAS_{name}" for name in ("GPU_SECONDS_PER_DAY", "STORAGE_BYTES", "AUDIT_DAYS"))
+    | frozenset(f"DELTANAS_REQUESTS_PER_{name}" for name in ("KEY", "ADDRESS"))
     | {
         "DELTANAS_BROKER_URL",
         "DELTANAS_REPUBLISH_SECONDS",

@@ -7,6 +7,8 @@ the product itself: accepted work is in the gateway's database and outlives ever
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,7 +18,7 @@ from shutil import rmtree
 from deltanas.child import Child
 from deltanas.home import Home, ServerRecord, ServerRunning
 from deltanas.readiness import Readiness, is_alive, readiness
-from deltanas.services import make_run_folder, services_of_one_machine
+from deltanas.services import environment_of, make_run_folder, services_of_one_machine
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _TICK_SECONDS = 0.2
@@ -66,6 +68,7 @@ class Supervisor:
         running = self._home.running_server()
         if running:
             raise ServerRunning(self._home, running)
+        _require_keys_beyond_loopback(self._home, self._plan.host)
         self._address = _claim_address(self._plan.host, self._plan.port)
         # Blocked, not handled: they are collected one by one in `_next_signal`.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -173,13 +176,21 @@ def _told_to_end(seconds: float) -> bool:
     return received is not None and received.si_signo != signal.SIGCHLD
 
 
+def _require_keys_beyond_loopback(home: Home, host: str) -> None:
+    """Raises BindRefused where strangers could call without a key. The gateway looks again when it starts."""
+    if host in {"127.0.0.1", "localhost", "::1"}:
+        return
+    environment = environment_of("gateway", home.path)
+    asked = subprocess.run([sys.executable, "-m", "gateway.key_desk", "in-force"], env=environment)
+    if asked.returncode != 0:
+        raise BindRefused(
+            f"--host {host}: anybody could reach it, and no API key is in force; make one with "
+            "`deltanas keys create`, or serve 127.0.0.1"
+        )
+
+
 def _claim_address(host: str, port: int) -> str:
     """The gateway's address, once it is sure that it can be listened on."""
-    if host not in {"127.0.0.1", "localhost", "::1"}:
-        raise BindRefused(
-            f"--host {host}: anybody could reach it, and there are no API keys; "
-            "serve 127.0.0.1 and put an authenticating proxy in front"
-        )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

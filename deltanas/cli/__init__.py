@@ -24,10 +24,12 @@ from deltanas.cli import (
     doctor,
     evaluate,
     fine_tune,
+    keys,
     mcp,
     models,
     novelty,
     pairs,
+    quotas,
     search,
     tasks,
     tenants,
@@ -104,7 +106,10 @@ app.command()(fine_tune.fine_tune)
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(models.app, name="models")
 app.add_typer(tasks.app, name="task")
+app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
+app.command()(quotas.quota)
+app.command()(quotas.audit)
 app.add_typer(webhooks.app, name="webhooks")
 app.command()(mcp.mcp)
 

@@ -25,6 +25,9 @@ BODIES = {
     "/v1/searches/{search_id}:heartbeat": {"task_id": "tk_0"},
     "/v1/searches/{search_id}:release": {"task_id": "tk_0"},
     "/v1/keys/{key_id}:rotate": {},
+    "/v1/webhook-endpoints/{endpoint_id}": {"enabled": True},
+    "/v1/webhook-endpoints/{endpoint_id}:rotate": {},
+    "/v1/webhook-endpoints/{endpoint_id}:replay": {"since": "2026-01-01T00:00:00Z"},
 }
 SECRET = "anns_secret_words"
 SOURCE_OF_ANN = SOURCE.replace("    pass\n", f"    {SECRET} = 1\n")
@@ -94,6 +97,8 @@ def _furnished(scene: Scene) -> Street:
     scene.runner.reports.append(DatasetReport("anns-flowers", True, (3, 8, 8), 2, 10, 4, "hash-of-flowers"))
     key = scene.http.post("/v1/keys", json={"label": SECRET}).json()
     (candidate,) = scene.http.get(f"/v1/searches/{search_id}/candidates", params={"limit": 1}).json()["items"]
+    endpoint = scene.http.post("/v1/webhook-endpoints", json={"url": "https://93.184.216.34/ann"}).json()
+    delivery = scene.http.post(f"/v1/webhook-endpoints/{endpoint['id']}:test").json()
     things = {
         "evaluation_id": evaluation["id"],
         "search_id": search_id,
@@ -104,9 +109,11 @@ def _furnished(scene: Scene) -> Street:
         "run_id": run["id"],
         "key_id": key["id"],
         "name": "anns-flowers",
+        "endpoint_id": endpoint["id"],
+        "delivery_id": delivery["id"],
     }
     _, bob = services.keys.create("bob")
-    marks = {*things.values(), SECRET, tuning.search_id, key["key"], key["prefix"]}
+    marks = {*things.values(), SECRET, tuning.search_id, key["key"], key["prefix"], endpoint["secret"]}
     return Street(scene, {"authorization": f"Bearer {bob}"}, things, marks)
 
 
@@ -141,6 +148,8 @@ def test_no_list_tells_of_another_tenants_things(street, path):
         ("/v1/baselines/smoke-runs", "run_id"),
         ("/v1/datasets", "name"),
         ("/v1/keys", "key_id"),
+        ("/v1/webhook-endpoints", "endpoint_id"),
+        ("/v1/webhook-deliveries", "delivery_id"),
     ],
 )
 def test_the_owner_sees_them(street, path, thing):

@@ -1,0 +1,44 @@
+"""`python -m gateway.key_desk in-force` and `… create-operator`: keys before anybody can reach the gateway.
+
+`in-force` exits with 0 where a key opens the door, else with 1. `create-operator` prints the farm's first
+key, of the scope `operator`; every further one is made with it, over HTTP.
+"""
+
+import argparse
+import sys
+
+from gateway.config import Settings
+from gateway.domain.access import KeyScope
+from gateway.infra.api_keys import ApiKeyStore
+from gateway.infra.database import Database, StorageUnavailable
+from gateway.infra.schema_migrations import migrate
+
+NONE_IN_FORCE = 1
+FAILED = 3
+OPERATORS_TENANT = "operator"
+
+
+def main() -> None:
+    """Do it and exit."""
+    parser = argparse.ArgumentParser(prog="python -m gateway.key_desk")
+    parser.add_argument("work", choices=("in-force", "create-operator"))
+    work = parser.parse_args().work
+    settings = Settings()
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = Database(settings.resolved_database_url)
+    try:
+        migrate(database)
+        keys = ApiKeyStore(database)
+        if work == "in-force":
+            sys.exit(0 if keys.any_in_force() else NONE_IN_FORCE)
+        _, key = keys.create(OPERATORS_TENANT, "the first key", (KeyScope.OPERATOR,))
+        print(key)
+    except StorageUnavailable as error:
+        print(f"the database cannot be used: {error}", file=sys.stderr)
+        sys.exit(FAILED)
+    finally:
+        database.close()
+
+
+if __name__ == "__main__":
+    main()
