@@ -65,8 +65,7 @@ def answer_once(
     Of two concurrent requests with one key one acts, and the other gets its answer.
     """
     try:
-        with database.write() as session:
-            return _answer_in(session, scope, act)
+        return database.change(lambda session: _answer_in(session, scope, act))
     except IntegrityError:
         # On a database with concurrent writers the other request may have won between our look and our write.
         earlier = recall(database, scope)

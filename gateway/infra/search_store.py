@@ -115,13 +115,6 @@ class SearchStore:
             )
             return [search_record(row) for row in rows]
 
-    def count_open(self, tenant: str) -> int:
-        """How many of a tenant's searches have not ended."""
-        with self._database.read() as session:
-            open_states = [state.value for state in SearchState if not state.is_terminal]
-            query = select(func.count()).where(SearchRow.tenant == tenant, SearchRow.state.in_(open_states))
-            return session.scalar(query) or 0
-
     def document(self, search_id: str, tenant: str | None = None) -> Document:
         """A search as JSON. Raises SearchNotFound."""
         with self._database.read() as session:

@@ -24,10 +24,10 @@ from gateway.infra.shared_signals import SharedSignals
 from gateway.infra.tables import EvaluationRow
 from gateway.infra.work_leases import WorkLeaseRow
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-SEARCH = {"cycles": 3, "candidates_per_cycle": 6}
-PATIENCE_SECONDS = 300
+SEARCH = {"cycles": 2, "candidates_per_cycle": 4}
+PATIENCE_SECONDS = 600
 FARM_RESTS_SECONDS = 0.1
 CONDUCTOR = """
 import sys, threading
@@ -64,7 +64,7 @@ class Conductors:
         self._url = url
         self._signals = SharedSignals(self.database)
         self._signals.start()
-        self.processes = [self.start(), self.start()]
+        self.processes = [self.start() for _ in range(3)]
         self._over = threading.Event()
         self._farm = threading.Thread(target=self._work)
         self._farm.start()
@@ -133,18 +133,17 @@ def test_conductors_that_die_stand_still_or_lose_the_database_leave_no_trace_in_
         conductors.wait_for(reached)
 
     killed = conductors.driver(search_id)
-    done(3)
+    done(1)
     killed.kill()
     killed.wait()
     stopped = conductors.driver(search_id, besides=killed)
-    conductors.processes.append(conductors.start())
-    done(7)
+    done(3)
     stopped.send_signal(signal.SIGSTOP)
     third = conductors.driver(search_id, besides=stopped)
-    done(11)
+    done(5)
     # It goes on where it stood, with a lease that is another one's by now.
     stopped.send_signal(signal.SIGCONT)
-    done(14)
+    done(6)
     postgres.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         f" WHERE datname = '{conductors.database.engine.url.database}' AND pid <> pg_backend_pid()"
@@ -154,7 +153,7 @@ def test_conductors_that_die_stand_still_or_lose_the_database_leave_no_trace_in_
     assert len({killed.pid, stopped.pid, third.pid}) == 3
     assert scene.store.read(search_id).state == "succeeded"
     assert scene.story() == undisturbed.story()
-    assert [one.poll() for one in conductors.processes] == [-signal.SIGKILL, None, None]
+    assert [one.poll() for one in conductors.processes].count(None) == 2
     events = Counter(event.type for event in read_events(conductors.database, search_topic(search_id), 0))
     before = Counter(
         event.type for event in read_events(undisturbed.database, search_topic(undisturbed.search_id), 0)

@@ -20,7 +20,8 @@ from gateway.infra.database import Database
 from gateway.infra.schema_migrations import migrate
 
 PACKAGES = Path("/usr/lib/postgresql")
-START_SECONDS = 60
+START_SECONDS = 600
+"""A machine may be busy with others."""
 _TEMPLATE = "migrated"
 
 
@@ -79,7 +80,7 @@ class PostgresServer:
             cwd="/",
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=START_SECONDS,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import search_scene
 from fakes import CrashingDatabase, FakeFineTuner, PowerCut
+from fresh_databases import url_in
 from search_scene import Scene, new_scene, request
 
 from contracts.names import SearchState
@@ -244,9 +245,7 @@ def test_whatever_write_the_power_is_cut_at_the_story_is_the_same(tmp_path, firs
         folder = tmp_path / f"{at_write}"
         folder.mkdir()
         found = learning(folder)
-        database = search_scene.hurried(
-            CrashingDatabase(f"sqlite:///{folder}/gateway.sqlite3", at_write, after_commit)
-        )
+        database = search_scene.hurried(CrashingDatabase(url_in(folder), at_write, after_commit))
         cut = Scene(database, found.scene.search_id, found.scene.generator, found.scene.filter)
         try:
             found.finish(cut)

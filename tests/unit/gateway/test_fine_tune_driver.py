@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 import search_scene
 from fakes import CrashingDatabase, FakeFineTuner, FakeGenerator, PowerCut
+from fresh_databases import url_in
 
 from contracts.fine_tuning import FineTuneState
 from gateway.domain.fine_tuning import EliteSource, FineTuneRequest
@@ -82,7 +83,7 @@ def test_a_gateway_that_is_killed_at_any_write_tells_the_same_story_and_hands_in
                 jobs.tuner.succeed(job_id)
             jobs.follower(database).advance()
 
-        crashing = CrashingDatabase(f"sqlite:///{folder}/gateway.sqlite3", at_write, after_commit)
+        crashing = CrashingDatabase(url_in(folder), at_write, after_commit)
         search_scene.hurried(crashing)
         try:
             live(crashing)
