@@ -65,8 +65,7 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            services = await run_in_threadpool(_start, settings, open_services, stack)
-            metrics.watch(services.database)
+            services = await run_in_threadpool(_start, settings, open_services, stack, metrics)
             app.state.services, app.state.metrics = services, metrics
             app.state.readiness = Readiness(operations.probes(services))
             yield
@@ -113,7 +112,10 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
 
 
 def _start(
-    settings: Settings, open_services: Callable[[Settings], Services], stack: AsyncExitStack
+    settings: Settings,
+    open_services: Callable[[Settings], Services],
+    stack: AsyncExitStack,
+    metrics: GatewayMetrics,
 ) -> Services:
     """Open everything in order; the stack closes what was opened, in reverse, also when a step fails."""
     lock = HomeLock(settings.home)
@@ -121,6 +123,7 @@ def _start(
     stack.callback(lock.release)
     services = open_services(settings)
     stack.callback(close_services, services)
+    metrics.watch(services.database)  # before there are threads that use it
     migrate(services.database)
     require_keys_beyond_loopback(services)
     if services.database.is_shared:

@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
+from contracts.log_context import note
 from contracts.problems import problem
 from contracts.service_gate import App, Message, Receive, Scope, Send, bearer_token
 from gateway.domain.api_keys import LOCAL_CALLER, ApiKey, Caller
@@ -51,6 +52,8 @@ class IdentifyCallers:
             return
         state = scope.setdefault("state", {})
         state["caller"], state["key_problem"] = caller, key_problem
+        if caller is not None:
+            note(tenant=caller.tenant)
         policy = self._policy(scope, caller, key_problem)
         if policy is None:
             await self._app(scope, receive, send)
