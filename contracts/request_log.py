@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from contracts.log_context import REQUEST_ID_HEADER, log_context
-from contracts.service_gate import App, Message, Receive, Scope, Send, header
+from contracts.service_gate import OPEN_PATHS, App, Message, Receive, Scope, Send, header
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def _write_down(scope: Scope, status: int, seconds: float) -> None:
     path = str(scope["path"])
     fine = 0 < status < 400
     level = logging.DEBUG if fine and _QUIET.fullmatch(path) else logging.INFO
-    if status >= 500:
+    if status >= 500 and path not in OPEN_PATHS:
         level = logging.WARNING
     if not log.isEnabledFor(level):
         return
