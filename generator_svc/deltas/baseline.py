@@ -1,6 +1,7 @@
 """The baseline as the applier looks at it: its lines, and where each of them stands."""
 
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
@@ -9,6 +10,9 @@ from generator_svc.deltas.similarity import bigrams
 
 BLANK = ""
 """The key of a line without visible characters."""
+
+ATTRIBUTE_SET = re.compile(r"\s*(self\.\w+)\s*(?::[^=]*)?=(?!=)(.*)")
+"""A line that sets an attribute: which, and to what."""
 
 
 def key_of(line: str) -> str:
@@ -77,6 +81,11 @@ class Baseline:
     def tab_width(self) -> int | None:
         """What one tab stands for where no line of the baseline is indented by tabs; else None."""
         return None if any("\t" in indent_of(line) for line in self.lines) else self.indent_unit
+
+    @cached_property
+    def times_set(self) -> Counter[str]:
+        """How many lines set each attribute: `self.NAME`."""
+        return Counter(found[1] for line in self.lines if (found := ATTRIBUTE_SET.match(line)))
 
     def visible_between(self, start: int, stop: int) -> int:
         """Lines of [start, stop) that are not blank."""

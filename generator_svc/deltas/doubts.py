@@ -1,12 +1,16 @@
 """Refuses what a hunk leaves open although it has a place: lines that it does not give, marks, columns."""
 
+import re
 from itertools import pairwise
 
-from generator_svc.deltas.baseline import Baseline, indent_of
+from generator_svc.deltas.baseline import ATTRIBUTE_SET, Baseline, indent_of
 from generator_svc.deltas.places import Place, unclear_line
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
 from generator_svc.deltas.segments import Step
 from generator_svc.deltas.written import ADDED, CONTEXT, REMOVED, Line, WrittenHunk
+
+BRANCH = re.compile(r"\s*(?:def|class|async|if|elif|else|try|except|finally|for|while|with|case|match)\b")
+"""Begins lines of which one may run without the other."""
 
 
 def check_added_dots(hunk: WrittenHunk, baseline: Baseline) -> None:
@@ -25,6 +29,7 @@ def check_added_dots(hunk: WrittenHunk, baseline: Baseline) -> None:
 def check_place(place: Place, baseline: Baseline) -> None:
     """Raises DeltaRefused: hunk_unplaceable, ambiguous."""
     _check_marks(place)
+    _check_replaced(place, baseline)
     _check_anchors(place)
     _check_dots(place)
     _check_indentation(place, baseline)
@@ -58,6 +63,36 @@ def _check_marks(place: Place) -> None:
         "removed ones with `-` and lines of context with a space",
         hunk.number,
     )
+
+
+def _check_replaced(place: Place, baseline: Baseline) -> None:
+    """A line without a mark that sets what an added one beside it sets anew was to go, not to stay.
+
+    Unless the counts say that both stay, one is within another definition or branch, or the baseline itself
+    sets it more than once.
+    """
+    if place.hunk.raw.counted:
+        return
+    setting: dict[str, tuple[Step, Line]] = {}
+    for move in place.alignment.moves:
+        line = place.hunk.lines[move.line]
+        if move.step not in {Step.MATCH, Step.ADD} or line.mark == REMOVED:
+            continue
+        if BRANCH.match(line.text):
+            setting.clear()
+        found = ATTRIBUTE_SET.match(line.text)
+        if found is None or found[1] in found[2]:
+            continue
+        step, other = setting.setdefault(found[1], (move.step, line))
+        kept = line if move.step is Step.MATCH else other
+        is_set_anew = step is not move.step and indent_of(other.text) == indent_of(line.text)
+        if is_set_anew and not kept.is_marked and baseline.times_set[found[1]] == 1:
+            raise DeltaRefused(
+                RefusalReason.AMBIGUOUS,
+                f"hunk {place.hunk.number} sets {found[1][:80]} anew and keeps {quoted(kept.text)}; begin "
+                "that line with `-` if it goes, or else count it in the header",
+                place.hunk.number,
+            )
 
 
 def _check_dots(place: Place) -> None:

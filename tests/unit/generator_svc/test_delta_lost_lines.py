@@ -173,6 +173,33 @@ def test_one_column_for_lines_of_several_says_nothing_of_an_added_one():
     assert "columns" in result.message
 
 
+@pytest.mark.parametrize("header", ["@@ -8,2 +8,2 @@", "@@"])
+def test_a_removed_line_that_lost_its_mark_does_not_stay_beside_what_replaces_it(header):
+    broken = HUNK.replace("@@ -8,2 +8,2 @@", header).replace("-        self.norm", "        self.norm")
+    refused = apply_delta(BASELINE, broken)
+    assert (refused.status, refused.reason) == ("refused", "ambiguous")
+    assert "sets self.norm anew and keeps" in refused.message
+
+
+def test_an_attribute_is_set_twice_where_that_is_said_or_makes_sense():
+    counted = HUNK.replace("-        self", "        self").replace("+8,2", "+8,3")
+    wrapped = HUNK.replace("-        self", "        self").replace("4, 16", "4, 16, self.norm")
+    marked = HUNK.replace("-        self", "         self")
+    branch = """@@
+         self.norm = nn.BatchNorm2d(16)
++        if in_shape[1] == 1:
++            self.norm = nn.GroupNorm(4, 16)
+         self.head = nn.Linear(16, out_shape[0])
+"""
+    for delta in (counted, wrapped, marked, branch):
+        assert apply_delta(BASELINE, delta).source.count("self.norm = ") == 2
+    step_by_step = BASELINE.replace(
+        "        self.head", "        self.norm = nn.Identity()\n        self.head"
+    )
+    unmarked = HUNK.replace("@@ -8,2 +8,2 @@", "@@").replace("-        self", "        self")
+    assert apply_delta(step_by_step, unmarked).source.count("self.norm = ") == 3
+
+
 def test_one_digit_that_slipped_in_is_no_line_number():
     delta = f"""@@ -7,5 +7,5 @@
          super().__init__()
