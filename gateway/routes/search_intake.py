@@ -117,14 +117,23 @@ def _check_proposer(body: SearchBody, generator: GeneratorClient) -> None:
         raise _held_up(error.blocked) from error
     except ServiceRefused as error:
         document = error.document
+        field = _our_field(str(document.get("field") or "options")[:200])
+        outside = f" Or `{EXTERNAL_PROPOSER}`: an agent of your own." if field == "proposer.kind" else ""
         raise RequestProblem(
             422,
             str(document.get("code", "proposer_refused"))[:60],
             str(document.get("detail", "The generator refuses this proposer."))[:2000],
-            field="proposer.kind" if document.get("field") == "proposer" else "proposer.options",
+            field=field,
             value=document.get("value"),
-            remedy=document.get("remedy"),
+            remedy=f"{document.get('remedy') or 'Correct this field.'}{outside}",
         ) from error
+
+
+def _our_field(field: str) -> str:
+    """A field of the generator's request, as the search calls it."""
+    if field == "proposer":
+        return "proposer.kind"
+    return f"proposer.{field}" if field.partition(".")[0] == "options" else field
 
 
 def _held_up(blocked: ProposerBlocked) -> RequestProblem:

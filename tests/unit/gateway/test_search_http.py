@@ -306,7 +306,21 @@ def test_a_proposer_that_the_generator_refuses_is_refused_before_anything_is_spe
     answer = scene.http.post("/v1/searches", json={**GOOD, "proposer": {"kind": "oracle"}})
     assert answer.status_code == 422
     assert (answer.json()["code"], answer.json()["field"]) == ("unknown_proposer", "proposer.kind")
+    assert "external" in answer.json()["remedy"]
     assert scene.http.get("/v1/searches").json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [("options.heat", "proposer.options.heat"), ("deployment.max_flops", "deployment.max_flops")],
+)
+def test_an_option_that_the_generator_refuses_is_named_as_the_search_calls_it(
+    scene, monkeypatch, theirs, ours
+):
+    document = {"code": "invalid_request", "detail": "No.", "field": theirs, "remedy": "Mend it."}
+    monkeypatch.setattr(scene.generator, "propose", raising(ServiceRefused("generator", 422, document)))
+    problem = scene.http.post("/v1/searches", json=GOOD).json()
+    assert (problem["field"], problem["remedy"]) == (ours, "Mend it.")
 
 
 def test_an_accepted_search_is_stored_with_its_defaults_and_baselines(scene):
