@@ -143,14 +143,17 @@ def one_task_app(url: str, queues: tuple[str, ...], run: Callable[[str], None]) 
     return app
 
 
-class StrictConsumer(Consumer):  # type: ignore[misc]
+class StrictConsumer(Consumer):
     """Lets Celery see the messages alone that name one attempt and say nothing else."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         # An entry that cannot be read is gone by then: connecting anew goes on behind it. Otherwise it would
         # end the worker.
-        self.connection_errors = (*self.connection_errors, *_UNREADABLE)
+        self.connection_errors: tuple[type[Exception], ...] = (
+            *self.conninfo.connection_errors,
+            *_UNREADABLE,
+        )
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
         """Celery's own handler behind a door."""

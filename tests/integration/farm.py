@@ -28,9 +28,11 @@ class Farm:
         self.home = home
         self.broker_url = broker_url
         self.gateway = Process("gateway", home, self._gateway_environment(gateway_settings))
-        self.http = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(home / "g.sock")), base_url="http://localhost", timeout=60
+        # A connection for each request: a slow machine would find kept ones closed.
+        transport = httpx.HTTPTransport(
+            uds=str(home / "g.sock"), limits=httpx.Limits(max_keepalive_connections=0)
         )
+        self.http = httpx.Client(transport=transport, base_url="http://localhost", timeout=60)
         self.agents = {}
 
     def start_gateway(self):
