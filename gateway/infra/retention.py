@@ -121,7 +121,7 @@ def _forget_model_texts(session: Session, before: datetime) -> bool:
     if row is None:
         return False
     if not _blank_calls(session, row.id):
-        move_mark(session, name, Mark(row.finished_at, row.id))
+        move_mark(session, name, Mark(row.finished_at or before, row.id))
     return True
 
 

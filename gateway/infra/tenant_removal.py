@@ -7,6 +7,7 @@ at any time. Last, every other table with a tenant's name in it, whichever those
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from sqlalchemy import Table, delete, func, select, text, tuple_
@@ -158,7 +159,7 @@ class TenantRemoval:
 
     def _remove_rows(self, tenant: str, tables: Sequence[Table]) -> None:
         for table in tables:
-            while self._in_step(lambda session, table=table: _remove_some(session, table, tenant)):
+            while self._in_step(partial(_remove_some, table=table, tenant=tenant)):
                 pass
 
     def _in_step(self, step: Callable[[Session], bool]) -> bool:
