@@ -15,8 +15,8 @@ from contracts.service_gate import token_digest
 
 TOKEN = "family-token"
 SOURCE = "import torch\n\n\nclass Net(torch.nn.Module):\n    pass\n"
-LEASE_SECONDS = 3
-REPUBLISH_SECONDS = 2
+LEASE_SECONDS = 10
+REPUBLISH_SECONDS = 5
 START_SECONDS = 300
 """Much longer than it takes, but for a machine that does ten other things."""
 

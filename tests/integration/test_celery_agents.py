@@ -17,7 +17,7 @@ from redis_server import RedisServer
 from contracts.dispatch import Resource, message_body, message_headers
 from contracts.names import IsolationTier
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SHARED = Resource.CPU.value
 
 
@@ -96,6 +96,7 @@ def test_no_more_attempts_are_published_than_there_are_free_slots(farm, runner, 
     assert len(runner.runs) == 2
 
 
+@pytest.mark.full
 def test_a_message_holds_the_name_of_an_attempt_and_nothing_else(farm, runner, redis_server):
     farm.start_agent("one", runner.address).send(signal.SIGSTOP)
     (evaluation,) = farm.submit()
@@ -114,6 +115,7 @@ def _unacked(redis):
     return [json.dumps(json.loads(entry)[0]) for entry in redis.hvals("unacked")]
 
 
+@pytest.mark.full
 def test_an_attempt_goes_to_an_agent_whose_host_can_run_it(farm, runner, other_runner):
     other_runner.offered = replace(other_runner.offered, tier=IsolationTier.DOCKER_RUNSC)
     farm.start_agent("weak", runner.address)
@@ -125,6 +127,7 @@ def test_an_attempt_goes_to_an_agent_whose_host_can_run_it(farm, runner, other_r
     assert runner.runs == {}
 
 
+@pytest.mark.full
 def test_a_killed_agents_attempt_is_run_again_by_another_and_counts_once(farm, runner, other_runner):
     runner.seconds = 60
     agent = farm.start_agent("one", runner.address)
@@ -153,6 +156,7 @@ def test_a_broker_that_loses_everything_loses_no_attempt(farm, runner, redis_ser
     counted_once(farm.all_ended(ids))
 
 
+@pytest.mark.full
 def test_messages_that_are_delivered_again_and_again_change_nothing(farm, runner, redis_server):
     runner.seconds = 0.2
     farm.start_agent("one", runner.address)
@@ -175,6 +179,7 @@ def test_messages_that_are_delivered_again_and_again_change_nothing(farm, runner
     assert all(len(farm.read(evaluation)["attempts"]) == 1 for evaluation in ids)
 
 
+@pytest.mark.full
 def test_a_gateway_killed_while_its_broker_is_away_publishes_in_its_next_life(farm, runner, redis_server):
     farm.start_agent("one", runner.address)
     redis_server.kill()
@@ -186,6 +191,7 @@ def test_a_gateway_killed_while_its_broker_is_away_publishes_in_its_next_life(fa
     counted_once(farm.all_ended(ids), (runner,))
 
 
+@pytest.mark.full
 def test_a_gateway_killed_after_it_published_counts_nothing_twice(farm, runner, redis_server):
     agent = farm.start_agent("one", runner.address)
     agent.send(signal.SIGSTOP)
@@ -211,6 +217,7 @@ def test_a_drained_agent_ends_what_it_runs_and_hands_nothing_back(farm, runner):
     assert len(runner.runs) == 2
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("how", ["bound", "second signal"])
 def test_what_does_not_end_in_time_is_given_back_and_is_no_loss(farm, runner, other_runner, how):
     runner.seconds = 600
