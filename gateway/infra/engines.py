@@ -25,7 +25,7 @@ POOL_TIMEOUT_SECONDS = 15
 WRITES = "deltanas_writes"
 """The execution option that marks a writer's connection."""
 
-_NETWORK = {
+NETWORK: dict[str, Any] = {
     # Of a host that has vanished nobody hears: without these a statement would wait for a quarter of an hour.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -63,7 +63,7 @@ def open_engine(url: str, connections: int) -> Engine:
             "application_name": f"deltanas {platform.node()[:40]} {os.getpid()}",
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             "options": options,
-            **_NETWORK,
+            **NETWORK,
         },
     )
     event.listen(engine, "connect", _configure_postgres)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.engine import make_url
 
 from gateway.infra.database import Database
+from gateway.infra.engines import CONNECT_TIMEOUT_SECONDS, NETWORK
 
 if TYPE_CHECKING:
     import psycopg
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 CHANNEL = "deltanas"
 MOST_BYTES = 7_000
 """PostgreSQL carries less than 8,000 bytes in a notification."""
+MOST_WAITING = 10_000
+"""Commits whose signals may wait for a connection."""
 GATHER_SECONDS = 0.005
 """Signals of so long go together."""
 LOOK_UP_SECONDS = 1.0
@@ -47,7 +50,7 @@ class SharedSignals:
 
     def start(self) -> None:
         """Begin."""
-        self._signals.relay(lambda topics: self._told.put(frozenset(topics)))
+        self._signals.relay(self._relay)
         for thread in self._threads:
             thread.start()
 
@@ -58,13 +61,21 @@ class SharedSignals:
         for thread in self._threads:
             thread.join(timeout=5)
 
+    def _relay(self, topics: Iterable[str]) -> None:
+        # Beyond it nothing goes out any more, and whoever waits looks again by himself.
+        if self._told.qsize() < MOST_WAITING:
+            self._told.put(frozenset(topics))
+
     def _keep_on(self, act: "Callable[[psycopg.Connection[object]], None]") -> None:
         import psycopg
 
         while not self._stopping.is_set():
             try:
                 with psycopg.connect(
-                    self._url.render_as_string(hide_password=False), autocommit=True, connect_timeout=10
+                    self._url.render_as_string(hide_password=False),
+                    autocommit=True,
+                    connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                    **NETWORK,
                 ) as connection:
                     act(connection)
             except psycopg.Error as error:
@@ -74,13 +85,15 @@ class SharedSignals:
             self._stopping.wait(RECONNECT_SECONDS)
 
     def _tell(self, connection: "psycopg.Connection[object]") -> None:
-        while (topics := self._told.get()) is not None:
+        for topics in iter(self._told.get, None):
             time.sleep(GATHER_SECONDS)
             gathered = set(topics)
-            while not self._told.empty():
-                gathered |= self._told.get() or frozenset()
+            while not self._told.empty() and (more := self._told.get()) is not None:
+                gathered |= more
             for payload in _payloads(self._name, sorted(gathered)):
                 connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
+            if self._stopping.is_set():
+                return
 
     def _hear(self, connection: "psycopg.Connection[object]") -> None:
         connection.execute(f"LISTEN {CHANNEL}")
