@@ -18,7 +18,7 @@ from gateway.infra.tables import EvaluationRow
 VERBS = ("get", "post", "put", "patch", "delete")
 FOR_EVERYBODY = {"/v1/baselines/{name}"}
 """Reference networks, shipped and imported, are there for all."""
-OPERATORS = {"/v1/tenants/{tenant}"}
+OPERATORS = {"/v1/tenants/{tenant}", "/v1/tenants/{tenant}:remove"}
 BODIES = {
     "/v1/searches/{search_id}:ask": {"agent": "a", "tasks": 1},
     "/v1/searches/{search_id}:tell": {"task_id": "tk_0", "delta": "grow 7"},
