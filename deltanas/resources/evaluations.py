@@ -16,7 +16,7 @@ class EvaluationCalls(Resource):
 
         `request` has `source`, or `baseline` (a name) or `baseline_source`, with or without `delta`; and
         any of epochs, seed, seeds, train_images, hyperparameters, limits, threads, device, integrity,
-        minimum_tier, priority, tags, reuse.
+        minimum_tier, priority, tags, reuse, callback_url (told when it ends, see docs/webhooks.md).
         """
         return self._transport.json("POST", "/v1/evaluations", json={"dataset": dataset, **request})
 

@@ -15,7 +15,7 @@ class FineTuneCalls(Resource):
 
         `training_pairs` is a mapping as `training_pairs()` takes it. `request` has any of parent_adapter,
         preset (`cpu` or `paper`), seed, rank, alpha, dropout, targets, learning_rate, epochs, max_steps,
-        batch, accumulation, max_length, validation_share, evaluate_every, patience, probe, …
+        batch, accumulation, max_length, validation_share, evaluate_every, patience, probe, callback_url, …
         """
         return self._transport.json("POST", "/v1/fine-tunes", json={"model": model, **request})
 

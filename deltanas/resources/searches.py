@@ -11,7 +11,7 @@ class SearchCalls(Resource):
     """`/v1/searches`."""
 
     def start_search(self, **request: Any) -> Json:
-        """Start a search: name, dataset, cycles, candidates_per_cycle, seed, proposer, baselines, …"""
+        """Start a search: dataset, cycles, candidates_per_cycle, seed, proposer, callback_url, …"""
         return self._transport.json("POST", "/v1/searches", json=request)
 
     def search(self, search_id: str) -> Json:
