@@ -170,7 +170,7 @@ def _next_due(
     ).all()
     if not rows:
         return None
-    return [row[0] for row in rows], Mark(rows[-1][1], rows[-1][0])
+    return [row[0] for row in rows], Mark(rows[-1][1] or before, rows[-1][0])
 
 
 def _is_after(
