@@ -57,7 +57,7 @@ class BaselineRow(Base):
     )
 
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
-    # Lists and the choice of training pairs go by it: alike on every database, whatever language that sorts by.
+    # Lists and the choice of pairs go by it: alike on every database, whatever language that sorts by.
     name: Mapped[str] = mapped_column(String(120).with_variant(String(120, collation="C"), "postgresql"))
     published: Mapped[bool]
     import_id: Mapped[str] = mapped_column(String(40), index=True)

@@ -374,6 +374,7 @@ def _fine_tunes(session: Session, search_id: str) -> dict[int, Document]:
         row.after_cycle: {
             "id": row.id,
             "state": row.state,
+            "waiting_for": row.waiting_for,
             "parent_adapter": row.parent_adapter,
             "chats": row.chats,
             "result": row.result,

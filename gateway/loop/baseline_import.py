@@ -59,7 +59,7 @@ class BaselineImporter:
         self._is_clear = False  # an earlier life may have left hidden networks behind
 
     def import_next(self) -> bool:
-        """Bring the oldest open import whose file is here to its end. False when there is none. Raises Stopped.
+        """Bring the oldest open import whose file is here to its end. False: there is none. Raises Stopped.
 
         Raises StorageUnavailable while the database cannot be read, or be cleared of what nobody has seen.
         """
