@@ -47,7 +47,7 @@ def test_a_commit_here_wakes_who_waits_there(gateways):
     one, other = gateways
     with other.signals.in_thread("evaluation:1") as bell, other.signals.in_thread("evaluation:2") as silent:
         with one.write() as session:
-            append_event(session, "evaluation:1", "finished", {})
+            append_event(session, "evaluation:1", "noted", {})
         assert bell.wait(LONG)
         assert not silent.is_set()
 
