@@ -22,7 +22,7 @@ def home(tmp_path):
 
 def test_a_home_is_saved_and_restored_elsewhere(deltanas, home, tmp_path, monkeypatch):
     saved = deltanas("backup", str(tmp_path / "b.tar.gz"), "--json")
-    assert (saved.code, saved.json["files"], saved.json["schema"]) == (0, 1, "0013")
+    assert (saved.code, saved.json["files"], saved.json["schema"]) == (0, 1, "0010")
     monkeypatch.setenv("DELTANAS_HOME", str(tmp_path / "elsewhere"))
     assert deltanas("restore", str(tmp_path / "b.tar.gz"), "--json").json == saved.json
     assert (tmp_path / "elsewhere" / "gateway.sqlite3").is_file()

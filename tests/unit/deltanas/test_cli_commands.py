@@ -224,7 +224,7 @@ def test_a_search_file_that_cannot_be_written_as_json_is_bad_usage(gateway, delt
     (tmp_path / "search.yaml").write_text(f"dataset: mnist\noptions: {value}\n")
     ended = deltanas("search", "run", tmp_path / "search.yaml")
     assert ended.code == 2
-    assert "cannot be written as JSON" in ended.err
+    assert "cannot be written as JSON" in " ".join(ended.err.split())  # wrapped to the terminal's width
     assert "Traceback" not in ended.err
     assert gateway.heard == []
 

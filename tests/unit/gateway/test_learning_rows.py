@@ -27,7 +27,7 @@ def test_each_cycle_tells_what_it_proposed_with_and_what_was_learnt_then():
     assert [row.outcome for row in rows] == [
         "ft_1: adopted. It fell.",
         "ft_2: rolled back. It rose.",
-        "ft_3: failed, out_of_memory. More.",
+        "ft_3: failed, out of memory. More.",
         "nothing was learnt",
     ]
 

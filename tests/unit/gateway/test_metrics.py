@@ -103,7 +103,7 @@ def test_no_word_of_a_caller_is_a_label(scene):
 
 def test_a_tenant_is_a_label_only_where_the_operator_wants_it(scene, tmp_path):
     scene.submit()
-    assert "tenant" not in scene.http.get("/metrics").text
+    assert "tenant=" not in scene.http.get("/metrics").text
     with gateway_in(tmp_path, metrics_tenants=True) as telling:
         telling.agent.heartbeat()
         telling.submit()
