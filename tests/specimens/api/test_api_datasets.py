@@ -139,9 +139,17 @@ def test_a_data_set_under_an_impossible_name_is_refused(target: Target, name: st
     assert target.stored() == before
 
 
-@pytest.mark.parametrize("name", ["fashion-mnist", DATASET])
-def test_nobody_replaces_a_data_set_that_is_there(target: Target, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "status", "code", "field"),
+    [
+        ("fashion-mnist", 409, "dataset_name_taken", "name"),
+        (DATASET, 422, "dataset_unavailable", "dataset"),
+    ],
+)
+def test_nobody_replaces_a_data_set_that_is_there(
+    target: Target, name: str, status: int, code: str, field: str
+) -> None:
     before = target.stored()
     answer = _uploaded(target, name, HARMLESS)
-    refused(target, answer, 422, "dataset_unavailable", "dataset")
+    refused(target, answer, status, code, field)
     assert target.stored() == before

@@ -67,13 +67,19 @@ CALLS: dict[str, tuple[str, str, dict[str, str], int, str]] = {
     ),
     "TRACE": ("TRACE", "/v1/evaluations", {}, 405, "method_not_allowed"),
     "a made-up method": ("PROPFIND", "/v1/evaluations", {}, 405, "method_not_allowed"),
-    "a wrong key": ("GET", "/v1/evaluations", {"authorization": "Bearer dn_wrong"}, 401, "api_key_required"),
+    "a wrong key": (
+        "GET",
+        "/v1/evaluations",
+        {"authorization": "Bearer dn_wrong"},
+        401,
+        "api_key_not_in_force",
+    ),
     "a key as SQL": (
         "GET",
         "/v1/evaluations",
         {"authorization": "Bearer ' OR 1=1--"},
         401,
-        "api_key_required",
+        "api_key_not_in_force",
     ),
     "an event id as SQL": (
         "GET",
