@@ -21,6 +21,7 @@ FORMATS = {"json": json_line, "text": text_line}
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 OURS = ("gateway", "generator_svc", "filter_svc", "sandbox_runner", "contracts", "deltanas", "__main__")
 
+_TRACE_BEGINS = "Traceback (most recent call last):"
 _SECRET_SETTING = re.compile(r"KEY|TOKEN|SECRET|PASSWORD")
 _TOLD_ALREADY = "Exception in ASGI application"
 """uvicorn's words for an error that `request_log` has written down with its request."""
@@ -57,14 +58,18 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
         moment = datetime.fromtimestamp(record.created, UTC)
+        event, trace = record.getMessage(), self.formatException(record.exc_info) if record.exc_info else ""
+        if event.startswith(_TRACE_BEGINS) and not trace:
+            # uvicorn tells of a failed start by its trace alone, whose last line says what it is.
+            event, trace = event.rstrip().rpartition("\n")[2], event
         return self._line(
             Line(
                 time=moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                 level=record.levelname,
                 service=self._service,
                 logger=record.name,
-                event=record.getMessage(),
-                trace=self.formatException(record.exc_info) if record.exc_info else "",
+                event=event,
+                trace=trace,
                 fields=log_fields(),
                 details=getattr(record, "details", {}),
             ),

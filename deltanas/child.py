@@ -18,6 +18,8 @@ from contracts.log_lines import readable
 from deltanas.services import Service
 
 MAX_LOG_BYTES = 4 * 1024 * 1024
+_LAST_BYTES = 128 * 1024
+"""Of a log's end that is read for its last words: a record with its trace is there as a whole."""
 """A log is moved aside (one older copy is kept) when it grows beyond this."""
 
 _PR_SET_PDEATHSIG = 1
@@ -93,9 +95,10 @@ class Child:
     def last_words(self, lines: int = 8) -> str:
         """The end of the log, as text."""
         with self.log_path.open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - 16_384))
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _LAST_BYTES))
             last = log.read().decode("utf-8", "replace").splitlines()[-lines:]
-        return "\n".join(readable(line) for line in last)
+        shown = [text for line in last for text in readable(line).splitlines()]
+        return "\n".join(shown[-lines:])
 
     def _start_again(self) -> str | None:
         try:

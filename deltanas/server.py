@@ -76,5 +76,7 @@ def _wait_until_ready(address: str) -> None:
 
 
 def _last_words(home: Home) -> str:
-    text = (home.logs / "supervisor.log").read_text(errors="replace")
-    return "\n".join(text.splitlines()[-12:])
+    """From its last error on: what a service said at its end may take many lines."""
+    lines = (home.logs / "supervisor.log").read_text(errors="replace").splitlines()
+    errors = [number for number, line in enumerate(lines) if line.startswith("error: ")]
+    return "\n".join(lines[errors[-1] :][:40] if errors else lines[-12:])

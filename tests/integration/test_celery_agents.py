@@ -141,6 +141,7 @@ def test_a_killed_agents_attempt_is_run_again_by_another_and_counts_once(farm, r
     assert [[attempt["state"] for attempt in d["attempts"]] for d in documents] == [["lost", "reported"]] * 2
 
 
+@pytest.mark.full
 def test_a_broker_that_loses_everything_loses_no_attempt(farm, runner, redis_server):
     runner.seconds = 0.3
     farm.start_agent("one", runner.address)
