@@ -115,3 +115,10 @@ def test_a_persons_view_of_a_log_is_text():
     assert shown.endswith("WARNING gateway gateway.app request_id=r1: it broke")
     assert readable("plain \x1b[2J words") == "plain \\x1b[2J words"
     assert readable("[1, 2]") == "[1, 2]"
+
+
+def test_a_trace_that_comes_as_a_message_is_told_by_its_last_line():
+    told = "Traceback (most recent call last):\n  File f.py\nOSError: no such file\n"
+    made = json.loads(line(told))
+    assert (made["event"], made["trace"]) == ("OSError: no such file", told)
+    assert json.loads(line("one\ntwo"))["event"] == "one\ntwo"
