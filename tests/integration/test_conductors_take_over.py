@@ -24,7 +24,7 @@ from gateway.infra.shared_signals import SharedSignals
 from gateway.infra.tables import EvaluationRow
 from gateway.infra.work_leases import WorkLeaseRow
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.full, pytest.mark.timeout(1800)]
 
 SEARCH = {"cycles": 2, "candidates_per_cycle": 4}
 PATIENCE_SECONDS = 600
