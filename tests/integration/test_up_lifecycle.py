@@ -120,4 +120,4 @@ def test_a_port_in_use_is_named_with_the_remedy(tmp_path):
 def test_a_public_address_is_refused_without_keys(tmp_path):
     refused = Home(tmp_path).run("up", "--host", "0.0.0.0")
     assert refused.returncode == 2
-    assert "API keys" in refused.stderr
+    assert "no API key is in force" in refused.stderr
