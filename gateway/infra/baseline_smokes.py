@@ -133,14 +133,6 @@ class SmokeRunStore:
             items = [smoke_item(row) for row in rows[:limit]]
         return items, items[-1].place if len(rows) > limit else None
 
-    def count_open(self, tenant: str) -> int:
-        """How many runs of a tenant have not ended."""
-        with self._database.read() as session:
-            query = select(func.count()).where(
-                SmokeRunRow.tenant == tenant, SmokeRunRow.state == SmokeRunState.RUNNING
-            )
-            return session.scalar(query) or 0
-
     def cancel(self, run_id: str, tenant: str) -> None:
         """End a run and its open evaluations; what it has found stays. Raises SmokeRunUnknown."""
         with self._database.write() as session:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session, selectinload, undefer
 
 from contracts.names import AttemptKind, EvaluationState, IsolationTier, ScoredOn, SearchState
 from contracts.source_rules import candidate_id
+from gateway.domain.api_keys import LOCAL_TENANT
 from gateway.domain.evaluation import EvaluationRecord, EvaluationRequest
 from gateway.infra.agent_directory import live_agents
 from gateway.infra.database import Database, utc_now
@@ -23,8 +24,6 @@ from gateway.infra.identifiers import new_id
 from gateway.infra.journalled_keys import split_key as own_split_key
 from gateway.infra.search_tables import SearchRow
 from gateway.infra.tables import AttemptRow, EvaluationRow, EvaluationTagRow
-
-LOCAL_TENANT = "local"
 
 
 class EvaluationUnknown(Exception):
