@@ -6,7 +6,6 @@ from starlette.concurrency import run_in_threadpool
 
 from contracts.service_gate import App, Message, Receive, Scope, Send
 from gateway.callers import address_of
-from gateway.domain.access import template_of
 from gateway.domain.api_keys import Caller
 from gateway.infra.audit_log import AuditEntry, AuditLog
 from gateway.infra.database import utc_now
@@ -52,7 +51,7 @@ def _is_recorded(scope: Scope, caller: Caller) -> bool:
 
 
 async def _record(scope: Scope, caller: Caller, answer: Message) -> None:
-    route = template_of(scope["method"], scope["path"]) or getattr(scope.get("route"), "path", "none")
+    route = getattr(scope.get("route"), "path", "none")
     created = next((value for name, value in answer.get("headers", ()) if name == b"location"), b"")
     entry = AuditEntry(
         at=utc_now(),

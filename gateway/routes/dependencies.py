@@ -22,7 +22,7 @@ ServicesOf = Annotated[Services, Depends(_services)]
 def _caller(request: Request) -> Caller:
     """Who calls, and may call this route at all."""
     caller = _known(request)
-    _require(caller, scopes_for(request.method, request.scope["path"]))
+    _require(caller, scopes_for(request.method, request.scope["route"].path))
     return caller
 
 
