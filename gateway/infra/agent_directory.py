@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from pydantic import TypeAdapter
 from sqlalchemy import Select, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from contracts.dispatch import Resource
@@ -23,15 +24,19 @@ _CAPABILITIES = TypeAdapter(RunnerCapabilities)
 def record_heartbeat(session: Session, agent_id: str, heartbeat: AgentHeartbeat) -> None:
     """Keep an agent's word; forget agents long gone."""
     now = now_in(session)
-    row = session.get(AgentRow, agent_id)
-    if row is None:
+    if session.scalar(select(AgentRow.id).where(AgentRow.id == agent_id)) is None:
         session.execute(delete(AgentRow).where(AgentRow.seen_at < now - FORGOTTEN_AFTER))
-        row = AgentRow(id=agent_id)
-        session.add(row)
-    row.capabilities = document_of(heartbeat.capabilities) or {}
-    row.busy_slots = heartbeat.busy_slots
-    row.queue = heartbeat.queue
-    row.seen_at = now
+    said = {
+        "capabilities": document_of(heartbeat.capabilities) or {},
+        "busy_slots": heartbeat.busy_slots,
+        "queue": heartbeat.queue,
+        "seen_at": now,
+    }
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    # In one statement, because an agent's first heartbeat may arrive twice at once.
+    session.execute(
+        insert(AgentRow).values(id=agent_id, **said).on_conflict_do_update(index_elements=["id"], set_=said)
+    )
 
 
 def live_agents(session: Session) -> dict[str, RunnerCapabilities]:
