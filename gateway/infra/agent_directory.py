@@ -73,4 +73,7 @@ def known_datasets(session: Session) -> dict[str, DatasetReport]:
 
 
 def _alive(session: Session) -> Select[AgentRow]:
-    return select(AgentRow).where(AgentRow.seen_at >= now_in(session) - ALIVE_FOR).order_by(AgentRow.id)
+    now = now_in(session)
+    # Heard of later than now is who was heard of before the clock was set back; who lives will say so again.
+    lately = AgentRow.seen_at.between(now - ALIVE_FOR, now + ALIVE_FOR)
+    return select(AgentRow).where(lately).order_by(AgentRow.id)

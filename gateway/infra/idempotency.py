@@ -1,6 +1,6 @@
 """`Idempotency-Key`: the answer to a request is stored with what the request did, in one transaction.
 
-A key belongs to one tenant and one route, and is forgotten after a day.
+A key belongs to one tenant and one route, and is forgotten after a day, by the clock that all gateways share.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from gateway.infra.database import Database, utc_now
+from gateway.infra.database import Database, now_in
 from gateway.infra.tables import IdempotencyRow
 
 KEPT_FOR = timedelta(hours=24)
@@ -76,7 +76,7 @@ def answer_once(
 
 def forget_expired(session: Session) -> None:
     """Delete the keys whose day is over."""
-    session.execute(delete(IdempotencyRow).where(IdempotencyRow.expires_at < utc_now()))
+    session.execute(delete(IdempotencyRow).where(IdempotencyRow.expires_at < now_in(session)))
 
 
 def _answer_in(session: Session, scope: IdempotencyScope | None, act: Callable[[Session], Answer]) -> Answer:
@@ -101,7 +101,7 @@ def _answer_in(session: Session, scope: IdempotencyScope | None, act: Callable[[
             body_sha256=scope.digest,
             status=answer.status,
             answer={"body": answer.body, "location": answer.location},
-            expires_at=utc_now() + KEPT_FOR,
+            expires_at=now_in(session) + KEPT_FOR,
         )
     )
     session.flush()
@@ -110,7 +110,7 @@ def _answer_in(session: Session, scope: IdempotencyScope | None, act: Callable[[
 
 def _stored(session: Session, scope: IdempotencyScope) -> Answer | None:
     row = session.get(IdempotencyRow, (scope.tenant, scope.route, scope.key))
-    if row is None or row.expires_at < utc_now():
+    if row is None or row.expires_at < now_in(session):
         return None
     if row.body_sha256 != scope.digest:
         raise IdempotencyKeyReused(scope.key)

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 LEASE_SECONDS = 15.0
 RENEWALS_PER_LEASE = 3
 NOBODY = ""
+CLOCK_SLACK = timedelta(seconds=5)
+"""The database's clock is corrected by so much all the time; that is no jump."""
 FORGOTTEN_AFTER = timedelta(days=1)
 """Leases that nobody has renewed for so long are of work that is done."""
 
@@ -167,7 +169,9 @@ class WorkLeases:
         return WorkLease(work, self.holder, row.fence, True)
 
     def _is_anothers(self, row: WorkLeaseRow, now: datetime) -> bool:
-        return row.holder not in {self.holder, NOBODY} and row.expires_at > now
+        # One that ends later than any can was taken before the clock was set back: its holder may be dead.
+        longest = timedelta(seconds=self._seconds) + CLOCK_SLACK
+        return row.holder not in {self.holder, NOBODY} and now < row.expires_at <= now + longest
 
     def forget_old(self, session: Session) -> None:
         """Delete the leases of work that is long done, in the caller's transaction."""

@@ -76,3 +76,14 @@ def test_an_agent_long_gone_is_forgotten_when_a_new_one_comes(database):
 def names(database):
     with database.read() as session:
         return set(session.scalars(select(AgentRow.id)))
+
+
+def test_an_agent_heard_of_before_the_clock_was_set_back_lives_once_it_speaks_again(database):
+    hear(database, "a")
+    with database.write() as session:
+        session.get_one(AgentRow, "a").seen_at += timedelta(hours=1)
+        session.flush()
+        assert live_agents(session) == {}
+    hear(database, "a")
+    with database.read() as session:
+        assert live_agents(session).keys() == {"a"}

@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 
@@ -94,6 +95,18 @@ def test_what_is_not_renewed_is_taken_over_and_the_late_writer_is_undone(gateway
     assert one.leases.take("dig") is None
     other.write(second, "by the other")
     assert other.said() == ["in time", "by the other"]
+
+
+def test_a_lease_from_before_the_clock_was_set_back_is_taken_over(gateways):
+    one, other, _ = gateways
+    first = one.leases.take("dig")
+    with one.database.write() as session:
+        session.get_one(WorkLeaseRow, "dig").expires_at += timedelta(hours=1)
+    second = other.leases.take("dig")
+    assert second.fence > first.fence
+    with pytest.raises(WorkLeaseLost):
+        one.write(first, "too late")
+    assert one.leases.take("dig") is None
 
 
 def test_a_gateway_that_stood_still_goes_on_where_nobody_took_over(gateways):
