@@ -7,16 +7,17 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 from fakes import FakeFarm
+from fresh_databases import sqlite_url
 
-import gateway.infra.search_tables  # noqa: F401 - registers its tables
 from contracts.service_gate import token_digest
 from gateway.domain.quotas import Quota
 from gateway.domain.search import SearchRequest
-from gateway.infra.database import Base, Database
+from gateway.infra.database import Database, StorageUnavailable
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.quotas import QuotaStore
 from gateway.infra.search_store import SearchStore
@@ -33,15 +34,21 @@ MODULES = {"generator": "generator_svc", "filter": "filter_svc"}
 class Family:
     """Start, kill and restart its members; the database outlives them all."""
 
-    def __init__(self, home: Path, settings: dict[str, str] | None = None) -> None:
-        """`settings` are environment variables of the members."""
+    def __init__(
+        self,
+        home: Path,
+        settings: dict[str, str] | None = None,
+        *,
+        database_url: str | None = None,
+        conducts: bool = True,
+    ) -> None:
+        """`settings` are environment variables of the members. Unless it `conducts`, somebody else has to."""
         self.home = home
         self._settings = settings or {}
         home.mkdir(parents=True, exist_ok=True)
         self.processes: dict[str, subprocess.Popen] = {}
         self.addresses = {name: f"unix:{home}/{name}.sock" for name in MODULES}
-        self.database = Database(f"sqlite:///{home}/gateway.sqlite3")
-        Base.metadata.create_all(self.database.engine)
+        self.database = Database(database_url or sqlite_url(home))
         evaluations = EvaluationStore(self.database)
         self.services = SimpleNamespace(
             database=self.database,
@@ -55,10 +62,13 @@ class Family:
         for name in MODULES:
             self.start(name)
         self._over = threading.Event()
+        self._at_work = threading.Lock()
         self._farm = threading.Thread(target=self._work)
         self._farm.start()
         self.conductor = Conductor(self.services)
-        self.conductor.start()
+        self._conducts = conducts
+        if conducts:
+            self.conductor.start()
 
     def start(self, name: str) -> None:
         environment = {
@@ -116,8 +126,15 @@ class Family:
             assert time.monotonic() < give_up, "it did not happen in time"
             time.sleep(0.05)
 
+    @contextmanager
+    def farm_at_rest(self):
+        """Evaluations wait meanwhile."""
+        with self._at_work:
+            yield
+
     def close(self) -> None:
-        self.conductor.stop()
+        if self._conducts:
+            self.conductor.stop()
         self._over.set()
         self._farm.join()
         for process in self.processes.values():
@@ -129,4 +146,5 @@ class Family:
 
     def _work(self) -> None:
         while not self._over.wait(0.05):
-            FakeFarm(self.database).work(at_most=2)
+            with self._at_work, suppress(StorageUnavailable):
+                FakeFarm(self.database).work(at_most=2)
