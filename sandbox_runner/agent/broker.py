@@ -9,6 +9,7 @@ and a process of its own would cost memory and die in ways of its own.
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from threading import Event, Thread
 from typing import Any
 
@@ -16,6 +17,7 @@ from celery import Celery
 from celery.worker import WorkController, state
 from celery.worker.consumer import Consumer
 from kombu import Queue
+from kombu.transport import virtual
 
 from contracts.dispatch import TASK, MessageRefused, Resource, named_attempt
 from contracts.measurements import LIMIT_RANGES
@@ -57,6 +59,7 @@ _OPTIONS = {
     "broker_connection_retry": True,
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
+    "broker_channel_error_retry": True,
     "broker_transport_options": {
         "visibility_timeout": VISIBILITY_SECONDS,
         "socket_connect_timeout": CONNECT_SECONDS,
@@ -164,8 +167,22 @@ class StrictConsumer(Consumer):
                 named_attempt(message.headers, message.body, message.content_type, message.content_encoding)
             except MessageRefused as refused:
                 logger.warning("a message in the broker was dropped: %s", refused)
-                message.ack_log_error(logger, self.connection_errors)
+                _acknowledge(message, logger, self.connection_errors)
                 return
+            message.ack_log_error = partial(_acknowledge, message)
             handle(message)
 
         return handle_if_it_names_an_attempt
+
+
+def _acknowledge(message: Any, log: logging.Logger, errors: tuple[type[Exception], ...]) -> None:
+    """Acknowledge a message; where the broker does not hear it, the message's slot is free all the same.
+
+    kombu goes on counting such a message as one that is at work here. With as many of them as there are
+    slots it would never ask for another one, and not even see that its connection is gone.
+    """
+    try:
+        message.ack()
+    except errors as error:
+        log.warning("a message could not be acknowledged, and may come again: %s", type(error).__name__)
+        virtual.QoS.ack(message.channel.qos, message.delivery_tag)

@@ -36,10 +36,12 @@ def one_farm(tmp_path_factory, redis_server):
 
 
 @pytest.fixture
-def farm(one_farm):
-    """The gateway and its broker serve all tests; agents and evaluations are each test's own."""
+def farm(one_farm, redis_server):
+    """The gateway and its broker serve all tests; agents, evaluations and messages are each test's own."""
     yield one_farm
     one_farm.clear()
+    with redis_server.client() as redis:
+        redis.flushall()
 
 
 @pytest.fixture
@@ -155,6 +157,21 @@ def test_a_broker_that_loses_everything_loses_no_attempt(farm, runner, redis_ser
     with redis_server.client() as redis:
         redis.flushall()
     counted_once(farm.all_ended(ids))
+
+
+@pytest.mark.full
+def test_what_ends_while_the_broker_is_away_leaves_no_slot_taken(farm, runner, redis_server):
+    runner.seconds = 600
+    agent = farm.start_agent("one", runner.address)
+    ids = farm.submit(2)
+    until(lambda: len(runner.running()) == 2, START_SECONDS, "both slots are taken")
+    redis_server.kill()
+    runner.seconds = 0
+    runner.finish()
+    documents = farm.all_ended(ids)
+    until(lambda: "could not be acknowledged" in agent.words(), START_SECONDS, "the broker did not hear it")
+    redis_server.start()
+    counted_once(documents + farm.all_ended(farm.submit(4, first_seed=50)), (runner,))
 
 
 @pytest.mark.full
