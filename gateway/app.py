@@ -52,6 +52,7 @@ from gateway.routes import (
     training_pairs,
     webhooks,
 )
+from gateway.routes.api_document import document_of
 from gateway.routes.problems import install_problem_handlers
 from gateway.services import Services
 
@@ -93,6 +94,7 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
     ):
         app.include_router(module.router)
     install_problem_handlers(app)
+    app.openapi = document_of(app, keyless=settings.keyless)  # type: ignore[method-assign]
     # The last one added is the outermost.
     app.add_middleware(AuditTrail)
     app.add_middleware(HeadAsGet)

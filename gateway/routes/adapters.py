@@ -11,12 +11,13 @@ from gateway.domain.fine_tuning import FineTuneRecord
 from gateway.infra.fine_tune_client import Download
 from gateway.infra.fine_tunes import AdapterUnknown
 from gateway.infra.service_clients import ServiceRefused
+from gateway.routes.api_document import may_answer, may_send
 from gateway.routes.dependencies import ServicesOf, Tenant
 from gateway.routes.problems import RequestProblem
 from gateway.schemas.fine_tune_document import adapter_document
 from gateway.services import Services
 
-router = APIRouter(prefix="/v1", tags=["adapters"])
+router = APIRouter(prefix="/v1", tags=["adapters"], responses=may_answer(502))
 
 Json = dict[str, Any]
 Cursor = Annotated[str | None, Query(pattern=r"^ft_[0-9a-f]{1,40}$")]
@@ -43,13 +44,21 @@ def read_adapter(adapter_id: str, services: ServicesOf, tenant: Tenant) -> Json:
         raise _gone(error, adapter_id) from error
 
 
-@router.get("/adapters/{adapter_id}/files", response_class=StreamingResponse)
+@router.get(
+    "/adapters/{adapter_id}/files",
+    response_class=StreamingResponse,
+    responses=may_send("application/x-tar", "The files."),
+)
 def download_adapter(adapter_id: str, services: ServicesOf, tenant: Tenant) -> StreamingResponse:
     """All files as a tar, in a folder of the adapter's name: as PEFT and vLLM load them."""
     return _download(services, adapter_id, tenant, None, f"{adapter_id}.tar", "application/x-tar")
 
 
-@router.get("/adapters/{adapter_id}/files/{name}", response_class=StreamingResponse)
+@router.get(
+    "/adapters/{adapter_id}/files/{name}",
+    response_class=StreamingResponse,
+    responses=may_send("application/octet-stream", "The file."),
+)
 def download_file(adapter_id: str, name: str, services: ServicesOf, tenant: Tenant) -> StreamingResponse:
     """One file."""
     record = _own(services, adapter_id, tenant)
@@ -67,7 +76,7 @@ def download_file(adapter_id: str, name: str, services: ServicesOf, tenant: Tena
     return _download(services, adapter_id, tenant, name, name, "application/octet-stream")
 
 
-@router.delete("/adapters/{adapter_id}", status_code=204)
+@router.delete("/adapters/{adapter_id}", status_code=204, responses=may_answer(409))
 def remove_adapter(adapter_id: str, services: ServicesOf, tenant: Tenant) -> Response:
     """Remove an adapter that no unfinished fine-tune or search needs."""
     _own(services, adapter_id, tenant)

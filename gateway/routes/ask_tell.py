@@ -16,6 +16,7 @@ from gateway.infra.ask_journal import ProposerNotExternal, SearchPaused, TaskClo
 from gateway.infra.idempotency import Answer
 from gateway.infra.search_store import search_topic
 from gateway.routes.answers import answer_response, idempotency_scope
+from gateway.routes.api_document import may_answer
 from gateway.routes.ask_intake import offered
 from gateway.routes.dependencies import IdempotencyKey, ServicesOf, Tenant
 from gateway.routes.following import WaitSeconds, wait_until
@@ -33,7 +34,7 @@ CALLER_LEFT: Json = {"tasks": [], "reason": "caller_left", "retry_after": None}
 """What nobody hears: a slot that were leased now would lie idle until its lease lapses."""
 
 
-@router.post("/searches/{search_id}:ask")
+@router.post("/searches/{search_id}:ask", responses=may_answer(409, 502))
 async def ask_for_tasks(
     search_id: str,
     body: AskBody,
@@ -66,7 +67,7 @@ async def ask_for_tasks(
     )
 
 
-@router.post("/searches/{search_id}:tell", status_code=202)
+@router.post("/searches/{search_id}:tell", status_code=202, responses=may_answer(409, 502))
 async def tell_answer(
     search_id: str, body: TellBody, services: ServicesOf, tenant: Tenant, wait: WaitSeconds = 0
 ) -> Response:
@@ -87,14 +88,14 @@ async def tell_answer(
     return answer_response(Answer(200 if is_final else 202, told, location))
 
 
-@router.post("/searches/{search_id}:heartbeat")
+@router.post("/searches/{search_id}:heartbeat", responses=may_answer(409))
 def extend_lease(search_id: str, body: TaskBody, services: ServicesOf, tenant: Tenant) -> Json:
     """Go on holding a task: its lease is as long again, from now on."""
     with _naming_problems(search_id, body.task_id):
         return lease_document(services.asks.renew(search_id, tenant, body.task_id))
 
 
-@router.post("/searches/{search_id}:release")
+@router.post("/searches/{search_id}:release", responses=may_answer(409))
 def release_task(search_id: str, body: TaskBody, services: ServicesOf, tenant: Tenant) -> Json:
     """Give a task back at once. One that was told, or has lapsed, stays as it is."""
     with _naming_problems(search_id, body.task_id):

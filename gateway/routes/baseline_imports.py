@@ -13,6 +13,7 @@ from gateway.infra.baseline_spool import MAX_FILE_BYTES, FileTooLarge, Reception
 from gateway.infra.idempotency import Answer
 from gateway.infra.identifiers import new_id
 from gateway.routes.answers import answer_response
+from gateway.routes.api_document import may_answer, takes_octets
 from gateway.routes.dependencies import ServicesOf, Tenant
 from gateway.routes.following import WaitSeconds, wait_until
 from gateway.routes.problems import RequestProblem
@@ -31,7 +32,12 @@ Cursor = Annotated[str | None, Query(pattern=r"^bi_[0-9a-f]{1,40}$")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 
-@router.post("/baselines:import", status_code=202)
+@router.post(
+    "/baselines:import",
+    status_code=202,
+    responses=may_answer(507),
+    openapi_extra=takes_octets("A file of reference networks."),
+)
 async def import_baselines(
     request: Request, services: ServicesOf, tenant: Tenant, origin: Annotated[ImportOrigin, Query()]
 ) -> Response:

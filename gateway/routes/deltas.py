@@ -8,6 +8,7 @@ from pydantic import Field
 from contracts.jobs import AppliedDelta
 from contracts.names import MAX_DELTA_BYTES
 from contracts.proposals import AnswerForm, DataShape, DeploymentLimits
+from gateway.routes.api_document import may_answer
 from gateway.routes.cost_intake import data_shape, limited_cost
 from gateway.routes.dependencies import ServicesOf, Tenant
 from gateway.routes.edit_intake import edit_permissions
@@ -18,7 +19,7 @@ from gateway.schemas.edits_body import EditsBody
 from gateway.schemas.evaluation_body import ArchitectureBody, Name
 from gateway.services import Services
 
-router = APIRouter(prefix="/v1", tags=["deltas"])
+router = APIRouter(prefix="/v1", tags=["deltas"], responses=may_answer(502))
 
 
 class DeltaBody(ArchitectureBody):

@@ -10,6 +10,9 @@ from gateway.domain.api_keys import Caller
 from gateway.routes.problems import RequestProblem
 from gateway.services import Services
 
+MAX_KEY_CHARACTERS = 200
+"""Of an Idempotency-Key."""
+
 
 def _services(request: Request) -> Services:
     services: Services = request.app.state.services
@@ -84,14 +87,18 @@ def _require(caller: Caller, needed: Iterable[KeyScope]) -> None:
     )
 
 
-def _idempotency_key(idempotency_key: Annotated[str | None, Header()] = None) -> str | None:
+def _idempotency_key(
+    idempotency_key: Annotated[
+        str | None, Header(json_schema_extra={"minLength": 1, "maxLength": MAX_KEY_CHARACTERS})
+    ] = None,
+) -> str | None:
     if idempotency_key is None:
         return None
-    if not 1 <= len(idempotency_key) <= 200 or not idempotency_key.isprintable():
+    if not 1 <= len(idempotency_key) <= MAX_KEY_CHARACTERS or not idempotency_key.isprintable():
         raise RequestProblem(
             422,
             "invalid_request",
-            "An Idempotency-Key has 1 to 200 printable characters.",
+            f"An Idempotency-Key has 1 to {MAX_KEY_CHARACTERS} printable characters.",
             field="Idempotency-Key",
             value=idempotency_key,
             remedy="Send a UUID, for example.",

@@ -15,12 +15,18 @@ from gateway.domain.evaluation import EvaluationRecord
 from gateway.infra.evaluation_transitions import evaluation_topic
 from gateway.infra.idempotency import Answer, answer_once, recall
 from gateway.routes.answers import answer_response, idempotency_scope
+from gateway.routes.api_document import may_answer, or_a_problem
 from gateway.routes.dependencies import IdempotencyKey, ServicesOf, Tenant
 from gateway.routes.evaluation_intake import prepared, require_room, submit
 from gateway.routes.following import STREAM_ENDS, LastEventId, WaitSeconds, follow, wait_until
 from gateway.routes.problems import problem_of
+from gateway.schemas.batch_document import BatchDocument
 from gateway.schemas.evaluation_body import BatchBody, EvaluationBody
-from gateway.schemas.evaluation_document import EvaluationDocument, EvaluationList, evaluation_document
+from gateway.schemas.evaluation_document import (
+    EvaluationDocument,
+    EvaluationList,
+    evaluation_document,
+)
 
 router = APIRouter(prefix="/v1", tags=["evaluations"])
 
@@ -31,7 +37,9 @@ Cursor = Annotated[str | None, Query(pattern=r"^[a-z]{2}_[0-9a-f]{1,40}$")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 
-@router.post("/evaluations", status_code=202, response_model=EvaluationDocument)
+@router.post(
+    "/evaluations", status_code=202, response_model=EvaluationDocument, responses=may_answer(409, 502)
+)
 def create_evaluation(
     body: EvaluationBody, services: ServicesOf, tenant: Tenant, idempotency_key: IdempotencyKey
 ) -> Response:
@@ -50,7 +58,12 @@ def create_evaluation(
     return answer_response(answer_once(services.database, scope, act))
 
 
-@router.post("/evaluations:batch", status_code=202)
+@router.post(
+    "/evaluations:batch",
+    status_code=202,
+    response_model=BatchDocument,
+    responses=may_answer(409, 502) | or_a_problem(422, BatchDocument),
+)
 def create_evaluations(
     body: BatchBody, services: ServicesOf, tenant: Tenant, idempotency_key: IdempotencyKey
 ) -> Response:

@@ -12,6 +12,7 @@ from gateway.infra.fine_tunes import FineTuneUnknown, fine_tune_topic
 from gateway.infra.idempotency import Answer, answer_once, recall
 from gateway.infra.webhook_outbox import expect_callback
 from gateway.routes.answers import answer_response, idempotency_scope
+from gateway.routes.api_document import may_answer
 from gateway.routes.dependencies import IdempotencyKey, ServicesOf, Tenant
 from gateway.routes.fine_tune_intake import prepared, require_room
 from gateway.routes.following import STREAM_ENDS, LastEventId, WaitSeconds, follow, wait_until
@@ -28,7 +29,7 @@ Cursor = Annotated[str | None, Query(pattern=r"^ft_[0-9a-f]{1,40}$")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 
-@router.post("/fine-tunes", status_code=202)
+@router.post("/fine-tunes", status_code=202, responses=may_answer(404, 502))
 def start_fine_tune(
     body: FineTuneBody, services: ServicesOf, tenant: Tenant, idempotency_key: IdempotencyKey
 ) -> Response:

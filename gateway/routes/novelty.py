@@ -10,12 +10,13 @@ from contracts.jobs import Admission, Screening, ScreeningRequest
 from contracts.source_rules import candidate_id
 from gateway.infra.identifiers import new_id
 from gateway.infra.service_clients import ServiceRefused
+from gateway.routes.api_document import may_answer
 from gateway.routes.dependencies import ServicesOf, Tenant
 from gateway.routes.source_resolution import checked
 from gateway.schemas.evaluation_body import SourceText
 from gateway.services import Services
 
-router = APIRouter(prefix="/v1", tags=["novelty"])
+router = APIRouter(prefix="/v1", tags=["novelty"], responses=may_answer(404, 502))
 
 LIBRARY_SCOPE = "library"
 

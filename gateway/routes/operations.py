@@ -11,6 +11,7 @@ from contracts.jobs import RunnerCapabilities
 from contracts.service_gate import bearer_token, token_digest
 from gateway.infra.agent_directory import live_agents
 from gateway.infra.database import utc_now
+from gateway.infra.dataset_owners import HiddenNames
 from gateway.infra.marks import Mark, move_mark
 from gateway.infra.metrics import CONTENT_TYPE, GatewayMetrics
 from gateway.infra.readiness import Probe, Readiness
@@ -29,7 +30,7 @@ def health() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses={503: {"model": dict[str, Any], "description": "Evaluations would wait."}})
 def readiness(request: Request, response: Response) -> dict[str, Any]:
     """200 when evaluations can run now; 503 with the reasons when they would wait."""
     asked: Readiness = request.app.state.readiness
@@ -75,7 +76,7 @@ def capabilities(services: ServicesOf, tenant: Tenant) -> dict[str, Any]:
     }
 
 
-def _without(offered: RunnerCapabilities, hidden: set[str]) -> RunnerCapabilities:
+def _without(offered: RunnerCapabilities, hidden: HiddenNames) -> RunnerCapabilities:
     return replace(offered, datasets=tuple(d for d in offered.datasets if d.name not in hidden))
 
 

@@ -15,6 +15,7 @@ from gateway.infra.idempotency import Answer, answer_once, recall
 from gateway.infra.search_store import search_topic
 from gateway.infra.webhook_outbox import expect_callback
 from gateway.routes.answers import answer_response, idempotency_scope
+from gateway.routes.api_document import may_answer
 from gateway.routes.dependencies import IdempotencyKey, ServicesOf, Tenant
 from gateway.routes.following import STREAM_ENDS, LastEventId, WaitSeconds, follow, wait_until
 from gateway.routes.problems import RequestProblem
@@ -32,7 +33,7 @@ Limit = Annotated[int, Query(ge=1, le=500)]
 Json = dict[str, Any]
 
 
-@router.post("/searches", status_code=202)
+@router.post("/searches", status_code=202, responses=may_answer(502))
 def create_search(
     body: SearchBody, services: ServicesOf, tenant: Tenant, idempotency_key: IdempotencyKey
 ) -> Response:
@@ -76,14 +77,14 @@ async def read_search(search_id: str, services: ServicesOf, tenant: Tenant, wait
     )
 
 
-@router.post("/searches/{search_id}:pause")
+@router.post("/searches/{search_id}:pause", responses=may_answer(409))
 def pause_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
     """Begin nothing new. Evaluations already submitted end, and count when the search is resumed."""
     services.searches.pause(search_id, tenant)
     return services.searches.document(search_id, tenant)
 
 
-@router.post("/searches/{search_id}:resume")
+@router.post("/searches/{search_id}:resume", responses=may_answer(409))
 def resume_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
     """Go on where a paused search stands; a search that runs just goes on running.
 
@@ -93,7 +94,7 @@ def resume_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
     return services.searches.document(search_id, tenant)
 
 
-@router.post("/searches/{search_id}:cancel")
+@router.post("/searches/{search_id}:cancel", responses=may_answer(409))
 def cancel_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
     """End a search and its open evaluations; what it has measured stays."""
     services.searches.cancel(search_id, tenant)

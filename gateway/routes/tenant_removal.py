@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from gateway.domain.api_keys import TENANT_PATTERN
 from gateway.infra.tenant_leftovers import Leftovers
 from gateway.infra.tenant_removal import TenantRemoval
+from gateway.routes.api_document import may_answer
 from gateway.routes.dependencies import Operator, ServicesOf
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ class RemovalBody(BaseModel):
     """Only tell what would go."""
 
 
-@router.post("/tenants/{tenant}:remove")
+@router.post("/tenants/{tenant}:remove", responses=may_answer(409, 502))
 def remove_tenant(
     tenant: Annotated[str, Path(pattern=TENANT_PATTERN)],
     services: ServicesOf,

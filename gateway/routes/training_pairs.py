@@ -16,6 +16,7 @@ from contracts.problems import problem
 from gateway.domain.training_pairs import PairSettings
 from gateway.loop.pair_chats import CatalogueChanged
 from gateway.loop.training_pairs import MakingStopped, NoRecordedNetworks, PairMaking
+from gateway.routes.api_document import may_answer, may_send
 from gateway.routes.dependencies import ServicesOf, Tenant
 from gateway.routes.problems import RequestProblem, problem_of
 from gateway.schemas.training_pairs_body import TrainingPairsBody
@@ -31,7 +32,11 @@ STALLED_SECONDS = 120.0
 log = logging.getLogger(__name__)
 
 
-@router.post("/training-pairs", response_class=StreamingResponse)
+@router.post(
+    "/training-pairs",
+    response_class=StreamingResponse,
+    responses=may_answer(502, 507) | may_send("application/x-ndjson", "The lines."),
+)
 def make_training_pairs(body: TrainingPairsBody, services: ServicesOf, _tenant: Tenant) -> StreamingResponse:
     """Pairs (baseline → better network) of a dataset as chats, split by family, with deltas of some length.
 

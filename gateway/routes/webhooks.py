@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from gateway.domain.webhooks import DeliveryState
 from gateway.infra.idempotency import Answer, answer_once, recall
 from gateway.routes.answers import answer_response, idempotency_scope
+from gateway.routes.api_document import may_answer
 from gateway.routes.dependencies import IdempotencyKey, ServicesOf, Tenant
 from gateway.routes.webhook_intake import require_receiver, webhook_problems
 from gateway.schemas.webhook_body import (
@@ -43,7 +44,12 @@ EndpointId = Annotated[str | None, Query(pattern=r"^we_[0-9a-f]{1,40}$")]
 SubjectId = Annotated[str | None, Query(pattern=r"^(ev|se|ft)_[0-9a-f]{1,40}$")]
 
 
-@router.post("/webhook-endpoints", status_code=201, response_model=NewWebhookEndpointDocument)
+@router.post(
+    "/webhook-endpoints",
+    status_code=201,
+    response_model=NewWebhookEndpointDocument,
+    responses=may_answer(409),
+)
 def create_endpoint(
     body: WebhookEndpointBody, services: ServicesOf, tenant: Tenant, idempotency_key: IdempotencyKey
 ) -> Response:
@@ -116,7 +122,7 @@ def rotate_secret(
     return new_endpoint_document(record, secret)
 
 
-@router.post("/webhook-endpoints/{endpoint_id}:test", status_code=202)
+@router.post("/webhook-endpoints/{endpoint_id}:test", status_code=202, responses=may_answer(409))
 def test_endpoint(endpoint_id: str, services: ServicesOf, tenant: Tenant) -> WebhookDeliveryDocument:
     """Send a `webhook.test` message; the delivery that is answered tells what becomes of it."""
     with webhook_problems():
@@ -124,7 +130,7 @@ def test_endpoint(endpoint_id: str, services: ServicesOf, tenant: Tenant) -> Web
         return delivery_document(services.webhook_log.read(delivery_id, tenant))
 
 
-@router.post("/webhook-endpoints/{endpoint_id}:replay", status_code=202)
+@router.post("/webhook-endpoints/{endpoint_id}:replay", status_code=202, responses=may_answer(409))
 def replay_failed(endpoint_id: str, body: ReplayBody, services: ServicesOf, tenant: Tenant) -> ReplayDocument:
     """Send again what an endpoint did not take, oldest first, at most 1,000 at a time."""
     with webhook_problems():
@@ -164,7 +170,7 @@ def read_delivery(delivery_id: str, services: ServicesOf, tenant: Tenant) -> Web
         return delivery_document(services.webhook_log.read(delivery_id, tenant))
 
 
-@router.post("/webhook-deliveries/{delivery_id}:replay", status_code=202)
+@router.post("/webhook-deliveries/{delivery_id}:replay", status_code=202, responses=may_answer(409))
 def replay_delivery(delivery_id: str, services: ServicesOf, tenant: Tenant) -> WebhookDeliveryDocument:
     """Send a message again, under its own id, so that a receiver knows one that it has had."""
     with webhook_problems():
