@@ -5,7 +5,7 @@ or worse on sources made of repetitions; both are seen to here.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 
 CONTEXT_LINES = 3
@@ -48,7 +48,7 @@ def _groups(old: Sequence[str], new: Sequence[str]) -> Iterator[list[Opcode]]:
     start, rest = max(0, head - CONTEXT_LINES), max(0, tail - CONTEXT_LINES)
     before, after = old[start : len(old) - rest], new[start : len(new) - rest]
     groups: Iterable[list[Opcode]]
-    if _matching_steps(before, after) > MAX_MATCHING_STEPS:
+    if matching_steps(before, after) > MAX_MATCHING_STEPS:
         groups = [_one_replacement(head - start, tail - rest, len(before), len(after))]
     else:
         groups = SequenceMatcher(None, before, after).get_grouped_opcodes(CONTEXT_LINES)
@@ -56,7 +56,7 @@ def _groups(old: Sequence[str], new: Sequence[str]) -> Iterator[list[Opcode]]:
         yield [(tag, i1 + start, i2 + start, j1 + start, j2 + start) for tag, i1, i2, j1, j2 in group]
 
 
-def _matching_steps(before: Sequence[str], after: Sequence[str]) -> int:
+def matching_steps(before: Sequence[Hashable], after: Sequence[Hashable]) -> int:
     """Pairs of equal lines, looked at once for each matching block in the worst case.
 
     From 200 lines on, difflib itself leaves out those that make up more than one in a hundred.

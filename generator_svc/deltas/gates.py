@@ -49,7 +49,7 @@ def check_result(baseline: CheckedSource, source: str) -> None:
             f"the change turns a {baseline.contract} network into a {result.contract} one by adding or "
             "removing `Net.learn`; leave `learn` as it is",
         )
-    if _same_code(baseline.tree, result.tree):
+    if same_code(baseline.tree, result.tree):
         raise DeltaRefused(
             RefusalReason.NO_OP,
             "the answer changes no code, only comments or layout at most; change the network",
@@ -65,7 +65,7 @@ def check_permissions(baseline: str, result: str, edits: EditPermissions) -> Non
         raise DeltaRefused(RefusalReason.FORBIDDEN_REGION, change.message)
 
 
-def _same_code(first: object, second: object) -> bool:
+def same_code(first: object, second: object) -> bool:
     """Whether two syntax trees are equal, positions aside; ends at the first difference."""
     pending = [(first, second)]
     while pending:

@@ -1,8 +1,8 @@
 """Which chats a model may learn from: our own prompts, answered by a canonical delta. Never a model's words.
 
 What is learnt is the answer, so the answer is derived anew: applied to the baseline that the prompt shows,
-its delta gives a source from which the same delta is made again, byte for byte. A model's raw text passes
-only where it *is* the canonical delta.
+its delta gives a source from which the same delta is made again, byte for byte, and it changes code alone. A
+model's raw text passes only where it *is* that delta.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from contracts.fine_tuning import ChatSplit, TrainingChat
 from contracts.source_rules import SourceRejected, check_source
 from generator_svc.deltas import canonical_delta
 from generator_svc.deltas.canonical import source_lines
+from generator_svc.deltas.layout import in_layout_of
 from generator_svc.prompts import baseline_of_prompt, delta_answer
 
 ROLES = ("system", "user", "assistant")
@@ -53,8 +54,11 @@ def check_chat(messages: Sequence[ChatMessage]) -> None:
         contract = _contract(target)  # before deltas are derived: that takes long of what is no source
         if contract is None or contract != _contract(baseline):
             raise ChatRefused("the answer leads to a source that a search would refuse")
-        if canonical_delta(baseline, target) == delta:
-            return
+        if canonical_delta(baseline, target) != delta:
+            continue
+        if in_layout_of(baseline, target) != target:
+            raise ChatRefused("the answer changes blank lines, comments or spaces beside the code")
+        return
     raise ChatRefused("the answer is not the canonical delta from the prompt's baseline to anything")
 
 

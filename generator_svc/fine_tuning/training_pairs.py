@@ -1,7 +1,8 @@
 """Makes training pairs: a baseline and a better network, or a mutant of it, become a chat.
 
 Nothing is learnt that a search would refuse: both networks meet the rules and follow one contract, and the
-answer, as the model is to write it, has been applied to the baseline and gave the target.
+answer, as the model is to write it, has been applied to the baseline and gave the target's code. Blank lines,
+comments and spaces that differ are not learnt: the target is first laid out as the baseline is.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from contracts.source_rules import SourceRejected, check_source
 from contracts.training_pairs import PairLeftOut, PairOrder, TrainingPair, TrainingPairLine
 from generator_svc.deltas import apply_delta, canonical_delta
 from generator_svc.deltas.canonical import source_lines
+from generator_svc.deltas.layout import in_layout_of
 from generator_svc.prompts import PROMPT_VERSION, delta_answer, delta_prompt
 from generator_svc.proposers import Proposer
 
@@ -43,6 +45,7 @@ def _training_pair(order: PairOrder, lengths: Lengths, mutation: Proposer) -> Tr
     target, summary = _target(order, mutation)
     if _contract(target, "target_invalid") != contract:
         raise _LeftOut("contract_differs")
+    target = in_layout_of(baseline, target)
     delta = canonical_delta(baseline, target)
     lines = source_lines(delta)[FILE_HEADERS:]
     _check_length(len(lines), lengths)

@@ -67,6 +67,12 @@ def test_an_answer_that_applies_but_is_not_canonical_is_refused():
         check_chat((*messages[:-1], delta_answer(delta)))
 
 
+def test_a_delta_that_changes_layout_beside_the_code_is_refused():
+    target = NETWORK.replace("32", "48").replace("\n\n\n", "\n\n\n\n")
+    with pytest.raises(ChatRefused, match="blank lines"):
+        check_chat((*chat(48)[:-1], delta_answer(canonical_delta(NETWORK, target))))
+
+
 def test_a_delta_to_what_a_search_would_refuse_is_refused():
     target = NETWORK.replace("class Net", "class Other")
     with pytest.raises(ChatRefused, match="a search would refuse"):

@@ -43,6 +43,14 @@ def test_a_pair_is_a_chat_whose_answer_leads_from_the_baseline_to_the_target():
     assert apply_delta(LITERAL_WIDTHS, pair.messages[2].content).source == BETTER
 
 
+def test_changes_of_layout_beside_a_real_one_are_not_learnt():
+    relaid = BETTER.replace("\n\n\n", "\n").replace("# the stem", "# sees the image")
+    pair = pair_of(
+        relaid.replace("        x = self.pool(x)\n", "\n\n        # pools\n        x = self.pool( x )\n")
+    )
+    assert pair.delta == canonical_delta(LITERAL_WIDTHS, BETTER)
+
+
 def test_lines_are_counted_without_the_file_headers():
     pair = pair_of(LITERAL_WIDTHS.replace("# the stem", "# the stem\n        self.extra = nn.Identity()"))
     body = pair.delta.splitlines()[2:]
