@@ -163,7 +163,7 @@ def _added(source: _Source, pieces: Sequence[_Piece], baseline: _Source) -> Iter
             yield text
 
 
-def _opcodes(old: Sequence[_Piece], new: Sequence[_Piece]) -> list[tuple[str, int, int, int, int]]:
+def _opcodes(old: Sequence[_Piece], new: Sequence[_Piece]) -> Sequence[tuple[str, int, int, int, int]]:
     before, after = [piece.key for piece in old], [piece.key for piece in new]
     if matching_steps(before, after) > MAX_MATCHING_STEPS:
         raise _TooLong
