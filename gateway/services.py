@@ -15,11 +15,13 @@ from gateway.infra.baseline_spool import BaselineSpool
 from gateway.infra.database import Database
 from gateway.infra.dataset_catalogue import DatasetCatalogue
 from gateway.infra.evaluation_store import EvaluationStore
+from gateway.infra.filter_client import FilterClient
 from gateway.infra.fine_tune_client import FineTuneClient
 from gateway.infra.fine_tunes import FineTuneStore
+from gateway.infra.generator_client import GeneratorClient
 from gateway.infra.quotas import QuotaStore
+from gateway.infra.runner_client import RunnerClient
 from gateway.infra.search_store import SearchStore
-from gateway.infra.service_clients import FilterClient, GeneratorClient, RunnerClient
 from gateway.infra.webhook_endpoints import WebhookEndpoints
 from gateway.infra.webhook_log import WebhookLog
 from gateway.infra.webhook_lookups import HostLookups

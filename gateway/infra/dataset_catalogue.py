@@ -4,7 +4,8 @@ from contracts.jobs import DatasetReport
 from gateway.infra.agent_directory import known_datasets
 from gateway.infra.database import Database
 from gateway.infra.dataset_owners import DatasetOwners
-from gateway.infra.service_clients import RunnerClient, ServiceRefused, ServiceUnavailable
+from gateway.infra.runner_client import RunnerClient
+from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 
 
 class DatasetUnknown(Exception):

@@ -3,8 +3,10 @@
 import time
 
 from gateway.infra.baseline_spool import BaselineSpool
+from gateway.infra.filter_client import FilterClient
 from gateway.infra.fine_tune_client import FineTuneClient
-from gateway.infra.service_clients import FilterClient, RunnerClient, ServiceRefused, ServiceUnavailable
+from gateway.infra.runner_client import RunnerClient
+from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 
 TRAINER_SECONDS = 20.0
 """For so long a trainer that was told to end may take."""

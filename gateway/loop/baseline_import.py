@@ -15,7 +15,8 @@ from gateway.domain.baseline_import import ImportFailure, ImportRecord
 from gateway.infra.baseline_import_journal import ImportJournal
 from gateway.infra.baseline_spool import BaselineSpool
 from gateway.infra.database import StorageUnavailable, utc_now
-from gateway.infra.service_clients import GeneratorClient, ServiceRefused, ServiceUnavailable
+from gateway.infra.generator_client import GeneratorClient
+from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.infra.work_leases import WorkLeaseLost
 
 BATCH = 200

@@ -15,8 +15,9 @@ from contracts.proposals import ProposerBlocked
 from gateway.domain.search import PauseReason
 from gateway.infra.database import StorageUnavailable
 from gateway.infra.evaluation_transitions import search_evaluations_topic
+from gateway.infra.generator_client import ProposerHeldUp
 from gateway.infra.search_store import CONDUCTOR_TOPIC, search_topic
-from gateway.infra.service_clients import ProposerHeldUp, ServiceRefused, ServiceUnavailable
+from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.infra.slot_journal import SearchNotRunning, SlotJournal
 from gateway.infra.work_leases import WorkLease, WorkLeaseLost
 from gateway.loop.delays import HeldUpWait, growing_delay

@@ -27,8 +27,9 @@ from gateway.domain.fine_tuning import (
 )
 from gateway.domain.training_pairs import MadePair, PairSettings
 from gateway.infra.baseline_catalogue import BaselineCatalogue
+from gateway.infra.filter_client import FilterClient
 from gateway.infra.fine_tune_journal import FineTuneJournal
-from gateway.infra.service_clients import FilterClient, GeneratorClient
+from gateway.infra.generator_client import GeneratorClient
 from gateway.loop.one_at_a_time import OneAtATime
 from gateway.loop.pair_chats import ORDERS_AT_A_TIME, chats_of
 from gateway.loop.training_pairs import MakingReport, PairMaking

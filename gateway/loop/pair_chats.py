@@ -9,7 +9,8 @@ from gateway.domain.pair_choice import PairCandidate
 from gateway.domain.search import derive_number
 from gateway.domain.training_pairs import PairSettings, RecordedNetwork
 from gateway.infra.baseline_catalogue import BaselineCatalogue
-from gateway.infra.service_clients import GeneratorClient, ServiceRefused, ServiceUnavailable
+from gateway.infra.generator_client import GeneratorClient
+from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 
 ORDERS_AT_A_TIME = 32
 """Their sources go out in one request, and stand in memory."""

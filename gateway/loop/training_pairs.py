@@ -26,7 +26,9 @@ from gateway.domain.training_pairs import (
 )
 from gateway.infra.baseline_catalogue import BaselineCatalogue
 from gateway.infra.chat_spool import ChatSpool
-from gateway.infra.service_clients import FilterClient, GeneratorClient, ServiceRefused, ServiceUnavailable
+from gateway.infra.filter_client import FilterClient
+from gateway.infra.generator_client import GeneratorClient
+from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.loop.pair_chats import ORDERS_AT_A_TIME, NetworkSources, PairChats
 
 SOURCES_AT_A_TIME = 200

@@ -7,7 +7,8 @@ from contracts.proposals import ProposalRequest, ProposerBlocked
 from gateway.domain.fine_tune_plan import EliteDeltas
 from gateway.domain.fine_tuning import EliteSource, FineTuneRequest
 from gateway.infra.fine_tunes import AdapterUnknown
-from gateway.infra.service_clients import ProposerHeldUp, ServiceRefused
+from gateway.infra.generator_client import ProposerHeldUp
+from gateway.infra.service_clients import ServiceRefused
 from gateway.routes.problems import RequestProblem
 from gateway.schemas.fine_tune_body import FineTuneBody
 from gateway.schemas.search_body import SearchBody

@@ -11,7 +11,8 @@ from gateway.domain.baseline_filter import is_imported_name
 from gateway.domain.feedback import FeedbackMemory
 from gateway.domain.model_budget import ModelBudget
 from gateway.domain.search import MAX_BASELINES, ProposerChoice, SearchRequest
-from gateway.infra.service_clients import GeneratorClient, ProposerHeldUp, ServiceRefused
+from gateway.infra.generator_client import GeneratorClient, ProposerHeldUp
+from gateway.infra.service_clients import ServiceRefused
 from gateway.routes.cost_intake import data_shape
 from gateway.routes.edit_intake import edit_permissions
 from gateway.routes.evaluation_intake import require_device

@@ -19,9 +19,10 @@ from gateway.domain.quotas import Quota
 from gateway.domain.search import SearchRequest
 from gateway.infra.database import Database, StorageUnavailable
 from gateway.infra.evaluation_store import EvaluationStore
+from gateway.infra.filter_client import FilterClient
+from gateway.infra.generator_client import GeneratorClient
 from gateway.infra.quotas import QuotaStore
 from gateway.infra.search_store import SearchStore
-from gateway.infra.service_clients import FilterClient, GeneratorClient
 from gateway.infra.slot_journal import SlotJournal
 from gateway.infra.work_leases import WorkLeases
 from gateway.loop.conductor import Conductor

@@ -21,7 +21,7 @@ from gateway.infra.baseline_catalogue import BaselineCatalogue
 from gateway.infra.events import read_events
 from gateway.infra.fine_tune_client import FineTuneClient
 from gateway.infra.fine_tunes import FineTuneStore, fine_tune_topic
-from gateway.infra.service_clients import GeneratorClient
+from gateway.infra.generator_client import GeneratorClient
 from gateway.loop.fine_tune_conductor import FineTuneConductor
 from gateway.loop.one_at_a_time import OneAtATime
 

@@ -5,7 +5,8 @@ from baseline_scene import imported, network
 from fine_tune_scene import FineTuneScene
 
 from contracts.proposals import ProposerBlocked
-from gateway.infra.service_clients import ProposerHeldUp, ServiceRefused
+from gateway.infra.generator_client import ProposerHeldUp
+from gateway.infra.service_clients import ServiceRefused
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from contracts.proposals import Proposal, ProposerBlocked
 from gateway.domain.search import ProposerChoice
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import read_events
+from gateway.infra.generator_client import ProposerHeldUp
 from gateway.infra.quotas import QuotaStore
 from gateway.infra.search_store import SearchStore, search_topic
-from gateway.infra.service_clients import ProposerHeldUp
 from gateway.infra.slot_journal import SearchNotRunning
 from gateway.infra.slot_proposals import record_told
 from gateway.infra.work_leases import WorkLeases

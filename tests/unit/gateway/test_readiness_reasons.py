@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from gateway.infra.service_clients import GeneratorClient
+from gateway.infra.generator_client import GeneratorClient
 
 
 def reasons_of(answer):

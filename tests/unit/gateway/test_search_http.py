@@ -11,7 +11,8 @@ from search_scene import Scene as LoopScene
 
 from contracts.jobs import DatasetReport
 from contracts.proposals import DataShape, DeploymentLimits, EditPermissions, ProposerBlocked
-from gateway.infra.service_clients import ProposerHeldUp, ServiceRefused
+from gateway.infra.generator_client import ProposerHeldUp
+from gateway.infra.service_clients import ServiceRefused
 
 GOOD = {"dataset": "digits", "cycles": 1, "candidates_per_cycle": 3, "final_seeds": 2, "seed": 3}
 

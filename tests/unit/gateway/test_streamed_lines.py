@@ -10,13 +10,9 @@ from contracts.proposals import ProposalRequest
 from contracts.training_pairs import NamedSource, NearPair, PairOrder, TrainingPair
 from gateway.infra import service_clients
 from gateway.infra.chat_spool import ChatSpool
-from gateway.infra.service_clients import (
-    FilterClient,
-    GeneratorClient,
-    ProposerHeldUp,
-    ServiceRefused,
-    ServiceUnavailable,
-)
+from gateway.infra.filter_client import FilterClient
+from gateway.infra.generator_client import GeneratorClient, ProposerHeldUp
+from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 
 
 def answering(kind, content, status: int = 200):
