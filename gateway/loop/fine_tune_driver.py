@@ -7,10 +7,10 @@ gateway that is killed at any step goes on where it stood; and the generator tak
 import logging
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from contracts.fine_tuning import FineTuneState, FineTuneStatus
-from gateway.domain.fine_tuning import FineTuneRecord, retry_delay, retry_sentence
+from gateway.domain.fine_tuning import RETRY_SECONDS, FineTuneRecord, retry_delay, retry_sentence
 from gateway.infra.database import utc_now
 from gateway.infra.fine_tune_client import FineTuneClient
 from gateway.infra.fine_tune_journal import FineTuneJournal
@@ -19,6 +19,7 @@ from gateway.loop.fine_tune_chats import FineTuneChats, NothingToLearn, PairsBei
 from gateway.loop.pair_chats import CatalogueChanged
 from gateway.loop.training_pairs import NoRecordedNetworks
 
+LONGEST_REST = timedelta(seconds=max(RETRY_SECONDS))
 MOST_EVENTS = 1_000
 """Of one answer of the generator's; where it gives so many there are more."""
 
@@ -177,7 +178,8 @@ class Follower:
     def _try_again(self, job: FineTuneRecord, retry_at: datetime, status: FineTuneStatus) -> None:
         """Killed in between, it goes on there already: then nothing is left but to write that down."""
         if status.state is FineTuneState.FAILED:
-            if self._now() < retry_at:
+            # Longer than any rest lasts only seems to be left after the clock was set back.
+            if timedelta() < retry_at - self._now() <= LONGEST_REST:
                 self._journal.wait_for(job.id, retry_sentence(status.failure, job.retries))
                 return
             self._client.retry(job.id)

@@ -149,6 +149,15 @@ def test_each_step_is_told_with_loss_speed_and_what_is_left(jobs):
     assert step.data == {"step": 1, "loss": 1.0, "tokens_per_second": 12.5, "eta_seconds": 3.0}
 
 
+def test_a_job_that_rests_is_tried_again_although_the_clock_was_set_back(jobs):
+    job_id = jobs.start()
+    jobs.submitter().advance()
+    jobs.tuner.fail(job_id, retryable=True)
+    jobs.follower().advance()
+    jobs.follower(in_seconds=-3600).advance()
+    assert jobs.tuner.retried == [job_id]
+
+
 def test_a_failure_that_may_pass_is_tried_again_after_a_while_and_says_why(jobs):
     job_id = jobs.start()
     jobs.submitter().advance()
