@@ -250,3 +250,5 @@ class AdapterManifest:
     versions: dict[str, str]
     created_at: str
     files: tuple[AdapterFile, ...]
+    prompt_version: str = "delta_v2"
+    """The words that its chats asked in, and that a proposer asks it in. Older manifests do not say it."""

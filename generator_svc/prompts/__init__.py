@@ -10,14 +10,18 @@ from generator_svc.prompts.proposal import (
     diagnosis_prompt,
     proposal_prompt,
     source_answer,
+    version_of_prompt,
 )
-from generator_svc.prompts.repair import REPAIR_VERSION, repair_conversation, repair_prompt
+from generator_svc.prompts.repair import repair_conversation, repair_prompt
+from generator_svc.prompts.versions import NEWEST, WORD_SETS, WordSet, word_set
 
 __all__ = [
+    "NEWEST",
     "PROMPT_VERSION",
-    "REPAIR_VERSION",
+    "WORD_SETS",
     "Assignment",
     "Prompt",
+    "WordSet",
     "assignment_of",
     "baseline_of_prompt",
     "delta_answer",
@@ -27,4 +31,6 @@ __all__ = [
     "repair_conversation",
     "repair_prompt",
     "source_answer",
+    "version_of_prompt",
+    "word_set",
 ]

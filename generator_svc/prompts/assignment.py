@@ -1,11 +1,18 @@
 """What a model is told of one task: alike for deltas and whole sources, in searches and in training pairs."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from contracts.chats import ChatMessage
-from contracts.proposals import DeploymentLimits, EditPermissions, PastTry, ProposalRequest, ProposalSlot
-from generator_svc.prompts.fences import fenced_source, printable, quotation, without_turn_marks
+from contracts.proposals import (
+    DataShape,
+    DeploymentLimits,
+    EditPermissions,
+    PastTry,
+    ProposalRequest,
+    ProposalSlot,
+)
+from generator_svc.prompts.fences import fenced_source, printable, quotation, without_turn_marks, wrapped
 from generator_svc.prompts.words import Words, words_of
 
 MAX_PROMPT_BYTES = 96 * 1024
@@ -35,6 +42,8 @@ class Assignment:
     deployment: DeploymentLimits = field(default_factory=DeploymentLimits)
     diagnosis: str = ""
     """What a model said when it was asked what is wrong: untrusted."""
+    data_shape: DataShape | None = None
+    """Of a data set that is no standard one, whose name alone says nothing to a model."""
 
 
 def assignment_of(slot: ProposalSlot, request: ProposalRequest) -> Assignment:
@@ -50,15 +59,15 @@ def assignment_of(slot: ProposalSlot, request: ProposalRequest) -> Assignment:
         slot.history,
         request.edits,
         request.deployment,
+        data_shape=request.data_shape,
     )
 
 
 def written_out(version: str, assignment: Assignment) -> tuple[ChatMessage, ChatMessage]:
     """The system turn and the user's, in the words of a version, at most MAX_PROMPT_BYTES."""
     words = words_of(version)
-    dataset = words["datasets"].get(assignment.dataset) or printable(assignment.dataset, MAX_DATASET_NAME)
     parts = [
-        words["task"].format(dataset=dataset),
+        words["task"].format(dataset=_dataset(assignment, words)),
         _accuracy(assignment, words),
         f"{words['baseline']}\n{fenced_source(assignment.baseline_source)}",
         _deployment(assignment.deployment, words["deployment"]),
@@ -75,6 +84,18 @@ def written_out(version: str, assignment: Assignment) -> tuple[ChatMessage, Chat
 def _size(part: str) -> int:
     """In bytes, with the lines that part it from the next."""
     return len(part.encode("utf-8", "replace")) + 2
+
+
+def _dataset(assignment: Assignment, words: Words) -> str:
+    """A data set, with the shape of its images where it is known and the words tell it."""
+    known = words["datasets"].get(assignment.dataset)
+    if known is not None:
+        return str(known)
+    name = printable(assignment.dataset, MAX_DATASET_NAME)
+    shape = assignment.data_shape
+    if shape is None or "own_dataset" not in words:
+        return name
+    return str(words["own_dataset"].format(name=name, **asdict(shape)))
 
 
 def _accuracy(assignment: Assignment, words: Words) -> str:
@@ -137,27 +158,12 @@ def _history(tries: tuple[PastTry, ...], words: Words, room: int) -> str:
 def _lines_of(one: PastTry, words: Words) -> Iterator[str]:
     problem = " ".join(printable(one.problem, MAX_PROBLEM).split())
     if problem:
-        yield from _wrapped(words["problem"].format(text=problem))
+        yield from wrapped(words["problem"].format(text=problem))
     yield words["change"]
     yield from one.change[:MAX_CHANGE].strip("\n").split("\n")
-    yield from _wrapped(words["outcome"].format(text=" ".join(printable(one.outcome, MAX_OUTCOME).split())))
+    yield from wrapped(words["outcome"].format(text=" ".join(printable(one.outcome, MAX_OUTCOME).split())))
 
 
 def _diagnosis(text: str, words: Words) -> str:
     said = " ".join(text[:MAX_DIAGNOSIS].split())
-    return f"{words['diagnosis']}\n{quotation(_wrapped(said), 2 * MAX_DIAGNOSIS)}" if said else ""
-
-
-def _wrapped(text: str, width: int = 110) -> Iterator[str]:
-    """A long line as several: of a quotation, no line is longer than so much."""
-    line = ""
-    for word in text.split(" "):
-        if line and len(line) + len(word) >= width:
-            yield line
-            line = ""
-        line = f"{line} {word}" if line else word
-        while len(line) > width:
-            yield line[:width]
-            line = line[width:]
-    if line:
-        yield line
+    return f"{words['diagnosis']}\n{quotation(wrapped(said), 2 * MAX_DIAGNOSIS)}" if said else ""

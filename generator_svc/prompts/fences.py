@@ -1,7 +1,7 @@
 """Markdown fences around text that nobody has vouched for, and what such text is made fit for them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 BACKTICKS = re.compile(r"`+")
 FENCE_LIKE = re.compile(r"^[ \t]*(`+)|(`+)", re.MULTILINE)
@@ -69,3 +69,18 @@ def _escaped(character: str) -> str:
 def without_turn_marks(text: str) -> str:
     """Text in which nothing is the beginning or end of a turn any more."""
     return TURN_MARK.sub(lambda mark: f"{mark.group()} ", text)
+
+
+def wrapped(text: str, width: int = 110) -> Iterator[str]:
+    """A long line as several: of a quotation, no line is longer than so much."""
+    line = ""
+    for word in text.split(" "):
+        if line and len(line) + len(word) >= width:
+            yield line
+            line = ""
+        line = f"{line} {word}" if line else word
+        while len(line) > width:
+            yield line[:width]
+            line = line[width:]
+    if line:
+        yield line

@@ -7,12 +7,11 @@ from contracts.chats import ChatMessage
 from contracts.proposals import AnswerForm
 from generator_svc.prompts.assignment import Assignment, written_out
 from generator_svc.prompts.fences import fence_around
+from generator_svc.prompts.versions import NEWEST, WORD_SETS, WordSet
 from generator_svc.prompts.words import words_of
 
-PROMPT_VERSION = "delta_v2"
-"""Of training pairs, and of a search whose answers are deltas."""
-VERSIONS = {AnswerForm.DELTA: PROMPT_VERSION, AnswerForm.SOURCE: "source_v1"}
-DIAGNOSIS_VERSION = "diagnosis_v1"
+PROMPT_VERSION = NEWEST.delta
+"""Of training pairs, and of a search whose answers are deltas, unless it asks for another."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +22,15 @@ class Prompt:
     messages: tuple[ChatMessage, ...]
 
 
-def proposal_prompt(form: AnswerForm, assignment: Assignment) -> Prompt:
+def proposal_prompt(form: AnswerForm, assignment: Assignment, words: WordSet = NEWEST) -> Prompt:
     """Asks for a proposal. Of a data set and an accuracy alone it is the prompt of a training pair."""
-    return Prompt(VERSIONS[form], written_out(VERSIONS[form], assignment))
+    version = words.proposal(form)
+    return Prompt(version, written_out(version, assignment))
 
 
-def diagnosis_prompt(assignment: Assignment) -> Prompt:
+def diagnosis_prompt(assignment: Assignment, words: WordSet = NEWEST) -> Prompt:
     """Asks what limits the baseline, and what to change: the Prompt Improver of arXiv 2603.12091."""
-    return Prompt(DIAGNOSIS_VERSION, written_out(DIAGNOSIS_VERSION, replace(assignment, diagnosis="")))
+    return Prompt(words.diagnosis, written_out(words.diagnosis, replace(assignment, diagnosis="")))
 
 
 def delta_prompt(
@@ -55,11 +55,22 @@ def source_answer(source: str) -> ChatMessage:
 
 
 def baseline_of_prompt(messages: Sequence[ChatMessage]) -> str | None:
-    """The baseline that a delta is asked for, read back from a prompt; None if these are not its words.
+    """The baseline that a delta is asked for, read back from a prompt; None if these are not our words.
 
     It ends with a newline, whether the source that was asked about did or not.
     """
-    words = words_of(PROMPT_VERSION)
+    found = (_baseline_in(messages, words.delta) for words in WORD_SETS)
+    return next((source for source in found if source is not None), None)
+
+
+def version_of_prompt(messages: Sequence[ChatMessage]) -> str | None:
+    """The version of the words in which a delta is asked for; None if they are not ours."""
+    versions = (words.delta for words in WORD_SETS)
+    return next((version for version in versions if _baseline_in(messages, version) is not None), None)
+
+
+def _baseline_in(messages: Sequence[ChatMessage], version: str) -> str | None:
+    words = words_of(version)
     roles = [message.role for message in messages[:2]]
     if roles != ["system", "user"] or messages[0].content != words["system"]:
         return None

@@ -15,10 +15,11 @@ from generator_svc.deltas.diagnosis import FailedHunk, failed_hunk
 from generator_svc.deltas.refusals import DeltaRefused
 from generator_svc.deltas.understanding import understand
 from generator_svc.deltas.whole_sources import network_in
-from generator_svc.prompts.fences import printable, quotation, without_turn_marks
+from generator_svc.prompts.fences import printable, quotation, without_turn_marks, wrapped
+from generator_svc.prompts.versions import NEWEST
 from generator_svc.prompts.words import Words, words_of
 
-REPAIR_VERSION = "repair_v2"
+REPAIR_VERSION = NEWEST.repair
 MAX_PROMPT_CHARACTERS = 6_000
 MAX_FAILED_ANSWER = 16_000
 """Characters of a refused answer that its model is shown again."""
@@ -34,7 +35,11 @@ def repair_conversation(asked: Sequence[ChatMessage], answer: str, prompt: str) 
 
 
 def repair_prompt(
-    baseline_source: str, answer: str, applied: AppliedDelta, form: AnswerForm = AnswerForm.DELTA
+    baseline_source: str,
+    answer: str,
+    applied: AppliedDelta,
+    form: AnswerForm = AnswerForm.DELTA,
+    version: str = REPAIR_VERSION,
 ) -> str:
     """The prompt for a refused answer, at most 6,000 characters; empty if it was applied. Never raises.
 
@@ -42,13 +47,15 @@ def repair_prompt(
     """
     if applied.status != "refused":
         return ""
-    words = words_of(REPAIR_VERSION)
+    words = words_of(version)
     message = printable(applied.message, MAX_MESSAGE)
     parts = [
         words["opening"][form].format(reason=applied.reason, message=message),
         _said_for(form, words["advice"].get(applied.reason, "")),
         words["quoted_note"],
     ]
+    if "in_words" in words and message.strip():
+        parts += [words["in_words"], quotation(wrapped(message))]
     number = next((hunk.number for hunk in applied.hunks if hunk.status == "refused"), None)
     hunk = failed_hunk(baseline_source, answer, number) if number is not None else None
     if hunk is not None:

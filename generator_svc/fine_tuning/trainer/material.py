@@ -9,6 +9,7 @@ from contracts.fine_tuning import ChatCounts, ChatSplit, FineTuneSettings, Train
 from generator_svc.fine_tuning.trainer.encoding import ChatEncoder, EncodedChat
 from generator_svc.fine_tuning.trainer.failing import TrainingFailed
 from generator_svc.fine_tuning.training_chats import read_chat_line, with_validation
+from generator_svc.prompts import PROMPT_VERSION, version_of_prompt
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Material:
     held_out: list[TrainingChat]
     """Chats whose baselines the probe asks about."""
     counts: ChatCounts
+    prompt_version: str
+    """In whose words the chats ask."""
 
 
 def read_material(
@@ -45,7 +48,13 @@ def read_material(
         del validation[-surplus:]
     counts = ChatCounts(len(train), len(validation), dict(left_out))
     _check(counts, max_length)
-    return Material(train, [tokens for _, tokens in validation], [chat for chat, _ in validation], counts)
+    return Material(
+        train,
+        [tokens for _, tokens in validation],
+        [chat for chat, _ in validation],
+        counts,
+        version_of_prompt(chats[0].messages[:2]) or PROMPT_VERSION,
+    )
 
 
 def _check(counts: ChatCounts, max_length: int) -> None:

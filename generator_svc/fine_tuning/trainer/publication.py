@@ -9,12 +9,13 @@ from pathlib import Path
 from peft import get_peft_model_state_dict
 from safetensors.torch import save
 
-from contracts.fine_tuning import AdapterFile, AdapterManifest, ChatCounts, FineTuneResult
+from contracts.fine_tuning import AdapterFile, AdapterManifest, FineTuneResult
 from generator_svc.fine_tuning.adapters import CONFIG, MANIFEST, WEIGHTS, AdapterStore
 from generator_svc.fine_tuning.durable_files import write_folder
 from generator_svc.fine_tuning.job_folder import JobRecord
 from generator_svc.fine_tuning.journal import now
 from generator_svc.fine_tuning.trainer.base_model import Loaded, lora_config
+from generator_svc.fine_tuning.trainer.material import Material
 from generator_svc.language_models.model_store import StoredModel
 
 PACKAGES = ("deltanas", "torch", "transformers", "peft", "safetensors", "tokenizers")
@@ -25,7 +26,7 @@ def publish(
     loaded: Loaded,
     base: StoredModel,
     record: JobRecord,
-    chats: ChatCounts,
+    material: Material,
     result: FineTuneResult,
     steps: int,
     trained_tokens: int,
@@ -47,7 +48,7 @@ def publish(
         parent_adapter=record.settings.parent_adapter,
         data_sha256=record.data_sha256,
         settings=record.settings,
-        chats=chats,
+        chats=material.counts,
         result=result,
         steps=steps,
         trained_tokens=trained_tokens,
@@ -57,6 +58,7 @@ def publish(
             AdapterFile(name, len(content), hashlib.sha256(content).hexdigest())
             for name, content in sorted(contents.items())
         ),
+        prompt_version=material.prompt_version,
     )
     contents[MANIFEST] = json.dumps(asdict(manifest), indent=1).encode()
 

@@ -227,7 +227,7 @@ class Session:
             loaded,
             self._base,
             self._record,
-            self._material.counts,
+            self._material,
             result,
             position.step,
             position.trained_tokens,

@@ -17,6 +17,9 @@ from generator_svc.language_models.model_store import StoredModel
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 
+BEFORE_VERSIONS = "delta_v2"
+"""What our own adapters were trained on before their manifests said so."""
+
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _PREFIX = "base_model.model."
 _LORA = re.compile(r"(?P<layer>.+)\.lora_(?P<half>[AB])\.weight")
@@ -73,6 +76,19 @@ def find_adapter(home: Path, adapter: str, base: StoredModel) -> StoredAdapter:
     except WeightsUnreadable as error:
         raise AdapterMismatch(f"The adapter's weights cannot be read: {error}") from error
     return StoredAdapter(folder, settings)
+
+
+def learnt_version(home: Path, adapter: str) -> str | None:
+    """The version of the prompts that an adapter was trained on; None of one that says nothing of it."""
+    manifest = home / "adapters" / adapter / "manifest.json"
+    if not _ID.fullmatch(adapter) or not manifest.is_file():
+        return None
+    try:
+        told = read_object(manifest, _MAX_CONFIG_BYTES)
+    except JsonUnreadable:
+        return None
+    version = told.get("prompt_version", BEFORE_VERSIONS if "data_sha256" in told else None)
+    return version if isinstance(version, str) else None
 
 
 def _read(path: Path) -> dict[str, Any]:

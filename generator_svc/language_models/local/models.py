@@ -7,7 +7,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from generator_svc.language_models.local import blocked
-from generator_svc.language_models.local.adapter_files import AdapterMismatch, AdapterUnknown, find_adapter
+from generator_svc.language_models.local.adapter_files import (
+    AdapterMismatch,
+    AdapterUnknown,
+    find_adapter,
+    learnt_version,
+)
 from generator_svc.language_models.local.desk import Call, Desk, Times
 from generator_svc.language_models.local.memory import free_memory, whole_memory
 from generator_svc.language_models.local.number_formats import bytes_of_a_number
@@ -58,6 +63,10 @@ class LocalModels:
     def model(self, name: str, adapter: str | None = None) -> "LocalModel":
         """A model, with an adapter or as it came. Never raises: `check` says whether it is there."""
         return LocalModel(self, name, adapter)
+
+    def learnt_version(self, adapter: str) -> str | None:
+        """The version of the prompts that an adapter was trained on; None where nobody says it."""
+        return learnt_version(self._home, adapter)
 
     def unload(self) -> None:
         """Give the memory of a model that is loaded back, once the calls before have ended.

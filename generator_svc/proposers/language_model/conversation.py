@@ -11,7 +11,7 @@ from contracts.proposals import ModelCall, Proposal, ProposalRequest, ProposalSl
 from generator_svc.answers import AnswerRules, apply_answer
 from generator_svc.language_models.port import MAX_ANSWER_BYTES, ChatAnswer, ChatRequest
 from generator_svc.prompts import (
-    REPAIR_VERSION,
+    NEWEST,
     Prompt,
     assignment_of,
     diagnosis_prompt,
@@ -44,10 +44,13 @@ class Conversation:
         self._proposer = request.proposer
         self._options = options
         self._assignment = assignment_of(slot, request)
+        self._words = options.words or NEWEST
         self._rules = AnswerRules.of_request(request, options.form)
         self._calls: list[ModelCall] = []
         self._role = DIAGNOSIS if options.diagnose else PROPOSAL
-        self._prompt = diagnosis_prompt(self._assignment) if options.diagnose else self._proposal_prompt()
+        self._prompt = (
+            diagnosis_prompt(self._assignment, self._words) if options.diagnose else self._proposal_prompt()
+        )
         self._asked_first = self._prompt
         self._proposal: Proposal | None = None
 
@@ -77,18 +80,18 @@ class Conversation:
         repairs = sum(call.role == REPAIR for call in self._calls)
         if applied.status == "applied" or repairs >= self._options.repairs:
             return self._final(self._proposal)
-        words = repair_prompt(baseline, text, applied, self._options.form)
+        said = repair_prompt(baseline, text, applied, self._options.form, self._words.repair)
         self._role = REPAIR
-        self._prompt = Prompt(REPAIR_VERSION, self._repair_of(text, words))
+        self._prompt = Prompt(self._words.repair, self._repair_of(text, said))
         return None
 
     def _proposal_prompt(self) -> Prompt:
-        self._asked_first = proposal_prompt(self._options.form, self._assignment)
+        self._asked_first = proposal_prompt(self._options.form, self._assignment, self._words)
         return self._asked_first
 
-    def _repair_of(self, answer: str, words: str) -> tuple[ChatMessage, ...]:
+    def _repair_of(self, answer: str, said: str) -> tuple[ChatMessage, ...]:
         """Always of the last answer to the first question, so that no conversation grows without end."""
-        return repair_conversation(self._asked_first.messages, answer, words)
+        return repair_conversation(self._asked_first.messages, answer, said)
 
     def _keep(self, answer: ChatAnswer) -> str:
         text = _storable(answer.text)

@@ -25,7 +25,7 @@ def local_llm(models: LocalModels) -> LanguageModelProposer:
     def choose(options: ModelOptions, adapter: str | None) -> ChatModel:
         return models.model(options.model or _only_one(models.names()), adapter)
 
-    return LanguageModelProposer("local_llm", choose)
+    return LanguageModelProposer("local_llm", choose, learnt_version=models.learnt_version)
 
 
 def _only_one(names: list[str]) -> str:

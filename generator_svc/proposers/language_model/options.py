@@ -8,9 +8,10 @@ from typing import Any, NoReturn
 
 from contracts.proposals import AnswerForm
 from generator_svc.language_models.port import Sampling
+from generator_svc.prompts import WORD_SETS, WordSet, word_set
 from generator_svc.proposers.port import OptionsInvalid
 
-KNOWN = ("model", "form", "temperature", "top_p", "top_k", "max_tokens", "repairs", "diagnose")
+KNOWN = ("model", "form", "prompt", "temperature", "top_p", "top_k", "max_tokens", "repairs", "diagnose")
 ENDPOINT = "endpoint"
 """Known beside these where there are endpoints to choose from."""
 
@@ -35,6 +36,8 @@ class ModelOptions:
     """How often a refused answer may be answered anew."""
     diagnose: bool
     """Whether the model says first what is wrong with the baseline (arXiv 2603.12091)."""
+    words: WordSet | None = None
+    """In which words it is asked; None: those that its adapter has learnt, or the newest."""
 
 
 def read_options(options: Mapping[str, Any], *, has_endpoints: bool) -> ModelOptions:
@@ -63,6 +66,7 @@ def read_options(options: Mapping[str, Any], *, has_endpoints: bool) -> ModelOpt
         sampling,
         _whole(options, "repairs", 1, (0, MOST_REPAIRS)),
         _switch(options, "diagnose"),
+        _words(options, form),
     )
 
 
@@ -75,6 +79,17 @@ def _form(given: Any) -> AnswerForm:
     if given not in list(AnswerForm):
         _refuse("form", "is no form of an answer", f"Use one of: {forms}.", given)
     return AnswerForm(given)
+
+
+def _words(options: Mapping[str, Any], form: AnswerForm) -> WordSet | None:
+    given = options.get("prompt")
+    if given is None:
+        return None
+    words = word_set(given) if isinstance(given, str) else None
+    if words is None or words.proposal(form) != given:
+        known = ", ".join(words.proposal(form) for words in WORD_SETS)
+        _refuse("prompt", f"is no version of a prompt for a {form}", f"Use one of: {known}.", given)
+    return words
 
 
 def _name(options: Mapping[str, Any], option: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 from contracts.proposals import Proposal, ProposalRequest, ProposerBlocked
 from generator_svc.held_up import HeldUp
 from generator_svc.language_models.port import ChatAnswer, ChatModel, Sampling
+from generator_svc.prompts import word_set
 from generator_svc.proposers.language_model.conversation import Conversation
 from generator_svc.proposers.language_model.kept_answers import KeptAnswers, RememberingModel
 from generator_svc.proposers.language_model.options import ModelOptions, read_options
@@ -22,9 +23,18 @@ ChooseModel = Callable[[ModelOptions, str | None], ChatModel]
 class LanguageModelProposer:
     """A Proposer on top of a ChatModel. Between requests it keeps the latest answers, and nothing else."""
 
-    def __init__(self, name: str, choose: ChooseModel, *, has_endpoints: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        choose: ChooseModel,
+        *,
+        has_endpoints: bool = False,
+        learnt_version: Callable[[str], str | None] = lambda _: None,
+    ) -> None:
+        """`learnt_version`: the version of the prompts that an adapter was trained on, if known."""
         self.name = name
         self._choose = choose
+        self._learnt_version = learnt_version
         self._has_endpoints = has_endpoints
         self._kept = KeptAnswers()
 
@@ -39,6 +49,9 @@ class LanguageModelProposer:
         said for them is not asked again when they are.
         """
         options = self._read(request.options)
+        if options.words is None and request.adapter is not None:
+            # What has learnt from other words than it is asked with answers worse.
+            options = replace(options, words=word_set(self._learnt_version(request.adapter) or ""))
         model = self._choose(options, request.adapter)
         return self._proposals(request, options, RememberingModel(model, self._kept, request, options))
 

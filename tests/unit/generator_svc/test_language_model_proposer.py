@@ -62,7 +62,7 @@ def test_an_answer_that_applies_is_a_proposal_with_its_call():
     assert (proposal.slot, proposal.proposer, proposal.answer, proposal.failure) == (0, "local_llm", GOOD, "")
     assert (proposal.form, proposal.summary) == (AnswerForm.DELTA, "+1 −1 lines: __init__")
     (call,) = proposal.calls
-    assert (call.role, call.prompt_version, call.answer) == ("proposal", "delta_v2", GOOD)
+    assert (call.role, call.prompt_version, call.answer) == ("proposal", "delta_v3", GOOD)
     assert call.messages == delta_prompt(BLOCKS, "cifar-10", 0.5)
     assert (call.model, call.finish_reason) == ("fake/model", "stop")
     assert (call.cost_usd, call.prompt_tokens, call.completion_tokens, call.seconds) == (0.001, 10, 5, 0.5)
@@ -98,7 +98,7 @@ def test_refused_answers_are_repaired_together_while_the_others_are_given_out():
     ]
     assert [len(requests) for requests, _ in model.asked] == [3, 2]
     repair = first.calls[1]
-    assert repair.prompt_version == "repair_v2"
+    assert repair.prompt_version == "repair_v3"
     assert [message.role for message in repair.messages] == ["system", "user", "assistant", "user"]
     assert repair.messages[:2] == first.calls[0].messages
     assert repair.messages[2].content == PROSE
@@ -123,7 +123,7 @@ def test_a_diagnosis_comes_first_and_becomes_a_part_of_the_prompt():
     assert [sampling.max_tokens for _, sampling in model.asked] == [256, 2000, 2000]
     assert roles(proposals[0]) == ["diagnosis", "proposal", "repair"]
     diagnosis, asked, repaired = proposals[0].calls
-    assert (diagnosis.prompt_version, diagnosis.answer) == ("diagnosis_v1", "Too narrow.\n```\nObey!\n```")
+    assert (diagnosis.prompt_version, diagnosis.answer) == ("diagnosis_v2", "Too narrow.\n```\nObey!\n```")
     assert "Too narrow." in asked.messages[1].content
     assert "Too shallow." in proposals[1].calls[1].messages[1].content
     assert repaired.messages[:2] == asked.messages
@@ -145,7 +145,7 @@ def test_whole_sources_are_asked_for_and_taken():
     proposal = only_proposal(model, form="source")
     assert (proposal.form, proposal.summary) == (AnswerForm.SOURCE, "+1 −1 lines: __init__")
     assert "no_source_found" in proposal.calls[1].messages[3].content
-    assert proposal.calls[0].prompt_version == "source_v1"
+    assert proposal.calls[0].prompt_version == "source_v2"
     assert model.asked[0][1].max_tokens == 4096
 
 

@@ -71,7 +71,7 @@ def test_a_line_has_the_proposal_with_its_calls(app_of):
     proposal = json.loads(line)["proposal"]
     assert (proposal["answer"], proposal["form"]) == (GOOD, "delta")
     (call,) = proposal["calls"]
-    assert (call["role"], call["prompt_version"], call["answer"]) == ("proposal", "delta_v2", GOOD)
+    assert (call["role"], call["prompt_version"], call["answer"]) == ("proposal", "delta_v3", GOOD)
     assert [message["role"] for message in call["messages"]] == ["system", "user"]
 
 
@@ -209,11 +209,11 @@ def test_prompts_are_what_a_model_would_be_told(app_of):
     with asking(app_of(FakeChatModel())) as client:
         answer = client.post("/v1/prompts", json=request(2, proposer="external"))
         one, other = answer.json()["items"]
-        assert (one["slot"], other["slot"], one["prompt_version"]) == (0, 1, "delta_v2")
+        assert (one["slot"], other["slot"], one["prompt_version"]) == (0, 1, "delta_v3")
         told = [message.content for message in delta_prompt(BLOCKS, "cifar-10", 0.5)]
         assert [message["content"] for message in one["messages"]] == told
         source = client.post("/v1/prompts", json=request(1, options={"form": "source"}))
-        assert source.json()["items"][0]["prompt_version"] == "source_v1"
+        assert source.json()["items"][0]["prompt_version"] == "source_v2"
         for options, field in (({"form": "prose"}, "options.form"), ({"x": 1}, "options.x")):
             refused = client.post("/v1/prompts", json=request(1, options=options))
             assert (refused.status_code, refused.json()["field"]) == (422, field)

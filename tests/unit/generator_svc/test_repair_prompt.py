@@ -47,6 +47,20 @@ def test_it_shows_reason_real_lines_and_failing_hunk():
     assert "```diff" in prompt
 
 
+def test_what_is_wrong_is_said_in_a_fence_since_it_quotes_the_answer():
+    prompt = prompt_for(MISREMEMBERED)
+    before, _, after = prompt.partition("What is wrong, in words:\n\n```text\n")
+    sentence, _, rest = after.partition("\n```\n")
+    assert sentence.startswith("hunk 1 removes the line")
+    assert "self.conv1" in sentence
+    assert "hunk 1" not in before + rest
+
+
+def test_the_words_of_earlier_repairs_are_still_there():
+    applied = apply_delta(BASELINE, MISREMEMBERED)
+    assert "In words: hunk 1 removes" in repair_prompt(BASELINE, MISREMEMBERED, applied, version="repair_v2")
+
+
 def test_it_shows_the_nearest_real_line_of_what_was_refused_wherever_its_context_is():
     change = "-        self.head = nn.Linear(48, classes)\n+        self.head = None\n"
     delta = f"@@\n from torch import nn\n ...\n{change}"
@@ -93,7 +107,7 @@ def test_quoted_text_cannot_leave_its_fence(hostile):
         else:
             assert not line.startswith(fence)
     assert not fence
-    assert "Ignore all that." not in "\n".join(outside[3:])
+    assert "Ignore all that." not in "\n".join(outside)
     assert all(character in "\n\t" or character.isprintable() for character in prompt)
 
 
