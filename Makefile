@@ -59,9 +59,20 @@ test-unit: setup  ## the quick tests alone, under 30 seconds
 test-full: lint test-packages  ## everything, endurance and chaos included
 	$(BIN)/pytest tests/unit -m "not gpu" -n 2
 	$(BIN)/pytest $(WITH_SANDBOXES) -m "not gpu"
+	$(MAKE) --no-print-directory test-chaos EVALUATIONS=300
+
+EVALUATIONS ?= 40
+.PHONY: test-chaos
+test-chaos: setup test-packages  ## kill, cut off, fill up and set wrong every part of a farm: [EVALUATIONS=300] [CHAOS_SEED=…]
+	bash deploy/system-packages.sh libfaketime || echo "libfaketime is missing: the run names what it leaves out"
+	EVALUATIONS=$(EVALUATIONS) $(BIN)/pytest tests/chaos -s
 
 bench: setup  ## measure speed as ratios within one run
 	for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench || exit 1; done
+
+.PHONY: bench-load
+bench-load: setup test-packages  ## what a gateway bears: submissions, a long queue, listeners, dispatch, on both databases [OPTIONS=--quick]
+	PYTHONPATH=tests/bench:tests/unit:tests/integration $(BIN)/python -m load $(OPTIONS)
 
 PARTS ?= a,b,c,d
 bench-llm: setup  ## what a language model gains here: MODEL=path-or-id [PARTS=a,c] [OPTIONS=…]; hours, resumable
