@@ -36,6 +36,8 @@ class AttemptSpec:
     """Draws the strict split and the two halves. The same within a search."""
     shuffle_key: str
     """Orders the evaluation images of this attempt."""
+    minimum_gpu_memory_bytes: int = 0
+    """The GPU that is lent to it has at least so much; 0: any."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ class RunnerCapabilities:
     devices: tuple[str, ...]
     datasets: tuple[DatasetReport, ...]
     environment_digest: str
+    gpu_memory_bytes: tuple[int, ...] = ()
+    """How much each GPU has, `cuda:0` first; none of a runner that does not tell."""
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,10 @@ def _check_place(spec: AttemptSpec, offered: RunnerCapabilities) -> None:
         _refuse("threads", spec.threads, f"must be 1 to {most_threads} on this host")
     if spec.device not in offered.devices:
         _refuse("device", spec.device, f"this host offers {', '.join(offered.devices)}")
+    largest = max(offered.gpu_memory_bytes, default=0)
+    if spec.minimum_gpu_memory_bytes > largest:
+        wanted = spec.minimum_gpu_memory_bytes
+        _refuse("minimum_gpu_memory_bytes", wanted, f"the largest GPU of this host has {largest}")
     if offered.tier is None or offered.tier.strength < spec.minimum_tier.strength:
         strongest = "none" if offered.tier is None else offered.tier.value
         _refuse("minimum_tier", spec.minimum_tier.value, f"the strongest tier of this host is {strongest}")

@@ -134,7 +134,8 @@ class _Attempt:
         """The GPU of this attempt, lent to it alone, where it asks for one."""
         if self._spec.device == "cpu":
             return nullcontext()
-        return self._bench.gpus.lend(self._spec.device, self._cancelled)
+        spec = self._spec
+        return self._bench.gpus.lend(spec.device, self._cancelled, spec.minimum_gpu_memory_bytes)
 
     def _supervise(self, sandbox: Sandbox, watch: LimitWatch, checked: CheckedSource, split: Split) -> None:
         """Hold the conversation; then read the accounting, which has the last word."""

@@ -37,8 +37,10 @@ class Gpu:
     an earlier one is open.
     """
 
-    def __init__(self, uuid: str, nvml: Any) -> None:
+    def __init__(self, uuid: str, nvml: Any, memory_bytes: int = 0) -> None:
         self.uuid = uuid
+        self.memory_bytes = memory_bytes
+        """How much it has, whoever holds it; 0 if that is not known."""
         self._nvml = nvml
         self._asking: threading.Thread | None = None
 
@@ -99,19 +101,29 @@ class Gpus:
         numbered = tuple(f"cuda:{number}" for number in range(len(self._gpus)))
         return ("cuda", *numbered) if numbered else ()
 
+    @property
+    def memory_bytes(self) -> tuple[int, ...]:
+        """How much each has, in the order of their numbers."""
+        return tuple(gpu.memory_bytes for gpu in self._gpus)
+
     @contextmanager
-    def lend(self, device: str, cancelled: Event) -> Iterator[Gpu]:
-        """One GPU for one attempt, once it is free and answers. Raises SandboxUnavailable when cancelled."""
-        gpu = self._wait_for(device, cancelled)
+    def lend(self, device: str, cancelled: Event, at_least_bytes: int = 0) -> Iterator[Gpu]:
+        """One GPU with so much memory for one attempt, once it is free and answers.
+
+        Raises SandboxUnavailable when cancelled.
+        """
+        gpu = self._wait_for(device, cancelled, at_least_bytes)
         try:
             yield gpu
         finally:
             with self._lock:
                 self._lent.discard(gpu.uuid)
 
-    def _wait_for(self, device: str, cancelled: Event) -> Gpu:
+    def _wait_for(self, device: str, cancelled: Event, at_least_bytes: int) -> Gpu:
+        """The smallest that is free comes first, so that the larger ones are there for who needs them."""
+        fitting = [gpu for gpu in self._named(device) if gpu.memory_bytes >= at_least_bytes]
         while not cancelled.is_set():
-            for gpu in self._named(device):
+            for gpu in sorted(fitting, key=lambda gpu: gpu.memory_bytes):
                 if self._take(gpu):
                     return gpu
             time.sleep(LOOK_AGAIN_SECONDS)
@@ -172,8 +184,9 @@ def _look_for_gpus(nvml: Any, found: list[Gpu]) -> None:
         return
     for number in range(count):
         try:
-            uuid = nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetHandleByIndex(number))
+            handle = nvml.nvmlDeviceGetHandleByIndex(number)
+            uuid = nvml.nvmlDeviceGetUUID(handle)
             if is_visible(number, uuid, os.environ.get("CUDA_VISIBLE_DEVICES")):
-                found.append(Gpu(uuid, nvml))
+                found.append(Gpu(uuid, nvml, int(nvml.nvmlDeviceGetMemoryInfo(handle).total)))
         except nvml.NVMLError as error:
             logger.warning("GPU %d is left out: %s", number, error)

@@ -66,15 +66,16 @@ class Runner:
         """What this host offers now."""
         tier = self._tiers.strongest()
         # Only an engine can show a sandbox one GPU and no other.
-        gpus = () if tier in {None, IsolationTier.NAMESPACES} else self._gpus.devices
+        shows_gpus = tier not in {None, IsolationTier.NAMESPACES}
         return RunnerCapabilities(
             backends=self._tiers.reports(),
             tier=tier,
             slots=self.attempts.slots,
             threads_per_slot=self._settings.runner_threads_per_slot,
-            devices=("cpu", *gpus),
+            devices=("cpu", *(self._gpus.devices if shows_gpus else ())),
             datasets=tuple(self.datasets.reports()),
             environment_digest=self._tiers.environment_digest() or environment_digest(),
+            gpu_memory_bytes=self._gpus.memory_bytes if shows_gpus else (),
         )
 
     def _work(self, spec: AttemptSpec, cancelled: Event, on_phase: Callable[[Phase], None]) -> AttemptOutcome:

@@ -40,8 +40,10 @@ Threads = Annotated[int, typer.Option(help="CPU threads of the candidate.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Split = Annotated[Integrity, typer.Option(help="strict redraws the split secretly.")]
 Tier = Annotated[IsolationTier, typer.Option(help="The weakest isolation to accept.")]
+GpuMemory = Annotated[int, typer.Option(min=0, help="Of the GPU, at least; with --device cuda.")]
 Hyperparameters = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, such as lr=0.01.")]
 LimitChanges = Annotated[list[str] | None, typer.Option(help="NAME=VALUE, such as wall_seconds=120.")]
+CallbackUrl = Annotated[str | None, typer.Option(help="Told when it has ended, see docs/webhooks.md.")]
 Reuse = Annotated[bool, typer.Option(help="Answer from the record when the same was measured before.")]
 
 
@@ -57,9 +59,11 @@ def evaluate(
     device: Device = "cpu",
     integrity: Split = Integrity.STANDARD,
     minimum_tier: Tier = IsolationTier.NAMESPACES,
+    minimum_gpu_memory_bytes: GpuMemory = 0,
     hyperparameter: Hyperparameters = None,
     limit: LimitChanges = None,
     reuse: Reuse = True,
+    callback_url: CallbackUrl = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train one architecture in a sandbox, score it outside, and print the score.
@@ -75,9 +79,11 @@ def evaluate(
         "device": device,
         "integrity": integrity.value,
         "minimum_tier": minimum_tier.value,
+        "minimum_gpu_memory_bytes": minimum_gpu_memory_bytes,
         "hyperparameters": parse_settings(hyperparameter or []),
         "limits": parse_settings(limit or []),
         "reuse": reuse,
+        "callback_url": callback_url,
     }
     with connected(quiet=as_json) as client:
         evaluation = _follow(client, client.evaluate(dataset=dataset, **request), as_json)
@@ -122,6 +128,8 @@ def _follow(client: Client, evaluation: dict[str, Any], quiet: bool) -> dict[str
         if quiet or not console.is_terminal:
             if not quiet:
                 tell(f"{identifier} accepted")
+                if evaluation.get("waiting_for"):
+                    tell(_why_it_waits(evaluation))
             return client.wait_for_evaluation(identifier)
         return _follow_on_terminal(client, identifier, console)
     except KeyboardInterrupt:
@@ -141,9 +149,16 @@ def _follow_on_terminal(client: Client, identifier: str, console: Console) -> di
                 (a.get("phase") for a in reversed(evaluation.get("attempts") or []) if a.get("phase")), None
             )
             doing = f" ({phase})" if phase and evaluation["state"] == "running" else ""
+            if evaluation.get("waiting_for"):
+                doing = f": {_why_it_waits(evaluation)}"
             progress.update(task, description=plain(f"{identifier} {evaluation['state']}{ahead}{doing}"))
 
         return client.wait_for_evaluation(identifier, on_progress=show)
+
+
+def _why_it_waits(evaluation: dict[str, Any]) -> str:
+    obstacle = evaluation["waiting_for"]
+    return f"{obstacle['message']} {obstacle['remedy']}"
 
 
 def show_evaluation(evaluation: dict[str, Any], console: Console) -> None:

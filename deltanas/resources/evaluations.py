@@ -16,7 +16,8 @@ class EvaluationCalls(Resource):
 
         `request` has `source`, or `baseline` (a name) or `baseline_source`, with or without `delta`; and
         any of epochs, seed, seeds, train_images, hyperparameters, limits, threads, device, integrity,
-        minimum_tier, priority, tags, reuse, callback_url (told when it ends, see docs/webhooks.md).
+        minimum_tier, minimum_gpu_memory_bytes, priority, tags, reuse, callback_url (told when it ends, see
+        docs/webhooks.md). While no agent that is there can run it, `waiting_for` of the answer says why.
         """
         return self._transport.json("POST", "/v1/evaluations", json={"dataset": dataset, **request})
 

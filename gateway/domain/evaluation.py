@@ -7,6 +7,7 @@ from datetime import datetime
 from contracts.failures import Failure
 from contracts.measurements import Isolation, Limits, Measurement, Provenance, SmokeResult
 from contracts.names import AttemptKind, AttemptState, EvaluationState, Integrity, IsolationTier
+from gateway.domain.placement import Obstacle
 
 Hyperparameter = float | int | str | bool
 
@@ -37,6 +38,8 @@ class EvaluationRequest:
     """Whether the record of an identical earlier request may answer this one."""
     kind: AttemptKind = AttemptKind.EVALUATE
     """`smoke`: build, learn two small batches, answer one; nothing is scored."""
+    minimum_gpu_memory_bytes: int = 0
+    """Of the GPU that it runs on; 0: any."""
 
 
 def smoke_request(
@@ -100,6 +103,8 @@ class EvaluationRecord:
     reused_from: str | None
     attempts: tuple[AttemptRecord, ...]
     queue_position: int | None
+    obstacle: Obstacle | None
+    """Why nobody who is there now can run it; None if somebody can, or it does not wait."""
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -59,6 +59,7 @@ class SearchRequest:
     threads: int = 1
     device: str = "cpu"
     minimum_tier: IsolationTier = IsolationTier.NAMESPACES
+    minimum_gpu_memory_bytes: int = 0
     integrity: Integrity = Integrity.STANDARD
     novelty_threshold: float = 0.90
     elites: int = 8

@@ -8,12 +8,13 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, and_, false, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from contracts.jobs import RunnerCapabilities
 from contracts.names import AttemptState
 from gateway.domain.fair_shares import Contender, grant_slots
+from gateway.domain.placement import gpu_memory_of
 from gateway.domain.quotas import Quota
 from gateway.infra.agent_directory import live_agents
 from gateway.infra.database import Database, now_in
@@ -173,7 +174,7 @@ def _waiting(
         .where(
             _IS_OPEN_EVALUATION,
             EvaluationRow.tenant == tenant,
-            EvaluationRow.device.in_(capabilities.devices if devices is None else devices),
+            _fits_on_one_of(capabilities, capabilities.devices if devices is None else devices),
             EvaluationRow.tier_strength <= strength,
             EvaluationRow.dataset.in_([report.name for report in capabilities.datasets if report.ready]),
             AttemptRow.state == AttemptState.QUEUED,
@@ -184,3 +185,17 @@ def _waiting(
         .limit(at_most)
     )
     return list(session.scalars(query))
+
+
+def _fits_on_one_of(capabilities: RunnerCapabilities, devices: Sequence[str]) -> ColumnElement[bool]:
+    """The device is one of these, and has as much memory as is asked for."""
+    return or_(
+        false(),
+        *(
+            and_(
+                EvaluationRow.device == device,
+                EvaluationRow.gpu_memory_bytes <= gpu_memory_of(capabilities, device),
+            )
+            for device in devices
+        ),
+    )

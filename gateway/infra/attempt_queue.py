@@ -213,6 +213,7 @@ def _spec(attempt: AttemptRow, evaluation: EvaluationRow) -> AttemptSpec:
         scored_on=ScoredOn(evaluation.scored_on),
         split_key=evaluation.split_key,
         shuffle_key=attempt.shuffle_key,
+        minimum_gpu_memory_bytes=request.minimum_gpu_memory_bytes,
     )
 
 

@@ -12,6 +12,7 @@ from contracts.measurements import Isolation, Limits, Measurement, Provenance, S
 from contracts.names import AttemptKind, AttemptState, EvaluationState, Integrity, IsolationTier, ScoredOn
 from gateway.domain.evaluation import AttemptRecord, EvaluationRecord, EvaluationRequest
 from gateway.domain.lifecycle import AttemptFacts
+from gateway.domain.placement import Obstacle, Requirements
 from gateway.infra.tables import AttemptRow, Document, EvaluationRow
 
 T = TypeVar("T")
@@ -49,7 +50,7 @@ def stored_request(document: Document, source: str) -> EvaluationRequest:
 def reuse_key(request: EvaluationRequest, candidate_id: str, split_key: str, scored_on: ScoredOn) -> str:
     """Equal for two requests that would repeat the same computation: source, data, budget, seeds, split."""
     fields = request_document(request)
-    for irrelevant in ("priority", "tags", "reuse", "minimum_tier"):
+    for irrelevant in ("priority", "tags", "reuse", "minimum_tier", "minimum_gpu_memory_bytes"):
         del fields[irrelevant]
     if request.kind is AttemptKind.EVALUATE:
         # So that these keys stay what they were before there were kinds.
@@ -87,7 +88,14 @@ def attempt_record(row: AttemptRow) -> AttemptRecord:
     )
 
 
-def evaluation_record(row: EvaluationRow, queue_position: int | None, sealed: bool) -> EvaluationRecord:
+def requirements(row: EvaluationRow) -> Requirements:
+    """What an evaluation's attempts ask of their host."""
+    return Requirements(row.device, row.tier_strength, row.dataset, row.gpu_memory_bytes)
+
+
+def evaluation_record(
+    row: EvaluationRow, queue_position: int | None, obstacle: Obstacle | None, sealed: bool
+) -> EvaluationRecord:
     """An evaluation as the domain knows it, with its attempts."""
     return EvaluationRecord(
         id=row.id,
@@ -106,6 +114,7 @@ def evaluation_record(row: EvaluationRow, queue_position: int | None, sealed: bo
         reused_from=row.reused_from,
         attempts=tuple(attempt_record(attempt) for attempt in row.attempts),
         queue_position=queue_position,
+        obstacle=obstacle,
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,

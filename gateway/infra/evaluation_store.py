@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload, undefer
 
@@ -10,9 +10,10 @@ from contracts.names import AttemptKind, EvaluationState, IsolationTier, ScoredO
 from contracts.source_rules import candidate_id
 from gateway.domain.api_keys import LOCAL_TENANT
 from gateway.domain.evaluation import EvaluationRecord, EvaluationRequest
+from gateway.domain.placement import Obstacle, obstacle
 from gateway.infra.agent_directory import live_agents
-from gateway.infra.database import Database, utc_now
-from gateway.infra.evaluation_rows import evaluation_record, request_document, reuse_key
+from gateway.infra.database import Database, now_in
+from gateway.infra.evaluation_rows import evaluation_record, request_document, requirements, reuse_key
 from gateway.infra.evaluation_transitions import (
     enqueue_attempt,
     evaluation_topic,
@@ -24,6 +25,7 @@ from gateway.infra.identifiers import new_id
 from gateway.infra.journalled_keys import split_key as own_split_key
 from gateway.infra.search_tables import SearchRow
 from gateway.infra.tables import AttemptRow, EvaluationRow, EvaluationTagRow
+from gateway.infra.tenant_tables import IS_OPEN
 
 
 class EvaluationUnknown(Exception):
@@ -88,8 +90,7 @@ class EvaluationStore:
         row = session.scalar(_whole().where(EvaluationRow.id == evaluation_id))
         if row is None or (tenant is not None and row.tenant != tenant):
             raise EvaluationUnknown(evaluation_id)
-        position = _queue_positions(session, row.tenant, [row.id]).get(row.id)
-        return evaluation_record(row, position, row.id in _sealed(session, [row]))
+        return _records(session, row.tenant, [row])[0]
 
     def page(
         self,
@@ -114,9 +115,7 @@ class EvaluationStore:
         with self._database.read() as session:
             rows = list(session.scalars(query.order_by(EvaluationRow.id.desc()).limit(limit + 1)))
             shown = rows[:limit]
-            positions = _queue_positions(session, tenant, [row.id for row in shown])
-            sealed = _sealed(session, shown)
-            records = tuple(evaluation_record(row, positions.get(row.id), row.id in sealed) for row in shown)
+            records = _records(session, tenant, shown)
         return Page(records, shown[-1].id if len(rows) > limit else None)
 
     def count_open(self, tenant: str) -> int:
@@ -169,7 +168,7 @@ class EvaluationStore:
         row.reused_from = earlier.reused_from or earlier.id
         row.measurement, row.smoke, row.isolation = earlier.measurement, earlier.smoke, earlier.isolation
         row.provenance, row.flags = earlier.provenance, list(earlier.flags)
-        row.started_at = utc_now()
+        row.started_at = now_in(session)
         finish(session, row, EvaluationState.SUCCEEDED)
 
 
@@ -190,13 +189,14 @@ def _new_row(
         dataset=request.dataset,
         device=request.device,
         tier_strength=request.minimum_tier.strength,
+        gpu_memory_bytes=request.minimum_gpu_memory_bytes,
         priority=request.priority,
         scored_on=scored_on,
         split_key=key,
         reuse_key=reuse_key(request, candidate, key, scored_on),
         flags=[],
         tags=[EvaluationTagRow(tag=tag) for tag in sorted(set(request.tags))],
-        created_at=utc_now(),
+        created_at=now_in(session),
     )
 
 
@@ -232,6 +232,25 @@ def _whole() -> Select[EvaluationRow]:
     )
 
 
+def _records(session: Session, tenant: str, rows: list[EvaluationRow]) -> tuple[EvaluationRecord, ...]:
+    """These evaluations of a tenant, with what stands beside their rows."""
+    waiting = [row for row in rows if row.state == EvaluationState.QUEUED]
+    positions = _queue_positions(session, tenant, waiting) if waiting else {}
+    obstacles = _obstacles(session, rows)
+    sealed = _sealed(session, rows)
+    return tuple(
+        evaluation_record(row, positions.get(row.id), obstacles.get(row.id), row.id in sealed) for row in rows
+    )
+
+
+def _obstacles(session: Session, rows: list[EvaluationRow]) -> dict[str, Obstacle]:
+    """What keeps those from running that wait for an agent that is not there."""
+    waiting = [row for row in rows if row.state == EvaluationState.QUEUED]
+    hosts = live_agents(session).values() if waiting else ()
+    found = {row.id: obstacle(hosts, requirements(row)) for row in waiting}
+    return {evaluation_id: named for evaluation_id, named in found.items() if named is not None}
+
+
 def _sealed(session: Session, rows: list[EvaluationRow]) -> set[str]:
     """The evaluations among them whose search has not ended."""
     searches = {row.search_id for row in rows if row.search_id is not None}
@@ -244,13 +263,16 @@ def _sealed(session: Session, rows: list[EvaluationRow]) -> set[str]:
     return {row.id for row in rows if row.search_id in open_now}
 
 
-def _queue_positions(session: Session, tenant: str, ids: list[str]) -> dict[str, int]:
-    """1-based places of the queued ones among a tenant's queued evaluations."""
+def _queue_positions(session: Session, tenant: str, waiting: list[EvaluationRow]) -> dict[str, int]:
+    """1-based places of these queued ones among a tenant's queued evaluations."""
+    # Word for word the index's condition: without it all that ever ended would be read.
+    queued = (EvaluationRow.tenant == tenant, IS_OPEN, EvaluationRow.state == EvaluationState.QUEUED)
+    if len(waiting) == 1:
+        (own,) = waiting
+        priority = EvaluationRow.priority
+        before = or_(priority > own.priority, and_(priority == own.priority, EvaluationRow.id <= own.id))
+        return {own.id: session.scalar(select(func.count(EvaluationRow.id)).where(*queued, before)) or 0}
     order = func.row_number().over(order_by=(EvaluationRow.priority.desc(), EvaluationRow.id))
-    queued = (
-        select(EvaluationRow.id, order.label("position"))
-        .where(EvaluationRow.tenant == tenant, EvaluationRow.state == EvaluationState.QUEUED)
-        .subquery()
-    )
-    rows = session.execute(select(queued.c.id, queued.c.position).where(queued.c.id.in_(ids)))
-    return {row.id: row.position for row in rows}
+    places = select(EvaluationRow.id, order.label("position")).where(*queued).subquery()
+    wanted = select(places.c.id, places.c.position).where(places.c.id.in_([row.id for row in waiting]))
+    return {row.id: row.position for row in session.execute(wanted)}

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -97,7 +98,7 @@ class Publications:
         """What each of these attempts asks of its host."""
         with self._database.read() as session:
             rows = session.execute(_REQUIREMENTS.where(AttemptRow.id.in_(attempt_ids)))
-            return {row.id: Requirements(row.device, row.tier_strength, row.dataset) for row in rows}
+            return {row.id: _wanted(row) for row in rows}
 
     def write_down(self, orders: Iterable[Order]) -> None:
         """Before they are sent. Those published already are not written down again."""
@@ -142,7 +143,11 @@ class Publications:
 
 _WAITS = AttemptRow.state == AttemptState.QUEUED
 _REQUIREMENTS = select(
-    AttemptRow.id, EvaluationRow.device, EvaluationRow.tier_strength, EvaluationRow.dataset
+    AttemptRow.id,
+    EvaluationRow.device,
+    EvaluationRow.tier_strength,
+    EvaluationRow.dataset,
+    EvaluationRow.gpu_memory_bytes,
 ).join(AttemptRow.evaluation)
 
 
@@ -160,9 +165,14 @@ def claim_refusal(session: Session, attempt_id: str, agent_id: str) -> str | Non
     if queue not in {resource.value, resource.queue_of(agent_id)}:
         return "The attempt is not published to this agent."
     row = session.execute(_REQUIREMENTS.where(AttemptRow.id == attempt_id)).one_or_none()
-    if row is None or not can_run(host, Requirements(row.device, row.tier_strength, row.dataset)):
+    if row is None or not can_run(host, _wanted(row)):
         return "This agent's host cannot run the attempt."
     return None
+
+
+def _wanted(row: Any) -> Requirements:
+    """What the attempt of a row of `_REQUIREMENTS` asks of its host."""
+    return Requirements(row.device, row.tier_strength, row.dataset, row.gpu_memory_bytes)
 
 
 def _leased_by_agent(session: Session) -> Counter[str]:

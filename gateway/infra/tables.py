@@ -6,7 +6,7 @@ Results are JSON columns: they are read and written whole, and their shapes are 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from gateway.infra.database import Base, UtcTime
@@ -35,6 +35,7 @@ class EvaluationRow(Base):
     dataset: Mapped[str] = mapped_column(String(64))
     device: Mapped[str] = mapped_column(String(16))
     tier_strength: Mapped[int]
+    gpu_memory_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
     priority: Mapped[int]
     scored_on: Mapped[str] = mapped_column(String(16))
     split_key: Mapped[str] = mapped_column(String(64))

@@ -21,6 +21,7 @@ OPEN_EVALUATIONS = Index(
     EvaluationRow.id,
     EvaluationRow.device,
     EvaluationRow.tier_strength,
+    EvaluationRow.gpu_memory_bytes,
     EvaluationRow.dataset,
     EvaluationRow.state,
     sqlite_where=IS_OPEN,

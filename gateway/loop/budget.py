@@ -29,6 +29,7 @@ def evaluation_request(search: SearchRequest, slot: Slot, source: str, seed: int
         device=search.device,
         integrity=search.integrity,
         minimum_tier=search.minimum_tier,
+        minimum_gpu_memory_bytes=search.minimum_gpu_memory_bytes,
     )
 
 

@@ -40,6 +40,7 @@ def prepared(body: EvaluationBody, services: Services, tenant: str) -> Evaluatio
         tags=tuple(sorted(set(body.tags))),
         reuse=body.reuse,
         kind=body.kind,
+        minimum_gpu_memory_bytes=body.minimum_gpu_memory_bytes,
     )
 
 

@@ -71,6 +71,7 @@ def prepared(body: SearchBody, services: Services, tenant: str) -> PreparedSearc
         threads=body.threads,
         device=body.device,
         minimum_tier=body.minimum_tier,
+        minimum_gpu_memory_bytes=body.minimum_gpu_memory_bytes,
         integrity=body.integrity,
         novelty_threshold=body.novelty_threshold,
         elites=body.elites,

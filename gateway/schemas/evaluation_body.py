@@ -71,8 +71,17 @@ def _within_pids(threads: int, info: ValidationInfo) -> int:
     return threads
 
 
+def _on_a_gpu(memory_bytes: int, info: ValidationInfo) -> int:
+    if memory_bytes and info.data.get("device") == "cpu":
+        raise ValueError("the device is cpu, which has no GPU memory: ask for device cuda, or leave it out")
+    return memory_bytes
+
+
 Threads = Annotated[int, Field(strict=True, ge=1, le=64), AfterValidator(_within_pids)]
 """Stands after `limits` in a body."""
+
+GpuMemory = Annotated[int, Field(strict=True, ge=0, le=2**43), AfterValidator(_on_a_gpu)]
+"""Bytes, at most 8 TiB. Stands after `device` in a body."""
 
 
 class ArchitectureBody(BaseModel):
@@ -110,6 +119,8 @@ class EvaluationBody(ArchitectureBody):
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]{1,2})?)$")] = "cpu"
     integrity: Integrity = Integrity.STANDARD
     minimum_tier: IsolationTier = IsolationTier.NAMESPACES
+    minimum_gpu_memory_bytes: GpuMemory = 0
+    """It runs on a GPU with at least so much memory; 0: on any."""
     priority: Annotated[int, Field(strict=True, ge=-100, le=100)] = 0
     tags: Annotated[list[Tag], Field(max_length=16)] = Field(default_factory=list)
     reuse: Annotated[bool, Field(strict=True)] = True

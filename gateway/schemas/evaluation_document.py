@@ -11,6 +11,7 @@ from contracts.failures import Failure
 from contracts.measurements import SEALED_HALF_DISAGREES, Isolation, Limits, Measurement, SmokeResult
 from contracts.names import AttemptKind, AttemptState, EvaluationState, Integrity, IsolationTier
 from gateway.domain.evaluation import AttemptRecord, EvaluationRecord, Hyperparameter
+from gateway.domain.placement import Obstacle
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class RequestDocument:
     threads: int
     integrity: Integrity
     minimum_tier: IsolationTier
+    minimum_gpu_memory_bytes: int
     priority: int
     tags: tuple[str, ...]
 
@@ -51,12 +53,16 @@ class AttemptDocument:
 
 @dataclass(frozen=True)
 class EvaluationDocument:
-    """One evaluation. `measurement` is the mean over seeds; a smoke evaluation has `smoke` in its place."""
+    """One evaluation. `measurement` is the mean over seeds; a smoke evaluation has `smoke` in its place.
+
+    `waiting_for` says of a queued one why no agent that is there now can run it; null when one can.
+    """
 
     id: str
     kind: AttemptKind
     state: EvaluationState
     queue_position: int | None
+    waiting_for: Obstacle | None
     failure: Failure | None
     request: RequestDocument
     measurement: Measurement | None
@@ -87,6 +93,7 @@ def evaluation_document(record: EvaluationRecord) -> EvaluationDocument:
         kind=request.kind,
         state=record.state,
         queue_position=record.queue_position,
+        waiting_for=record.obstacle,
         failure=record.failure,
         request=RequestDocument(
             dataset=request.dataset,
@@ -99,6 +106,7 @@ def evaluation_document(record: EvaluationRecord) -> EvaluationDocument:
             threads=request.threads,
             integrity=request.integrity,
             minimum_tier=request.minimum_tier,
+            minimum_gpu_memory_bytes=request.minimum_gpu_memory_bytes,
             priority=request.priority,
             tags=request.tags,
         ),

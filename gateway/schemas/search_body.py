@@ -15,7 +15,7 @@ from gateway.domain.search import (
 )
 from gateway.schemas.deployment_body import MAX_COUNT, DeploymentBody
 from gateway.schemas.edits_body import EditsBody
-from gateway.schemas.evaluation_body import BaselineName, LimitsBody, Name, Seed, Threads
+from gateway.schemas.evaluation_body import BaselineName, GpuMemory, LimitsBody, Name, Seed, Threads
 from gateway.schemas.fine_tune_body import AdapterId, FineTunePlanBody
 from gateway.schemas.webhook_body import WebhookUrl
 
@@ -94,6 +94,8 @@ class SearchBody(BaseModel):
     threads: Threads = 1
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]{1,2})?)$")] = "cpu"
     minimum_tier: IsolationTier = IsolationTier.NAMESPACES
+    minimum_gpu_memory_bytes: GpuMemory = 0
+    """Each candidate runs on a GPU with at least so much memory; 0: on any."""
     integrity: Integrity = Integrity.STANDARD
     novelty_threshold: Annotated[FiniteFloat, Field(gt=0, le=1)] = 0.90
     """Jaccard similarity from which an architecture counts as a copy."""

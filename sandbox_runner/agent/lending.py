@@ -15,6 +15,6 @@ def lent_by(resource: Resource | None, offered: RunnerCapabilities) -> RunnerCap
         return offered
     devices = tuple(device for device in offered.devices if resource.offers(device))
     if resource is Resource.CPU:
-        return replace(offered, devices=devices)
+        return replace(offered, devices=devices, gpu_memory_bytes=())
     gpus = sum(":" in device for device in devices)  # `cuda` stands for any of them
     return replace(offered, devices=devices, slots=min(offered.slots, gpus))

@@ -1,5 +1,6 @@
 """Attempts are given out in fair order between tenants, under their quotas, and quickly however many wait."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -172,6 +173,34 @@ def test_gpu_seconds_are_booked_and_end_with_the_days_budget(queue):
         assert gpu_seconds_today(session, "ann", utc_now()) == pytest.approx(120, abs=5)
     assert queue.next(5, host=GPU_HOST) == ["ann"]
     assert [claimed.spec.device for claimed in queue.running] == ["cpu"]
+
+
+def test_a_slot_that_was_held_over_midnight_is_booked_on_each_day(queue):
+    queue.submit("ann", 1, device="cuda:0")
+    queue.next(1, host=GPU_HOST)
+    queue.last(26 * 3600)
+    queue.offers.settle()
+    used = {row.day: row.slot_seconds for row in queue.rows(TenantUsageRow)}
+    now = utc_now()
+    since_midnight = (now - now.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds()
+    assert used.get(f"{now:%Y-%m-%d}", 0.0) == pytest.approx(since_midnight, abs=10)
+    assert sum(used.values()) == pytest.approx(26 * 3600, abs=10)
+    assert max(used.values()) <= 86_400
+
+
+def test_a_gpu_gets_what_it_has_memory_for(queue):
+    gib = 2**30
+    queue.submit("ann", 1, device="cuda", minimum_gpu_memory_bytes=48 * gib)
+    queue.submit("bob", 1, device="cuda", minimum_gpu_memory_bytes=24 * gib)
+    queue.submit("cyd", 1, device="cuda")
+    silent = capabilities(slots=9, devices=("cuda", "cuda:0"))
+    small = replace(silent, gpu_memory_bytes=(24 * gib,))
+    large = replace(silent, gpu_memory_bytes=(24 * gib, 80 * gib))
+    assert queue.next(9, host=capabilities(slots=9, gpu_memory_bytes=(80 * gib,))) == []
+    assert queue.next(9, host=silent) == ["cyd"]
+    assert queue.next(9, host=small) == ["bob"]
+    assert queue.next(9, host=large) == ["ann"]
+    assert queue.running[0].spec.minimum_gpu_memory_bytes == 48 * gib
 
 
 def test_a_host_with_both_serves_its_cpu_and_its_gpu_in_turn(queue):

@@ -17,7 +17,13 @@ from gateway.loop.dispatching import LONGEST_QUEUE, Dispatch
 
 SHARED = Resource.CPU.value
 UNCLAIMED_SECONDS = 10.0
-GPU = {"devices": ("cuda", "cuda:0", "cuda:1"), "tier": IsolationTier.DOCKER_RUNC}
+GIB = 2**30
+GPU = {
+    "devices": ("cuda", "cuda:0", "cuda:1"),
+    "tier": IsolationTier.DOCKER_RUNC,
+    "gpu_memory_bytes": (24 * GIB, 24 * GIB),
+}
+LARGE_GPU = {**GPU, "gpu_memory_bytes": (24 * GIB, 80 * GIB)}
 
 
 @pytest.fixture
@@ -124,6 +130,33 @@ def test_attempts_for_gpus_go_to_agents_with_gpus(scene, dispatch, broker):
     by_queue = {order.queue: order.attempt_id for order in broker.sent}
     gpu_attempt, cpu_attempt = attempts_of(scene, [on_gpu, on_cpu])
     assert by_queue == {Resource.GPU.value: gpu_attempt, SHARED: cpu_attempt}
+
+
+def test_what_needs_a_larger_gpu_goes_to_its_agent_alone(scene, dispatch, broker):
+    listening(scene, "cores", slots=4)
+    small = listening(scene, "small", Resource.GPU, slots=2, **GPU)
+    large = listening(scene, "large", Resource.GPU, slots=2, **LARGE_GPU)
+    [hungry] = submit(scene, 1, device="cuda", minimum_gpu_memory_bytes=48 * GIB)
+    [modest] = submit(scene, 1, device="cuda", minimum_gpu_memory_bytes=24 * GIB)
+    dispatch.publish_round()
+    by_attempt = {order.attempt_id: order.queue for order in broker.sent}
+    wants_much, wants_little = attempts_of(scene, [hungry, modest])
+    assert by_attempt == {wants_much: Resource.GPU.queue_of("large"), wants_little: Resource.GPU.value}
+    assert small.try_claim(wants_much).status_code == 409
+    assert large.claim(wants_much).spec.minimum_gpu_memory_bytes == 48 * GIB
+
+
+def test_what_nobody_can_run_waits_unpublished_and_says_why(scene, dispatch, broker):
+    listening(scene, "cores", slots=4)
+    listening(scene, "small", Resource.GPU, slots=2, **GPU)
+    [hungry] = submit(scene, 1, device="cuda", minimum_gpu_memory_bytes=48 * GIB)
+    assert dispatch.publish_round() == 0
+    waiting = scene.read(hungry)
+    assert (waiting["state"], waiting["waiting_for"]["code"]) == ("queued", "gpu_memory")
+    assert str(24 * GIB) in waiting["waiting_for"]["message"]
+    listening(scene, "large", Resource.GPU, slots=2, **LARGE_GPU)
+    assert scene.read(hungry)["waiting_for"] is None
+    assert dispatch.publish_round() == 1
 
 
 def test_what_nobody_claimed_in_time_is_published_again(scene, dispatch, broker):

@@ -27,6 +27,31 @@ def test_an_evaluation_goes_from_queued_through_running_to_its_measurement(scene
     assert ended["finished_at"].endswith("Z")
 
 
+def test_what_waits_for_a_host_that_is_not_there_says_so_in_lists_too(scene):
+    scene.agent.heartbeat()
+    fit, unfit = scene.submit(), scene.submit(seed=1, minimum_tier="docker+runsc")
+    assert fit["waiting_for"] is None
+    assert unfit["waiting_for"]["code"] == "minimum_tier"
+    assert unfit["waiting_for"]["remedy"]
+    listed = {item["id"]: item["waiting_for"] for item in scene.http.get("/v1/evaluations").json()["items"]}
+    assert listed == {fit["id"]: None, unfit["id"]: unfit["waiting_for"]}
+    scene.agent.claim_next()
+    assert scene.read(fit)["waiting_for"] is None
+    assert scene.http.delete(f"/v1/evaluations/{unfit['id']}").status_code < 300
+    assert scene.read(unfit)["waiting_for"] is None
+
+
+def test_gpu_memory_is_asked_for_with_a_gpu(scene):
+    body = {"source": SOURCE, "dataset": "digits", "minimum_gpu_memory_bytes": 2**34}
+    refused = scene.http.post("/v1/evaluations", json=body)
+    assert refused.status_code == 422
+    assert refused.json()["field"] == "minimum_gpu_memory_bytes"
+    assert "cuda" in refused.text
+    scene.agent.heartbeat(devices=("cpu", "cuda", "cuda:0"))
+    accepted = scene.http.post("/v1/evaluations", json=body | {"device": "cuda"})
+    assert accepted.json()["request"]["minimum_gpu_memory_bytes"] == 2**34
+
+
 def test_the_answer_to_a_submission_says_where_to_look_and_when(scene):
     answer = scene.http.post("/v1/evaluations", json={"source": SOURCE, "dataset": "digits"})
     assert answer.headers["location"] == f"/v1/evaluations/{answer.json()['id']}"

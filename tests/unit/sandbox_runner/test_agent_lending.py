@@ -7,7 +7,9 @@ from sandbox_runner.agent.lending import lent_by
 from sandbox_runner.agent.settings import AgentSettings
 from sandbox_runner.gpus import is_visible
 
-EVERYTHING = capabilities(slots=8, devices=("cpu", "cuda", "cuda:0", "cuda:1"))
+EVERYTHING = capabilities(
+    slots=8, devices=("cpu", "cuda", "cuda:0", "cuda:1"), gpu_memory_bytes=(2**34, 2**36)
+)
 
 
 def test_an_agent_offers_its_own_resource_alone():
@@ -15,6 +17,7 @@ def test_an_agent_offers_its_own_resource_alone():
     cpu, gpu = lent_by(Resource.CPU, EVERYTHING), lent_by(Resource.GPU, EVERYTHING)
     assert (cpu.devices, cpu.slots) == (("cpu",), 8)
     assert (gpu.devices, gpu.slots) == (("cuda", "cuda:0", "cuda:1"), 2)
+    assert (cpu.gpu_memory_bytes, gpu.gpu_memory_bytes) == ((), (2**34, 2**36))
 
 
 def test_a_host_whose_gpus_have_vanished_lends_none():

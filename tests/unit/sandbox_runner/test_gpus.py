@@ -26,6 +26,7 @@ class StandInNvml:
 
     def __init__(self, *uuids: str) -> None:
         self.uuids = uuids
+        self.total = dict.fromkeys(uuids, 80 * GIB)
         self.lost: set[str] = set()
         self.used = 2 * GIB
         self.processes: dict[str, list[int]] = {}
@@ -52,7 +53,7 @@ class StandInNvml:
 
     def nvmlDeviceGetMemoryInfo(self, handle: str) -> SimpleNamespace:
         self._answer_in_time()
-        return SimpleNamespace(total=80 * GIB, used=self.used)
+        return SimpleNamespace(total=self.total[handle], used=self.used)
 
     def nvmlDeviceGetComputeRunningProcesses(self, handle: str) -> list[SimpleNamespace]:
         self._answer_in_time()
@@ -83,6 +84,32 @@ def test_a_gpu_serves_one_attempt_at_a_time(gpus: Gpus) -> None:
             pass
     with gpus.lend("cuda:1", threading.Event()) as again:
         assert again.uuid == "GPU-b"
+
+
+def test_an_attempt_gets_a_gpu_with_the_memory_that_it_asks_for(
+    monkeypatch: pytest.MonkeyPatch, nvml: StandInNvml
+) -> None:
+    nvml.total["GPU-a"] = 24 * GIB
+    monkeypatch.setattr(importlib, "import_module", lambda _: nvml)
+    gpus = find_gpus()
+    assert gpus.memory_bytes == (24 * GIB, 80 * GIB)
+    with gpus.lend("cuda", threading.Event(), 48 * GIB) as large:
+        assert large.uuid == "GPU-b"
+        cancelled = threading.Event()
+        threading.Timer(0.05, cancelled.set).start()
+        with pytest.raises(SandboxUnavailable), gpus.lend("cuda", cancelled, 48 * GIB):
+            pass  # the small one is free, and not enough
+        with gpus.lend("cuda", threading.Event(), 24 * GIB) as small:
+            assert small.uuid == "GPU-a"
+
+
+def test_the_smallest_gpu_that_is_enough_is_lent_first(
+    monkeypatch: pytest.MonkeyPatch, nvml: StandInNvml
+) -> None:
+    nvml.total["GPU-b"] = 24 * GIB
+    monkeypatch.setattr(importlib, "import_module", lambda _: nvml)
+    with find_gpus().lend("cuda", threading.Event()) as gpu:
+        assert gpu.uuid == "GPU-b"
 
 
 def test_a_gpu_with_a_hung_kernel_is_set_aside_until_it_is_idle(gpus: Gpus, nvml: StandInNvml) -> None:
