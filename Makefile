@@ -57,6 +57,7 @@ test-unit: setup  ## the quick tests alone, under 30 seconds
 	$(BIN)/pytest tests/unit -m "not slow and not sandbox" -n 2
 
 test-full: lint test-packages  ## everything, endurance and chaos included
+	bash deploy/system-packages.sh compose || echo "Docker Compose is missing: the run names what it leaves out"
 	$(BIN)/pytest tests/unit -m "not gpu" -n 2
 	$(BIN)/pytest $(WITH_SANDBOXES) -m "not gpu"
 	$(MAKE) --no-print-directory test-chaos EVALUATIONS=300

@@ -1,7 +1,7 @@
 # The one image of all of deltanas' own services; what a container becomes is its command.
 #   BASE                 Debian 12 (or newer, with Python 3.11 or newer); pin it by its digest
 #   EXTRAS               the parts of pyproject.toml that are installed
-#   PIP_EXTRA_INDEX_URL  a further package index, such as PyTorch's own of builds without CUDA (1 GB instead of 6)
+#   PIP_EXTRA_INDEX_URL  a further package index, such as PyTorch's own of builds without CUDA, which are much smaller
 # Built from the repository's root. Whatever this place needs to reach packages (a CA bundle, /etc/pip.conf, apt's
 # sources) is taken from BASE. No secret is asked for, none can get in.
 ARG BASE=debian:bookworm-slim
