@@ -13,6 +13,7 @@ from gateway.infra.tenant_tables import AuditRow
 
 MOST_WAITING = 10_000
 """Entries kept in memory while the database cannot be written."""
+FORGOTTEN_AT_ONCE = 500
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +81,12 @@ class AuditLog:
         ) > limit else None
 
 
-def forget_audit(session: Session, before: datetime) -> None:
-    """Delete what is older."""
-    session.execute(delete(AuditRow).where(AuditRow.at < before))
+def forget_audit(session: Session, before: datetime) -> bool:
+    """Delete some of what is older; False once there is no more."""
+    older = select(AuditRow.id).where(AuditRow.at < before).order_by(AuditRow.at).limit(FORGOTTEN_AT_ONCE)
+    ids = session.scalars(older).all()
+    session.execute(delete(AuditRow).where(AuditRow.id.in_(ids)))
+    return len(ids) == FORGOTTEN_AT_ONCE
 
 
 def _entry(row: AuditRow) -> AuditEntry:

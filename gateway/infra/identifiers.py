@@ -3,9 +3,15 @@
 import secrets
 import threading
 import time
+from datetime import datetime
 
 _lock = threading.Lock()
 _latest_us = 0
+
+
+def first_id_since(prefix: str, moment: datetime) -> str:
+    """An id that sorts behind all that were made before a moment, and before the others."""
+    return f"{prefix}_{round(moment.timestamp() * 1_000_000):014x}"
 
 
 def new_id(prefix: str) -> str:

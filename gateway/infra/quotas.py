@@ -29,11 +29,12 @@ from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.search_tables import SearchRow
 from gateway.infra.slot_ledger import gpu_seconds_today, running_attempts
 from gateway.infra.tables import EvaluationRow
-from gateway.infra.tenant_storage import stored_bytes
+from gateway.infra.tenant_storage import known_stored_bytes, measure_storage, stored_bytes
 from gateway.infra.tenant_tables import IS_OPEN, ApiKeyRow, TenantQuotaRow
 
 LIMITS = tuple(field.name for field in fields(Quota))
 _POSTGRES_TENANT_LOCKS = 7_346_002
+_NAMES_OF_TENANTS = (ApiKeyRow.tenant, TenantQuotaRow.tenant, EvaluationRow.tenant, SearchRow.tenant)
 _OPEN_SEARCHES = [state.value for state in SearchState if not state.is_terminal]
 _OPEN_FINE_TUNES = [state.value for state in FineTuneState if not state.is_terminal]
 _OPEN_SMOKE_RUNS = [state.value for state in SmokeRunState if not state.is_terminal]
@@ -71,7 +72,14 @@ class QuotaStore:
         """What a tenant may use, and what it uses now."""
         with self._database.read() as session:
             quota = self.in_force(session, tenant)
-            return quota, _usage(session, tenant, quota)
+            used = _usage(session, tenant, known_stored_bytes(session, tenant))
+        if quota.storage_bytes is None:
+            return quota, replace(used, storage_bytes=None)
+        if used.storage_bytes is None:
+            with self._database.write() as session:
+                lock_tenant(session, tenant)
+                used = replace(used, storage_bytes=stored_bytes(session, tenant))
+        return quota, used
 
     def in_force(self, session: Session, tenant: str) -> Quota:
         """What a tenant may use: its own quota, and the farm's where it has none."""
@@ -92,18 +100,28 @@ class QuotaStore:
                 session.add(row)
             for name, value in changes.items():
                 setattr(row, name, value)
+        if changes.get("storage_bytes") is not None:
+            measure_storage(self._database)  # now, and not while somebody's submission waits for it
 
     def _over_default(self, row: TenantQuotaRow) -> Quota:
         own = {name: getattr(row, name) for name in LIMITS}
         return replace(self.default, **{name: value for name, value in own.items() if value is not None})
 
     def tenants(self) -> list[str]:
-        """Everybody who has a key, a quota or evaluations, by name."""
+        """Everybody who has a key, a quota, evaluations or searches, by name."""
         with self._database.read() as session:
             found = {LOCAL_TENANT}
-            for column in (ApiKeyRow.tenant, TenantQuotaRow.tenant, EvaluationRow.tenant, SearchRow.tenant):
+            for column in _NAMES_OF_TENANTS:
                 found |= set(session.scalars(select(column).distinct()))
             return sorted(found)
+
+    def is_known(self, tenant: str) -> bool:
+        """Whether somebody is one of them."""
+        with self._database.read() as session:
+            return tenant == LOCAL_TENANT or any(
+                session.scalar(select(column).where(column == tenant).limit(1)) is not None
+                for column in _NAMES_OF_TENANTS
+            )
 
     # --- in the transaction that wants more ----------------------------------------------------------
 
@@ -122,11 +140,18 @@ class QuotaStore:
             require_within(quota, QuotaName.GPU_SECONDS_PER_DAY, used, 1, seconds_to_midnight(now))
         self.require_storage(session, tenant, stored)
 
-    def require_storage(self, session: Session, tenant: str, wanted: int) -> None:
-        """Room for so many more bytes. Raises QuotaExceeded."""
+    def require_storage(self, session: Session, tenant: str, wanted: int) -> int | None:
+        """Room for so many more bytes; gives how much there is, None where nothing limits it.
+
+        Raises QuotaExceeded.
+        """
+        lock_tenant(session, tenant)
         quota = self.in_force(session, tenant)
-        if quota.storage_bytes is not None:
-            require_within(quota, QuotaName.STORAGE_BYTES, stored_bytes(session, tenant), wanted)
+        if quota.storage_bytes is None:
+            return None
+        used = stored_bytes(session, tenant)
+        require_within(quota, QuotaName.STORAGE_BYTES, used, wanted)
+        return quota.storage_bytes - used
 
     def has_room(self, session: Session, tenant: str, share: float = 1.0) -> bool:
         """Whether this share of a tenant's queue takes one more evaluation. Where not, its search waits."""
@@ -154,12 +179,12 @@ class QuotaStore:
         self.require_storage(session, tenant, 1)
 
 
-def _usage(session: Session, tenant: str, quota: Quota) -> Usage:
+def _usage(session: Session, tenant: str, storage_bytes: int | None) -> Usage:
     return Usage(
         queued=open_evaluations(session, tenant),
         running=running_attempts(session, tenant),
         gpu_seconds_per_day=int(gpu_seconds_today(session, tenant, now_in(session))),
-        storage_bytes=None if quota.storage_bytes is None else stored_bytes(session, tenant),
+        storage_bytes=storage_bytes,
         searches=open_searches(session, tenant),
     )
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from contracts.names import SearchState
 from gateway.domain.retention import Retention
-from gateway.infra.database import Database, utc_now
+from gateway.infra.database import Database, now_in
 from gateway.infra.events import EventRow
 from gateway.infra.marks import Mark, move_mark, read_mark
 from gateway.infra.removal import STEP_ROWS, remove_evaluations, remove_search_step
@@ -47,10 +47,13 @@ class Forgetting:
 
     def run(self, is_stopping: Callable[[], bool]) -> None:
         """Forget all that is due. Raises StorageUnavailable, and ServiceUnavailable of the filter."""
+        with self._database.read() as session:
+            # Not this host's clock: one that is ahead would delete for good what has time left.
+            now = now_in(session)
         for kind, (days, step) in self._rules.items():
             if days is None:
                 continue
-            before = utc_now() - timedelta(days=days)
+            before = now - timedelta(days=days)
             steps = 0
             while not is_stopping() and self._step(step, before):
                 steps += 1

@@ -77,8 +77,10 @@ class SlotLedger:
             elif state == AttemptState.QUEUED and self._now < offer.offered_until <= self._now + LONGEST_HOLD:
                 self._given[offer.tenant] += 1
             else:
-                taken = self._seconds(started_at, finished_at or self._now)
-                self._close(offer, taken, weight_of.get(offer.tenant, 1.0))
+                end = finished_at or self._now
+                if started_at is not None:
+                    self._use(offer, started_at, end)
+                self._close(offer, self._seconds(started_at, end), weight_of.get(offer.tenant, 1.0))
 
     def given(self, tenant: str) -> int:
         """How many attempts of a tenant run or are on their way to an agent."""
@@ -141,16 +143,19 @@ class SlotLedger:
         row.virtual_seconds += (taken - offer.charged_seconds) / weight
         if taken > 0:
             row.usual_seconds = new_estimate(row.usual_seconds, taken)
-            self._use(offer, taken)
         self._session.delete(offer)
 
-    def _use(self, offer: AttemptOfferRow, taken: float) -> None:
-        place = (offer.tenant, offer.pool, _day(self._now))
-        used = self._session.get(TenantUsageRow, place)
-        if used is None:
-            used = TenantUsageRow(tenant=place[0], pool=place[1], day=place[2], slot_seconds=0.0)
-            self._session.add(used)
-        used.slot_seconds += taken
+    def _use(self, offer: AttemptOfferRow, start: datetime, end: datetime) -> None:
+        """Book a slot's time on the days, in UTC, on which it was held."""
+        while start < end:
+            midnight = (start + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+            place = (offer.tenant, offer.pool, _day(start))
+            used = self._session.get(TenantUsageRow, place)
+            if used is None:
+                used = TenantUsageRow(tenant=place[0], pool=place[1], day=place[2], slot_seconds=0.0)
+                self._session.add(used)
+            used.slot_seconds += (min(end, midnight) - start).total_seconds()
+            start = midnight
 
     def _share(self, tenant: str, pool: str) -> TenantShareRow:
         row = self._shares.get((tenant, pool))

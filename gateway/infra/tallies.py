@@ -15,7 +15,7 @@ from sqlalchemy import Row, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from contracts.failures import FailureReason
-from gateway.infra.database import Database, utc_now
+from gateway.infra.database import Database, now_in
 from gateway.infra.marks import Mark, move_mark, read_mark
 from gateway.infra.tables import EvaluationRow
 from gateway.infra.tally_tables import TallyRow
@@ -62,7 +62,7 @@ def fold(database: Database) -> int:
     """Fold one batch; gives how many evaluations that were. Safe in several gateways at a time."""
     with database.write() as session:
         mark = read_mark(session, _MARK, locked=True)
-        rows = session.execute(_ended_after(mark, utc_now() - SETTLED_AFTER, BATCH)).all()
+        rows = session.execute(_ended_after(mark, now_in(session) - SETTLED_AFTER, BATCH)).all()
         if rows:
             _add(session, _count(rows))
             move_mark(session, _MARK, Mark(rows[-1].finished_at, rows[-1].id))

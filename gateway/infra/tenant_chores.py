@@ -3,11 +3,11 @@
 import logging
 import threading
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from gateway.infra.attempt_offers import AttemptOffers
 from gateway.infra.audit_log import forget_audit
-from gateway.infra.database import Database, utc_now
+from gateway.infra.database import Database, now_in
 from gateway.infra.slot_ledger import forget_old_usage
 from gateway.infra.tenant_storage import measure_storage
 
@@ -40,11 +40,16 @@ class TenantChores:
 
     def keep_house(self) -> None:
         """Forget what has had its day, and measure what is stored."""
-        now = utc_now()
         with self._database.write() as session:
-            forget_audit(session, now - self._audit_kept_for)
+            now = now_in(session)
             forget_old_usage(session, (now - USAGE_KEPT_FOR).strftime("%Y-%m-%d"))
+        while not self._stopping.is_set() and self._forget_some_audit(now - self._audit_kept_for):
+            pass
         measure_storage(self._database)
+
+    def _forget_some_audit(self, before: datetime) -> bool:
+        with self._database.write() as session:
+            return forget_audit(session, before)
 
     def _run(self) -> None:
         keep_house_at = time.monotonic()

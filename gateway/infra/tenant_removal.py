@@ -13,18 +13,21 @@ from typing import Protocol
 from sqlalchemy import Table, delete, func, select, text, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from contracts.fine_tuning import FineTuneState
 from contracts.names import SearchState
 from gateway.infra.baseline_imports import import_topic
 from gateway.infra.baseline_smokes import smoke_run_topic
 from gateway.infra.baseline_tables import BaselineImportRow, SmokeRunRow
 from gateway.infra.database import Base, Database
+from gateway.infra.dataset_owners import DatasetOwners
 from gateway.infra.events import signal_after_commit
 from gateway.infra.fine_tune_tables import FineTuneRow
-from gateway.infra.fine_tunes import fine_tune_topic
+from gateway.infra.fine_tunes import FINE_TUNES_TOPIC, fine_tune_topic
 from gateway.infra.removal import STEP_ROWS, remove_evaluations, remove_events, remove_search_step
 from gateway.infra.search_store import search_topic
 from gateway.infra.search_tables import SearchRow
 from gateway.infra.tables import AttemptRow, EvaluationRow
+from gateway.infra.tenant_tables import DatasetOwnerRow
 
 _KEYS = "api_keys"
 _OPEN_SEARCHES = tuple(state.value for state in SearchState if not state.is_terminal)
@@ -67,6 +70,7 @@ class TenantRemoval:
     def __init__(self, database: Database, elsewhere: Elsewhere) -> None:
         self._database = database
         self._elsewhere = elsewhere
+        self._dataset_owners = DatasetOwners(database)
 
     def holdings(self, tenant: str) -> Holdings:
         """What would go."""
@@ -87,12 +91,13 @@ class TenantRemoval:
         had = self.holdings(tenant)
         self._remove_rows(tenant, [table for table in _tables() if table.name == _KEYS])
         self._in_step(lambda session: _stop_searches(session, tenant))
+        self._in_step(lambda session: _stop_fine_tunes(session, tenant))
         self._each(tenant, FineTuneRow.id, FineTuneRow.tenant, self._remove_fine_tune)
         self._each(tenant, SearchRow.id, SearchRow.tenant, self._remove_search)
         self._each(tenant, BaselineImportRow.id, BaselineImportRow.tenant, self._remove_import)
         self._each(tenant, SmokeRunRow.id, SmokeRunRow.tenant, self._remove_smoke_run)
         self._remove_evaluations(tenant)
-        self._remove_datasets(tenant)
+        self._each(tenant, DatasetOwnerRow.name, DatasetOwnerRow.tenant, self._remove_dataset)
         self._remove_rows(tenant, _tables())
         self._wipe()
         return had
@@ -148,14 +153,9 @@ class TenantRemoval:
         while self._in_step(step):
             pass
 
-    def _remove_datasets(self, tenant: str) -> None:
-        owners = Base.metadata.tables.get("dataset_owners")
-        if owners is None:
-            return
-        with self._database.read() as session:
-            names = session.scalars(select(owners.c.name).where(owners.c.tenant == tenant)).all()
-        for name in names:
-            self._elsewhere.forget_dataset(name)
+    def _remove_dataset(self, name: str) -> None:
+        self._elsewhere.forget_dataset(name)
+        self._dataset_owners.forget(name)
 
     def _remove_rows(self, tenant: str, tables: Sequence[Table]) -> None:
         for table in tables:
@@ -190,6 +190,15 @@ def _stop_searches(session: Session, tenant: str) -> bool:
     for row in session.scalars(going_on):
         row.state = SearchState.CANCELLED.value
         signal_after_commit(session, search_topic(row.id))
+    return False
+
+
+def _stop_fine_tunes(session: Session, tenant: str) -> bool:
+    """Whoever drives one hands it in again where the generator has lost it: so it is over before that."""
+    going_on = FineTuneRow.tenant == tenant, FineTuneRow.is_settled.is_(False)
+    for row in session.scalars(select(FineTuneRow).where(*going_on)):
+        row.state, row.is_settled = FineTuneState.CANCELLED.value, True
+        signal_after_commit(session, FINE_TUNES_TOPIC)
     return False
 
 

@@ -1,18 +1,19 @@
 """How many bytes a tenant has stored: measured now and then, and counted from there on.
 
 To add up every text of a tenant takes as long as reading them. So only tenants with a limit are measured,
-once in a while; in between the sources that came since are added.
+once in a while; in between the sources and data sets that came since are added.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, func, select
+from sqlalchemy import ColumnElement, Integer, func, or_, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import GenericFunction
 
 from gateway.infra.database import Database, utc_now
+from gateway.infra.identifiers import first_id_since
 from gateway.infra.search_tables import ModelCallRow, PromptTextRow, SearchRow, SlotRow
 from gateway.infra.tables import AttemptRow, EvaluationRow
 from gateway.infra.tenant_tables import DatasetOwnerRow, TenantQuotaRow
@@ -38,24 +39,35 @@ def _octets_of_postgresql(element: Any, compiler: Any, **options: Any) -> str:
 
 
 def stored_bytes(session: Session, tenant: str) -> int:
-    """What a tenant has stored: as it was last measured, or now where it never was, and what came since."""
+    """What a tenant has stored: as it was last measured, and what came since.
+
+    In a writing transaction that holds the tenant's lock. One that never was measured is measured now, once.
+    """
     row = session.get(TenantQuotaRow, tenant)
     if row is None or row.stored_bytes is None or row.measured_at is None:
-        return _measured(session, tenant)
-    since = select(_octets(EvaluationRow.source)).where(
-        EvaluationRow.tenant == tenant, EvaluationRow.created_at >= row.measured_at
-    )
-    return row.stored_bytes + _total(session, since)
+        row = _note(session, tenant, _measured(session, tenant), utc_now())
+    return _since_measured(session, row)
+
+
+def known_stored_bytes(session: Session, tenant: str) -> int | None:
+    """The same for whoever only looks; None where it was never measured."""
+    row = session.get(TenantQuotaRow, tenant)
+    if row is None or row.stored_bytes is None or row.measured_at is None:
+        return None
+    return _since_measured(session, row)
 
 
 def measure_storage(database: Database) -> None:
-    """Measure the tenants with a limit that were not measured lately, one at a time."""
+    """Measure the tenants with a limit that were not measured lately, one at a time.
+
+    Who is limited by the farm's default alone has been measured once, when it first stored something.
+    """
     now = utc_now()
+    counted = or_(TenantQuotaRow.storage_bytes.is_not(None), TenantQuotaRow.measured_at.is_not(None))
     with database.read() as session:
-        limited = session.scalars(select(TenantQuotaRow).where(TenantQuotaRow.storage_bytes.is_not(None)))
         due = [
             row.tenant
-            for row in limited
+            for row in session.scalars(select(TenantQuotaRow).where(counted))
             if row.measured_at is None or now - row.measured_at >= MEASURED_EVERY
         ]
     for tenant in due:
@@ -63,9 +75,31 @@ def measure_storage(database: Database) -> None:
             begun = utc_now()
             found = _measured(session, tenant)
         with database.write() as session:
-            row = session.get(TenantQuotaRow, tenant, with_for_update=True)
-            if row is not None:
-                row.stored_bytes, row.measured_at = found, begun
+            if session.get(TenantQuotaRow, tenant, with_for_update=True) is not None:
+                _note(session, tenant, found, begun)
+
+
+def _note(session: Session, tenant: str, found: int, begun: datetime) -> TenantQuotaRow:
+    row = session.get(TenantQuotaRow, tenant)
+    if row is None:
+        row = TenantQuotaRow(tenant=tenant)
+        session.add(row)
+    row.stored_bytes, row.measured_at = found, begun
+    session.flush()
+    return row
+
+
+def _since_measured(session: Session, row: TenantQuotaRow) -> int:
+    begun = row.measured_at or utc_now()
+    evaluations = select(_octets(EvaluationRow.source)).where(
+        EvaluationRow.tenant == row.tenant,
+        # Ids grow with time, and there is an index of them: older rows are not even looked at.
+        EvaluationRow.id >= first_id_since("ev", begun),
+    )
+    datasets = select(DatasetOwnerRow.size_bytes).where(
+        DatasetOwnerRow.tenant == row.tenant, DatasetOwnerRow.created_at >= begun
+    )
+    return (row.stored_bytes or 0) + _total(session, evaluations) + _total(session, datasets)
 
 
 def _measured(session: Session, tenant: str) -> int:

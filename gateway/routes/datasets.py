@@ -1,6 +1,8 @@
 """`/v1/datasets`: what there is to train on, preparing it, and adding one's own data."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -9,11 +11,13 @@ from starlette.concurrency import run_in_threadpool
 
 from contracts.jobs import DatasetReport
 from gateway.infra.dataset_owners import DatasetNameTaken
+from gateway.infra.service_clients import ServiceRefused
+from gateway.routes.api_document import may_answer, takes_octets
 from gateway.routes.dependencies import CallerOf, ServicesOf, Tenant, require_operator
 from gateway.routes.problems import RequestProblem
 from gateway.services import Services
 
-router = APIRouter(prefix="/v1", tags=["datasets"])
+router = APIRouter(prefix="/v1", tags=["datasets"], responses=may_answer(502))
 
 _REPORT = TypeAdapter(DatasetReport)
 
@@ -35,7 +39,13 @@ def read_dataset(name: str, services: ServicesOf, tenant: Tenant) -> DatasetRepo
     raise _unknown(name)
 
 
-@router.post("/datasets", status_code=201, response_model=DatasetReport)
+@router.post(
+    "/datasets",
+    status_code=201,
+    response_model=DatasetReport,
+    responses=may_answer(409),
+    openapi_extra=takes_octets("An .npz, or a .zip of image folders by class."),
+)
 async def add_dataset(
     request: Request,
     services: ServicesOf,
@@ -55,27 +65,17 @@ async def add_dataset(
             field="Content-Type",
             remedy="Send `Content-Type: application/octet-stream`.",
         )
-    owners = services.datasets.owners
-    declared = request.headers.get("content-length", "")
-    wanted = int(declared) if declared.isdigit() and len(declared) < 16 else 1
     if shared:
         require_operator(caller)
-    is_new = not shared and await run_in_threadpool(_reserve, services, caller.tenant, name, wanted)
-    counted = _Counted(request.stream())
-    try:
-        report = await services.runner.upload_dataset(name, counted)
-    except BaseException:
-        if is_new:
-            await run_in_threadpool(owners.release, name)
-        raise
-    if not shared:
-        await run_in_threadpool(owners.keep_size, name, counted.size_bytes)
+        report = await services.runner.upload_dataset(name, request.stream())
+    else:
+        report = await _add_own(services, caller.tenant, name, request)
     return Response(
         _REPORT.dump_json(report), 201, {"location": f"/v1/datasets/{name}"}, media_type="application/json"
     )
 
 
-@router.post("/datasets/{name}:prepare", status_code=202)
+@router.post("/datasets/{name}:prepare", status_code=202, responses=may_answer(409))
 def prepare_dataset(name: str, services: ServicesOf, tenant: Tenant, response: Response) -> DatasetReport:
     """Start preparing a standard dataset; its report says when it is ready."""
     if name in services.datasets.owners.hidden_from(tenant):
@@ -86,29 +86,75 @@ def prepare_dataset(name: str, services: ServicesOf, tenant: Tenant, response: R
     return report
 
 
-class _Counted:
-    """A stream that counts what passes."""
+async def _add_own(services: Services, tenant: str, name: str, request: Request) -> DatasetReport:
+    """A tenant's own data set: its name and its bytes are the tenant's before the first of them arrives."""
+    owners = services.datasets.owners
+    reserved = await run_in_threadpool(_reserve, services, tenant, name, _declared_bytes(request))
+    passing = _Passing(request.stream(), reserved.room)
+    try:
+        report = await services.runner.upload_dataset(name, passing)
+    except BaseException as error:
+        # What the runner may have after all stays the tenant's: without an owner it would be everybody's.
+        if passing.is_whole and not isinstance(error, ServiceRefused):
+            await run_in_threadpool(owners.keep_size, name, passing.size_bytes)
+        elif reserved.mark is not None:
+            await run_in_threadpool(owners.release, name, reserved.mark)
+        raise
+    await run_in_threadpool(owners.keep_size, name, passing.size_bytes)
+    return report
 
-    def __init__(self, content: AsyncIterator[bytes]) -> None:
+
+def _declared_bytes(request: Request) -> int | None:
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isdigit() and len(declared) < 16 else None
+
+
+@dataclass(frozen=True)
+class _Reserved:
+    """A name, and room for what is to have it."""
+
+    mark: datetime | None
+    """By which the name is given back; None where the tenant had it before."""
+    room: int | None
+    """Bytes that may come; None: the runner alone limits them."""
+
+
+class _Passing:
+    """A stream that is counted, and ends where the tenant's room does. Raises RequestProblem there."""
+
+    def __init__(self, content: AsyncIterator[bytes], room: int | None) -> None:
         self.size_bytes = 0
+        self.is_whole = False
         self._content = content
+        self._room = room
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._content:
             self.size_bytes += len(chunk)
+            if self._room is not None and self.size_bytes > self._room:
+                raise RequestProblem(
+                    403,
+                    "storage_full",
+                    f"The quota storage_bytes has room for {self._room} bytes, and more are sent.",
+                    field="storage_bytes",
+                    value=self.size_bytes,
+                    remedy="Ask the operator for more. `deltanas quota` shows what is used.",
+                )
             yield chunk
+        self.is_whole = True
 
 
-def _reserve(services: Services, tenant: str, name: str, wanted: int) -> bool:
-    """Keep the name for the tenant, if it has room for so many bytes; whether it is new."""
+def _reserve(services: Services, tenant: str, name: str, declared: int | None) -> _Reserved:
+    """Keep the name, and room for what was declared, or all there is where nothing was."""
     known = {report.name for report in services.datasets.all_reports()}
     try:
         with services.database.write() as session:
-            is_new = services.datasets.owners.reserve(session, name, tenant)
-            if is_new and name in known:
+            room = services.quotas.require_storage(session, tenant, declared or 1)
+            size_bytes = (room or 0) if declared is None else declared
+            mark = services.datasets.owners.reserve(session, name, tenant, size_bytes)
+            if mark is not None and name in known:
                 raise DatasetNameTaken(name)
-            services.quotas.require_storage(session, tenant, wanted)
-            return is_new
+            return _Reserved(mark, room)
     except DatasetNameTaken as error:
         raise RequestProblem(
             409,

@@ -43,7 +43,7 @@ def list_tenants(services: ServicesOf, _operator: Operator) -> TenantList:
 @router.get("/tenants/{tenant}")
 def read_tenant(tenant: TenantPath, services: ServicesOf, _operator: Operator) -> QuotaDocument:
     """One tenant."""
-    if tenant not in services.quotas.tenants():
+    if not services.quotas.is_known(tenant):
         raise RequestProblem(
             404, "tenant_unknown", f"There is no tenant {tenant!r}.", remedy="A key or a quota makes one."
         )

@@ -7,12 +7,13 @@ from threading import Barrier
 
 import pytest
 from fakes import FakeFarm, FakeFilter, FakeGenerator
-from gateway_scene import SOURCE
+from gateway_scene import SOURCE, gateway_in
 from search_scene import AMPLE, accept, new_database, request
 
 from contracts.names import SlotState
 from gateway.domain.evaluation import EvaluationRequest
 from gateway.domain.quotas import QuotaExceeded
+from gateway.infra import tenant_storage
 from gateway.infra.database import Database
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.quotas import QuotaStore
@@ -98,6 +99,23 @@ def test_a_full_storage_is_refused_and_counts_what_came_since_it_was_measured(sc
     refused(scene.http.post("/v1/evaluations", json={**GOOD, "seed": 2}), 403, "storage_full")
     found = scene.http.get("/v1/quota").json()["storage_bytes"]
     assert found == {"used": 2 * len(SOURCE), "limit": 2 * len(SOURCE) + 10}
+
+
+def test_whom_only_the_farms_limit_binds_is_measured_once_and_not_at_every_request(tmp_path, monkeypatch):
+    measured, measure = [], tenant_storage._measured
+
+    def counted(session, tenant):
+        measured.append(tenant)
+        return measure(session, tenant)
+
+    monkeypatch.setattr(tenant_storage, "_measured", counted)
+    with gateway_in(tmp_path, storage_bytes=2 * len(SOURCE) + 10) as scene:
+        scene.agent.heartbeat()
+        for seed in range(2):
+            scene.submit(seed=seed)
+            assert scene.http.get("/v1/quota").json()["storage_bytes"]["used"] == (seed + 1) * len(SOURCE)
+        refused(scene.http.post("/v1/evaluations", json={**GOOD, "seed": 2}), 403, "storage_full")
+        assert measured == ["local"]
 
 
 @pytest.mark.parametrize(

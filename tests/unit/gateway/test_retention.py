@@ -7,10 +7,11 @@ from search_scene import Scene, accept, new_database, request
 from sqlalchemy import delete, func, select, update
 
 from gateway.domain.retention import Retention
+from gateway.infra import database as infra_database
 from gateway.infra import removal
 from gateway.infra import retention as forgetting
-from gateway.infra.database import utc_now
-from gateway.infra.events import EventRow
+from gateway.infra.database import Database, utc_now
+from gateway.infra.events import EventRow, append_event
 from gateway.infra.retention import Forgetting
 from gateway.infra.search_tables import ModelCallRow, PromptTextRow, SearchRow, SlotRow
 from gateway.infra.tables import AttemptRow, EvaluationRow
@@ -59,6 +60,18 @@ def test_by_default_no_result_and_no_word_of_a_model_is_ever_forgotten(ended):
     assert [count(ended, row) for row in (EvaluationRow, SearchRow, SlotRow, ModelCallRow)] == before
     assert count(ended, AttemptRow, AttemptRow.log != "") == 0
     assert count(ended, EventRow) == 0
+
+
+def test_a_gateway_whose_clock_is_ahead_forgets_nothing_before_its_time(postgres_url, monkeypatch):
+    database = Database(postgres_url)
+    with database.write() as session:
+        append_event(session, "search:se_1", "note", {})
+    for module in (forgetting, infra_database):
+        monkeypatch.setattr(module, "utc_now", lambda: utc_now() + timedelta(days=100), raising=False)
+    Forgetting(database, Retention(events=90), [].append).run(lambda: False)
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(EventRow)) == 1
+    database.close()
 
 
 def test_what_is_young_stays(ended):

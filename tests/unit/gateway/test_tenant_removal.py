@@ -1,6 +1,6 @@
 """A tenant goes with all that is its own: rows, files, and what other services keep. Nobody else's goes."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from fakes import FakeFarm, outcome
@@ -8,9 +8,13 @@ from gateway_scene import SOURCE, gateway_in
 from search_scene import Scene as LoopScene
 from sqlalchemy import insert, select
 
+from gateway.domain.fine_tuning import FineTuneRequest
 from gateway.infra.database import Base, utc_now
+from gateway.infra.fine_tune_journal import FineTuneJournal
+from gateway.infra.fine_tunes import add_fine_tune
 from gateway.infra.search_tables import SearchRow
 from gateway.infra.tables import EvaluationRow
+from gateway.infra.tenant_leftovers import Leftovers
 from gateway.infra.tenant_tables import DatasetOwnerRow
 
 MARK = "marker-of-the-tenant-blue"
@@ -121,6 +125,38 @@ def test_a_service_that_is_away_stops_the_removal_which_is_then_taken_up_again(s
     assert scene.http.post("/v1/tenants/blue:remove", json={"dry_run": False}).status_code == 500
     assert any(rows_of(scene, "blue").values())
     remove(scene, "blue", dry_run=False)
+    assert not any(rows_of(scene, "blue").values())
+
+
+def test_a_data_set_that_another_host_still_has_becomes_nobodys_and_not_everybodys(scene, keys):
+    digits = scene.runner.reports[0]
+    scene.agent.heartbeat(datasets=(digits, replace(digits, name=MARK[:60])))
+    remove(scene, "blue", dry_run=False)
+    for path in ("/v1/datasets", "/v1/capabilities"):
+        answer = scene.http.get(path, headers=keys["green"])
+        assert "digits" in answer.text
+        assert MARK[:60] not in answer.text
+    wanted = {"source": SOURCE, "dataset": MARK[:60]}
+    refused = scene.http.post("/v1/evaluations", json=wanted, headers=keys["green"])
+    assert (refused.status_code, refused.json()["code"]) == (422, "unknown_dataset")
+    headers = keys["green"] | {"content-type": "application/octet-stream"}
+    taken = scene.http.post(f"/v1/datasets?name={MARK[:60]}", content=b"x", headers=headers)
+    assert (taken.status_code, taken.json()["code"]) == (409, "dataset_name_taken")
+
+
+def test_nobody_drives_a_fine_tune_any_more_when_the_generator_forgets_it(scene, keys, monkeypatch):
+    with scene.services.database.write() as session:
+        job_id = add_fine_tune(session, "blue", FineTuneRequest("m", None, {}, None, None)).id
+    journal, driven = FineTuneJournal(scene.services.database), []
+
+    def forget(_leftovers, forgotten):
+        driven.extend(job.id for known in (True, False) for job in journal.unsettled(submitted=known))
+        assert forgotten == job_id
+
+    monkeypatch.setattr(Leftovers, "forget_fine_tune", forget)
+    assert [job.id for job in journal.unsettled(submitted=False)] == [job_id]
+    remove(scene, "blue", dry_run=False)
+    assert driven == []
     assert not any(rows_of(scene, "blue").values())
 
 

@@ -93,7 +93,7 @@ def _furnished(scene: Scene) -> Street:
     import_id = imported(scene, network("net-1"))["id"]
     run = scene.http.post("/v1/baselines:smoke", json={"dataset": "digits"}).json()
     with services.database.write() as session:
-        services.datasets.owners.reserve(session, "anns-flowers", "local")
+        services.datasets.owners.reserve(session, "anns-flowers", "local", 0)
     scene.runner.reports.append(DatasetReport("anns-flowers", True, (3, 8, 8), 2, 10, 4, "hash-of-flowers"))
     key = scene.http.post("/v1/keys", json={"label": SECRET}).json()
     (candidate,) = scene.http.get(f"/v1/searches/{search_id}/candidates", params={"limit": 1}).json()["items"]
