@@ -36,6 +36,8 @@ from gateway.routes import (
     adapters,
     api_pages,
     ask_tell,
+    baseline_imports,
+    baseline_smoke_runs,
     baselines,
     datasets,
     deltas,
@@ -80,6 +82,9 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
         fine_tunes,
         adapters,
         datasets,
+        # A baseline may have a slash in its name: its route comes after those that stand beside it.
+        baseline_imports,
+        baseline_smoke_runs,
         baselines,
         searches,
         ask_tell,

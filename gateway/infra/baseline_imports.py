@@ -1,6 +1,6 @@
 """Imports as people start and read them. How they come further is `baseline_import_journal`."""
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from gateway.domain.baseline_import import ImportFailure, ImportRecord, ImportState
@@ -13,6 +13,14 @@ IMPORTS_TOPIC = "baseline-imports"
 """Signalled when there is an import to take up."""
 
 OPEN_STATES = (ImportState.QUEUED, ImportState.RUNNING)
+MAX_OPEN_IMPORTS = 4
+"""Of all tenants: each has a file in the state folder."""
+
+_POSTGRES_IMPORTS_LOCK = 7_346_005
+
+
+class TooManyImports(Exception):
+    """As many imports as may be have not ended."""
 
 
 class ImportUnknown(Exception):
@@ -33,7 +41,12 @@ class BaselineImportStore:
     def create(
         self, session: Session, import_id: str, tenant: str, origin: str, file: SpooledFile
     ) -> ImportRecord:
-        """Accept an import, or give the tenant's open one of the same file: then `file` is not needed."""
+        """Accept an import, or give the tenant's open one of the same file: then `file` is not needed.
+
+        Raises TooManyImports.
+        """
+        if session.get_bind().dialect.name == "postgresql":
+            session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_IMPORTS_LOCK})
         same = select(BaselineImportRow).where(
             BaselineImportRow.tenant == tenant,
             BaselineImportRow.origin == origin,
@@ -42,6 +55,8 @@ class BaselineImportStore:
         )
         row = session.scalar(same)
         if row is None:
+            if _open_imports(session) >= MAX_OPEN_IMPORTS:
+                raise TooManyImports
             row = BaselineImportRow(
                 id=import_id,
                 tenant=tenant,
@@ -77,11 +92,16 @@ class BaselineImportStore:
             rows = session.scalars(query.order_by(BaselineImportRow.id.desc()).limit(limit + 1)).all()
         return [import_record(row) for row in rows[:limit]], rows[limit - 1].id if len(rows) > limit else None
 
-    def count_open(self) -> int:
-        """How many imports of all tenants have not ended."""
+    def has_room(self) -> bool:
+        """Whether one more import would be accepted now."""
         with self._database.read() as session:
-            query = select(func.count()).where(BaselineImportRow.state.in_(OPEN_STATES))
-            return session.scalar(query) or 0
+            return _open_imports(session) < MAX_OPEN_IMPORTS
+
+
+def _open_imports(session: Session) -> int:
+    """How many imports of all tenants have not ended."""
+    query = select(func.count()).where(BaselineImportRow.state.in_(OPEN_STATES))
+    return session.scalar(query) or 0
 
 
 def import_record(row: BaselineImportRow) -> ImportRecord:

@@ -8,7 +8,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from gateway.domain.baseline_import import ImportRecord
-from gateway.infra.baseline_imports import ImportUnknown, import_topic
+from gateway.infra.baseline_imports import (
+    MAX_OPEN_IMPORTS,
+    ImportUnknown,
+    TooManyImports,
+    import_topic,
+)
 from gateway.infra.baseline_spool import MAX_FILE_BYTES, FileTooLarge, Reception, SpoolUnwritable
 from gateway.infra.idempotency import Answer
 from gateway.infra.identifiers import new_id
@@ -16,16 +21,15 @@ from gateway.routes.answers import answer_response
 from gateway.routes.api_document import may_answer, takes_octets
 from gateway.routes.dependencies import ServicesOf, Tenant
 from gateway.routes.following import WaitSeconds, wait_until
+from gateway.routes.open_limits import too_many_open
 from gateway.routes.problems import RequestProblem
 from gateway.schemas.baseline_document import import_document
 from gateway.schemas.baseline_query import ImportOrigin
 from gateway.services import Services
 
-router = APIRouter()
+router = APIRouter(prefix="/v1", tags=["baselines"], responses=may_answer(502))
 
-MAX_OPEN_IMPORTS = 4
 CHUNK_BYTES = 1024 * 1024
-FULL_RETRY_SECONDS = 60
 
 Json = dict[str, Any]
 Cursor = Annotated[str | None, Query(pattern=r"^bi_[0-9a-f]{1,40}$")]
@@ -53,6 +57,8 @@ async def import_baselines(
         with await run_in_threadpool(services.baseline_spool.receive, import_id) as reception:
             await _take_in(request, reception)
             record = await run_in_threadpool(_accept, services, reception, import_id, tenant, origin)
+    except TooManyImports as error:
+        raise _too_many() from error
     except FileTooLarge as error:
         raise _too_large() from error
     except SpoolUnwritable as error:
@@ -138,14 +144,12 @@ def _require_permission(services: Services) -> None:
             "Imported networks are everybody's: they are imported from the server's own machine alone.",
             remedy="Start the server on 127.0.0.1 and run `deltanas baselines import` there, then open it.",
         )
-    if services.baseline_imports.count_open() >= MAX_OPEN_IMPORTS:
-        raise RequestProblem(
-            429,
-            "too_many_imports",
-            f"{MAX_OPEN_IMPORTS} imports have not ended yet; no more may be open.",
-            remedy="Wait for one to end.",
-            headers={"retry-after": str(FULL_RETRY_SECONDS)},
-        )
+    if not services.baseline_imports.has_room():  # before hundreds of megabytes are sent
+        raise _too_many()
+
+
+def _too_many() -> RequestProblem:
+    return too_many_open("too_many_imports", "imports", MAX_OPEN_IMPORTS, "Wait for one to end.")
 
 
 def _too_large() -> RequestProblem:

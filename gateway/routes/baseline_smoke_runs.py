@@ -9,17 +9,18 @@ from gateway.domain.baseline_smoke import SmokeRunRecord, SmokeState
 from gateway.infra.baseline_smokes import SmokeRunUnknown, smoke_run_topic
 from gateway.infra.idempotency import Answer, answer_once, recall
 from gateway.routes.answers import answer_response, idempotency_scope
+from gateway.routes.api_document import may_answer
 from gateway.routes.dependencies import IdempotencyKey, ServicesOf, Tenant
 from gateway.routes.following import WaitSeconds, wait_until
+from gateway.routes.open_limits import too_many_open
 from gateway.routes.problems import RequestProblem
 from gateway.schemas.baseline_document import smoke_item_document, smoke_run_document
 from gateway.schemas.baseline_query import SmokeRunBody
 from gateway.services import Services
 
-router = APIRouter()
+router = APIRouter(prefix="/v1", tags=["baselines"], responses=may_answer(502))
 
 MAX_OPEN_RUNS = 8
-FULL_RETRY_SECONDS = 60
 
 Json = dict[str, Any]
 Cursor = Annotated[str | None, Query(pattern=r"^sm_[0-9a-f]{1,40}$")]
@@ -120,13 +121,8 @@ def _require_known(body: SmokeRunBody, services: Services) -> None:
 
 def _require_room(services: Services, session: Any, tenant: str) -> None:
     if services.quotas.count_smoke_runs(session, tenant) >= MAX_OPEN_RUNS:
-        raise RequestProblem(
-            429,
-            "too_many_smoke_runs",
-            f"{MAX_OPEN_RUNS} smoke runs have not ended yet; no more may be open.",
-            remedy="Wait for one to end, or cancel one.",
-            headers={"retry-after": str(FULL_RETRY_SECONDS)},
-        )
+        remedy = "Wait for one to end, or cancel one."
+        raise too_many_open("too_many_smoke_runs", "smoke runs", MAX_OPEN_RUNS, remedy)
 
 
 def _no_networks() -> RequestProblem:

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from gateway.domain.baseline_filter import is_imported_name
-from gateway.routes import baseline_imports, baseline_smoke_runs
 from gateway.routes.api_document import may_answer
 from gateway.routes.baseline_listing import listed
 from gateway.routes.dependencies import ServicesOf, Tenant
@@ -14,8 +13,6 @@ from gateway.schemas.baseline_document import imported_document, shipped_documen
 from gateway.schemas.baseline_query import BaselineQuery
 
 router = APIRouter(prefix="/v1", tags=["baselines"], responses=may_answer(502))
-router.include_router(baseline_imports.router)
-router.include_router(baseline_smoke_runs.router)
 
 Json = dict[str, Any]
 

@@ -3,7 +3,9 @@
 import errno
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import pytest
 from baseline_scene import OCTETS, Reader, imported, importer, lines, names, network, upload
@@ -13,9 +15,15 @@ from contracts.jobs import NetworkImportLine
 from gateway.config import Settings
 from gateway.infra import baseline_spool
 from gateway.infra.baseline_import_journal import ImportJournal
-from gateway.infra.baseline_imports import ImportUnknown
+from gateway.infra.baseline_imports import (
+    MAX_OPEN_IMPORTS,
+    BaselineImportStore,
+    ImportUnknown,
+    TooManyImports,
+)
+from gateway.infra.baseline_spool import SpooledFile
 from gateway.infra.baseline_tables import BaselineResultRow, BaselineRow, BaselineSourceRow
-from gateway.infra.database import StorageUnavailable
+from gateway.infra.database import Database, StorageUnavailable
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.loop import baseline_import
 from gateway.loop.baseline_import import Stopped
@@ -289,11 +297,30 @@ def test_a_request_that_makes_no_sense_is_refused(scene, query, headers, status)
 
 
 def test_no_more_than_a_few_imports_may_be_open(scene):
-    for number in range(routes.MAX_OPEN_IMPORTS):
+    for number in range(MAX_OPEN_IMPORTS):
         assert upload(scene, b"%d" % number).status_code == 202
     refused = upload(scene, b"one more")
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_imports")
     assert "retry-after" in refused.headers
+
+
+def test_of_many_accepted_at_once_no_more_are_open_than_may_be(database_url):
+    database = Database(database_url)
+    store, begin = BaselineImportStore(database), Barrier(8)
+
+    def accept(number: int) -> bool:
+        begin.wait(10)
+        try:
+            with database.write() as session:
+                store.create(session, f"bi_{number}", "ann", "lemur", SpooledFile(f"{number}", 1))
+        except TooManyImports:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(accept, range(8))) == MAX_OPEN_IMPORTS
+    assert not store.has_room()
+    database.close()
 
 
 def test_a_server_that_others_reach_takes_no_imports(scene):
