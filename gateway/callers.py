@@ -6,22 +6,24 @@ The header fields are those of draft-ietf-httpapi-ratelimit-headers-10.
 """
 
 import time
+from functools import partial
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
 from contracts.log_context import note
 from contracts.problems import problem
-from contracts.service_gate import App, Message, Receive, Scope, Send, bearer_token
+from contracts.service_gate import METRICS_PATH, App, Message, Receive, Scope, Send, bearer_token
 from gateway.domain.api_keys import LOCAL_CALLER, ApiKey, Caller
 from gateway.domain.token_buckets import Allowance, TokenBuckets, bucket_of_address
 from gateway.infra.api_keys import ApiKeyStore
 from gateway.infra.database import StorageUnavailable, utc_now
+from gateway.key_watch import KeyWatch
 from gateway.routes.problems import problem_response
 
 WINDOW_SECONDS = 60
 WRONG_KEYS_PER_WINDOW = 20
-"""Of one address. Nobody guesses a key; this keeps the noise of those who try away from the database."""
+"""Of one address. Nobody guesses a key; those who try are told to wait, at the price of one look-up each."""
 UNLIMITED_PATHS = frozenset({"/healthz", "/readyz"})
 
 
@@ -39,6 +41,7 @@ class IdentifyCallers:
         self._of_keys = TokenBuckets(per_key, WINDOW_SECONDS)
         self._of_addresses = TokenBuckets(per_address, WINDOW_SECONDS)
         self._of_wrong_keys = TokenBuckets(min(WRONG_KEYS_PER_WINDOW, per_address), WINDOW_SECONDS)
+        self._watch = KeyWatch()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its caller, or answer 429."""
@@ -70,11 +73,15 @@ class IdentifyCallers:
                 message["headers"] = [*message.get("headers", ()), *_encoded(headers)]
             await send(message)
 
-        await self._app(scope, receive, send_counted)
+        if caller is not None and caller.key_id is not None:
+            opens = partial(self._opens, scope)
+            await self._app(scope, receive, self._watch.watched(send_counted, caller.key_id, opens))
+        else:
+            await self._app(scope, receive, send_counted)
 
     async def _identify(self, scope: Scope) -> tuple[Caller | None, str | None]:
         key = bearer_token(scope)
-        if key is None:
+        if key is None or scope["path"] in UNLIMITED_PATHS:
             return (LOCAL_CALLER if self._keyless else None), None
         keys: ApiKeyStore = scope["app"].state.services.keys
         found = await run_in_threadpool(keys.find, key)
@@ -85,12 +92,17 @@ class IdentifyCallers:
             await run_in_threadpool(keys.note_use, found)
         return Caller(found.tenant, frozenset(found.scopes), found.id), None
 
+    def _opens(self, scope: Scope) -> bool:
+        """Whether the key of a request is in force still."""
+        keys: ApiKeyStore = scope["app"].state.services.keys
+        return _why_not(keys.find(bearer_token(scope) or "")) is None
+
     def _policy(
         self, scope: Scope, caller: Caller | None, key_problem: str | None
     ) -> tuple[str, TokenBuckets, str] | None:
         """Under which name, and in whose bucket, the request is counted; None for one that is not."""
         address = bucket_of_address(address_of(scope))
-        if key_problem is not None:
+        if key_problem is not None and scope["path"] != METRICS_PATH:  # who measures has a token of its own
             return "wrong-keys", self._of_wrong_keys, address
         if caller is None:
             return None if scope["path"] in UNLIMITED_PATHS else ("address", self._of_addresses, address)

@@ -59,6 +59,11 @@ class Caller:
 LOCAL_CALLER = Caller(LOCAL_TENANT, frozenset(KeyScope), None)
 
 
+def end_of_follower(old: ApiKey, now: datetime) -> datetime | None:
+    """Until when the follower of a key is good: it is given as much time as the old one was made with."""
+    return None if old.expires_at is None else now + (old.expires_at - old.created_at)
+
+
 def overlap_end(expires_at: datetime | None, now: datetime, overlap: timedelta) -> datetime:
     """Until when a rotated key goes on opening the door: never longer than it would have."""
     end = now + overlap

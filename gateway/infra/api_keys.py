@@ -5,23 +5,33 @@ key is 256 random bits, which nobody guesses from its SHA-256, and a slow hash o
 a gift to whoever floods the gateway with wrong keys.
 """
 
+import logging
 import secrets
+import time
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from contracts.service_gate import token_digest
 from gateway.domain.access import TENANT_SCOPES, KeyScope
-from gateway.domain.api_keys import ApiKey, overlap_end
-from gateway.infra.database import Database, utc_now
+from gateway.domain.api_keys import ApiKey, end_of_follower, overlap_end
+from gateway.infra.database import Database, StorageUnavailable, utc_now
 from gateway.infra.identifiers import new_id
+from gateway.infra.quotas import lock_tenant
 from gateway.infra.tenant_tables import ApiKeyRow
 
 KEY_PREFIX = "dn_"
 KEY_LENGTH = len(KEY_PREFIX) + 43
 SHOWN_CHARACTERS = len(KEY_PREFIX) + 6
 """36 of the 256 random bits: enough to tell keys apart, and far too little to guess one."""
+MAX_KEYS = 100
+"""Of one tenant, in force at a time: each may ask as often as the others, so their number is a limit, too."""
+KEPT_ENDED = 100
+"""So many keys of a tenant that have ended stay listed; of all of them the audit log knows."""
+NOTE_AGAIN_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
 
 
 class ApiKeyUnknown(Exception):
@@ -32,11 +42,24 @@ class ApiKeyEnded(Exception):
     """The key was revoked, or has expired: it cannot be rotated."""
 
 
+class ApiKeyRotated(Exception):
+    """The key has a follower already."""
+
+    def __init__(self, follower: str) -> None:
+        super().__init__(follower)
+        self.follower = follower
+
+
+class TooManyApiKeys(Exception):
+    """The tenant has as many keys in force as one may have."""
+
+
 class ApiKeyStore:
     """Makes, checks, rotates and revokes keys. Thread-safe."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._note_at = 0.0
 
     def create(
         self,
@@ -45,8 +68,9 @@ class ApiKeyStore:
         scopes: tuple[KeyScope, ...] = TENANT_SCOPES,
         expires_at: datetime | None = None,
     ) -> tuple[str, str]:
-        """(id, key) of a new key. The key cannot be read again."""
+        """(id, key) of a new key. The key cannot be read again. Raises TooManyApiKeys."""
         with self._database.write() as session:
+            _require_room(session, tenant)
             return _add(session, tenant, label, scopes, expires_at)
 
     def find(self, key: str) -> ApiKey | None:
@@ -59,14 +83,21 @@ class ApiKeyStore:
             return None if row is None else _api_key(row)
 
     def note_use(self, key: ApiKey) -> None:
-        """Write down that a key was used, unless that is on record well enough."""
+        """Write down that a key was used, unless that is on record well enough.
+
+        Whoever only reads needs no database that can be written: where it cannot, the note is left for later.
+        """
         now = utc_now()
-        if not key.wants_noting(now):
+        if not key.wants_noting(now) or time.monotonic() < self._note_at:
             return
-        with self._database.write() as session:
-            row = session.get(ApiKeyRow, key.id)
-            if row is not None:
-                row.last_used_at = now
+        try:
+            with self._database.write() as session:
+                row = session.get(ApiKeyRow, key.id)
+                if row is not None and _api_key(row).wants_noting(now):
+                    row.last_used_at = now
+        except StorageUnavailable as error:
+            self._note_at = time.monotonic() + NOTE_AGAIN_SECONDS
+            log.warning("the use of a key could not be written down: %s", error)
 
     def read(self, key_id: str, tenant: str | None) -> ApiKey:
         """One key, of any tenant unless one is named. Raises ApiKeyUnknown."""
@@ -86,7 +117,8 @@ class ApiKeyStore:
     ) -> tuple[ApiKey, str]:
         """A new key with the old one's rights, and what opens the door; the old one ends after `overlap`.
 
-        Raises ApiKeyUnknown, ApiKeyEnded.
+        `expires_at`: None gives it as long a life as the old one was made with.
+        Raises ApiKeyUnknown, ApiKeyEnded, ApiKeyRotated, TooManyApiKeys.
         """
         with self._database.write() as session:
             row = _found(session, key_id, tenant)
@@ -94,7 +126,11 @@ class ApiKeyStore:
             old = _api_key(row)
             if not old.is_in_force(now):
                 raise ApiKeyEnded(key_id)
-            new_key_id, key = _add(session, old.tenant, old.label, old.scopes, expires_at)
+            if old.replaced_by is not None:
+                raise ApiKeyRotated(old.replaced_by)
+            _require_room(session, old.tenant, but=key_id)
+            end = expires_at or end_of_follower(old, now)
+            new_key_id, key = _add(session, old.tenant, old.label, old.scopes, end)
             row.expires_at = overlap_end(old.expires_at, now, overlap)
             row.replaced_by = new_key_id
             session.flush()
@@ -111,8 +147,28 @@ class ApiKeyStore:
 
     def any_in_force(self) -> bool:
         """Whether at least one key opens the door."""
-        now = utc_now()
-        return any(key.is_in_force(now) for key in self.all(None))
+        with self._database.read() as session:
+            return session.scalar(select(ApiKeyRow.id).where(_is_in_force(utc_now())).limit(1)) is not None
+
+
+def _is_in_force(now: datetime) -> ColumnElement[bool]:
+    """`ApiKey.is_in_force`, for the database."""
+    return ApiKeyRow.revoked_at.is_(None) & or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now)
+
+
+def _require_room(session: Session, tenant: str, but: str = "") -> None:
+    """Refuse one key too many, and forget those that ended long ago. `but`: a key that is to end."""
+    lock_tenant(session, tenant)
+    in_force = _is_in_force(utc_now())
+    others = select(func.count(ApiKeyRow.id)).where(ApiKeyRow.tenant == tenant, ApiKeyRow.id != but, in_force)
+    if (session.scalar(others) or 0) >= MAX_KEYS:
+        raise TooManyApiKeys(tenant)
+    ended = select(ApiKeyRow.id).where(ApiKeyRow.tenant == tenant, ~in_force).order_by(ApiKeyRow.id.desc())
+    kept = session.scalars(ended.limit(KEPT_ENDED)).all()
+    if len(kept) == KEPT_ENDED:
+        session.execute(
+            delete(ApiKeyRow).where(ApiKeyRow.tenant == tenant, ~in_force, ApiKeyRow.id < kept[-1])
+        )
 
 
 def _add(

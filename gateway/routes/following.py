@@ -13,12 +13,14 @@ from starlette.concurrency import run_in_threadpool
 from gateway.infra.database import Database
 from gateway.infra.events import Event, events_after, newest_event_id
 from gateway.infra.signals import Signals
-from gateway.routes.problems import RequestProblem
+from gateway.routes.problems import RequestProblem, problem_of
 
 T = TypeVar("T")
 
 LOOK_AGAIN = timedelta(seconds=10)
 """A follower reads again at least this often, whatever the signals say."""
+
+_NOT_FOUND = 404
 
 PAGE_EVENTS = 100
 """So many events of a follower are in memory at a time."""
@@ -30,7 +32,8 @@ STOP_SECONDS = 2.0
 """When the gateway stops, its signals end every stream; one that has not ended by then is cut off."""
 
 STREAM_ENDS: dict[int | str, dict[str, Any]] = {
-    204: {"description": "All has happened, and Last-Event-ID names the last of it."}
+    200: {"description": "The events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+    204: {"description": "All has happened, and Last-Event-ID names the last of it."},
 }
 """What a stream may answer in place of events, for the document of the API."""
 
@@ -39,7 +42,9 @@ WaitSeconds = Annotated[
 ]
 
 
-def _last_event_id(last_event_id: Annotated[str | None, Header()] = None) -> int:
+def _last_event_id(
+    last_event_id: Annotated[str | None, Header(json_schema_extra={"pattern": "^[0-9]{0,18}$"})] = None,
+) -> int:
     if last_event_id is None:
         return 0
     if not last_event_id:
@@ -83,7 +88,7 @@ async def _events(
         while True:
             bell.clear()
             events = await run_in_threadpool(_page, database, topic, last_id)
-            if not events and (database.signals.ended or await run_in_threadpool(is_over)):
+            if not events and (database.signals.ended or await run_in_threadpool(_has_ended, is_over)):
                 # What came with the end, or just before it, is told, too.
                 events = await run_in_threadpool(_page, database, topic, last_id)
                 if not events:
@@ -104,7 +109,7 @@ def _page(database: Database, topic: str, last_id: int) -> list[Event]:
 
 def _has_nothing_after(database: Database, topic: str, last_id: int, is_over: Callable[[], bool]) -> bool:
     """Whether all has happened, and been told."""
-    over = is_over()
+    over = _has_ended(is_over)
     with database.read() as session:
         if events_after(session, topic, last_id, 1):
             return False
@@ -120,6 +125,17 @@ def _has_nothing_after(database: Database, topic: str, last_id: int, is_over: Ca
             remedy="Leave it out to be told everything from the start, as after a restored backup.",
         )
     return over
+
+
+def _has_ended(is_over: Callable[[], bool]) -> bool:
+    """Whether what is followed is over; what was removed meanwhile is."""
+    try:
+        return is_over()
+    except Exception as error:
+        found = problem_of(error)
+        if found is None or found.document["status"] != _NOT_FOUND:
+            raise
+        return True
 
 
 async def wait_until(

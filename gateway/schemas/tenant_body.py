@@ -37,6 +37,7 @@ class RotationBody(BaseModel):
     overlap_hours: Annotated[float, Field(ge=0, le=LONGEST_OVERLAP_HOURS)] = 24.0
     """So long both open the door, for what still uses the old one."""
     expires_in_days: Days | None = None
+    """None: as many as the old one was made with."""
 
 
 class QuotaBody(BaseModel):

@@ -1,12 +1,18 @@
 """Server-sent events from the durable log: resumed where a follower was, refused where it cannot be."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from gateway_scene import gateway_in
 from sqlalchemy import text
 
+from gateway import key_watch
 from gateway.infra.events import append_event
+from gateway.infra.removal import remove_evaluations
+from gateway.routes import following
 from gateway.routes.following import PAGE_EVENTS
 
 
@@ -23,6 +29,16 @@ def told(answer) -> list[tuple[int, str, dict]]:
         if "id" in fields:
             events.append((int(fields["id"]), fields["event"], json.loads(fields["data"])))
     return events
+
+
+@contextmanager
+def followed(scene, subject: str, headers: dict | None = None):
+    """A follower in a thread of its own; gives what becomes of its answer."""
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(scene.http.get, f"/v1/evaluations/{subject}/events", headers=headers)
+        with pytest.raises(TimeoutError):
+            answer.result(0.5)
+        yield answer
 
 
 @pytest.fixture
@@ -102,3 +118,31 @@ def test_where_old_events_were_deleted_an_ended_story_is_over(scene, ended):
         session.execute(text("DELETE FROM events"))
     assert told(follow(scene.http, ended)) == []
     assert follow(scene.http, ended, 7).status_code == 204
+
+
+def test_a_stream_ends_with_the_key_that_opened_it(scene, monkeypatch):
+    monkeypatch.setattr(key_watch, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(following, "HEARTBEAT_SECONDS", 0.1)
+    ids = []
+    for tenant in ("ann", "bob"):
+        body = {"tenant": tenant, "scopes": ["read", "submit"]}
+        key = scene.http.post("/v1/keys", json=body).json()
+        headers = {"authorization": f"Bearer {key['key']}"}
+        ids.append((key["id"], headers, scene.submit(headers=headers)["id"]))
+    (ann, of_ann, annes), (_, of_bob, bobs) = ids
+    with followed(scene, annes, of_ann) as answer, followed(scene, bobs, of_bob) as other:
+        scene.http.delete(f"/v1/keys/{ann}")
+        assert [kind for _, kind, _ in told(answer.result(10))] == ["queued"]
+        assert not other.done()
+        scene.http.delete(f"/v1/evaluations/{bobs}", headers=of_bob)
+        assert told(other.result(10))[-1][1] == "finished"
+    assert follow(scene.http, annes).status_code == 404
+
+
+def test_a_stream_of_something_that_is_removed_ends(scene, monkeypatch):
+    monkeypatch.setattr(following, "LOOK_AGAIN", timedelta(seconds=0.1))
+    evaluation = scene.submit()["id"]
+    with followed(scene, evaluation) as answer:
+        with scene.services.database.write() as session:
+            remove_evaluations(session, [evaluation])
+        assert [kind for _, kind, _ in told(answer.result(10))] == ["queued"]

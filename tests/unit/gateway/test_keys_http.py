@@ -1,15 +1,18 @@
 """API keys over HTTP: made once, scoped, expiring, rotated, revoked; what they did is written down."""
 
 import re
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from threading import Barrier
 
 import pytest
 from gateway_scene import SOURCE, gateway_in
 
 from gateway.domain.access import CALLS, TENANT_SCOPES, KeyScope, scopes_for
-from gateway.infra.api_keys import ApiKeyStore
+from gateway.infra import api_keys
+from gateway.infra.api_keys import ApiKeyStore, TooManyApiKeys
 from gateway.infra.audit_log import AuditLog
-from gateway.infra.database import StorageUnavailable, utc_now
+from gateway.infra.database import Database, StorageUnavailable, utc_now
 from gateway.infra.tenant_tables import ApiKeyRow
 
 EVALUATION = {"source": SOURCE, "dataset": "digits"}
@@ -93,6 +96,14 @@ def test_every_change_of_the_document_is_in_the_list_of_scopes(farm):
     assert scopes_for("POST", "/v1/something:new") == {KeyScope.OPERATOR}
 
 
+@pytest.mark.parametrize(("method", "path"), sorted(CALLS))
+def test_every_call_of_the_list_asks_for_what_the_list_says(farm, method, path):
+    key = make(farm, tenant="ann", scopes=["read"])
+    answer = farm.http.request(method, re.sub(r"\{\w+\}", "x", path), headers=bearer(key))
+    assert answer.status_code == 403, answer.text
+    assert f"lacks the scope {' or '.join(sorted(CALLS[method, path]))}." in answer.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -146,6 +157,88 @@ def test_rotation_gives_no_key_a_longer_life(farm):
     old = make(farm, tenant="ann", scopes=["read"], expires_in_days=1)
     farm.http.post(f"/v1/keys/{old['id']}:rotate", json={"overlap_hours": 100})
     assert farm.http.get(f"/v1/keys/{old['id']}").json()["expires_at"] == old["expires_at"]
+
+
+def test_a_follower_lives_as_long_as_the_old_key_was_made_for(farm):
+    old = make(farm, tenant="ann", scopes=["read"], expires_in_days=90)
+    new = farm.http.post(f"/v1/keys/{old['id']}:rotate", json={}).json()
+    days = (datetime.fromisoformat(new["expires_at"]) - utc_now()) / timedelta(days=1)
+    assert days == pytest.approx(90, abs=0.1)
+    endless = make(farm, tenant="ann", scopes=["read"])
+    assert farm.http.post(f"/v1/keys/{endless['id']}:rotate", json={}).json()["expires_at"] is None
+
+
+def test_a_key_has_one_follower(farm):
+    old = make(farm, tenant="ann", scopes=["read"])
+    new = farm.http.post(f"/v1/keys/{old['id']}:rotate", json={}).json()
+    again = farm.http.post(f"/v1/keys/{old['id']}:rotate", json={})
+    assert (again.status_code, again.json()["code"]) == (409, "key_rotated_already")
+    assert new["id"] in again.json()["remedy"]
+
+
+def test_a_tenant_has_so_many_keys_in_force_and_no_more(farm, monkeypatch):
+    monkeypatch.setattr(api_keys, "MAX_KEYS", 3)
+    admin, *_, last = [make(farm, tenant="ann", scopes=["admin"]) for _ in range(3)]
+    refused = farm.http.post("/v1/keys", json={}, headers=bearer(admin))
+    assert (refused.status_code, refused.json()["code"]) == (409, "too_many_keys")
+    assert "deltanas keys list" in refused.json()["remedy"]
+    assert farm.http.post(f"/v1/keys/{last['id']}:rotate", json={}).status_code == 201
+    make(farm, tenant="bob")
+    farm.http.delete(f"/v1/keys/{last['id']}")
+    assert farm.http.post("/v1/keys", json={}, headers=bearer(admin)).status_code == 409
+    farm.http.delete(f"/v1/keys/{admin['id']}")
+    make(farm, tenant="ann")
+
+
+def test_of_many_made_at_once_no_more_keys_are_in_force_than_may_be(database_url, monkeypatch):
+    monkeypatch.setattr(api_keys, "MAX_KEYS", 3)
+    database = Database(database_url)
+    keys, begin = ApiKeyStore(database), Barrier(8)
+
+    def make_one(_: int) -> bool:
+        begin.wait()
+        try:
+            keys.create("ann")
+        except TooManyApiKeys:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(make_one, range(8))) == 3
+    database.close()
+
+
+def test_keys_that_ended_do_not_pile_up(farm, monkeypatch):
+    monkeypatch.setattr(api_keys, "KEPT_ENDED", 2)
+    made = [make(farm, tenant="ann") for _ in range(4)]
+    for key in made:
+        farm.http.delete(f"/v1/keys/{key['id']}")
+    last = make(farm, tenant="ann")
+    listed = [key["id"] for key in farm.http.get("/v1/keys?tenant=ann").json()["items"]]
+    assert listed == [last["id"], made[3]["id"], made[2]["id"]]
+
+
+def test_a_key_opens_what_is_read_though_its_use_cannot_be_written_down(farm, monkeypatch):
+    key = make(farm, tenant="ann", scopes=["read"])
+    keys: ApiKeyStore = farm.services.keys
+
+    def full():
+        raise StorageUnavailable("disk full")
+
+    half = type("ReadOnly", (), {"write": staticmethod(full), "read": keys._database.read})
+    monkeypatch.setattr(keys, "_database", half)
+    monkeypatch.setattr(api_keys, "NOTE_AGAIN_SECONDS", 0.0)
+    assert farm.http.get("/v1/evaluations", headers=bearer(key)).status_code == 200
+
+
+def test_a_process_that_answers_says_so_to_whatever_key(farm, monkeypatch):
+    def away(_key):
+        raise StorageUnavailable("no connection")
+
+    monkeypatch.setattr(farm.services.keys, "find", away)
+    headers = {"authorization": "Bearer dn_" + "x" * 43}
+    assert farm.http.get("/v1/evaluations", headers=headers).status_code == 503
+    assert farm.http.get("/healthz", headers=headers).status_code == 200
 
 
 def test_a_revoked_key_opens_nothing_from_then_on(farm):
