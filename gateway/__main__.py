@@ -9,6 +9,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from contracts.service_gate import App
 from contracts.service_logs import set_up_logs
 from gateway.app import create_app
 from gateway.config import Settings
@@ -24,24 +25,26 @@ def main() -> None:
     set_up_logs("gateway")
     settings = Settings()
     app = create_app(settings)
-    server = _Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-            server_header=False,
-            # Unless told not to, uvicorn believes what any process of this machine says in X-Forwarded-For.
-            proxy_headers=bool(settings.trusted_proxies),
-            forwarded_allow_ips=list(settings.trusted_proxies),
-            **settings.address.listen_options(),  # type: ignore[arg-type]
-        ),
-        partial(_send_waiters_home, app),
-    )
+    server = _Server(server_config(app, settings), partial(_send_waiters_home, app))
     server.run()
     if not server.started:
         sys.exit(STARTUP_FAILED)
+
+
+def server_config(app: App, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves the application."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        server_header=False,
+        # Unless told not to, uvicorn believes what any process of this machine says in X-Forwarded-For.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        **settings.address.listen_options(),  # type: ignore[arg-type]
+    )
 
 
 class _Server(uvicorn.Server):

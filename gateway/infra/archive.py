@@ -19,6 +19,8 @@ from typing import IO, Any
 FORMAT = 1
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
+PUBLIC_MODE = 0o444
+"""Of what sandboxes read: no sandbox that sees it may empty it."""
 _CHUNK = 1024 * 1024
 _PART = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]{1,255}"
 _NAME = re.compile(rf"{_PART}(?:/{_PART}){{0,8}}")
@@ -26,6 +28,14 @@ _NAME = re.compile(rf"{_PART}(?:/{_PART}){{0,8}}")
 
 class ArchiveRefused(Exception):
     """The file is no backup, or not all of one. The message says what is wrong with it."""
+
+
+class FileChanged(Exception):
+    """A file was removed or changed while it was archived."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} was removed or changed in the meantime")
+        self.name = name
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,10 @@ class Manifest:
 
 
 def write_archive(target: Path, files: Mapping[str, Path], about: Mapping[str, Any]) -> Manifest:
-    """Write the files under their names. It is there whole and on disk, or not at all. Raises OSError."""
+    """Write the files under their names. It is there whole and on disk, or not at all.
+
+    Raises FileChanged, OSError.
+    """
     listed = tuple(_described(name, path) for name, path in sorted(files.items()))
     manifest = Manifest(about, listed)
     partial = target.with_name(f".{target.name}.part")
@@ -61,8 +74,7 @@ def write_archive(target: Path, files: Mapping[str, Path], about: Mapping[str, A
             ):
                 _add(tar, MANIFEST, io.BytesIO(_encoded(manifest)), len(_encoded(manifest)))
                 for file in listed:
-                    with files[file.name].open("rb") as content:
-                        _add(tar, file.name, content, file.size_bytes)
+                    _add_described(tar, file, files[file.name])
             out.flush()
             os.fsync(out.fileno())
         partial.rename(target)
@@ -91,13 +103,15 @@ def read_archive(source: Path, folder: Path) -> Manifest:
 def _described(name: str, path: Path) -> ArchivedFile:
     if not _NAME.fullmatch(name):
         raise ArchiveRefused(f"{name!r:.80} cannot be the name of an archived file")
-    digest = hashlib.sha256()
-    size = 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            size += len(chunk)
-    return ArchivedFile(name, size, digest.hexdigest(), bool(path.stat().st_mode & 0o004))
+    try:
+        with path.open("rb") as file:
+            read = _Read(file)
+            while read.read(_CHUNK):
+                pass
+            mode = os.fstat(file.fileno()).st_mode
+    except FileNotFoundError as error:
+        raise FileChanged(name) from error
+    return ArchivedFile(name, read.size_bytes, read.digest.hexdigest(), bool(mode & 0o004))
 
 
 def _encoded(manifest: Manifest) -> bytes:
@@ -105,11 +119,44 @@ def _encoded(manifest: Manifest) -> bytes:
     return json.dumps({"format": FORMAT, "about": dict(manifest.about), "files": files}).encode()
 
 
-def _add(tar: tarfile.TarFile, name: str, content: IO[bytes], size_bytes: int) -> None:
+class _Read:
+    """A file that keeps count of what was read of it."""
+
+    def __init__(self, content: IO[bytes]) -> None:
+        self.size_bytes = 0
+        self.digest = hashlib.sha256()
+        self._content = content
+
+    def read(self, size: int) -> bytes:
+        """The next bytes."""
+        chunk = self._content.read(size)
+        self.size_bytes += len(chunk)
+        self.digest.update(chunk)
+        return chunk
+
+
+def _add_described(tar: tarfile.TarFile, file: ArchivedFile, path: Path) -> None:
+    """Add what the manifest says, or raise FileChanged: an archive that is wrong in itself saves nothing."""
+    try:
+        with path.open("rb") as content:
+            read = _Read(content)
+            try:
+                _add(tar, file.name, read, file.size_bytes)
+            except OSError as error:
+                if read.size_bytes < file.size_bytes and not content.read(1):
+                    raise FileChanged(file.name) from error
+                raise
+    except FileNotFoundError as error:
+        raise FileChanged(file.name) from error
+    if read.digest.hexdigest() != file.sha256:
+        raise FileChanged(file.name)
+
+
+def _add(tar: tarfile.TarFile, name: str, content: "IO[bytes] | _Read", size_bytes: int) -> None:
     member = tarfile.TarInfo(name)
     member.size = size_bytes
     member.mode = 0o600
-    tar.addfile(member, content)
+    tar.addfile(member, content)  # type: ignore[arg-type]  # all that it does is read
 
 
 def _manifest(tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> Manifest:
@@ -146,7 +193,7 @@ def _unpack(
         while chunk := content.read(_CHUNK):
             digest.update(chunk)
             out.write(chunk)
-        os.fchmod(out.fileno(), 0o644 if expected.is_public else 0o600)
+        os.fchmod(out.fileno(), PUBLIC_MODE if expected.is_public else 0o600)
         out.flush()
         os.fsync(out.fileno())
     if digest.hexdigest() != expected.sha256:

@@ -8,6 +8,7 @@ the database. So are models and standard data sets, which are fetched again, and
 which the gateway sends again.
 """
 
+import logging
 import os
 import shutil
 import sqlite3
@@ -19,13 +20,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from contracts.names import STANDARD_DATASETS
-from gateway.infra.archive import ArchiveRefused, Manifest, read_archive, write_archive
+from gateway.infra.archive import ArchiveRefused, FileChanged, Manifest, read_archive, write_archive
 
 DATABASE = "gateway.sqlite3"
+_DATABASE_FILES = (DATABASE, *(f"{DATABASE}-{log}" for log in ("wal", "shm", "journal")))
+"""SQLite plays the log of another database into one that it finds beside it."""
 FOLDERS = ("adapters", "baseline-imports", "datasets")
 """Of a state folder: what rows name and nobody can fetch again."""
 _DERIVED = "views"
 """Splits that were drawn of a data set; they are drawn again."""
+
+
+log = logging.getLogger(__name__)
 
 
 class NothingToSave(Exception):
@@ -60,7 +66,7 @@ def save(home: Path, target: Path, *, with_database: bool = True) -> Saved:
             files[DATABASE] = copy
         files |= dict(_kept_files(home))
         created_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        manifest = write_archive(target, files, {"created_at": created_at, "schema": schema})
+        manifest = _write_what_stays(target, files, {"created_at": created_at, "schema": schema})
     return _saved(manifest)
 
 
@@ -69,7 +75,7 @@ def restore(source: Path, home: Path) -> Saved:
 
     Raises HomeInUse, ArchiveRefused, OSError.
     """
-    taken = [name for name in (DATABASE, *FOLDERS) if (home / name).exists()]
+    taken = [name for name in (*_DATABASE_FILES, *FOLDERS) if (home / name).exists()]
     if taken:
         raise HomeInUse(f"{home} holds {taken[0]} already; restore into an empty folder")
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -85,6 +91,16 @@ def restore(source: Path, home: Path) -> Saved:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return _saved(manifest)
+
+
+def _write_what_stays(target: Path, files: dict[str, Path], about: dict[str, str]) -> Manifest:
+    """Write the archive, without what goes meanwhile: that belongs to no row, or to one somebody removed."""
+    while True:
+        try:
+            return write_archive(target, files, about)
+        except FileChanged as changed:
+            log.info("%s: it is left out", changed)
+            files = {name: path for name, path in files.items() if name != changed.name and path.exists()}
 
 
 def _copy_database(source: Path, copy: Path) -> str:

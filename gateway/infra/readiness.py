@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 PATIENCE_SECONDS = 3.0
 """A part that does not answer within this time is not ready."""
+YOUNG_SECONDS = 10.0
 FRESH_SECONDS = 1.0
 """For so long an answer is given again: whoever asks more often wears nothing out."""
 
@@ -41,8 +42,15 @@ class Readiness:
         self._asked_at = float("-inf")
 
     def checks(self) -> tuple[Check, ...]:
-        """One line for each part, in the order of the probes."""
-        with self._asking:
+        """One line for each part, in the order of the probes.
+
+        While somebody waits for the answers others are given those before, if these are young: else a crowd
+        would wait with him, in all the threads that there are, for a part that does not answer.
+        """
+        is_young = time.monotonic() - self._asked_at < YOUNG_SECONDS
+        if not self._asking.acquire(blocking=not is_young):
+            return self._checks
+        try:
             if time.monotonic() - self._asked_at >= self.fresh_seconds:
                 for question in self._questions.values():
                     question.ask()
@@ -50,6 +58,8 @@ class Readiness:
                 self._checks = tuple(question.answer(deadline) for question in self._questions.values())
                 self._asked_at = time.monotonic()
             return self._checks
+        finally:
+            self._asking.release()
 
 
 class _Question:

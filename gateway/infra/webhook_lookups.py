@@ -1,7 +1,8 @@
 """Looks hosts up for requests that wait for it: with patience for seconds, and a bound on what hangs.
 
 The system's resolver cannot be interrupted, and whoever runs a name server can let it hang. So each look-up
-has a thread that may be left behind, and a tenant whose look-up hung rests before the next.
+has a thread that may be left behind, of which no tenant gets more than a few, and a tenant whose look-up
+hung rests before the next. Those who ask for one host at a time share one look-up.
 """
 
 import threading
@@ -16,6 +17,7 @@ from gateway.infra.webhook_transport import LookupFailed, Resolve
 PATIENCE_SECONDS = 3.0
 REST_SECONDS = 10.0
 MAX_HANGING = 16
+MAX_HANGING_OF_TENANT = 4
 KNOWN_SECONDS = 10.0
 """An answer serves that long, so that a batch with one receiver asks once; a delivery asks anew."""
 MAX_KNOWN = 256
@@ -34,7 +36,8 @@ class HostLookups:
         self._rules = rules
         self._resolve = resolve
         self._patience = patience_seconds
-        self._room = threading.BoundedSemaphore(MAX_HANGING)
+        self._under_way: dict[tuple[str, int], tuple[str, Future[Sequence[str]]]] = {}
+        """By host and port: whose tenant's look-up it is, and what will come of it."""
         self._resting: dict[str, float] = {}
         self._known: dict[tuple[str, int], tuple[float, Sequence[str]]] = {}
         self._lock = threading.Lock()
@@ -47,28 +50,12 @@ class HostLookups:
         """
         target = checked_target(url, self._rules)
         if target.host not in self._rules.hosts:
-            checked_addresses(target, self._known_addresses(target.host, target.port, tenant), self._rules)
-
-    def _known_addresses(self, host: str, port: int, tenant: str) -> Sequence[str]:
-        with self._lock:
-            until, addresses = self._known.get((host, port), (0.0, ()))
-        if until > time.monotonic():
-            return addresses
-        addresses = self._addresses(host, port, tenant)
-        with self._lock:
-            if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
-            self._known[host, port] = (time.monotonic() + KNOWN_SECONDS, addresses)
-        return addresses
+            checked_addresses(target, self._addresses(target.host, target.port, tenant), self._rules)
 
     def _addresses(self, host: str, port: int, tenant: str) -> Sequence[str]:
-        self._require_rested(tenant)
-        if not self._room.acquire(blocking=False):
-            raise LookupsBusy
-        found: Future[Sequence[str]] = Future()
-        threading.Thread(
-            target=self._look_up, args=(host, port, found), name="webhook look-up", daemon=True
-        ).start()
+        found = self._found_or_begun(host, port, tenant)
+        if not isinstance(found, Future):
+            return found
         try:
             return found.result(timeout=self._patience)
         except TookTooLong as error:
@@ -76,17 +63,43 @@ class HostLookups:
                 self._resting[tenant] = time.monotonic() + REST_SECONDS
             raise LookupFailed(f"{host} was not found within {self._patience:g} s") from error
 
+    def _found_or_begun(self, host: str, port: int, tenant: str) -> "Sequence[str] | Future[Sequence[str]]":
+        """What was found lately, or a look-up: begun now unless it is under way. Raises LookupsBusy."""
+        with self._lock:
+            until, addresses = self._known.get((host, port), (0.0, ()))
+            if until > time.monotonic():
+                return addresses
+            self._require_rested(tenant)
+            if (host, port) in self._under_way:
+                return self._under_way[host, port][1]
+            of_tenant = sum(whose == tenant for whose, _ in self._under_way.values())
+            if len(self._under_way) >= MAX_HANGING or of_tenant >= MAX_HANGING_OF_TENANT:
+                raise LookupsBusy
+            found: Future[Sequence[str]] = Future()
+            looking = threading.Thread(
+                target=self._look_up, args=(host, port, found), name="webhook look-up", daemon=True
+            )
+            looking.start()
+            self._under_way[host, port] = (tenant, found)
+            return found
+
     def _look_up(self, host: str, port: int, found: "Future[Sequence[str]]") -> None:
         try:
-            found.set_result(self._resolve(host, port))
+            addresses = self._resolve(host, port)
         except Exception as error:  # noqa: BLE001 - whoever waits gets it
+            with self._lock:
+                del self._under_way[host, port]
             found.set_exception(error)
-        finally:
-            self._room.release()
+            return
+        with self._lock:
+            del self._under_way[host, port]
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[host, port] = (time.monotonic() + KNOWN_SECONDS, addresses)
+        found.set_result(addresses)
 
     def _require_rested(self, tenant: str) -> None:
         now = time.monotonic()
-        with self._lock:
-            self._resting = {name: until for name, until in self._resting.items() if until > now}
-            if tenant in self._resting:
-                raise LookupsBusy
+        self._resting = {name: until for name, until in self._resting.items() if until > now}
+        if tenant in self._resting:
+            raise LookupsBusy

@@ -282,7 +282,7 @@ def _retry_after_seconds(value: bytes | None) -> float | None:
         return float(text[:9])
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # a zone can be further away than the calendar goes
         return None
     at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
     return max(0.0, (at - datetime.now(UTC)).total_seconds())

@@ -4,11 +4,13 @@ import io
 import json
 import tarfile
 import threading
+from pathlib import Path
 
 import pytest
 from search_scene import Scene, accept, request
 from sqlalchemy import text
 
+from gateway.infra import archive as archiving
 from gateway.infra.archive import ArchiveRefused, write_archive
 from gateway.infra.backup import HomeInUse, NothingToSave, restore, save
 from gateway.infra.database import Database
@@ -44,7 +46,7 @@ def saved(tmp_path_factory):
     (home / "datasets" / "mnist").mkdir()
     (home / "adapters" / "ft_1").mkdir(parents=True)
     for path, mode in (
-        (pack / "train_images.bin", 0o644),
+        (pack / "train_images.bin", 0o444),
         (pack / "evaluation_labels.bin", 0o600),
         (pack / "views" / "v" / "x.bin", 0o600),
         (home / "datasets" / "mnist" / "pack.json", 0o600),
@@ -96,7 +98,7 @@ def test_what_cannot_be_made_again_is_there_with_its_rights(saved, tmp_path):
     }
     assert found == {
         "gateway.sqlite3": 0o600,
-        "datasets/my-own/train_images.bin": 0o644,
+        "datasets/my-own/train_images.bin": 0o444,
         "datasets/my-own/evaluation_labels.bin": 0o600,
         "adapters/ft_1/adapter.safetensors": 0o600,
     }
@@ -113,6 +115,35 @@ def test_a_home_that_holds_something_is_left_alone(saved, tmp_path):
     with pytest.raises(HomeInUse, match="empty folder"):
         restore(saved[0], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["gateway.sqlite3"]
+
+
+def test_a_log_of_another_database_is_not_played_into_a_restored_one(saved, tmp_path):
+    (tmp_path / "gateway.sqlite3-wal").write_bytes(b"what another one was about to write")
+    with pytest.raises(HomeInUse, match="sqlite3-wal"):
+        restore(saved[0], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["gateway.sqlite3-wal"]
+
+
+@pytest.mark.parametrize("meddle", [Path.unlink, lambda path: path.write_bytes(b"x" * 4000)])
+def test_a_file_that_goes_or_changes_while_it_is_saved_costs_nobody_the_backup(tmp_path, monkeypatch, meddle):
+    home = tmp_path / "home"
+    open_home(home).close()
+    for name in ("ft_1", "ft_2", "ft_3"):
+        (home / "adapters" / name).mkdir(parents=True)
+        (home / "adapters" / name / "weights").write_bytes(name.encode() * 1000)
+    victim, described = home / "adapters" / "ft_2" / "weights", archiving._described
+
+    def meddled(name, path):
+        made = described(name, path)
+        if path == victim and len(victim.read_bytes()) == 4000:
+            meddle(victim)
+        return made
+
+    monkeypatch.setattr(archiving, "_described", meddled)
+    save(home, tmp_path / "b.tar.gz")
+    restore(tmp_path / "b.tar.gz", tmp_path / "new")
+    kept = {path.parent.name for path in (tmp_path / "new" / "adapters").rglob("weights")}
+    assert kept == {"ft_1", "ft_3"}
 
 
 def test_nothing_is_overwritten_and_nothing_is_made_of_nothing(saved, tmp_path):

@@ -37,6 +37,26 @@ def test_an_answer_is_given_again_for_a_moment():
     assert len(asked) == 1
 
 
+def test_while_one_waits_for_an_answer_others_are_given_the_one_before():
+    asked, hold = [], threading.Event()
+
+    def probe():
+        asked.append(1)
+        if len(asked) > 1:
+            hold.wait(20)
+        return []
+
+    readiness = Readiness({"part": probe}, patience_seconds=5.0, fresh_seconds=0.0)
+    before = readiness.checks()
+    waiting = threading.Thread(target=readiness.checks)
+    waiting.start()
+    while len(asked) < 2:
+        pass
+    assert readiness.checks() is before
+    hold.set()
+    waiting.join()
+
+
 def test_a_database_that_cannot_be_written_is_a_reason_and_the_process_lives(scene, monkeypatch):
     def refused(*_):
         raise OSError("read-only file system")

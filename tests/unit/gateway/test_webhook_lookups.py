@@ -1,11 +1,12 @@
 """Looking a receiver's host up while a request waits: with patience for seconds, whatever name servers do."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from gateway.domain.webhook_targets import TargetRefused, TargetRules, parse_allowance
-from gateway.infra.webhook_lookups import MAX_HANGING, HostLookups, LookupsBusy
+from gateway.infra.webhook_lookups import MAX_HANGING, MAX_HANGING_OF_TENANT, HostLookups, LookupsBusy
 from gateway.infra.webhook_transport import LookupFailed, system_addresses
 
 URL = "https://hooks.example.org/"
@@ -57,6 +58,44 @@ def test_a_name_server_that_hangs_costs_its_tenant_a_rest_and_nobody_else():
         lookups.require_allowed("https://slow.example.org/", "oak")
     with pytest.raises(LookupsBusy):
         lookups.require_allowed(URL, "oak")
+    lookups.require_allowed(URL, "elm")
+    hang.set()
+
+
+def test_those_who_ask_for_one_host_at_a_time_share_a_look_up():
+    asked, answer = [], threading.Event()
+
+    def resolve(host, _port):
+        asked.append(host)
+        answer.wait(60)
+        return ["1.1.1.1"]
+
+    lookups = HostLookups(TargetRules(), resolve)
+    with ThreadPoolExecutor(30) as pool:
+        checks = [pool.submit(lookups.require_allowed, URL, f"tenant{number % 3}") for number in range(30)]
+        while not asked:
+            pass
+        answer.set()
+        for check in checks:
+            check.result(10)
+    assert asked == ["hooks.example.org"]
+
+
+def test_one_tenant_does_not_take_all_look_ups_for_itself():
+    hang = threading.Event()
+
+    def resolve(host, _port):
+        if host.startswith("slow"):
+            hang.wait(60)
+        return ["1.1.1.1"]
+
+    lookups = HostLookups(TargetRules(), resolve, patience_seconds=0.5)
+    with ThreadPoolExecutor(MAX_HANGING) as pool:
+        urls = [f"https://slow{number}.example.org/" for number in range(MAX_HANGING)]
+        checks = [pool.submit(lookups.require_allowed, url, "oak") for url in urls]
+        troubles = [type(check.exception(10)) for check in checks]
+    assert troubles.count(LookupFailed) == MAX_HANGING_OF_TENANT
+    assert troubles.count(LookupsBusy) == MAX_HANGING - MAX_HANGING_OF_TENANT
     lookups.require_allowed(URL, "elm")
     hang.set()
 

@@ -268,7 +268,15 @@ def test_the_excerpt_of_an_answer_cannot_steer_a_terminal_or_a_page():
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("120", 120.0), ("0", 0.0), ("soon", None), ("-5", None), ("1e9", None), ("9" * 60, None)],
+    [
+        ("120", 120.0),
+        ("0", 0.0),
+        ("soon", None),
+        ("-5", None),
+        ("1e9", None),
+        ("9" * 60, None),
+        ("Mon, 01 Jan 2024 00:00:00 +9999999999999", None),
+    ],
 )
 def test_retry_after_is_read_where_it_is_one(value, seconds):
     with receiver(answering(503, f"retry-after: {value}\r\n")) as found:
