@@ -121,7 +121,7 @@ class ApiKeyStore:
         Raises ApiKeyUnknown, ApiKeyEnded, ApiKeyRotated, TooManyApiKeys.
         """
         with self._database.write() as session:
-            row = _found(session, key_id, tenant)
+            row = _found(session, key_id, tenant, locked=True)
             now = utc_now()
             old = _api_key(row)
             if not old.is_in_force(now):
@@ -190,8 +190,8 @@ def _add(
     return row.id, key
 
 
-def _found(session: Session, key_id: str, tenant: str | None) -> ApiKeyRow:
-    row = session.get(ApiKeyRow, key_id, with_for_update=True)
+def _found(session: Session, key_id: str, tenant: str | None, *, locked: bool = False) -> ApiKeyRow:
+    row = session.get(ApiKeyRow, key_id, with_for_update=locked or None)
     if row is None or tenant not in {None, row.tenant}:
         raise ApiKeyUnknown(key_id)
     return row

@@ -190,6 +190,19 @@ def test_a_tenant_has_so_many_keys_in_force_and_no_more(farm, monkeypatch):
     make(farm, tenant="ann")
 
 
+def test_a_key_is_made_read_rotated_and_revoked_on_each_database(database_url):
+    database = Database(database_url)
+    keys = ApiKeyStore(database)
+    key_id, key = keys.create("ann")
+    assert keys.read(key_id, "ann").tenant == keys.find(key).tenant == "ann"
+    follower, _ = keys.rotate(key_id, "ann", timedelta(hours=1), None)
+    assert keys.read(key_id, None).replaced_by == follower.id
+    assert keys.revoke(key_id, "ann")
+    assert [found.id for found in keys.all("ann")] == [follower.id, key_id]
+    assert keys.any_in_force()
+    database.close()
+
+
 def test_of_many_made_at_once_no_more_keys_are_in_force_than_may_be(database_url, monkeypatch):
     monkeypatch.setattr(api_keys, "MAX_KEYS", 3)
     database = Database(database_url)
