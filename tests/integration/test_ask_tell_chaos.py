@@ -22,7 +22,7 @@ from gateway.infra.search_store import SearchStore
 from gateway.infra.slot_journal import SlotJournal
 from gateway.loop.search_run import SearchRun
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.full]
 
 SLOTS = 32
 AGENTS = 4

@@ -97,6 +97,7 @@ def test_the_measurement_says_what_the_host_saw(bench: Bench) -> None:
     assert len(outcome.provenance.dataset_hash) == 64
 
 
+@pytest.mark.full
 def test_cold_and_warm_starts_measure_the_same_of_a_candidate(bench: Bench, cold_bench: Bench) -> None:
     burns = CONVOLUTIONAL.replace(
         "        super().__init__()\n",

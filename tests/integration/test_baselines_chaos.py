@@ -224,6 +224,7 @@ def test_an_upload_that_is_killed_half_way_leaves_nothing(gateway):
     assert list((gateway.home / "baseline-imports").iterdir()) == []
 
 
+@pytest.mark.full
 def test_a_smoke_run_killed_again_and_again_tries_every_network_once(gateway):
     assert gateway.get(upload(gateway), wait=60)["state"] == "succeeded"
     body = {"dataset": "digits", "limit": 9}
@@ -259,6 +260,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.full
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 def test_a_disk_that_gets_full_fails_the_import_and_keeps_what_was_there(small_disk, reader):
     gateway = Gateway(small_disk, reader)
