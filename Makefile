@@ -59,6 +59,7 @@ test-unit: setup  ## the quick tests alone, under 30 seconds
 test-full: lint test-packages  ## everything, endurance and chaos included
 	bash deploy/system-packages.sh compose || echo "Docker Compose is missing: the run names what it leaves out"
 	$(BIN)/pytest tests/unit -m "not gpu" -n 2
+	$(BIN)/pytest tests/unit/gateway -m "not gpu" -n 2 --database postgresql
 	$(BIN)/pytest $(WITH_SANDBOXES) -m "not gpu"
 	$(MAKE) --no-print-directory test-chaos EVALUATIONS=300
 
