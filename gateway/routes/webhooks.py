@@ -57,7 +57,7 @@ def create_endpoint(
     scope = idempotency_scope(tenant, "POST /v1/webhook-endpoints", idempotency_key, body.model_dump_json())
     earlier = recall(services.database, scope)
     if earlier is not None:
-        return answer_response(earlier)
+        return _unkept(answer_response(earlier))
     require_receiver(services, tenant, "url", body.url)
 
     def act(session: Any) -> Answer:
@@ -68,7 +68,7 @@ def create_endpoint(
         return Answer(201, document, f"/v1/webhook-endpoints/{record.id}")
 
     with webhook_problems():
-        return answer_response(answer_once(services.database, scope, act))
+        return _unkept(answer_response(answer_once(services.database, scope, act)))
 
 
 @router.get("/webhook-endpoints")
@@ -112,13 +112,14 @@ def remove_endpoint(endpoint_id: str, services: ServicesOf, tenant: Tenant) -> N
 
 @router.post("/webhook-endpoints/{endpoint_id}:rotate")
 def rotate_secret(
-    endpoint_id: str, body: RotationBody, services: ServicesOf, tenant: Tenant
+    endpoint_id: str, body: RotationBody, services: ServicesOf, tenant: Tenant, response: Response
 ) -> NewWebhookEndpointDocument:
     """Replace an endpoint's secret. Until `old_secret_expires_at` messages are signed with both."""
     with webhook_problems():
         record, secret = services.webhook_endpoints.rotate(
             endpoint_id, tenant, timedelta(hours=body.overlap_hours)
         )
+    _unkept(response)
     return new_endpoint_document(record, secret)
 
 
@@ -139,10 +140,11 @@ def replay_failed(endpoint_id: str, body: ReplayBody, services: ServicesOf, tena
 
 @router.post("/webhook-callback-secret:rotate")
 def rotate_callback_secret(
-    body: RotationBody, services: ServicesOf, tenant: Tenant
+    body: RotationBody, services: ServicesOf, tenant: Tenant, response: Response
 ) -> CallbackSecretDocument:
     """Make the secret that signs what goes to a `callback_url`, or replace it. It cannot be read again."""
     overlap = timedelta(hours=body.overlap_hours)
+    _unkept(response)
     return CallbackSecretDocument(*services.webhook_endpoints.rotate_callback_secret(tenant, overlap))
 
 
@@ -176,3 +178,9 @@ def replay_delivery(delivery_id: str, services: ServicesOf, tenant: Tenant) -> W
     with webhook_problems():
         services.webhook_log.replay(delivery_id, tenant)
         return delivery_document(services.webhook_log.read(delivery_id, tenant))
+
+
+def _unkept(response: Response) -> Response:
+    """An answer with a secret: nobody on the way keeps it."""
+    response.headers["cache-control"] = "no-store"
+    return response

@@ -57,6 +57,13 @@ def test_evaluate_shows_the_score_and_exits_0(gateway, deltanas, source):
     assert asked["seed"] == 0
 
 
+def test_evaluate_names_a_url_that_is_told_of_the_end(gateway, deltanas, source):
+    accept(gateway, MEASURED)
+    url = "https://hooks.example.org/told"
+    assert deltanas("evaluate", source, "--dataset", "mnist", "--callback-url", url).code == 0
+    assert gateway.heard[0].json["callback_url"] == url
+
+
 def test_evaluate_prints_one_json_document_and_nothing_else(gateway, deltanas, source):
     accept(gateway, MEASURED)
     ended = deltanas("evaluate", source, "--dataset", "mnist", "--seed", 1, "--seed", 2, "--json")

@@ -158,6 +158,16 @@ def test_each_item_of_a_batch_has_its_own_callback(open_scene, found):
     assert get(scene, "webhook-deliveries", subject_id=answered[2]["evaluation"]["id"])["items"] == []
 
 
+def test_an_answer_with_a_secret_is_kept_by_nobody_on_the_way(scene):
+    headers = {"idempotency-key": "once"}
+    for _ in range(2):
+        made = scene.http.post("/v1/webhook-endpoints", json={"url": "https://1.1.1.1/"}, headers=headers)
+        assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
+    for path in (f"webhook-endpoints/{made.json()['id']}:rotate", "webhook-callback-secret:rotate"):
+        rotated = scene.http.post(f"/v1/{path}", json={})
+        assert (rotated.status_code, rotated.headers["cache-control"]) == (200, "no-store")
+
+
 def test_a_secret_is_rotated_without_a_message_that_nobody_can_check(open_scene, found):
     scene = open_scene
     endpoint = register(scene, found.url)
