@@ -30,6 +30,7 @@ _USERS_SETTINGS = {
     | frozenset(f"DELTANAS_REQUESTS_PER_{name}" for name in ("KEY", "ADDRESS"))
     | {
         "DELTANAS_BROKER_URL",
+        "DELTANAS_REQUESTS_AT_ONCE",
         "DELTANAS_REPUBLISH_SECONDS",
         "DELTANAS_METRICS_TENANTS",
         *(f"DELTANAS_WEBHOOK_{name}" for name in ("HTTP", "PORTS", "ALLOW", "CA_FILE")),

@@ -1,5 +1,6 @@
 """`python -m gateway`: read the settings, listen, serve."""
 
+import resource
 import sys
 import threading
 from collections.abc import Callable
@@ -18,17 +19,27 @@ from gateway.services import Services
 SHUTDOWN_SECONDS = 5
 """Requests still open after this long are cut off; they come again."""
 STARTUP_FAILED = 3
+MOST_FILES = 65_536
 
 
 def main() -> None:
     """Serve until told to stop."""
     set_up_logs("gateway")
     settings = Settings()
+    _allow_many_connections()
     app = create_app(settings)
     server = _Server(server_config(app, settings), partial(_send_waiters_home, app))
     server.run()
     if not server.started:
         sys.exit(STARTUP_FAILED)
+
+
+def _allow_many_connections() -> None:
+    """As far as the machine lets this process: each event stream keeps a file open."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if most == resource.RLIM_INFINITY else min(MOST_FILES, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def server_config(app: App, settings: Settings) -> uvicorn.Config:

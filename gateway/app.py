@@ -109,6 +109,7 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
         keyless=settings.keyless,
         per_key=settings.requests_per_key,
         per_address=settings.requests_per_address,
+        at_once=settings.requests_at_once,
     )
     app.add_middleware(GuardInternal, token_sha256=settings.internal_token_sha256)
     if settings.keyless:

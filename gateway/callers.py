@@ -6,6 +6,7 @@ The header fields are those of draft-ietf-httpapi-ratelimit-headers-10.
 """
 
 import time
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,7 @@ from gateway.routes.problems import problem_response
 WINDOW_SECONDS = 60
 WRONG_KEYS_PER_WINDOW = 20
 """Of one address. Nobody guesses a key; those who try are told to wait, at the price of one look-up each."""
+AT_ONCE_RETRY_SECONDS = 5
 UNLIMITED_PATHS = frozenset({"/healthz", "/readyz"})
 
 
@@ -34,13 +36,15 @@ class IdentifyCallers:
     Callers of a keyless gateway are its own machine's, and are not counted.
     """
 
-    def __init__(self, app: App, keyless: bool, per_key: int, per_address: int) -> None:
-        """Requests a minute of one key, and of one address without a key."""
+    def __init__(self, app: App, keyless: bool, per_key: int, per_address: int, at_once: int) -> None:
+        """Requests a minute of one key, and of one address without a key; and of each how many under way."""
         self._app = app
         self._keyless = keyless
         self._of_keys = TokenBuckets(per_key, WINDOW_SECONDS)
         self._of_addresses = TokenBuckets(per_address, WINDOW_SECONDS)
         self._of_wrong_keys = TokenBuckets(min(WRONG_KEYS_PER_WINDOW, per_address), WINDOW_SECONDS)
+        self._at_once = at_once
+        self._under_way: Counter[str] = Counter()
         self._watch = KeyWatch()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,6 +71,11 @@ class IdentifyCallers:
         if not allowance.allowed:
             await problem_response(_too_many(name, buckets), headers)(scope, receive, send)
             return
+        if self._under_way[bucket] >= self._at_once:
+            # Each holds a connection, of which the process has so many and no more.
+            headers["retry-after"] = str(AT_ONCE_RETRY_SECONDS)
+            await problem_response(_too_many_at_once(name, self._at_once), headers)(scope, receive, send)
+            return
 
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -75,9 +84,16 @@ class IdentifyCallers:
 
         if caller is not None and caller.key_id is not None:
             opens = partial(self._opens, scope)
-            await self._app(scope, receive, self._watch.watched(send_counted, caller.key_id, opens))
+            send_on = self._watch.watched(send_counted, caller.key_id, opens)
         else:
-            await self._app(scope, receive, send_counted)
+            send_on = send_counted
+        self._under_way[bucket] += 1
+        try:
+            await self._app(scope, receive, send_on)
+        finally:
+            self._under_way[bucket] -= 1
+            if not self._under_way[bucket]:
+                del self._under_way[bucket]
 
     async def _identify(self, scope: Scope) -> tuple[Caller | None, str | None]:
         key = bearer_token(scope)
@@ -134,12 +150,25 @@ def _headers(name: str, buckets: TokenBuckets, allowance: Allowance) -> dict[str
     return headers if allowance.allowed else {**headers, "retry-after": str(allowance.retry_seconds)}
 
 
+def _too_many_at_once(name: str, at_once: int) -> dict[str, Any]:
+    return problem(
+        429,
+        "too_many_at_once",
+        f"{_whose(name)} has {at_once} requests under way; no more may be.",
+        field="Authorization" if name != "address" else None,
+        remedy="End event streams that nobody reads, or wait for some requests to end.",
+    )
+
+
+def _whose(name: str) -> str:
+    return {"key": "This API key", "address": "This address"}.get(name, "This address, with wrong keys,")
+
+
 def _too_many(name: str, buckets: TokenBuckets) -> dict[str, Any]:
-    whose = {"key": "This API key", "address": "This address"}.get(name, "This address, with wrong keys,")
     return problem(
         429,
         "too_many_requests",
-        f"{whose} asks more than {buckets.capacity} times in {round(buckets.window_seconds)} seconds.",
+        f"{_whose(name)} asks more than {buckets.capacity} times in {round(buckets.window_seconds)} seconds.",
         field="Authorization" if name != "address" else None,
         remedy="Wait as long as Retry-After says; follow events or use `wait` instead of asking again.",
     )

@@ -69,6 +69,8 @@ class Settings(BaseSettings):
     """Requests a minute with one API key; a gateway counts those that it answers itself."""
     requests_per_address: int = Field(default=300, ge=1)
     """Requests a minute without a key from one address, where keys are asked for."""
+    requests_at_once: int = Field(default=1000, ge=1)
+    """Requests under way of one API key, or of one address without a key; event streams are such, too."""
     audit_days: int = Field(default=365, ge=1)
     """How long the audit log is kept."""
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()

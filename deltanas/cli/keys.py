@@ -71,7 +71,10 @@ def rotate(
     expires_in_days: DaysOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key with the same rights, and let the old one end after the overlap."""
+    """Make a key with the same rights, and let the old one end after the overlap.
+
+    Without --expires-in-days the new one is good for as long as the old one was made for.
+    """
     with connected(need_ready=False, quiet=as_json) as client:
         made = client.rotate_key(key, overlap_hours, expires_in_days)
     _print_new(made, as_json)

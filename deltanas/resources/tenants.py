@@ -26,7 +26,10 @@ class TenantCalls(Resource):
     def rotate_key(
         self, key_id: str, overlap_hours: float = 24.0, expires_in_days: int | None = None
     ) -> Json:
-        """Make a key with the same rights; both open the door until the overlap is over."""
+        """Make a key with the same rights; both open the door until the overlap is over.
+
+        Without `expires_in_days` the new one is good for as long as the old one was made for.
+        """
         body = {"overlap_hours": overlap_hours, "expires_in_days": expires_in_days}
         return self._transport.json("POST", f"/v1/keys/{part(key_id)}:rotate", json=body)
 
