@@ -24,6 +24,7 @@ from gateway.domain.webhooks import (
 )
 from gateway.infra.database import Database, utc_now
 from gateway.infra.identifiers import new_id
+from gateway.infra.quotas import lock_tenant
 from gateway.infra.webhook_outbox import enqueue, host_of
 from gateway.infra.webhook_tables import (
     WebhookCallbackSecretRow,
@@ -76,6 +77,7 @@ class WebhookEndpoints:
         self, session: Session, tenant: str, url: str, description: str, event_types: Sequence[str]
     ) -> tuple[EndpointRecord, str]:
         """(endpoint, secret). The secret cannot be read again. Raises TooManyEndpoints."""
+        lock_tenant(session, tenant)
         owned = select(func.count()).where(WebhookEndpointRow.tenant == tenant)
         if (session.scalar(owned) or 0) >= MAX_ENDPOINTS:
             raise TooManyEndpoints(tenant)

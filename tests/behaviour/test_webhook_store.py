@@ -2,23 +2,25 @@
 
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from contracts.fine_tuning import FineTuneState
 from contracts.names import SearchState
 from gateway.domain.evaluation import EvaluationRequest
 from gateway.domain.fine_tuning import FineTuneRequest
 from gateway.domain.webhooks import FAILING_FOR, DeliveryState, TryOutcome
+from gateway.infra import webhook_leases
 from gateway.infra.database import Database, utc_now
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import append_event
 from gateway.infra.fine_tunes import add_fine_tune, end_fine_tune
 from gateway.infra.search_tables import SearchRow
-from gateway.infra.webhook_endpoints import WebhookEndpoints
+from gateway.infra.webhook_endpoints import MAX_ENDPOINTS, TooManyEndpoints, WebhookEndpoints
 from gateway.infra.webhook_leases import LEASE, MAX_OF_HOST, MAX_OF_TENANT, WebhookLeases
 from gateway.infra.webhook_log import WebhookLog
 from gateway.infra.webhook_outbox import expect_callback
@@ -302,3 +304,32 @@ def test_seconds_until_the_next_try_are_known(desk):
     desk.leases.settle(claimed, REFUSED)
     assert 0 < desk.leases.seconds_until_due() <= 6
     assert timedelta(seconds=60) < LEASE
+
+
+def test_of_many_registered_at_once_no_more_are_there_than_may_be(desk):
+    begin = threading.Barrier(MAX_ENDPOINTS + 4)
+
+    def register(_):
+        begin.wait(10)
+        with suppress(TooManyEndpoints):
+            desk.register()
+
+    with ThreadPoolExecutor(MAX_ENDPOINTS + 4) as pool:
+        list(pool.map(register, range(MAX_ENDPOINTS + 4)))
+    assert len(desk.endpoints.all("oak")) == MAX_ENDPOINTS
+
+
+def test_others_write_while_what_is_due_is_chosen(desk, monkeypatch):
+    desk.register()
+    desk.cancel(desk.evaluate())
+    choose, wrote = webhook_leases._choose, []
+
+    def chosen_slowly(*arguments):
+        with desk.database.write() as session:
+            session.execute(text("SELECT 1"))
+            wrote.append(True)
+        return choose(*arguments)
+
+    monkeypatch.setattr(webhook_leases, "_choose", chosen_slowly)
+    assert len(desk.leases.claim(9)) == 1
+    assert wrote == [True]
