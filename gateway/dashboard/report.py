@@ -43,10 +43,11 @@ def render_report(
 
     `search`, `cycles`, `candidates` and `diagnostics` are the JSON of `/v1/searches/{id}`, `…/cycles`
     (items), `…/candidates` (items) and `…/diagnostics`; `evaluation` is one evaluation of the search, the
-    winner's if there is one: its provenance and isolation are those of all.
+    winner's if there is one: its provenance and isolation are those of all. Of the candidates only the
+    winner and its ancestors need their delta.
     """
-    winner_id = _winner_id(search)
-    line = ancestors(candidates, winner_id)
+    winner = winner_id(search)
+    line = ancestors(candidates, winner)
     return render(
         "report.html",
         search=search,
@@ -54,13 +55,13 @@ def render_report(
         final=search.get("final"),
         verdict=verdict(search),
         gain=gain_figure(search.get("final")),
-        accuracy=accuracy_figure(candidates, winner_id),
-        lineage=lineage_figure(candidates, winner_id),
+        accuracy=accuracy_figure(candidates, winner),
+        lineage=lineage_figure(candidates, winner),
         steps=funnel_steps(search, candidates),
         reading=delta_outcomes(diagnostics),
         failures=failure_groups(candidates),
         deltas=[(short_id(c), c, diff_lines(c.get("delta") or "")) for c in line if c.get("delta")][::-1],
-        leaders=_leaders(candidates, winner_id),
+        leaders=_leaders(candidates, winner),
         usage=usage_rows(search, cycles),
         learning=learning_rows(cycles),
         stopped=stop_sentence(search),
@@ -86,7 +87,7 @@ def _diff_kind(line: str) -> str:
     return {"+": "added", "-": "removed", "@": "place"}.get(line[:1], "same")
 
 
-def _winner_id(search: Json) -> str | None:
+def winner_id(search: Json) -> str | None:
     """The winner of the finals; before they are held, the best so far."""
     final, best = search.get("final"), search.get("best")
     chosen = (final or {}).get("winner") or best

@@ -54,14 +54,18 @@ def append_event(session: Session, topic: str, event_type: str, data: dict[str, 
     if _PENDING not in session.info:
         session.info[_PENDING] = []
         before_commit(session, _write_pending)
-    session.info[_PENDING].append(EventRow(topic=topic, type=event_type, data=data, created_at=utc_now()))
+    session.info[_PENDING].append(EventRow(topic=topic, type=event_type, data=data))
     signal_after_commit(session, topic)
 
 
 def _write_pending(session: Session) -> None:
     rows: list[EventRow] = session.info.pop(_PENDING)
     session.flush()
-    if session.get_bind().dialect.name == "postgresql":
+    is_shared = session.get_bind().dialect.name == "postgresql"
+    for row in rows:
+        # As `now_in` has it, without asking for it first.
+        row.created_at = func.clock_timestamp() if is_shared else utc_now()
+    if is_shared:
         # Sequence values may become visible out of order; followers would then miss the smaller one.
         locks = sorted({zlib.crc32(row.topic.encode()) % _LOCKS for row in rows})
         session.execute(

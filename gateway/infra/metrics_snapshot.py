@@ -13,7 +13,7 @@ from contracts.jobs import RunnerCapabilities
 from contracts.names import AttemptState, SearchState
 from gateway.domain.webhooks import DeliveryState
 from gateway.infra.agent_directory import ALIVE_FOR, live_agents
-from gateway.infra.database import utc_now
+from gateway.infra.database import now_in
 from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.search_tables import CycleRow, ModelCallRow, SearchRow, SlotRow
 from gateway.infra.tables import AgentRow, AttemptRow, EvaluationRow
@@ -148,7 +148,7 @@ def _queue(session: Session) -> tuple[dict[Pool, int], dict[Pool, float]]:
     )
     queued: Counter[Pool] = Counter()
     oldest: dict[Pool, float] = {}
-    now = utc_now()
+    now = now_in(session)
     for kind, device, count, first in rows:
         pool = (kind, device_kind(device))
         queued[pool] += count
@@ -187,7 +187,7 @@ def _agents(session: Session) -> dict[str, AgentState]:
     offered = live_agents(session)
     busy = dict(
         session.execute(
-            select(AgentRow.id, AgentRow.busy_slots).where(AgentRow.seen_at >= utc_now() - ALIVE_FOR)
+            select(AgentRow.id, AgentRow.busy_slots).where(AgentRow.seen_at >= now_in(session) - ALIVE_FOR)
         ).all()
     )
     return {
@@ -208,7 +208,7 @@ def _agent_state(capabilities: RunnerCapabilities, busy_slots: int) -> AgentStat
 def _overdue_seconds(session: Session) -> float:
     row = WebhookDeliveryRow
     first = session.scalar(select(func.min(row.due_at)).where(row.state == DeliveryState.PENDING))
-    return 0.0 if first is None else _age(utc_now(), first)
+    return 0.0 if first is None else _age(now_in(session), first)
 
 
 def _by_state(session: Session, column: Any) -> dict[str, int]:

@@ -4,11 +4,12 @@ Every change is one transaction with its event. A terminal state is written once
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import and_, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
+from sqlalchemy.orm.attributes import set_committed_value
 
 from contracts.jobs import BaselineNetwork
 from contracts.names import Integrity, SearchState, SlotState
@@ -22,7 +23,7 @@ from gateway.domain.search import (
     proposal_id,
     public_split_key,
 )
-from gateway.infra.database import Database, utc_now
+from gateway.infra.database import Database, now_in
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import append_event, signal_after_commit
 from gateway.infra.fine_tune_tables import FineTuneRow
@@ -42,6 +43,9 @@ from gateway.schemas.search_document import (
 
 CONDUCTOR_TOPIC = "conductor"
 """Signalled when there is a search to take up."""
+
+ROWS_AT_A_TIME = 500
+"""Of a search that is read whole, so many rows are in memory beside what is made of them."""
 
 
 class SearchNotFound(Exception):
@@ -81,6 +85,7 @@ class SearchStore:
             key = search_split_key(session, tenant, request.dataset, request.seed)
         else:
             key = public_split_key(request.dataset, request.seed)
+        now = now_in(session)
         row = SearchRow(
             id=new_id("se"),
             tenant=tenant,
@@ -90,11 +95,11 @@ class SearchStore:
             classes=classes,
             split_key=key,
             cycle=0,
-            created_at=utc_now(),
+            created_at=now,
         )
         session.add(row)
         session.flush()
-        session.add(CycleRow(search_id=row.id, cycle=0, opened_at=utc_now()))
+        session.add(CycleRow(search_id=row.id, cycle=0, opened_at=now))
         session.add_all(_baseline_slot(row.id, place, network) for place, network in enumerate(baselines))
         append_event(session, search_topic(row.id), "state", {"state": row.state})
         append_event(session, search_topic(row.id), "cycle_started", {"cycle": 0})
@@ -169,10 +174,13 @@ class SearchStore:
         cycle: int | None = None,
         state: SlotState | None = None,
         elite: bool = False,
-        limit: int = 10_000,
+        limit: int | None = None,
         after: str | None = None,
     ) -> tuple[list[Document], str | None]:
-        """Candidates as JSON in slot order, elites best first, and the next cursor. Raises SearchNotFound."""
+        """Candidates as JSON in slot order, elites best first, and the next cursor. Raises SearchNotFound.
+
+        Without a `limit`: all, with their deltas; of a large search `outline` takes much less memory.
+        """
         with self._database.read() as session:
             record = search_record(_found(session, search_id, tenant))
             query = select(SlotRow).where(SlotRow.search_id == search_id)
@@ -184,12 +192,43 @@ class SearchStore:
                 query = query.where(SlotRow.proposal_id > after)
             if elite:
                 query = query.where(SlotRow.elite).order_by(SlotRow.accuracy.desc())
-            rows = list(session.scalars(query.order_by(SlotRow.proposal_id).limit(limit + 1)))
+            query = query.order_by(SlotRow.proposal_id)
+            rows = list(session.scalars(query if limit is None else query.limit(limit + 1)))
             items = [
                 candidate_document(slot_record(row), revealed=record.reveals(row.proposal_id))
                 for row in rows[:limit]
             ]
-            return items, rows[limit - 1].proposal_id if len(rows) > limit else None
+            has_more = limit is not None and len(rows) > limit
+            return items, items[-1]["proposal_id"] if has_more else None
+
+    def outline(self, search_id: str, tenant: str | None = None) -> list[Document]:
+        """Every candidate as JSON in slot order, however many, without its delta. Raises SearchNotFound."""
+        with self._database.read() as session:
+            record = search_record(_found(session, search_id, tenant))
+            query = (
+                select(SlotRow)
+                .where(SlotRow.search_id == search_id)
+                .options(defer(SlotRow.delta))
+                .order_by(SlotRow.proposal_id)
+                .execution_options(yield_per=ROWS_AT_A_TIME)
+            )
+            found = []
+            for row in session.scalars(query):
+                # Nobody reads it; without this it would be looked up now, row by row.
+                set_committed_value(row, "delta", None)
+                revealed = record.reveals(row.proposal_id)
+                found.append(candidate_document(slot_record(row), revealed=revealed))
+            return found
+
+    def deltas(self, search_id: str, proposal_ids: Collection[str]) -> dict[str, str | None]:
+        """The deltas of some candidates of a search."""
+        with self._database.read() as session:
+            rows = session.execute(
+                select(SlotRow.proposal_id, SlotRow.delta).where(
+                    SlotRow.search_id == search_id, SlotRow.proposal_id.in_(proposal_ids)
+                )
+            )
+            return dict(rows.tuples().all())
 
     def candidate(self, search_id: str, wanted: str, tenant: str | None = None) -> Document | None:
         """One candidate as JSON with its long texts, or None. Raises SearchNotFound."""
@@ -280,7 +319,7 @@ def end_search(
     final: dict[str, Any] | None = None,
 ) -> None:
     """Write the one terminal state of a search, in the caller's transaction."""
-    row.finished_at = utc_now()
+    row.finished_at = now_in(session)
     row.failure = failure
     row.final = final
     _change(session, row, state)

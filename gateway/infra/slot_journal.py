@@ -23,7 +23,7 @@ from gateway.domain.fine_tuning import FineTuneRecord, FineTuneRequest
 from gateway.domain.judging import Verdict
 from gateway.domain.model_budget import BudgetStop
 from gateway.domain.search import PauseReason, proposal_id
-from gateway.infra.database import Database, utc_now
+from gateway.infra.database import Database, now_in
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import append_event
 from gateway.infra.fine_tune_tables import FineTuneRow
@@ -74,7 +74,7 @@ class SlotJournal(SlotRecords):
             row = session.get_one(SearchRow, self.search_id, with_for_update=True)
             if row.state == SearchState.QUEUED:
                 row.state = SearchState.RUNNING
-                row.started_at = row.started_at or utc_now()
+                row.started_at = row.started_at or now_in(session)
                 append_event(session, search_topic(row.id), "state", {"state": row.state})
             elif row.state != SearchState.RUNNING:
                 raise SearchNotRunning(row.state)
@@ -84,7 +84,7 @@ class SlotJournal(SlotRecords):
         with self._step() as (session, row):
             if session.get(CycleRow, (row.id, cycle)) is not None:
                 return
-            session.add(CycleRow(search_id=row.id, cycle=cycle, opened_at=utc_now(), adapter=adapter))
+            session.add(CycleRow(search_id=row.id, cycle=cycle, opened_at=now_in(session), adapter=adapter))
             session.add_all(_child_slot(row.id, cycle, place, parent) for place, parent in enumerate(parents))
             row.cycle = cycle
             self._log(session, "cycle_started", {"cycle": cycle, "adapter": adapter})
@@ -96,7 +96,7 @@ class SlotJournal(SlotRecords):
             opened = session.get_one(CycleRow, (row.id, cycle))
             if opened.closed_at is not None:
                 return
-            opened.closed_at = utc_now()
+            opened.closed_at = now_in(session)
             judged = select(SlotRow).where(
                 SlotRow.search_id == row.id, SlotRow.elite | SlotRow.proposal_id.in_(wanted)
             )

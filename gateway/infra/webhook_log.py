@@ -8,7 +8,7 @@ from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session, undefer
 
 from gateway.domain.webhooks import DeliveryState
-from gateway.infra.database import Database, now_in, utc_now
+from gateway.infra.database import Database, now_in
 from gateway.infra.events import signal_after_commit
 from gateway.infra.webhook_endpoints import EndpointDisabled, EndpointUnknown
 from gateway.infra.webhook_outbox import WEBHOOKS_TOPIC, host_of
@@ -16,6 +16,8 @@ from gateway.infra.webhook_tables import WebhookDeliveryRow, WebhookEndpointRow
 
 KEPT_FOR = timedelta(days=30)
 MAX_REPLAYED = 1000
+FORGOTTEN_AT_A_TIME = 500
+"""Between two such transactions others write."""
 
 
 class DeliveryUnknown(Exception):
@@ -117,12 +119,19 @@ class WebhookLog:
             signal_after_commit(session, WEBHOOKS_TOPIC)
             return len(rows)
 
-    def forget_old(self) -> None:
-        """Delete what ended longer than KEPT_FOR ago."""
+    def forget_old(self) -> bool:
+        """Delete some of what ended longer than KEPT_FOR ago; whether there is more of it."""
+        row = WebhookDeliveryRow
         with self._database.write() as session:
-            session.execute(
-                delete(WebhookDeliveryRow).where(WebhookDeliveryRow.finished_at < utc_now() - KEPT_FOR)
-            )
+            # Not this host's clock: one that is ahead would delete what has time left.
+            ended = row.finished_at < now_in(session) - KEPT_FOR
+            oldest = session.scalars(
+                select(row.id).where(ended).order_by(row.finished_at).limit(FORGOTTEN_AT_A_TIME)
+            ).all()
+            if oldest:
+                # One that was replayed meanwhile has not ended.
+                session.execute(delete(row).where(row.id.in_(oldest), ended))
+            return len(oldest) == FORGOTTEN_AT_A_TIME
 
 
 def _send_again(row: WebhookDeliveryRow, url: str | None, now: datetime) -> None:

@@ -20,6 +20,8 @@ CONCURRENT_DELIVERIES = 32
 LOOK_AROUND_SECONDS = 5.0
 """Even without a signal it looks around this often."""
 FORGET_EVERY_SECONDS = 3600.0
+BREATH_SECONDS = 0.05
+"""While there is much to forget, others write between two steps of it."""
 STOP_SECONDS = 3.0
 """How long `stop` waits for messages under way; those cut off are sent again."""
 SETTLE_TRIES = 5
@@ -62,10 +64,11 @@ class WebhookDeliveries:
                 bell.clear()
                 wait = LOOK_AROUND_SECONDS
                 try:
-                    if time.monotonic() >= forget_at:
-                        self._log.forget_old()
+                    if time.monotonic() >= forget_at and not self._log.forget_old():
                         forget_at = time.monotonic() + FORGET_EVERY_SECONDS
                     wait = self._begin_due()
+                    if time.monotonic() >= forget_at:
+                        wait = min(wait, BREATH_SECONDS)
                 except Exception:
                     logger.exception("could not look for webhooks to deliver; trying again")
                 bell.wait(wait)

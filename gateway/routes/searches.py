@@ -10,7 +10,8 @@ from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
 from contracts.names import SearchState, SlotState
-from gateway.dashboard.report import render_report
+from gateway.dashboard.lineage_figure import ancestors
+from gateway.dashboard.report import render_report, winner_id
 from gateway.infra.idempotency import Answer, answer_once, recall
 from gateway.infra.search_store import search_topic
 from gateway.infra.webhook_outbox import expect_callback
@@ -173,7 +174,11 @@ async def follow_search(
 def report_search(search_id: str, services: ServicesOf, tenant: Tenant) -> HTMLResponse:
     """The report: one self-contained page."""
     search = services.searches.document(search_id, tenant)
-    candidates, _ = services.searches.candidates(search_id, tenant)
+    candidates = services.searches.outline(search_id, tenant)
+    line = ancestors(candidates, winner_id(search))
+    deltas = services.searches.deltas(search_id, [candidate["proposal_id"] for candidate in line])
+    for candidate in line:
+        candidate["delta"] = deltas.get(candidate["proposal_id"])
     page = render_report(
         jsonable_encoder(search),
         services.searches.cycles(search_id, tenant),

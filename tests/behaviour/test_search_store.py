@@ -13,7 +13,7 @@ from contracts.names import EvaluationState, Integrity, SearchState, SlotState
 from contracts.proposals import Proposal
 from gateway.domain.evaluation import EvaluationRequest
 from gateway.domain.judging import judge
-from gateway.domain.search import SearchRequest
+from gateway.domain.search import SearchRequest, proposal_id
 from gateway.infra import slot_journal
 from gateway.infra.database import Database
 from gateway.infra.evaluation_store import EvaluationStore
@@ -276,3 +276,32 @@ def test_people_may_read_while_the_conductor_writes(store, journal, search_id):
             journal.close_cycle(cycle, [])
         over.set()
         assert reader.result() > 0
+
+
+def test_a_search_is_read_whole_however_many_candidates_it_has(database, store, search_id):
+    with database.write() as session:
+        parent = session.get(SlotRow, proposal_id(search_id, 0, 0))
+        parent.delta = "of the baseline"
+        session.add_all(child_of(parent, place) for place in range(10_050))
+    outlined = store.outline(search_id)
+    assert len(outlined) == 10_052
+    assert {document["delta"] for document in outlined} == {None}
+    assert store.deltas(search_id, [parent.proposal_id]) == {parent.proposal_id: "of the baseline"}
+    assert len(store.candidates(search_id)[0]) == 10_052
+    with pytest.raises(SearchNotFound):
+        store.outline(search_id, "another")
+
+
+def child_of(parent, place):
+    cycle, slot = 1 + place // 200, place % 200
+    return SlotRow(
+        proposal_id=proposal_id(parent.search_id, cycle, slot),
+        search_id=parent.search_id,
+        cycle=cycle,
+        slot=slot,
+        state=SlotState.APPLIED,
+        name="n",
+        root_id=parent.proposal_id,
+        family=parent.family,
+        delta="of a child",
+    )
