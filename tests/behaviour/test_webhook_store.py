@@ -14,7 +14,7 @@ from contracts.names import SearchState
 from gateway.domain.evaluation import EvaluationRequest
 from gateway.domain.fine_tuning import FineTuneRequest
 from gateway.domain.webhooks import FAILING_FOR, DeliveryState, TryOutcome
-from gateway.infra import webhook_leases
+from gateway.infra import webhook_leases, webhook_log
 from gateway.infra.database import Database, utc_now
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import append_event
@@ -292,6 +292,16 @@ def test_what_ended_long_ago_is_forgotten(desk):
         session.get(WebhookDeliveryRow, claimed.id).finished_at = utc_now() - timedelta(days=31)
     desk.log.forget_old()
     assert [row.state for row in desk.rows()] == ["pending"]
+
+
+def test_what_is_to_be_forgotten_goes_in_steps(desk, monkeypatch):
+    monkeypatch.setattr(webhook_log, "FORGOTTEN_AT_A_TIME", 2)
+    desk.register()
+    for seed in range(5):
+        desk.cancel(desk.evaluate(seed=seed))
+    desk.set_all(WebhookDeliveryRow, state="delivered", finished_at=utc_now() - timedelta(days=31))
+    assert [desk.log.forget_old() for _ in range(3)] == [True, True, False]
+    assert desk.rows() == []
 
 
 def test_seconds_until_the_next_try_are_known(desk):
