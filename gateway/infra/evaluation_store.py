@@ -1,5 +1,6 @@
 """Evaluations on disk: accept, read, list, cancel. Attempts are handed out by `attempt_queue`."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from sqlalchemy import Select, and_, func, or_, select
@@ -69,7 +70,8 @@ class EvaluationStore:
         row = _new_row(session, request, tenant, split_key, scored_on)
         row.origin_key, row.search_id = origin_key, search_id
         try:
-            with session.begin_nested():
+            # Only one of an origin may be there already; the others need no way back.
+            with nullcontext() if origin_key is None else session.begin_nested():
                 session.add(row)
                 session.flush()
         except IntegrityError:
@@ -79,6 +81,11 @@ class EvaluationStore:
             return known
         self._start(session, row, request)
         return row.id
+
+    def submitted(self, session: Session, evaluation_id: str) -> EvaluationRecord:
+        """What `submit` has made in this transaction, as it stands, without reading all of it again."""
+        row = session.get_one(EvaluationRow, evaluation_id)
+        return _records(session, row.tenant, [row])[0]
 
     def read(self, evaluation_id: str, *, tenant: str | None = None) -> EvaluationRecord:
         """One evaluation, of any tenant unless one is named. Raises EvaluationUnknown."""
@@ -195,6 +202,7 @@ def _new_row(
         split_key=key,
         reuse_key=reuse_key(request, candidate, key, scored_on),
         flags=[],
+        attempts=[],
         tags=[EvaluationTagRow(tag=tag) for tag in sorted(set(request.tags))],
         created_at=now_in(session),
     )

@@ -55,7 +55,7 @@ def submit(
     evaluation_id = services.evaluations.submit(session, request, tenant=tenant)
     if callback_url is not None:
         expect_callback(session, tenant, evaluation_id, callback_url)
-    return services.evaluations.read_in(session, evaluation_id)
+    return services.evaluations.submitted(session, evaluation_id)
 
 
 def require_room(services: Services, session: Any, tenant: str, wanted: Sequence[EvaluationRequest]) -> None:
