@@ -28,6 +28,10 @@ _PATIENCE_SECONDS = 60.0
 _FAREWELL_SECONDS = 6.0
 
 
+_NO_KEY_IN_FORCE = 4
+"""With which `python -m gateway.key_desk in-force` ends where none is."""
+
+
 class PortUnavailable(Exception):
     """The address to listen on cannot be had."""
 
@@ -177,12 +181,17 @@ def _told_to_end(seconds: float) -> bool:
 
 
 def _require_keys_beyond_loopback(home: Home, host: str) -> None:
-    """Raises BindRefused where strangers could call without a key. The gateway looks again when it starts."""
+    """Raises BindRefused where strangers could call without a key, ServiceFailed where nobody can tell.
+
+    The gateway looks again when it starts.
+    """
     if host in {"127.0.0.1", "localhost", "::1"}:
         return
     environment = environment_of("gateway", home.path)
     asked = subprocess.run([sys.executable, "-m", "gateway.key_desk", "in-force"], env=environment)
-    if asked.returncode != 0:
+    if asked.returncode not in {0, _NO_KEY_IN_FORCE}:
+        raise ServiceFailed(f"--host {host}: whether API keys are in force cannot be read from the database")
+    if asked.returncode == _NO_KEY_IN_FORCE:
         raise BindRefused(
             f"--host {host}: anybody could reach it, and no API key is in force; make one with "
             "`deltanas keys create`, or serve 127.0.0.1"

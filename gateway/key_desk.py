@@ -1,7 +1,7 @@
 """`python -m gateway.key_desk in-force` and `… create-operator`: keys before anybody can reach the gateway.
 
-`in-force` exits with 0 where a key opens the door, else with 1. `create-operator` prints the farm's first
-key, of the scope `operator`; every further one is made with it, over HTTP.
+`in-force` exits with 0 where a key opens the door, with 4 where none does. `create-operator` prints the
+farm's first key, of the scope `operator`; every further one is made with it, over HTTP.
 """
 
 import argparse
@@ -13,8 +13,9 @@ from gateway.infra.api_keys import ApiKeyStore
 from gateway.infra.database import Database, StorageUnavailable
 from gateway.infra.schema_migrations import migrate
 
-NONE_IN_FORCE = 1
 FAILED = 3
+NONE_IN_FORCE = 4
+"""Not 1, with which Python ends when it fails itself."""
 OPERATORS_TENANT = "operator"
 
 

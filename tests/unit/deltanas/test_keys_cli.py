@@ -8,7 +8,7 @@ import pytest
 
 from deltanas.home import Home
 from deltanas.services import environment_of
-from deltanas.supervisor import BindRefused, _require_keys_beyond_loopback
+from deltanas.supervisor import BindRefused, ServiceFailed, _require_keys_beyond_loopback
 
 KEY = {
     "id": "key_1", "tenant": "ann", "label": "ci\x1b[2J", "prefix": "dn_AbCdEf", "scopes": ["read", "submit"],
@@ -91,6 +91,13 @@ def test_the_audit_log_is_shown(gateway, deltanas):
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_loopback_is_served_without_keys(tmp_path, host):
     _require_keys_beyond_loopback(Home(tmp_path), host)
+
+
+@pytest.mark.slow
+def test_a_database_that_cannot_be_read_is_not_taken_for_one_without_keys(tmp_path):
+    (tmp_path / "gateway.sqlite3").write_bytes(b"no database" * 500)
+    with pytest.raises(ServiceFailed, match="cannot be read"):
+        _require_keys_beyond_loopback(Home(tmp_path), "0.0.0.0")
 
 
 @pytest.mark.slow
