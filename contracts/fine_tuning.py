@@ -55,6 +55,16 @@ class GradientCheckpointing(StrEnum):
     OFF = "off"
 
 
+class Quantization(StrEnum):
+    """Whether the base is trained on in 4 bits, as in arXiv 2605.04903. LoRA weights never are."""
+
+    NONE = "none"
+    NF4 = "nf4"
+    """By bitsandbytes, which has to be installed."""
+    AUTO = "auto"
+    """nf4 on a GPU where bitsandbytes is installed; elsewhere the job says why not and trains without."""
+
+
 class ChatSplit(StrEnum):
     """What a training chat is for."""
 
@@ -70,6 +80,7 @@ class ValidRateProbe:
     """Answers that are sampled on held-out baselines before and after training, and applied as deltas."""
 
     samples: int
+    """0: none, also where the preset asks for some."""
     temperature: float = 0.35
     top_p: float = 0.9
     top_k: int = 50
@@ -117,6 +128,7 @@ class FineTuneSettings:
     checkpoint_seconds: float
     """At most about so much work is lost when the trainer is killed."""
     probe: ValidRateProbe | None = None
+    quantization: Quantization = Quantization.NONE
 
 
 @dataclass(frozen=True)
@@ -208,9 +220,9 @@ class FineTuneStatus:
 class FineTuneEvent:
     """One line of a job's journal. After a resumption steps may come a second time, with the same losses.
 
-    Kinds: `queued`, `started` (a trainer), `phase`, `measured` (chats in tokens), `probed`, `step`,
-    `validated`, `checkpoint`, `resumed` (from a checkpoint), `stopped_early`, `trainer_lost`, `succeeded`,
-    `failed`, `cancelled`. `data` is of the kind.
+    Kinds: `queued`, `started` (a trainer), `phase`, `measured` (chats in tokens), `loaded` (the base, in
+    which numbers and why), `probed`, `step`, `validated`, `checkpoint`, `resumed` (from a checkpoint),
+    `stopped_early`, `trainer_lost`, `succeeded`, `failed`, `cancelled`. `data` is of the kind.
     """
 
     sequence: int
@@ -252,3 +264,5 @@ class AdapterManifest:
     files: tuple[AdapterFile, ...]
     prompt_version: str = "delta_v2"
     """The words that its chats asked in, and that a proposer asks it in. Older manifests do not say it."""
+    base_loaded_in: str = ""
+    """What the base stood in while the adapter learnt: `nf4`, `bf16` or `fp32`; empty in older manifests."""

@@ -4,8 +4,10 @@ A model learns from deltas that led to elites, as arXiv 2605.04903 does from tho
 better. Each is derived anew from the two sources that were measured, and never from what a model wrote.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -37,8 +39,34 @@ class EliteSource:
 
 
 @dataclass(frozen=True)
+class GivenPair:
+    """A pair that a caller sent, its delta applied: what it said is in nothing but `target_source`."""
+
+    dataset: str
+    baseline_source: str
+    target_source: str
+    baseline_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class GivenPairs:
+    """The pairs of a caller, by their number and digest; they themselves go when the job has ended."""
+
+    count: int
+    sha256: str
+
+
+def digest_of_pairs(pairs: Sequence[GivenPair]) -> GivenPairs | None:
+    """What is kept of pairs; None of none."""
+    if not pairs:
+        return None
+    text = json.dumps([astuple(pair) for pair in pairs], ensure_ascii=True).encode()
+    return GivenPairs(len(pairs), hashlib.sha256(text).hexdigest())
+
+
+@dataclass(frozen=True)
 class FineTuneRequest:
-    """What was asked for. At least one of `elites` and `pairs` is set."""
+    """What was asked for. At least one of `elites`, `pairs` and `given` is set."""
 
     model: str
     parent_adapter: str | None
@@ -46,6 +74,7 @@ class FineTuneRequest:
     """Preset, seed, and what the preset shall not decide, by the names of FineTuneSettings."""
     elites: EliteSource | None = None
     pairs: PairSettings | None = None
+    given: GivenPairs | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +131,7 @@ class ChatKind(StrEnum):
     REPLAYED = "replayed"
     LEMUR = "lemur"
     MUTATION = "mutation"
+    GIVEN = "given"
 
 
 @dataclass

@@ -4,7 +4,7 @@ A step is kept only from the state that it starts from, so one that is repeated 
 a cancellation, changes nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 from contracts.fine_tuning import FineTuneEvent, FineTuneFailure, FineTuneState, FineTuneStatus
 from contracts.names import SearchState
 from gateway.domain.candidate import Slot
-from gateway.domain.fine_tuning import ElitePair, FineTuneRecord, retry_sentence
+from gateway.domain.fine_tuning import ElitePair, FineTuneRecord, GivenPair, retry_sentence
 from gateway.infra.database import Database, utc_now
 from gateway.infra.events import append_event, signal_after_commit
+from gateway.infra.fine_tune_pairs import kept_pairs
 from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.fine_tunes import end_fine_tune, fine_tune_record, fine_tune_topic
 from gateway.infra.search_tables import SearchRow, SlotRow
@@ -80,6 +81,10 @@ class FineTuneJournal:
                 select(SlotRow.proposal_id, SlotRow.source).where(SlotRow.proposal_id.in_(wanted))
             )
             return {name: source for name, source in rows if source is not None}
+
+    def given_pairs(self, job_id: str) -> Iterator[list[GivenPair]]:
+        """The pairs that a job's caller sent, some at a time."""
+        return kept_pairs(self._database, job_id)
 
     # --- steps ---------------------------------------------------------------------------------
 

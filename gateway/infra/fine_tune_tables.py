@@ -1,9 +1,9 @@
-"""The table of fine-tuning jobs. The jobs' files and adapters are the generator's."""
+"""The tables of fine-tuning jobs and of pairs that came with them. Files and adapters are the generator's."""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Index, String, UniqueConstraint
+from sqlalchemy import JSON, Float, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.infra.database import Base, UtcTime
@@ -47,3 +47,17 @@ class FineTuneRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class FineTunePairRow(Base):
+    """One pair of a job. `target_source` is what the caller's delta made of the baseline."""
+
+    __tablename__ = "fine_tune_pairs"
+
+    job_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64), index=True)
+    dataset: Mapped[str] = mapped_column(String(64))
+    baseline_accuracy: Mapped[float | None] = mapped_column(Float)
+    baseline_source: Mapped[str] = mapped_column(Text)
+    target_source: Mapped[str] = mapped_column(Text)

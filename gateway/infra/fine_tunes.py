@@ -1,6 +1,6 @@
 """Fine-tuning jobs as they are started, read and cancelled. How they come further is `fine_tune_journal`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from contracts.fine_tuning import FineTuneFailure, FineTuneResult, FineTuneState
 from contracts.names import SearchState
-from gateway.domain.fine_tuning import FineTuneRecord, FineTuneRequest
+from gateway.domain.fine_tuning import FineTuneRecord, FineTuneRequest, GivenPair
 from gateway.infra.database import Database, utc_now
 from gateway.infra.events import append_event, signal_after_commit
+from gateway.infra.fine_tune_pairs import forget_pairs, keep_pairs
 from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.identifiers import new_id
 from gateway.infra.search_store import search_topic
@@ -47,9 +48,13 @@ class FineTuneStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, session: Session, tenant: str, request: FineTuneRequest) -> FineTuneRecord:
-        """Accept a job."""
-        return fine_tune_record(add_fine_tune(session, tenant, request))
+    def create(
+        self, session: Session, tenant: str, request: FineTuneRequest, pairs: Sequence[GivenPair] = ()
+    ) -> FineTuneRecord:
+        """Accept a job, with the pairs that its caller sent."""
+        row = add_fine_tune(session, tenant, request)
+        keep_pairs(session, tenant, row.id, pairs)
+        return fine_tune_record(row)
 
     def read(self, job_id: str, tenant: str) -> FineTuneRecord:
         """One job of a tenant. Raises FineTuneUnknown."""
@@ -159,6 +164,7 @@ def end_fine_tune(
     row.result = None if result is None else asdict(result)
     row.has_adapter = result is not None
     row.finished_at = utc_now()
+    forget_pairs(session, row.id)
     # What was cancelled here may still be at work there.
     row.is_settled = state is not FineTuneState.CANCELLED
     news: Mapping[str, Any] = {"state": row.state, "failure": row.failure, "result": row.result}

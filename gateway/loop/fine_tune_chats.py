@@ -1,4 +1,4 @@
-"""Makes the chats of one fine-tuning job: of a search's elites, of recorded networks, of mutations.
+"""Makes the chats of a fine-tuning job: of elites, of a caller's pairs, of recorded networks, of mutations.
 
 Whatever it is of, a chat is made by the generator from two sources, and its answer is the canonical delta
 between them: what a model once wrote is in none of it.
@@ -113,6 +113,7 @@ class FineTuneChats:
         file = ChatFile(self._scratch_folder, job.request)
         try:
             self._add_elites(job.request, file, go_on)
+            self._add_given(job.id, file, go_on)
             if job.request.pairs is not None:
                 self._add_pairs(job.request.pairs, file, go_on)
             if not any(file.tally.made.values()):
@@ -136,6 +137,24 @@ class FineTuneChats:
                     file.tally.leave_out(chat)
                 else:
                     file.add(pair.kind, _split(pair.kind), chat)
+
+    def _add_given(self, job_id: str, file: ChatFile, go_on: Callable[[], None]) -> None:
+        for pairs in self._journal.given_pairs(job_id):
+            orders = [
+                PairOrder(
+                    id=str(place),
+                    dataset=pair.dataset,
+                    baseline_source=pair.baseline_source,
+                    target_source=pair.target_source,
+                    baseline_accuracy=pair.baseline_accuracy,
+                )
+                for place, pair in enumerate(pairs)
+            ]
+            for chat in chats_of(self._generator, orders, LENGTHS, go_on):
+                if isinstance(chat, str):
+                    file.tally.leave_out(chat)
+                else:
+                    file.add(ChatKind.GIVEN, ChatSplit.TRAIN, chat)
 
     def _orders(self, pairs: Sequence[ElitePair], dataset: str) -> list[PairOrder]:
         sources = self._journal.sources(pairs)

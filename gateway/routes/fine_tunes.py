@@ -1,5 +1,6 @@
 """`/v1/fine-tunes`: a language model learns from deltas that led to better networks, as a job."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -7,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
-from gateway.domain.fine_tuning import FineTuneRecord
+from gateway.domain.fine_tuning import FineTuneRecord, digest_of_pairs
 from gateway.infra.fine_tunes import FineTuneUnknown, fine_tune_topic
 from gateway.infra.idempotency import Answer, answer_once, recall
 from gateway.infra.webhook_outbox import expect_callback
@@ -15,6 +16,7 @@ from gateway.routes.answers import answer_response, idempotency_scope
 from gateway.routes.api_document import may_answer
 from gateway.routes.dependencies import IdempotencyKey, ServicesOf, Tenant
 from gateway.routes.fine_tune_intake import prepared, require_room
+from gateway.routes.fine_tune_pairs import given_pairs
 from gateway.routes.following import STREAM_ENDS, LastEventId, WaitSeconds, follow, wait_until
 from gateway.routes.problems import RequestProblem
 from gateway.routes.webhook_intake import require_receiver
@@ -33,9 +35,9 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 def start_fine_tune(
     body: FineTuneBody, services: ServicesOf, tenant: Tenant, idempotency_key: IdempotencyKey
 ) -> Response:
-    """Fine-tune a local model with LoRA on a search's elites, on training pairs, or on both.
+    """Fine-tune a local model with LoRA on a search's elites, on training pairs, on `pairs` of one's own.
 
-    What it learns is the canonical delta between two sources, never what a model wrote.
+    What it learns is the canonical delta between two sources, never what a model or a caller wrote.
     """
     scope = idempotency_scope(tenant, "POST /v1/fine-tunes", idempotency_key, body.model_dump_json())
     earlier = recall(services.database, scope)
@@ -43,10 +45,12 @@ def start_fine_tune(
         return answer_response(earlier)
     require_receiver(services, tenant, "callback_url", body.callback_url)
     request = prepared(body, services, tenant)
+    pairs = given_pairs(body.pairs, services)
+    request = replace(request, given=digest_of_pairs(pairs))
 
     def act(session: Any) -> Answer:
         require_room(services, session, tenant)
-        record = services.fine_tunes.create(session, tenant, request)
+        record = services.fine_tunes.create(session, tenant, request, pairs)
         if body.callback_url is not None:
             expect_callback(session, tenant, record.id, body.callback_url)
         return Answer(202, fine_tune_document(record), f"/v1/fine-tunes/{record.id}")

@@ -4,12 +4,12 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from contracts.fine_tuning import FineTunePreset, GradientCheckpointing, Precision, Schedule
+from contracts.fine_tuning import FineTunePreset, GradientCheckpointing, Precision, Quantization, Schedule
 from gateway.domain.fine_tune_plan import EliteDeltas, FineTunePlan
 from gateway.domain.fine_tuning import MAX_REPLAY
 from gateway.domain.search import MAX_CYCLES
 from gateway.schemas.baseline_query import Fraction
-from gateway.schemas.evaluation_body import Seed
+from gateway.schemas.evaluation_body import ArchitectureBody, DeltaText, Name, Seed
 from gateway.schemas.training_pairs_body import TrainingPairsBody
 from gateway.schemas.webhook_body import WebhookUrl
 
@@ -19,6 +19,8 @@ Layer = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,99}$")]
 
 _CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 _COUNT = 1_000_000
+MAX_PAIRS = 200
+"""Of one request, each applied before it is answered; the body has 512 KiB."""
 
 
 def _whole(least: int, most: int) -> Any:
@@ -26,11 +28,14 @@ def _whole(least: int, most: int) -> Any:
 
 
 class ProbeBody(BaseModel):
-    """Answers that the model gives on held-out baselines before and after; a worse share rolls back."""
+    """Answers that the model gives on held-out baselines before and after; a worse share rolls back.
+
+    `paper` asks for 32 and `cpu` for none; 0 samples switch it off.
+    """
 
     model_config = _CLOSED
 
-    samples: Annotated[int, Field(strict=True, ge=1, le=1000)]
+    samples: Annotated[int, Field(strict=True, ge=0, le=1000)]
     temperature: Annotated[FiniteFloat, Field(ge=0, le=5)] = 0.35
     top_p: Fraction = 0.9
     top_k: Annotated[int, Field(strict=True, ge=0, le=1000)] = 50
@@ -66,6 +71,8 @@ class FineTuneSettingsBody(BaseModel):
     patience: _whole(0, 10_000) = None  # type: ignore[valid-type]
     precision: Precision | None = None
     gradient_checkpointing: GradientCheckpointing | None = None
+    quantization: Quantization | None = None
+    """In what the base stands while it learns: `none`, `nf4` (needs bitsandbytes), or `auto`."""
     probe: ProbeBody | None = None
 
     @property
@@ -94,8 +101,22 @@ class FineTunePlanBody(FineTuneSettingsBody):
         return FineTunePlan(self.every, self.settings, self.replay, self.deltas, pairs)
 
 
+class PairBody(ArchitectureBody):
+    """A pair of the caller's: a `baseline` by name or a `baseline_source`, and the delta to learn.
+
+    What is learnt is the canonical delta to what it makes of the baseline, never the text itself.
+    """
+
+    source: None = None
+    delta: DeltaText
+    dataset: Name
+    """On which the result is better: the prompt names it."""
+    baseline_accuracy: Fraction | None = None
+    """After one epoch, if known: the prompt tells it."""
+
+
 class FineTuneBody(FineTuneSettingsBody):
-    """One job. It learns from a search's elites, from training pairs of a data set, or from both."""
+    """One job. It learns from a search's elites, a data set's training pairs, or pairs of one's own."""
 
     model: ModelName
     """A model of this server's."""
@@ -107,12 +128,14 @@ class FineTuneBody(FineTuneSettingsBody):
     """Of the search: `improvements`, those elites alone that are better than their parents, or `all`."""
     training_pairs: TrainingPairsBody | None = None
     """Pairs of recorded networks and mutations, as `POST /v1/training-pairs` makes them."""
+    pairs: Annotated[list[PairBody], Field(max_length=MAX_PAIRS)] = Field(default_factory=list)
+    """The caller's own; all of them apply, or the job is refused."""
     seed: Seed = 0
     callback_url: WebhookUrl | None = None
     """Where this one's events are posted, as docs/webhooks.md tells."""
 
     @model_validator(mode="after")
     def _learns_from_something(self) -> Self:
-        if self.search_id is None and self.training_pairs is None:
-            raise ValueError("there is nothing to learn from: give a search_id, training_pairs, or both")
+        if self.search_id is None and self.training_pairs is None and not self.pairs:
+            raise ValueError("there is nothing to learn from: give a search_id, training_pairs, or pairs")
         return self

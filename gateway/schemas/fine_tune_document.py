@@ -25,6 +25,7 @@ def fine_tune_document(record: FineTuneRecord) -> Document:
             **request.settings,
             "elites": None if request.elites is None else asdict(request.elites),
             "training_pairs": None if request.pairs is None else asdict(request.pairs),
+            "pairs": None if request.given is None else asdict(request.given),
         },
         "chats": record.chats,
         "progress": record.progress,

@@ -68,6 +68,10 @@ def lowest(losses: Sequence[float]) -> int:
     return min(range(len(losses)), key=lambda i: math.inf if math.isnan(losses[i]) else losses[i])
 
 
+ONE_SIDED_5_PERCENT = 1.645
+"""Standard errors."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Whether an adapter takes its parent's place, and why."""
@@ -76,14 +80,27 @@ class Verdict:
     reason: str
 
 
-def judge(before: float, after: float, rate_before: float | None, rate_after: float | None) -> Verdict:
-    """Compare validation losses, and the probe's valid rates where both are known, before and after."""
+def judge(
+    before: float, after: float, rate_before: float | None, rate_after: float | None, samples: int = 0
+) -> Verdict:
+    """Compare validation losses, and the probe's valid rates of so many answers where both are known.
+
+    A rate has fallen where chance alone would seldom (once in twenty) bring such a fall about: otherwise
+    half of all adapters that change nothing about it would be rolled back.
+    """
     if not after < before:
         return Verdict(False, f"no validation loss was below {before:.4f}, the loss before training")
-    if rate_before is not None and rate_after is not None and rate_after < rate_before:
+    if rate_before is not None and rate_after is not None and _has_fallen(rate_before, rate_after, samples):
         return Verdict(
             False,
             f"the validation loss fell from {before:.4f} to {after:.4f}, but of the probe's answers only "
             f"{rate_after:.0%} apply, {rate_before:.0%} before training",
         )
     return Verdict(True, f"the validation loss fell from {before:.4f} to {after:.4f}")
+
+
+def _has_fallen(before: float, after: float, samples: int) -> bool:
+    """A one-sided test of two shares of equally many answers, at 5 %, by the normal approximation."""
+    share = (before + after) / 2
+    error = math.sqrt(2 * share * (1 - share) / max(1, samples))
+    return before - after > ONE_SIDED_5_PERCENT * error

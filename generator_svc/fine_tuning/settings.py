@@ -16,6 +16,7 @@ from contracts.fine_tuning import (
     FineTuneSettings,
     GradientCheckpointing,
     Precision,
+    Quantization,
     Schedule,
     ValidRateProbe,
 )
@@ -55,6 +56,8 @@ PAPER = FineTuneSettings(
     precision=Precision.AUTO,
     gradient_checkpointing=GradientCheckpointing.AUTO,
     checkpoint_seconds=60.0,
+    probe=ValidRateProbe(samples=32),
+    quantization=Quantization.AUTO,
 )
 CPU = replace(
     PAPER,
@@ -67,6 +70,8 @@ CPU = replace(
     max_length=1024,
     max_validation_chats=16,
     evaluate_every=20,
+    probe=None,  # on two cores its answers take as long as the training, and a few of them say nothing
+    quantization=Quantization.NONE,
 )
 PRESETS = {FineTunePreset.PAPER: PAPER, FineTunePreset.CPU: CPU}
 
@@ -93,7 +98,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "checkpoint_seconds": (0, 86_400),
 }
 PROBE_RANGES: dict[str, tuple[float, float]] = {
-    "samples": (1, 1000),
+    "samples": (0, 1000),
     "temperature": (0, 5),
     "top_p": (0, 1),
     "top_k": (0, 1000),

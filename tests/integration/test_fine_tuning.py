@@ -53,6 +53,7 @@ def base(tmp_path_factory):
     texts = [message.content for _, messages in TRAIN + VALIDATION for message in messages]
     write_tiny_llama(home, texts)
     write_tiny_llama(home, texts, "other", seed=1)
+    write_tiny_llama(home, texts, "even", width=64)  # bitsandbytes on a CPU wants multiples of 64
     (write_tiny_llama(home, texts, "damaged") / "model.safetensors").write_bytes(b"no weights")
     yield home / "models"
     torch.set_num_threads(threads)
@@ -222,6 +223,36 @@ def test_training_that_helps_nothing_is_rolled_back_to_the_parent(home):
     assert kinds.count("step") < 15
     assert "stopped_early" in kinds
     assert weights(home, "harm") != weights(home, "parent")
+
+
+def test_on_a_base_in_4_bits_the_loss_falls_too_and_the_manifest_tells_it(home):
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: pip install 'deltanas[nf4]'")
+    probe = {"samples": 1, "max_tokens": 4}
+    asked = QUICK | {"model": "even", "quantization": "nf4", "probe": probe}
+    result = train_here(home, "small", body(asked, *TRAIN, *VALIDATION))
+    assert result.adopted
+    assert result.validation_loss_after < result.validation_loss_before - 0.2
+    assert AdapterStore(home).manifest("small").base_loaded_in == "nf4"
+    find_adapter(home, "small", ModelStore(home).read("even"))  # or it raises AdapterMismatch
+
+
+def test_without_bitsandbytes_nf4_is_refused_and_auto_says_what_it_does_instead(home, monkeypatch):
+    from generator_svc.fine_tuning.trainer import base_model
+
+    monkeypatch.setattr(base_model, "find_spec", lambda _: None)
+    asked = QUICK | {"max_steps": 1}
+    with pytest.raises(TrainingFailed) as failed:
+        train_here(home, "asked", body(asked | {"quantization": "nf4"}, *TRAIN, *VALIDATION))
+    assert failed.value.failure.reason == "libraries_missing"
+    assert "deltanas[nf4]" in failed.value.failure.remedy
+    train_here(home, "auto", body(asked | {"quantization": "auto"}, *TRAIN, *VALIDATION))
+    (loaded,) = [
+        event.data
+        for event in JournalReader(home / "fine-tunes/auto/journal.jsonl").new_events()
+        if event.kind == "loaded"
+    ]
+    assert loaded["base_loaded_in"] == AdapterStore(home).manifest("auto").base_loaded_in != "nf4"
+    assert "bitsandbytes is not installed" in loaded["why"]
 
 
 def test_saving_memory_changes_no_loss(home):

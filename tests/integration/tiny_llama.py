@@ -15,7 +15,9 @@ TEMPLATE = (
 CONTEXT = 2048
 
 
-def write_tiny_llama(home: Path, texts: list[str], name: str = "tiny", seed: int = 0) -> Path:
+def write_tiny_llama(
+    home: Path, texts: list[str], name: str = "tiny", seed: int = 0, width: int = 48
+) -> Path:
     """A model of the store under `home`, whose tokenizer has seen `texts`."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -27,8 +29,8 @@ def write_tiny_llama(home: Path, texts: list[str], name: str = "tiny", seed: int
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=48,
-        intermediate_size=96,
+        hidden_size=width,
+        intermediate_size=2 * width,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,

@@ -1,6 +1,7 @@
 """Loads a base model and puts LoRA weights on it: fresh ones, or those of the parent adapter."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from contracts.fine_tuning import FineTuneSettings, Precision
+from contracts.fine_tuning import FineTuneSettings, Precision, Quantization
 from generator_svc.fine_tuning.adapters import WEIGHTS
 from generator_svc.fine_tuning.trainer.failing import TrainingFailed
 from generator_svc.fine_tuning.trainer.model_folder import public_name
@@ -31,6 +32,15 @@ class Loaded:
     tokenizer: PreTrainedTokenizerBase
     device: torch.device
     computes_in: torch.dtype
+    numbers: "BaseNumbers"
+
+
+@dataclass(frozen=True)
+class BaseNumbers:
+    """What the base's weights stand in, `nf4`, `bf16` or `fp32`, and why where that may surprise."""
+
+    name: str
+    why: str = ""
 
 
 def load_tokenizer(stored: StoredModel) -> PreTrainedTokenizerBase:
@@ -57,8 +67,9 @@ def load_model(
     """
     device, fast = loading.choose_device()
     dtype = _dtype(settings.precision, fast)
+    numbers = base_numbers(settings.quantization, device, dtype)
     try:
-        base = loading.load_weights(stored.folder, False, device, dtype)
+        base = loading.load_weights(stored.folder, numbers.name == Quantization.NF4, device, dtype)
     except loading.NotLoadable as error:
         raise _not_loadable(stored, error) from error
     base.config.use_cache = False
@@ -70,7 +81,25 @@ def load_model(
     _check_use(model, stored)
     if dtype is torch.bfloat16:
         _leave_inputs_to_autocast(model)
-    return Loaded(model, base, tokenizer, torch.device(device), dtype)
+    return Loaded(model, base, tokenizer, torch.device(device), dtype, numbers)
+
+
+def base_numbers(asked: Quantization, device: str, dtype: torch.dtype) -> BaseNumbers:
+    """What the base is loaded in. Raises TrainingFailed where nf4 is asked for and cannot be had."""
+    plain = "bf16" if dtype is torch.bfloat16 else "fp32"
+    if asked is Quantization.NONE:
+        return BaseNumbers(plain)
+    is_there = find_spec("bitsandbytes") is not None
+    if asked is Quantization.NF4 and not is_there:
+        raise TrainingFailed(
+            "libraries_missing",
+            "`quantization` is `nf4`, and bitsandbytes, which does it, is not installed.",
+            f"`pip install 'deltanas[nf4]'`, or set `quantization` to `auto` or `none` to train in {plain}.",
+        )
+    if asked is Quantization.AUTO and (device == "cpu" or not is_there):
+        missing = "bitsandbytes is not installed" if not is_there else "there is no GPU"
+        return BaseNumbers(plain, f"{missing}, so the base is loaded in {plain} and not in nf4")
+    return BaseNumbers(Quantization.NF4.value)
 
 
 def _leave_inputs_to_autocast(model: PeftModel) -> None:

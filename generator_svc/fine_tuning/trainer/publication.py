@@ -18,7 +18,7 @@ from generator_svc.fine_tuning.trainer.base_model import Loaded, lora_config
 from generator_svc.fine_tuning.trainer.material import Material
 from generator_svc.language_models.model_store import StoredModel
 
-PACKAGES = ("deltanas", "torch", "transformers", "peft", "safetensors", "tokenizers")
+PACKAGES = ("deltanas", "torch", "transformers", "peft", "safetensors", "tokenizers", "bitsandbytes")
 
 
 def publish(
@@ -59,6 +59,7 @@ def publish(
             for name, content in sorted(contents.items())
         ),
         prompt_version=material.prompt_version,
+        base_loaded_in=loaded.numbers.name,
     )
     contents[MANIFEST] = json.dumps(asdict(manifest), indent=1).encode()
 

@@ -77,6 +77,7 @@ class Session:
             self._material = read_material(lines, self._settings, self._encoder, self._context_length)
         self._steps = self._whole_run()
         loaded = load_model(self._base, tokenizer, self._settings, self._save_memory)
+        self._reporter.report("loaded", base_loaded_in=loaded.numbers.name, why=loaded.numbers.why)
         self._start_from_parent(loaded)
         learner = Learner(loaded, self._settings, self._reporter.alive)
         position = self._checkpoints.load(learner)
@@ -186,7 +187,7 @@ class Session:
 
     def _probe(self, loaded: Loaded) -> float | None:
         settings = self._settings
-        if settings.probe is None:
+        if settings.probe is None or settings.probe.samples == 0:
             return None
         self._phase("probing")
         rate = valid_rate(
@@ -210,7 +211,8 @@ class Session:
         rate_after = self._probe(loaded)
         self._phase("saving")
         before, after = validations.losses[0], validations.losses[best]
-        verdict = judge(before, after, position.valid_rate_before, rate_after)
+        samples = 0 if self._settings.probe is None else self._settings.probe.samples
+        verdict = judge(before, after, position.valid_rate_before, rate_after, samples)
         result = FineTuneResult(
             adapter=self._record.id,
             adopted=verdict.adopted,

@@ -52,7 +52,7 @@ def _check_libraries(load_in_4bit: bool) -> None:
         raise ModelRefused(
             "library_missing",
             "--load-in-4bit needs bitsandbytes, which is not installed.",
-            "`pip install bitsandbytes`, or leave --load-in-4bit out.",
+            "`pip install 'deltanas[nf4]'`, or leave --load-in-4bit out.",
         )
 
 

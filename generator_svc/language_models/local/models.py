@@ -111,7 +111,7 @@ class LocalModels:
             if find_spec(library) is None:
                 raise blocked.library_missing(name, library, "'deltanas[llm]'")
         if stored.manifest.load_in_4bit and find_spec("bitsandbytes") is None:
-            raise blocked.library_missing(name, "bitsandbytes", "bitsandbytes")
+            raise blocked.library_missing(name, "bitsandbytes", "'deltanas[nf4]'")
 
     def _check_adapter(self, stored: StoredModel, adapter: str) -> None:
         try:

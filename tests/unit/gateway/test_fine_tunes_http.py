@@ -3,6 +3,7 @@
 import pytest
 from baseline_scene import imported, network
 from fine_tune_scene import FineTuneScene
+from sample_networks import CONVOLUTIONAL
 
 from contracts.proposals import ProposerBlocked
 from gateway.infra.generator_client import ProposerHeldUp
@@ -106,6 +107,66 @@ def test_a_job_that_has_ended_answers_a_cancellation_with_its_state(tuning):
     assert tuning.read(job_id)["adapter"] == job_id
 
 
+def test_pairs_of_the_caller_are_applied_kept_and_learnt_as_what_they_lead_to(tuning):
+    raw = "Here it_is, as I wrote it"
+    pairs = [
+        {"dataset": "cifar-10", "baseline_source": CONVOLUTIONAL, "delta": raw, "baseline_accuracy": 0.5},
+        {"dataset": "leaves", "baseline": "oak", "delta": "widen 7"},
+    ]
+    answer = tuning.ask(search_id=None, pairs=pairs)
+    assert answer.status_code == 202, answer.text
+    asked = answer.json()["request"]["pairs"]
+    assert (asked["count"], len(asked["sha256"])) == (2, 64)
+    job_id = answer.json()["id"]
+    assert tuning.start(search_id=None, pairs=pairs) != job_id
+    tuning.hand_in()
+    orders = tuning.gateway.generator.orders[:2]
+    assert [order.dataset for order in orders] == ["cifar-10", "leaves"]
+    assert [order.baseline_accuracy for order in orders] == [0.5, None]
+    for order, pair in zip(orders, pairs, strict=True):
+        applied = tuning.gateway.generator.apply_delta(order.baseline_source, pair["delta"])
+        assert order.target_source == applied.source != order.baseline_source
+    assert raw not in str(tuning.gateway.fine_tuner.bodies[job_id])
+    assert tuning.read(job_id)["chats"]["given"] == 2
+
+
+def test_the_pairs_of_a_job_go_when_it_has_ended(tuning):
+    pairs = [{"dataset": "cifar-10", "baseline": "oak", "delta": "widen 7"}]
+    job_id = tuning.start(search_id=None, pairs=pairs)
+    assert [len(some) for some in tuning.journal.given_pairs(job_id)] == [1]
+    tuning.gateway.http.delete(f"/v1/fine-tunes/{job_id}")
+    assert list(tuning.journal.given_pairs(job_id)) == []
+
+
+@pytest.mark.parametrize(
+    ("pair", "field"),
+    [
+        ({"baseline": "oak"}, "pairs.1.delta"),
+        ({"delta": "widen 7"}, "pairs.1.baseline"),
+        ({"delta": "widen 7", "baseline": "oak", "baseline_source": CONVOLUTIONAL}, "pairs.1.baseline"),
+        ({"delta": "widen 7", "baseline": "nowhere"}, "pairs.1.baseline"),
+        ({"delta": "widen 7", "baseline_source": "x = ("}, "pairs.1.baseline_source"),
+        ({"delta": "unplaceable", "baseline": "oak"}, "pairs.1.delta"),
+        ({"delta": "widen 7", "baseline": "oak", "dataset": "../etc"}, "pairs.1.dataset"),
+        ({"delta": "widen 7", "baseline": "oak", "baseline_accuracy": 2}, "pairs.1.baseline_accuracy"),
+        ({"delta": "widen 7", "baseline": "oak", "source": "class Net"}, "pairs.1.source"),
+    ],
+)
+def test_a_pair_that_cannot_be_learnt_refuses_the_job_by_its_number(tuning, pair, field):
+    good = {"dataset": "cifar-10", "baseline": "oak", "delta": "widen 7"}
+    answer = tuning.ask(search_id=None, pairs=[good, {"dataset": "cifar-10", **pair}])
+    assert answer.status_code == 422
+    document = answer.json()
+    assert field == document.get("field") or field in [error["field"] for error in document["errors"]]
+    assert tuning.gateway.http.get("/v1/fine-tunes").json()["items"] == []
+
+
+def test_no_more_than_so_many_pairs_come_in_one_request(tuning):
+    good = {"dataset": "cifar-10", "baseline": "oak", "delta": "widen 7"}
+    answer = tuning.ask(search_id=None, pairs=[good] * 201)
+    assert (answer.status_code, answer.json()["field"]) == (422, "pairs")
+
+
 def test_an_idempotency_key_starts_one_job(tuning):
     key = {"idempotency-key": "once"}
     first, second = tuning.ask(key), tuning.ask(key)
@@ -139,7 +200,8 @@ def test_no_more_than_a_few_jobs_may_be_open(tuning):
         ({"learning_rate": 2}, "learning_rate"),
         ({"preset": "huge"}, "preset"),
         ({"targets": ["q proj"]}, "targets.0"),
-        ({"probe": {"samples": 0}}, "probe.samples"),
+        ({"probe": {"samples": -1}}, "probe.samples"),
+        ({"quantization": "int8"}, "quantization"),
         ({"model": "../etc"}, "model"),
         ({"parent_adapter": "../x"}, "parent_adapter"),
         ({"raw_text": "learn this"}, "raw_text"),

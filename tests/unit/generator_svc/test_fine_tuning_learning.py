@@ -98,7 +98,15 @@ def test_an_adapter_is_adopted_only_where_it_is_better():
     assert not judge(2.0, 2.0, None, None).adopted
     assert not judge(2.0, math.nan, None, None).adopted
     assert judge(2.0, 1.5, 0.5, 0.5).adopted
-    worse = judge(2.0, 1.5, 0.5, 0.25)
+    worse = judge(2.0, 1.5, 0.5, 0.25, samples=32)
     assert not worse.adopted
     assert "25%" in worse.reason
     assert "50%" in worse.reason
+
+
+def test_a_fall_of_the_valid_rate_that_chance_explains_is_none():
+    assert judge(2.0, 1.5, 0.5, 0.25, samples=8).adopted
+    assert judge(2.0, 1.5, 0.05, 0.0, samples=20).adopted
+    assert not judge(2.0, 1.5, 1.0, 0.0, samples=8).adopted
+    assert not judge(2.0, 1.5, 0.5, 0.4, samples=1000).adopted
+    assert judge(2.0, 1.5, 0.0, 1.0, samples=8).adopted

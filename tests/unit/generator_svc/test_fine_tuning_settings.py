@@ -14,11 +14,19 @@ def test_the_preset_paper_is_what_the_paper_trains_with():
     assert (settings.batch, settings.accumulation, settings.schedule) == (1, 8, "cosine")
     assert settings.targets == LLAMA_LAYERS
     assert settings.max_steps is None
+    assert settings.quantization == "auto"
+
+
+def test_paper_probes_answers_before_and_after_and_can_be_told_not_to():
+    assert complete_settings({"model": "m", "preset": "paper"}).probe == ValidRateProbe(samples=32)
+    assert complete_settings({"model": "m", "preset": "paper", "probe": {"samples": 0}}).probe.samples == 0
+    assert complete_settings({"model": "m"}).probe is None
 
 
 def test_without_a_preset_a_job_fits_two_cores_and_null_is_as_good_as_left_out():
     settings = complete_settings({"model": "qwen", "rank": None, "preset": None})
     assert (settings.preset, settings.rank, settings.max_length) == (FineTunePreset.CPU, 16, 1024)
+    assert settings.quantization == "none"
     assert settings == complete_settings({"model": "qwen"})
     assert CPU.learning_rate > 10 * PAPER.learning_rate
 
@@ -45,7 +53,8 @@ def test_what_is_given_goes_before_the_preset():
         ({"parent_adapter": "../x"}, "parent_adapter"),
         ({"targets": []}, "targets"),
         ({"targets": ["q_proj", "a b"]}, "targets.1"),
-        ({"probe": {"samples": 0}}, "probe.samples"),
+        ({"probe": {"samples": -1}}, "probe.samples"),
+        ({"quantization": "int8"}, "quantization"),
         ({"probe": {"samples": 1, "words": 2}}, "probe.words"),
         ({"schedule": "steps"}, "schedule"),
     ],
