@@ -124,6 +124,9 @@ def time_transactions(engine: Engine, observe: Callable[[str, float], Any]) -> N
         connection.info[_BEGUN] = time.perf_counter()
 
     def ended(connection: Connection) -> None:
+        # What the server has ended has lost its notes, and asking for them would hide why.
+        if connection.invalidated:
+            return
         begin = connection.info.pop(_BEGUN, None)
         if begin is not None:
             writes = connection.get_execution_options().get("deltanas_writes", False)

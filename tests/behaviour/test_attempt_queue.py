@@ -20,6 +20,7 @@ from gateway.infra.attempt_queue import AttemptNotClaimable, AttemptQueue, Lease
 from gateway.infra.database import Database, StorageUnavailable, now_in
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import read_events
+from gateway.infra.metrics import time_transactions
 from gateway.infra.tables import AttemptRow
 
 LEASE = 60.0
@@ -256,6 +257,14 @@ def test_a_writer_that_stands_still_is_cut_off_and_frees_what_it_held(server_gat
         cancel_and_stand_still()
     assert server_gateway.store.read(evaluation).state is EvaluationState.QUEUED
     server_gateway.queue.claim(server_gateway.attempts(evaluation)[0], "agent")
+
+
+def test_a_connection_that_the_server_ended_is_told_as_such_where_transactions_are_timed(server_gateway):
+    database = server_gateway.database
+    time_transactions(database.engine, lambda _kind, _seconds: None)
+    with pytest.raises(StorageUnavailable), database.write() as session:
+        session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    server_gateway.submit()
 
 
 def test_when_all_connections_are_busy_one_is_told_so_and_then_served(server_gateway, monkeypatch):

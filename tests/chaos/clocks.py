@@ -26,16 +26,12 @@ class Clock:
         new.replace(self._file)
 
     @property
-    def environment(self) -> dict[str, str]:
-        """What a process needs to go by it."""
-        return {
-            "LD_PRELOAD": str(library()),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-
-    @property
     def within(self) -> tuple[str, ...]:
         """The command that runs another one by this clock."""
-        return ("env", *(f"{name}={value}" for name, value in self.environment.items()))
+        settings = {
+            "LD_PRELOAD": library(),
+            "FAKETIME_TIMESTAMP_FILE": self._file,
+            "FAKETIME_NO_CACHE": 1,
+            "FAKETIME_DONT_FAKE_MONOTONIC": 1,
+        }
+        return ("env", *(f"{name}={value}" for name, value in settings.items()))

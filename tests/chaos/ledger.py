@@ -20,7 +20,15 @@ from gateway.infra.search_tables import SlotRow
 from gateway.infra.tables import AttemptRow, EvaluationRow
 from sandbox_runner.specimens import quadrants
 
-SMALLEST = {"source": LINEAR, "dataset": quadrants.NAME, "train_images": 64, "reuse": False}
+PATIENT = {"wall_seconds": 3600, "startup_seconds": 600, "predict_batch_seconds": 120}
+"""However busy the machine is, no candidate is to be blamed for it."""
+SMALLEST = {
+    "source": LINEAR,
+    "dataset": quadrants.NAME,
+    "train_images": 64,
+    "reuse": False,
+    "limits": PATIENT,
+}
 """The cheapest thing that a real sandbox trains and the host scores."""
 SEARCH = {
     "name": "in the midst of it",
@@ -31,6 +39,7 @@ SEARCH = {
     "elites": 2,
     "final_seeds": 1,
     "train_images": 64,
+    "limits": PATIENT,
     "seed": 3,
 }
 PLATFORM = FailureReason.INFRASTRUCTURE

@@ -20,6 +20,20 @@ HOUR = 3600
 DAY = 24 * HOUR
 
 
+class ClockedServer(PostgresServer):
+    """A PostgreSQL whose host has that clock."""
+
+    def __init__(self, clock):
+        self._clock = clock
+        super().__init__()
+
+    def _as_nobody_special(self, program, *arguments):
+        command = super()._as_nobody_special(program, *arguments)
+        place = command.index(str(self._binaries / program))
+        # Behind the change of accounts: the library shares memory among those of one account alone.
+        return [*command[:place], *self._clock.within, *command[place:]]
+
+
 @pytest.fixture(scope="module")
 def hosts_clock(folder):
     """By which one of the two gateways goes."""
@@ -35,11 +49,8 @@ def databases_clock(folder):
 def farm(folder, hosts_clock, databases_clock):
     if binaries() is None:
         pytest.skip("PostgreSQL is not installed: bash deploy/system-packages.sh postgresql")
-    with pytest.MonkeyPatch.context() as patch:
-        server = PostgresServer()
-        for name, value in databases_clock.environment.items():
-            patch.setenv(name, value)
-        server.start()
+    server = ClockedServer(databases_clock)
+    server.start()
     farm = WholeFarm(folder, server, within={"one": hosts_clock.within})
     try:
         yield farm.start()

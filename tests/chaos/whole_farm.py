@@ -74,14 +74,8 @@ class WholeFarm:
     def start(self) -> "WholeFarm":
         for member in self.members:
             member.start()
-        until(self._has_started, START_SECONDS, self.words)
+        self.tend_until(self.serves)
         return self
-
-    def _has_started(self) -> bool:
-        dead = [member.name for member in self.members if not member.runs]
-        assert not dead, f"{dead} ended\n{self.words()}"
-        time.sleep(LOOK_AGAIN_SECONDS)
-        return self.serves()
 
     def serves(self) -> bool:
         """Whether both gateways answer and every host lends sandboxes."""
