@@ -1,5 +1,6 @@
 """A real Redis of the tests' own: on a free port of this machine, with its memory as its only storage."""
 
+import random
 import shutil
 import socket
 import subprocess
@@ -61,6 +62,9 @@ class RedisServer:
 
 
 def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """None that the kernel gives to outgoing connections: while the server is dead, one would take it."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
