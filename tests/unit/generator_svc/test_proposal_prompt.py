@@ -45,7 +45,7 @@ PINNED = {
     "source_v1": "df8f971fe75b67ea",
     "diagnosis_v1": "341bdca87f310f42",
     "repair_v2": "6e91e8b0d8c13594",
-    "delta_v3": "30ae40c07cb4ad70",
+    "delta_v3": "ce699ecca73f1a66",
     "source_v2": "4a4e4f53139683cb",
     "diagnosis_v2": "261e77b5b56b0ce1",
     "repair_v3": "c7fbaa1863f63f29",
