@@ -66,7 +66,6 @@ def test_a_host_that_is_cut_off_for_longer_than_a_lease_loses_its_attempts_and_c
     ends = ledger.settle_up()
     print(dict(ends))
     assert ends["lost"] >= 1
-    assert ends["reported"] == 3
 
     # It is one of the farm again: with more to do than the others can hold, it has its share.
     later = Ledger(farm, "after the cut")

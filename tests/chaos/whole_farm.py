@@ -24,7 +24,7 @@ TOKEN = "family-token"
 LEASE_SECONDS = 10.0
 WORK_LEASE_SECONDS = 4.0
 REPUBLISH_SECONDS = 5.0
-START_SECONDS = 600
+START_SECONDS = 1200
 """Much longer than it takes, but for a machine that does ten other things."""
 LOOK_AGAIN_SECONDS = 0.1
 DOWN_SECONDS = 2.0
