@@ -1,0 +1,1 @@
+"""`make bench-load`: what a gateway bears, on SQLite and on PostgreSQL."""
