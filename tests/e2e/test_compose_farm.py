@@ -130,6 +130,7 @@ def download_wheels(folder):
     ).stdout.split("\n")
     wanted = [line for line in (*listed, *project["build-system"]["requires"], "wheel") if line]
     options = ("--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "--dest", folder)
+    options += ("--python-version", "3.11")  # Debian 12's, whatever runs the tests
     subprocess.run([sys.executable, "-m", "pip", "download", *options, *wanted], check=True)
 
 
@@ -261,7 +262,6 @@ def test_both_gateways_answer_and_where_one_is_killed_the_other_goes_on(farm, su
 
 
 REACHED = {
-    ("proxy", "gateway-1", 8000),
     ("gateway-1", "postgres", 5432),
     ("gateway-1", "redis", 6379),
     ("gateway-1", "generator", 8001),
@@ -277,23 +277,38 @@ NOT_REACHED = {
     ("agent", "generator", 8001),
     ("filter", "prometheus", 9090),
 }
-CONNECT = "import socket; socket.create_connection(({!r}, {}), 4); print('through')"
+TRY_ALL = """
+import socket, threading
+
+def try_one(name, port, addresses):
+    for address in addresses:
+        try:
+            socket.create_connection((address, port), 5)
+        except OSError:
+            continue
+        print(name, port, flush=True)
+        return
+
+for each in {}:
+    threading.Thread(target=try_one, args=each).start()
+"""
 
 
 def test_a_service_reaches_those_it_must_and_nobody_else(farm, submitter):
     """By address, in every network where the other has one: a name that is not known would prove nothing."""
-    containers = farm.containers()
-
-    def gets_through(service, other, port):
-        networks = containers[other]["NetworkSettings"]["Networks"].values()
-        said = [farm.run_in(service, CONNECT.format(one["IPAddress"], port)).stdout for one in networks]
-        assert said
-        return any("through" in each for each in said)
-
-    through = {each: gets_through(*each) for each in (REACHED - {("proxy", "gateway-1", 8000)}) | NOT_REACHED}
-    assert {each for each, is_through in through.items() if is_through} == REACHED - {
-        ("proxy", "gateway-1", 8000)
+    addresses = {
+        name: [one["IPAddress"] for one in told["NetworkSettings"]["Networks"].values() if one["IPAddress"]]
+        for name, told in farm.containers().items()
     }
+    through = set()
+    for service in {service for service, _, _ in REACHED | NOT_REACHED}:
+        others = [
+            (other, port, addresses[other]) for one, other, port in REACHED | NOT_REACHED if one == service
+        ]
+        assert all(known for _, _, known in others)
+        said = farm.run_in(service, TRY_ALL.format(others)).stdout
+        through |= {(service, other, int(port)) for other, port in map(str.split, said.splitlines())}
+    assert through == REACHED
 
 
 def test_the_runner_has_no_network_no_right_and_no_secret(farm, submitter):
