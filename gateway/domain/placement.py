@@ -16,6 +16,7 @@ class Requirements:
     dataset: str
     gpu_memory_bytes: int = 0
     """Of the GPU that it runs on, at least; 0: any."""
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,14 @@ class Obstacle:
     """Why nobody who is there can run an attempt."""
 
     code: str
-    """`no_agent`, `no_sandbox`, `device`, `minimum_tier`, `gpu_memory` or `dataset`."""
+    """`no_agent`, `no_sandbox`, `device`, `minimum_tier`, `gpu_memory`, `threads` or `dataset`."""
     message: str
     remedy: str
     """What an operator or the caller can do."""
 
 
 def can_run(host: RunnerCapabilities, wanted: Requirements) -> bool:
-    """Whether the host has the device, memory on it, a tier strong enough, and the data set ready."""
+    """Whether the host has device, GPU memory, tier and threads enough, and the data set ready."""
     return all(meets(host, wanted) for meets, _ in _DEMANDS)
 
 
@@ -46,6 +47,11 @@ def gpu_memory_of(host: RunnerCapabilities, device: str) -> int:
         return 0
     sizes = host.gpu_memory_bytes if not number else host.gpu_memory_bytes[int(number) :][:1]
     return max(sizes, default=0)
+
+
+def most_threads(host: RunnerCapabilities) -> int:
+    """How many threads one attempt may have on the host."""
+    return host.slots * host.threads_per_slot
 
 
 def obstacle(hosts: Iterable[RunnerCapabilities], wanted: Requirements) -> Obstacle | None:
@@ -82,6 +88,10 @@ def _has_tier(host: RunnerCapabilities, wanted: Requirements) -> bool:
 
 def _has_gpu_memory(host: RunnerCapabilities, wanted: Requirements) -> bool:
     return gpu_memory_of(host, wanted.device) >= wanted.gpu_memory_bytes
+
+
+def _has_threads(host: RunnerCapabilities, wanted: Requirements) -> bool:
+    return most_threads(host) >= wanted.threads
 
 
 def _has_dataset(host: RunnerCapabilities, wanted: Requirements) -> bool:
@@ -126,6 +136,15 @@ def _no_gpu_memory(hosts: Sequence[RunnerCapabilities], wanted: Requirements) ->
     )
 
 
+def _no_threads(hosts: Sequence[RunnerCapabilities], wanted: Requirements) -> Obstacle:
+    return Obstacle(
+        "threads",
+        f"It asks for {wanted.threads} threads, and the hosts that could else run it give an attempt at most "
+        f"{max(map(most_threads, hosts))}.",
+        "It waits for a larger host. Cancel it, and ask for fewer threads.",
+    )
+
+
 def _no_dataset(hosts: Sequence[RunnerCapabilities], wanted: Requirements) -> Obstacle:  # noqa: ARG001
     return Obstacle(
         "dataset",
@@ -141,5 +160,6 @@ _DEMANDS: tuple[tuple[_Meets, _Missing], ...] = (
     (_has_device, _no_device),
     (_has_tier, _no_tier),
     (_has_gpu_memory, _no_gpu_memory),
+    (_has_threads, _no_threads),
     (_has_dataset, _no_dataset),
 )

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from contracts.jobs import RunnerCapabilities
 from contracts.names import AttemptState
 from gateway.domain.fair_shares import Contender, grant_slots
-from gateway.domain.placement import gpu_memory_of
+from gateway.domain.placement import gpu_memory_of, most_threads
 from gateway.domain.quotas import Quota
 from gateway.infra.agent_directory import live_agents
 from gateway.infra.database import Database, now_in
@@ -176,6 +176,7 @@ def _waiting(
             EvaluationRow.tenant == tenant,
             _fits_on_one_of(capabilities, capabilities.devices if devices is None else devices),
             EvaluationRow.tier_strength <= strength,
+            EvaluationRow.threads <= most_threads(capabilities),
             EvaluationRow.dataset.in_([report.name for report in capabilities.datasets if report.ready]),
             AttemptRow.state == AttemptState.QUEUED,
             AttemptRow.available_at <= now,

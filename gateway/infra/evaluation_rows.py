@@ -90,7 +90,7 @@ def attempt_record(row: AttemptRow) -> AttemptRecord:
 
 def requirements(row: EvaluationRow) -> Requirements:
     """What an evaluation's attempts ask of their host."""
-    return Requirements(row.device, row.tier_strength, row.dataset, row.gpu_memory_bytes)
+    return Requirements(row.device, row.tier_strength, row.dataset, row.gpu_memory_bytes, row.threads)
 
 
 def evaluation_record(

@@ -197,6 +197,7 @@ def _new_row(
         device=request.device,
         tier_strength=request.minimum_tier.strength,
         gpu_memory_bytes=request.minimum_gpu_memory_bytes,
+        threads=request.threads,
         priority=request.priority,
         scored_on=scored_on,
         split_key=key,

@@ -148,6 +148,7 @@ _REQUIREMENTS = select(
     EvaluationRow.tier_strength,
     EvaluationRow.dataset,
     EvaluationRow.gpu_memory_bytes,
+    EvaluationRow.threads,
 ).join(AttemptRow.evaluation)
 
 
@@ -172,7 +173,7 @@ def claim_refusal(session: Session, attempt_id: str, agent_id: str) -> str | Non
 
 def _wanted(row: Any) -> Requirements:
     """What the attempt of a row of `_REQUIREMENTS` asks of its host."""
-    return Requirements(row.device, row.tier_strength, row.dataset, row.gpu_memory_bytes)
+    return Requirements(row.device, row.tier_strength, row.dataset, row.gpu_memory_bytes, row.threads)
 
 
 def _leased_by_agent(session: Session) -> Counter[str]:

@@ -36,6 +36,7 @@ class EvaluationRow(Base):
     device: Mapped[str] = mapped_column(String(16))
     tier_strength: Mapped[int]
     gpu_memory_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    threads: Mapped[int] = mapped_column(server_default="1")
     priority: Mapped[int]
     scored_on: Mapped[str] = mapped_column(String(16))
     split_key: Mapped[str] = mapped_column(String(64))

@@ -22,6 +22,7 @@ OPEN_EVALUATIONS = Index(
     EvaluationRow.device,
     EvaluationRow.tier_strength,
     EvaluationRow.gpu_memory_bytes,
+    EvaluationRow.threads,
     EvaluationRow.dataset,
     EvaluationRow.state,
     sqlite_where=IS_OPEN,

@@ -203,6 +203,12 @@ def test_a_gpu_gets_what_it_has_memory_for(queue):
     assert queue.running[0].spec.minimum_gpu_memory_bytes == 48 * gib
 
 
+def test_a_host_gets_what_it_has_threads_for(queue):
+    queue.submit("ann", 1, threads=4)
+    assert queue.next(9, host=capabilities(slots=3)) == []
+    assert queue.next(9, host=capabilities(slots=2, threads_per_slot=2)) == ["ann"]
+
+
 def test_a_host_with_both_serves_its_cpu_and_its_gpu_in_turn(queue):
     queue.submit("ann", 5, device="cuda:0")
     queue.submit("bob", 5)

@@ -20,8 +20,8 @@ MIXED = capabilities(
 SILENT = capabilities(tier=IsolationTier.DOCKER_RUNC, devices=("cuda", "cuda:0"))
 
 
-def wants(device="cpu", tier=IsolationTier.NAMESPACES, dataset="digits", gib=0):
-    return Requirements(device, tier.strength, dataset, gib * GIB)
+def wants(device="cpu", tier=IsolationTier.NAMESPACES, dataset="digits", gib=0, threads=1):
+    return Requirements(device, tier.strength, dataset, gib * GIB, threads)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,7 @@ READY = DatasetReport("svhn", True, (3, 32, 32), 10, 73_257, 26_032, "hash")
         ([CORES], wants(tier=IsolationTier.DOCKER_RUNSC), "minimum_tier", "is namespaces"),
         ([CORES, SMALL], wants("cuda", gib=25), "gpu_memory", f"at most {24 * GIB} "),
         ([SILENT], wants("cuda", gib=1), "gpu_memory", "at most 0 "),
+        ([CORES, SMALL], wants(threads=3), "threads", "at most 2."),
         ([CORES], wants(dataset="svhn"), "dataset", "svhn"),
         ([SMALL, capabilities(datasets=(READY,))], wants("cuda", dataset="svhn"), "dataset", "svhn"),
     ],
