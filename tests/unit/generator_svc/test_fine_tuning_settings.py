@@ -25,7 +25,7 @@ def test_paper_probes_answers_before_and_after_and_can_be_told_not_to():
 
 def test_without_a_preset_a_job_fits_two_cores_and_null_is_as_good_as_left_out():
     settings = complete_settings({"model": "qwen", "rank": None, "preset": None})
-    assert (settings.preset, settings.rank, settings.max_length) == (FineTunePreset.CPU, 16, 1024)
+    assert (settings.preset, settings.rank, settings.max_length) == (FineTunePreset.CPU, 16, 1152)
     assert settings.quantization == "none"
     assert settings == complete_settings({"model": "qwen"})
     assert CPU.learning_rate > 10 * PAPER.learning_rate
