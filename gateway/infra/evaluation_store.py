@@ -41,6 +41,10 @@ class Page:
     next_cursor: str | None
 
 
+_BY_OPEN = "INDEXED BY ix_evaluations_open"
+"""Without statistics SQLite would take the index of all of a tenant's evaluations."""
+
+
 class EvaluationStore:
     """Thread-safe. What takes a `session` joins the caller's writing transaction; the rest opens its own."""
 
@@ -110,20 +114,23 @@ class EvaluationStore:
         kind: AttemptKind | None = None,
     ) -> Page:
         """A tenant's evaluations, newest first. `cursor` is the `next_cursor` of the page before."""
-        query = _whole().where(EvaluationRow.tenant == tenant)
+        chosen = select(EvaluationRow.id).where(EvaluationRow.tenant == tenant)
         if cursor is not None:
-            query = query.where(EvaluationRow.id < cursor)
+            chosen = chosen.where(EvaluationRow.id < cursor)
         if state is not None:
-            query = query.where(EvaluationRow.state == state)
+            chosen = chosen.where(EvaluationRow.state == state)
+        if state is not None and not state.is_terminal:
+            # Else all that ever ended would be read where few are open.
+            chosen = chosen.where(IS_OPEN).with_hint(EvaluationRow, _BY_OPEN, "sqlite")
         if kind is not None:
-            query = query.where(EvaluationRow.kind == kind)
+            chosen = chosen.where(EvaluationRow.kind == kind)
         if tag is not None:
-            query = query.where(EvaluationRow.tags.any(EvaluationTagRow.tag == tag))
+            chosen = chosen.where(EvaluationRow.tags.any(EvaluationTagRow.tag == tag))
         with self._database.read() as session:
-            rows = list(session.scalars(query.order_by(EvaluationRow.id.desc()).limit(limit + 1)))
-            shown = rows[:limit]
-            records = _records(session, tenant, shown)
-        return Page(records, shown[-1].id if len(rows) > limit else None)
+            ids = list(session.scalars(chosen.order_by(EvaluationRow.id.desc()).limit(limit + 1)))
+            whole = _whole().where(EvaluationRow.id.in_(ids[:limit])).order_by(EvaluationRow.id.desc())
+            records = _records(session, tenant, list(session.scalars(whole)))
+        return Page(records, ids[limit - 1] if len(ids) > limit else None)
 
     def count_open(self, tenant: str) -> int:
         """How many of a tenant's evaluations have not ended."""

@@ -195,3 +195,21 @@ def test_what_was_accepted_survives_a_kill_and_what_was_not_leaves_no_trace(data
     )
     assert killed.returncode == -9, killed.stderr
     assert [record.id for record in store.page("local").items] == [killed.stdout.strip()]
+
+
+def test_open_ones_are_listed_newest_first_page_by_page_whatever_has_ended(database, store):
+    with database.write() as session:
+        ids = [store.submit(session, request(seeds=(seed,), tags=("odd",) * (seed % 2))) for seed in range(9)]
+        for ended in ids[2:5]:
+            store.cancel(session, ended)
+    queued = [*ids[:2], *ids[5:]][::-1]
+    first = store.page("local", limit=4, state=EvaluationState.QUEUED)
+    assert [record.id for record in first.items] == queued[:4]
+    rest = store.page("local", limit=4, state=EvaluationState.QUEUED, cursor=first.next_cursor)
+    assert ([record.id for record in rest.items], rest.next_cursor) == (queued[4:], None)
+    assert [record.queue_position for record in first.items] == [6, 5, 4, 3]
+    odd = store.page("local", state=EvaluationState.QUEUED, tag="odd")
+    assert [record.id for record in odd.items] == [one for one in queued if ids.index(one) % 2]
+    ended = store.page("local", state=EvaluationState.CANCELLED)
+    assert [record.id for record in ended.items] == ids[2:5][::-1]
+    assert store.page("local", state=EvaluationState.RUNNING).items == ()
