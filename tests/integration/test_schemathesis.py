@@ -44,6 +44,7 @@ def started(family):
         family.close()
 
 
+@pytest.mark.timeout(900)
 def test_a_gateway_answers_as_its_document_says_with_and_without_its_services(lonely):
     answers = tried(lonely, FEW, ALLOWED, away=True)
     assert len(answers) > 70
