@@ -68,7 +68,7 @@ def test_a_host_that_is_cut_off_for_longer_than_a_lease_loses_its_attempts_and_c
     assert ends["lost"] >= 1
 
     # It is one of the farm again: with more to do than the others can hold, it has its share.
-    later = Ledger(farm, "after the cut")
+    later = Ledger(farm, "after-the-cut")
     later.submit(6, source=SLOW)
     farm.tend_until(lambda: later.held_by(remote.name) > 0)
     later.wait_until_over(START_SECONDS)

@@ -27,6 +27,7 @@ REPUBLISH_SECONDS = 5.0
 START_SECONDS = 1200
 """Much longer than it takes, but for a machine that does ten other things."""
 LOOK_AGAIN_SECONDS = 0.1
+ANSWER_SECONDS = 120
 DOWN_SECONDS = 2.0
 """For so long a dead member stays dead."""
 
@@ -64,7 +65,7 @@ class WholeFarm:
         # A connection for each request: gateways die, and kept ones with them.
         self.http = httpx.Client(
             base_url=f"http://127.0.0.1:{self.balancer.port}",
-            timeout=30,
+            timeout=ANSWER_SECONDS,
             limits=httpx.Limits(max_keepalive_connections=0),
         )
         self.database = Database(self.url, connections=5)
@@ -93,7 +94,7 @@ class WholeFarm:
     def client_of(self, gateway: Member) -> httpx.Client:
         """To one gateway itself, past the balancer."""
         transport = httpx.HTTPTransport(uds=str(gateway.home / "g.sock"))
-        return httpx.Client(transport=transport, base_url="http://localhost", timeout=30)
+        return httpx.Client(transport=transport, base_url="http://localhost", timeout=ANSWER_SECONDS)
 
     def tend(self) -> None:
         """Start again what has been dead for a while."""
