@@ -1,5 +1,7 @@
 """`deltanas fine-tune`: a local language model learns from deltas that led to better networks."""
 
+import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -46,6 +48,12 @@ def fine_tune(
     ] = None,
     max_pairs: Annotated[int | None, typer.Option(help="Of recorded networks. Default 20000.")] = None,
     mutation_pairs: Annotated[int | None, typer.Option(help="Of mutations. Default 500.")] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Learn one's own, a JSON object a line: dataset, baseline or baseline_source, delta."
+        ),
+    ] = None,
     parent_adapter: Annotated[str | None, typer.Option(help="Go on from this adapter, ft_…")] = None,
     preset: Annotated[str, typer.Option(help="cpu or paper: where other settings come from.")] = "cpu",
     rank: Annotated[int | None, typer.Option(help="Of the LoRA matrices.")] = None,
@@ -56,8 +64,14 @@ def fine_tune(
     epochs: Annotated[int | None, typer.Option(help="Over all chats.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="End after so many optimizer steps.")] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens; longer chats are left out.")] = None,
+    quantization: Annotated[
+        str | None, typer.Option(help="What the base is trained on in: none, nf4 or auto.")
+    ] = None,
     probe: Annotated[
-        int | None, typer.Option(help="Answers to sample before and after; fewer valid ones: roll back.")
+        int | None,
+        typer.Option(
+            help="Answers to sample before and after; clearly fewer valid ones: roll back. 0: none."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the order of chats, and of what is held out.")] = 0,
     job: Annotated[str | None, typer.Option(metavar="ID", help="Follow this fine-tune, ft_…")] = None,
@@ -80,6 +94,7 @@ def fine_tune(
         "search_id": search,
         "deltas": deltas,
         "training_pairs": _training_pairs(dataset, max_pairs, mutation_pairs),
+        "pairs": None if pairs is None else _own_pairs(pairs),
         "parent_adapter": parent_adapter,
         "rank": rank,
         "alpha": alpha,
@@ -89,6 +104,7 @@ def fine_tune(
         "epochs": epochs,
         "max_steps": max_steps,
         "max_length": max_length,
+        "quantization": quantization,
         "probe": None if probe is None else {"samples": probe},
     }
     asked = {name: value for name, value in given.items() if value is not None}
@@ -117,6 +133,27 @@ def _training_pairs(dataset: str | None, max_pairs: int | None, mutation_pairs: 
             raise RequestInvalid(f"--{name} needs --dataset", {"code": "dataset_missing", "field": "dataset"})
         return None
     return {"dataset": dataset, **asked}
+
+
+def _own_pairs(file: Path) -> list[Json]:
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except (OSError, ValueError) as error:
+        raise _pairs_unreadable(str(file), error) from error
+    pairs = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            pairs += [json.loads(line)] if line.strip() else []
+        except ValueError as error:
+            raise _pairs_unreadable(f"{file}, line {number}", error) from error
+    return pairs
+
+
+def _pairs_unreadable(where: str, error: Exception) -> RequestInvalid:
+    return RequestInvalid(
+        f"--pairs {where}: {error}",
+        {"code": "pairs_unreadable", "field": "pairs", "remedy": "Write one JSON object on each line."},
+    )
 
 
 def _followed(client: Client, job: Json, quiet: bool) -> Json:

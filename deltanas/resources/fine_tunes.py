@@ -11,11 +11,13 @@ class FineTuneCalls(Resource):
     """`/v1/fine-tunes` and `/v1/adapters`."""
 
     def start_fine_tune(self, *, model: str, **request: Any) -> Json:
-        """Fine-tune a local model with LoRA: on the elites of `search_id`, on `training_pairs`, or on both.
+        """Fine-tune a local model with LoRA: on the elites of `search_id`, on `training_pairs`, on `pairs`.
 
-        `training_pairs` is a mapping as `training_pairs()` takes it. `request` has any of parent_adapter,
-        preset (`cpu` or `paper`), seed, rank, alpha, dropout, targets, learning_rate, epochs, max_steps,
-        batch, accumulation, max_length, validation_share, evaluate_every, patience, probe, callback_url, …
+        `training_pairs` is a mapping as `training_pairs()` takes it; `pairs` a list of mappings with dataset,
+        baseline (a name) or baseline_source, delta, and baseline_accuracy if known. `request` has any of
+        parent_adapter, preset (`cpu` or `paper`), seed, rank, alpha, dropout, targets, learning_rate, epochs,
+        max_steps, batch, accumulation, max_length, validation_share, evaluate_every, patience, quantization,
+        probe, callback_url, …
         """
         return self._transport.json("POST", "/v1/fine-tunes", json={"model": model, **request})
 

@@ -52,6 +52,30 @@ def test_it_sends_what_was_said_and_follows_to_the_end(gateway, deltanas):
     assert "adopted: The loss fell." in ended.out
 
 
+def test_pairs_of_ones_own_are_sent_as_their_file_has_them(gateway, deltanas, tmp_path):
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text('{"dataset": "mnist", "baseline": "tiny", "delta": "@@ a"}\n\n{"dataset": "mnist"}\n')
+    gateway.answer("POST", JOBS, job("queued"), status=202)
+    gateway.answer("GET", f"{JOBS}/ft_1", job())
+    ended = deltanas("fine-tune", "--model", "tiny", "--pairs", str(pairs), "--quantization", "auto")
+    assert ended.code == 0
+    assert gateway.heard[0].json["quantization"] == "auto"
+    assert gateway.heard[0].json["pairs"] == [
+        {"dataset": "mnist", "baseline": "tiny", "delta": "@@ a"},
+        {"dataset": "mnist"},
+    ]
+
+
+def test_a_file_of_pairs_that_is_none_is_refused_by_its_line(gateway, deltanas, tmp_path):
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text("{}\n@@ -1 +1 @@\n")
+    ended = deltanas("fine-tune", "--model", "tiny", "--pairs", str(pairs))
+    assert ended.code == 2
+    assert "line 2" in ended.err
+    assert "one JSON object on each line" in ended.err.replace("\n", " ")
+    assert not gateway.heard
+
+
 def test_as_json_it_prints_the_job(gateway, deltanas):
     gateway.answer("POST", JOBS, job("queued"), status=202)
     gateway.answer("GET", f"{JOBS}/ft_1", job())
