@@ -228,7 +228,7 @@ class SearchStore:
                     SlotRow.search_id == search_id, SlotRow.proposal_id.in_(proposal_ids)
                 )
             )
-            return dict(rows.tuples().all())
+            return {row.proposal_id: row.delta for row in rows}
 
     def candidate(self, search_id: str, wanted: str, tenant: str | None = None) -> Document | None:
         """One candidate as JSON with its long texts, or None. Raises SearchNotFound."""

@@ -78,7 +78,7 @@ def test_a_hub_that_cannot_be_reached_is_the_platforms_fault(deltanas, monkeypat
 def test_four_bits_need_their_library(deltanas, source):
     ended = deltanas("models", "add", "mine", "--from", source, "--load-in-4bit", "--json")
     assert (ended.code, ended.json["code"]) == (3, "library_missing")
-    assert "bitsandbytes" in ended.json["remedy"]
+    assert "deltanas[nf4]" in ended.json["remedy"]
 
 
 @pytest.mark.slow

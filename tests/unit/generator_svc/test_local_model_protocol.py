@@ -350,7 +350,8 @@ def test_four_bits_without_the_library_are_refused_by_its_name(models, tmp_path)
     change_manifest(tmp_path, load_in_4bit=True)
     blocked = held_up(used)
     assert blocked.code == "model_not_loadable"
-    assert "bitsandbytes" in blocked.remedy
+    assert "bitsandbytes" in blocked.message
+    assert "deltanas[nf4]" in blocked.remedy
 
 
 def test_an_adapter_that_fits_is_asked_for_by_its_id(models, tmp_path):

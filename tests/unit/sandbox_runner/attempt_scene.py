@@ -91,6 +91,6 @@ class OneGpu(Gpus):
         self._wait = wait
 
     @contextmanager
-    def lend(self, device: str, cancelled: Event) -> Iterator[SimpleNamespace]:
+    def lend(self, device: str, cancelled: Event, at_least_bytes: int = 0) -> Iterator[SimpleNamespace]:
         self._wait()
         yield SimpleNamespace(uuid="GPU-a", used_bytes=lambda: 0, answers=lambda: self._answers)
