@@ -212,7 +212,7 @@ WITH_ITS_OWN_TRAINING = {"source": LEMUR, "hyperparameters": {"lr": 0.05, "momen
         pytest.param(PLAIN, 1, id="plain-1"),
         pytest.param(PLAIN, 2, id="plain-2", marks=pytest.mark.full),
         pytest.param(WITH_ITS_OWN_TRAINING, 1, id="lemur-1", marks=pytest.mark.full),
-        pytest.param(WITH_ITS_OWN_TRAINING, 2, id="lemur-2"),
+        pytest.param(WITH_ITS_OWN_TRAINING, 2, id="lemur-2", marks=pytest.mark.full),
     ],
 )
 def test_scores_are_the_same_to_the_last_bit_cold_and_forked(backend, cold, library, changes, threads):

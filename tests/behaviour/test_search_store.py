@@ -278,6 +278,7 @@ def test_people_may_read_while_the_conductor_writes(store, journal, search_id):
         assert reader.result() > 0
 
 
+@pytest.mark.full
 def test_a_search_is_read_whole_however_many_candidates_it_has(database, store, search_id):
     with database.write() as session:
         parent = session.get(SlotRow, proposal_id(search_id, 0, 0))

@@ -79,6 +79,7 @@ def test_the_report_is_one_self_contained_page(server, undisturbed, tmp_path):
     assert 'src="http' not in text
 
 
+@pytest.mark.full
 def test_killing_each_process_in_turn_loses_no_slot_and_changes_no_score(undisturbed, tmp_path):
     expected = story(undisturbed[1])
     server = Server(tmp_path)

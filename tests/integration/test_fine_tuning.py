@@ -138,6 +138,7 @@ def test_training_lowers_the_loss_and_the_adapter_loads_into_peft_as_it_is(home)
     assert not (home / "fine-tunes" / "whole" / "checkpoints").exists()
 
 
+@pytest.mark.full
 @pytest.mark.timeout(900)
 def test_a_training_that_was_killed_ends_as_one_that_was_not(home, monkeypatch):
     content = body(QUICK | {"epochs": 20, "patience": 0, "evaluate_every": 20}, *TRAIN, *VALIDATION)
