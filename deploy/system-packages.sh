@@ -76,6 +76,7 @@ if [ -n "$want_compose" ]; then
         install docker-compose
     elif grep -q '^VERSION_CODENAME=bookworm$' /etc/os-release; then
         folder=$(mktemp -d --tmpdir deltanas-compose.XXXXXX)
+        trap 'rm -rf "$folder"' EXIT # an apt that fails ends this script
         chmod 0755 "$folder" # for apt's own user
         mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
         printf '%s\n' 'Types: deb' "URIs: $(apt_mirror)" 'Suites: trixie' 'Components: main' \
@@ -85,7 +86,6 @@ if [ -n "$want_compose" ]; then
         apt-get "${trixie[@]}" update -qq
         (cd "$folder" && apt-get "${trixie[@]}" -qq download docker-compose 2>/dev/null)
         install "$folder"/docker-compose_*.deb
-        rm -rf "$folder"
     fi
     if ! has_compose; then
         echo "Docker Compose 2 is missing: deploy/compose.yaml cannot be used with what is here." >&2
