@@ -71,6 +71,8 @@ class PostgresServer:
         command = ["setpriv", "--pdeathsig", "QUIT"]
         if os.geteuid() == 0:
             account = self._account
+            # Its shared memory is no trace of a specimen that another part of the tests runs meanwhile.
+            command = ["unshare", "--ipc", *command]
             command += [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
         return [*command, str(self._binaries / program), *arguments]
 
