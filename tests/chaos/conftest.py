@@ -46,20 +46,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def farm(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[WholeFarm]":
     """A farm of two gateways and two hosts, for all scenes that leave it whole."""
-    from postgres_server import PostgresServer, binaries
-    from whole_farm import WholeFarm
+    from whole_farm import running_farm
 
-    if binaries() is None:
-        pytest.skip("PostgreSQL is not installed: bash deploy/system-packages.sh postgresql")
-    folder = _open_folder(tmp_path_factory)
-    server = PostgresServer()
-    server.start()
-    farm = WholeFarm(folder, server)
-    try:
-        yield farm.start()
-    finally:
-        farm.close()
-        server.close()
+    with running_farm(_open_folder(tmp_path_factory)) as farm:
+        yield farm
 
 
 def _open_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -5,9 +5,9 @@ import signal
 import pytest
 from clocks import PACKAGE, Clock, library
 from ledger import Ledger
-from postgres_server import PostgresServer, binaries
+from postgres_server import PostgresServer
 from sqlalchemy import select
-from whole_farm import START_SECONDS, WholeFarm
+from whole_farm import START_SECONDS, running_farm
 
 from gateway.infra.search_store import search_topic
 from gateway.infra.work_leases import WorkLeaseRow
@@ -46,16 +46,8 @@ def databases_clock(folder):
 
 @pytest.fixture(scope="module")
 def farm(folder, hosts_clock, databases_clock):
-    if binaries() is None:
-        pytest.skip("PostgreSQL is not installed: bash deploy/system-packages.sh postgresql")
-    server = ClockedServer(databases_clock)
-    server.start()
-    farm = WholeFarm(folder, server, within={"one": hosts_clock.within})
-    try:
-        yield farm.start()
-    finally:
-        farm.close()
-        server.close()
+    with running_farm(folder, lambda: ClockedServer(databases_clock), {"one": hosts_clock.within}) as farm:
+        yield farm
 
 
 @pytest.fixture(autouse=True)

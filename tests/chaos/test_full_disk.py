@@ -6,10 +6,10 @@ import time
 
 import pytest
 from ledger import SMALLEST, Ledger
-from postgres_server import PostgresServer, binaries
+from postgres_server import PostgresServer
 from small_disks import SmallDisk
 from test_gateway_process import running
-from whole_farm import START_SECONDS, WholeFarm
+from whole_farm import START_SECONDS, running_farm
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 
@@ -30,16 +30,11 @@ def servers_disk(folder, monkeypatch):
 
 @pytest.fixture
 def farm(folder, servers_disk):
-    if binaries() is None:
-        pytest.skip("PostgreSQL is not installed: bash deploy/system-packages.sh postgresql")
-    server = PostgresServer(options=("max_wal_size=48MB", "min_wal_size=32MB"))
-    server.start()
-    farm = WholeFarm(folder, server)
-    try:
-        yield farm.start()
-    finally:
-        farm.close()
-        server.close()
+    def make_server():
+        return PostgresServer(options=("max_wal_size=48MB", "min_wal_size=32MB"))
+
+    with running_farm(folder, make_server) as farm:
+        yield farm
 
 
 @pytest.fixture

@@ -4,14 +4,15 @@ All of it is real. The test plays the service manager, which starts again what h
 """
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import pytest
 from balancer import Balancer
 from member import Member
-from postgres_server import PostgresServer
+from postgres_server import PostgresServer, binaries
 from processes import descendants_of, is_running, until
 from redis_server import RedisServer
 from runner_host import AGENT, RUNNER, RunnerHost
@@ -32,6 +33,21 @@ DOWN_SECONDS = 2.0
 """For so long a dead member stays dead."""
 
 
+@contextmanager
+def running_farm(
+    folder: Path,
+    make_server: Callable[[], PostgresServer] = PostgresServer,
+    within: Mapping[str, tuple[str, ...]] | None = None,
+) -> "Iterator[WholeFarm]":
+    """A farm that serves, on a database server of its own; without PostgreSQL the test is left out."""
+    if binaries() is None:
+        pytest.skip("PostgreSQL is not installed: bash deploy/system-packages.sh postgresql")
+    with closing(make_server()) as server:
+        server.start()
+        with closing(WholeFarm(folder, server, within=within)) as farm:
+            yield farm.start()
+
+
 class WholeFarm:
     """Everything in one folder. `tend`, called all the time, starts again what has died."""
 
@@ -40,7 +56,6 @@ class WholeFarm:
         folder: Path,
         postgres: PostgresServer,
         *,
-        hosts: int = 2,
         within: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         """`within`: commands that gateways run in, by name."""
@@ -58,7 +73,7 @@ class WholeFarm:
         self.balancer = Balancer([str(gateway.home / "g.sock") for gateway in self.gateways])
         self.hosts = [
             self.add_host(f"host-{number}", f"http://127.0.0.1:{self.balancer.port}", self.redis.url)
-            for number in range(1, hosts + 1)
+            for number in (1, 2)
         ]
         self.members: list[Member] = [*services, *self.gateways, *self.hosts]
         self._dead_since: dict[str, float] = {}
