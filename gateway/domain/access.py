@@ -75,6 +75,23 @@ CALLS: dict[tuple[str, str], frozenset[KeyScope]] = {
 }
 """Any one of the scopes opens the call. Reading needs `read`, where nothing else is said here."""
 
+OPERATIONS: dict[str, frozenset[KeyScope]] = {
+    "/v1/evaluations/{evaluation_id}": _SUBMIT,
+    "/v1/evaluations/{evaluation_id}/events": _SUBMIT,
+    "/v1/baselines/smoke-runs/{run_id}": _SUBMIT,
+    "/v1/searches/{search_id}": _SEARCH,
+    "/v1/searches/{search_id}/events": _SEARCH,
+    # Where `:tell` sends an agent to see what became of its answer.
+    "/v1/searches/{search_id}/candidates/{proposal_id}": _SEARCH,
+    "/v1/fine-tunes/{job_id}": _SEARCH,
+    "/v1/fine-tunes/{job_id}/events": _SEARCH,
+    "/v1/datasets": _OPERATOR,
+    "/v1/datasets/{name}": _OPERATOR,
+    "/v1/baselines/imports": _OPERATOR,
+    "/v1/baselines/imports/{import_id}": _OPERATOR,
+}
+"""Who may start an operation may see how far it is: these scopes open it as `read` does."""
+
 
 def scopes_for(method: str, template: str) -> frozenset[KeyScope]:
     """Which scopes open a call, by its method and the template of its route, such as `/v1/keys/{key_id}`.
@@ -85,7 +102,9 @@ def scopes_for(method: str, template: str) -> frozenset[KeyScope]:
     listed = CALLS.get((method, template))
     if listed is not None:
         return listed
-    return frozenset({KeyScope.READ}) if method in _SAFE_METHODS else _OPERATOR
+    if method not in _SAFE_METHODS:
+        return _OPERATOR
+    return frozenset({KeyScope.READ}) | OPERATIONS.get(template, frozenset())
 
 
 def is_allowed(held: Iterable[KeyScope], needed: Iterable[KeyScope]) -> bool:

@@ -8,7 +8,7 @@ from threading import Barrier
 import pytest
 from gateway_scene import SOURCE, gateway_in
 
-from gateway.domain.access import CALLS, TENANT_SCOPES, KeyScope, scopes_for
+from gateway.domain.access import CALLS, OPERATIONS, TENANT_SCOPES, KeyScope, scopes_for
 from gateway.infra import api_keys
 from gateway.infra.api_keys import ApiKeyStore, TooManyApiKeys
 from gateway.infra.audit_log import AuditLog
@@ -16,6 +16,7 @@ from gateway.infra.database import Database, StorageUnavailable, utc_now
 from gateway.infra.tenant_tables import ApiKeyRow
 
 EVALUATION = {"source": SOURCE, "dataset": "digits"}
+PAIR = {"dataset": "digits", "baseline": "oak", "delta": "widen 7"}
 
 
 @pytest.fixture
@@ -71,6 +72,35 @@ def test_a_key_opens_what_its_scopes_say(farm, scopes, method, path, body, statu
         assert answer.json()["code"] == "scope_missing"
         assert "deltanas keys create" in answer.json()["remedy"]
         assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize(
+    ("scope", "path", "body"),
+    [
+        ("submit", "/v1/evaluations", EVALUATION),
+        ("search", "/v1/searches", {"dataset": "digits"}),
+        ("search", "/v1/fine-tunes", {"model": "small", "pairs": [PAIR]}),
+        ("operator", "/v1/datasets/svhn:prepare", None),
+        ("admin", "/v1/datasets/svhn:prepare", None),
+        ("operator", "/v1/baselines:import?origin=lemur", b"not a wheel"),
+    ],
+)
+def test_who_starts_something_may_see_how_far_it_is_and_nothing_else(farm, scope, path, body):
+    headers = bearer(make(farm, tenant="ann", scopes=[scope]))
+    if isinstance(body, bytes):
+        octets = {**headers, "content-type": "application/octet-stream"}
+        started = farm.http.post(path, content=body, headers=octets)
+    else:
+        started = farm.http.post(path, json=body, headers=headers)
+    assert started.status_code == 202, started.text
+    seen = farm.http.get(started.headers["location"], headers=headers)
+    assert seen.status_code == 200, seen.text
+    assert farm.http.get("/v1/quota", headers=headers).status_code == (200 if scope == "admin" else 403)
+
+
+def test_whose_operations_open_is_said_of_calls_that_there_are(farm):
+    paths = farm.http.get("/openapi.json").json()["paths"]
+    assert all("get" in paths[path] for path in OPERATIONS)
 
 
 @pytest.mark.parametrize("path", ["/v1/keys", "/v1/audit", "/v1/keys/{id}"])
