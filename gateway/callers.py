@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
 
 from contracts.log_context import note
 from contracts.problems import problem
@@ -69,12 +70,14 @@ class IdentifyCallers:
         allowance = buckets.take(bucket, time.monotonic())
         headers = _headers(name, buckets, allowance)
         if not allowance.allowed:
-            await problem_response(_too_many(name, buckets), headers)(scope, receive, send)
+            rate = f"asks more than {buckets.capacity} times in {WINDOW_SECONDS} seconds"
+            await _too_many("too_many_requests", name, rate, headers)(scope, receive, send)
             return
         if self._under_way[bucket] >= self._at_once:
             # Each holds a connection, of which the process has so many and no more.
             headers["retry-after"] = str(AT_ONCE_RETRY_SECONDS)
-            await problem_response(_too_many_at_once(name, self._at_once), headers)(scope, receive, send)
+            open_ones = f"has {self._at_once} requests under way; no more may be"
+            await _too_many("too_many_at_once", name, open_ones, headers)(scope, receive, send)
             return
 
         async def send_counted(message: Message) -> None:
@@ -150,28 +153,24 @@ def _headers(name: str, buckets: TokenBuckets, allowance: Allowance) -> dict[str
     return headers if allowance.allowed else {**headers, "retry-after": str(allowance.retry_seconds)}
 
 
-def _too_many_at_once(name: str, at_once: int) -> dict[str, Any]:
-    return problem(
+_WHOSE = {"key": "This API key", "address": "This address", "wrong-keys": "This address, with wrong keys,"}
+_REMEDIES = {
+    "too_many_requests": "Wait as long as Retry-After says; follow events or use `wait` instead of asking "
+    "again.",
+    "too_many_at_once": "End event streams that nobody reads, or wait for some requests to end.",
+}
+
+
+def _too_many(code: str, name: str, what: str, headers: dict[str, str]) -> Response:
+    """429 to whoever is counted under that name, and what it does too much of."""
+    document = problem(
         429,
-        "too_many_at_once",
-        f"{_whose(name)} has {at_once} requests under way; no more may be.",
+        code,
+        f"{_WHOSE[name]} {what}.",
         field="Authorization" if name != "address" else None,
-        remedy="End event streams that nobody reads, or wait for some requests to end.",
+        remedy=_REMEDIES[code],
     )
-
-
-def _whose(name: str) -> str:
-    return {"key": "This API key", "address": "This address"}.get(name, "This address, with wrong keys,")
-
-
-def _too_many(name: str, buckets: TokenBuckets) -> dict[str, Any]:
-    return problem(
-        429,
-        "too_many_requests",
-        f"{_whose(name)} asks more than {buckets.capacity} times in {round(buckets.window_seconds)} seconds.",
-        field="Authorization" if name != "address" else None,
-        remedy="Wait as long as Retry-After says; follow events or use `wait` instead of asking again.",
-    )
+    return problem_response(document, headers)
 
 
 def _storage_unavailable() -> dict[str, Any]:
