@@ -13,6 +13,7 @@ from gateway.infra.baseline_catalogue import BaselineCatalogue
 from gateway.infra.baseline_imports import BaselineImportStore
 from gateway.infra.baseline_smokes import SmokeRunStore
 from gateway.infra.baseline_spool import BaselineSpool
+from gateway.infra.candidate_store import CandidateStore
 from gateway.infra.database import Database
 from gateway.infra.dataset_catalogue import DatasetCatalogue
 from gateway.infra.evaluation_store import EvaluationStore
@@ -56,6 +57,7 @@ def open_services(settings: Settings) -> Services:
         audit=AuditLog(database),
         evaluations=evaluations,
         searches=SearchStore(database, evaluations),
+        candidates=CandidateStore(database),
         asks=AskJournal(database),
         offers=offers,
         queue=AttemptQueue(database, settings.lease_seconds),

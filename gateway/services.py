@@ -12,6 +12,7 @@ from gateway.infra.baseline_catalogue import BaselineCatalogue
 from gateway.infra.baseline_imports import BaselineImportStore
 from gateway.infra.baseline_smokes import SmokeRunStore
 from gateway.infra.baseline_spool import BaselineSpool
+from gateway.infra.candidate_store import CandidateStore
 from gateway.infra.database import Database
 from gateway.infra.dataset_catalogue import DatasetCatalogue
 from gateway.infra.evaluation_store import EvaluationStore
@@ -43,6 +44,7 @@ class Services:
     audit: AuditLog
     evaluations: EvaluationStore
     searches: SearchStore
+    candidates: CandidateStore
     asks: AskJournal
     offers: AttemptOffers
     queue: AttemptQueue

@@ -1,20 +1,20 @@
-"""Searches on disk: accepted, listed, paused, resumed, cancelled, ended. The slots' steps are `slot_journal`.
+"""Searches on disk: accepted, listed, paused, resumed, cancelled, ended. The slots' steps are `slot_journal`,
+what can be asked of candidates is `candidate_store`.
 
 Every change is one transaction with its event. A terminal state is written once and never left.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import and_, func, select
-from sqlalchemy.orm import Session, defer
-from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from contracts.jobs import BaselineNetwork
 from contracts.names import Integrity, SearchState, SlotState
 from contracts.source_rules import candidate_id
-from gateway.domain.model_budget import ModelSpending, add_spending
+from gateway.domain.model_budget import add_spending
 from gateway.domain.search import (
     PauseReason,
     SearchRecord,
@@ -26,26 +26,16 @@ from gateway.domain.search import (
 from gateway.infra.database import Database, now_in
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import append_event, signal_after_commit
-from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.identifiers import new_id
 from gateway.infra.journalled_keys import search_split_key
-from gateway.infra.model_calls import calls_of, spending_by_cycle
-from gateway.infra.search_diagnostics import delta_failures, diagnostics_in
+from gateway.infra.model_calls import spending_by_cycle
+from gateway.infra.search_progress import cycle_documents, slot_tally
 from gateway.infra.search_tables import CycleRow, FinalRow, SearchRow, SlotRow
 from gateway.infra.slot_rows import search_record, slot_record, storable, stored_request
-from gateway.schemas.search_document import (
-    Document,
-    SlotCount,
-    candidate_document,
-    cycle_document,
-    search_document,
-)
+from gateway.schemas.search_document import Document, SlotCount, search_document
 
 CONDUCTOR_TOPIC = "conductor"
 """Signalled when there is a search to take up."""
-
-ROWS_AT_A_TIME = 500
-"""Of a search that is read whole, so many rows are in memory beside what is made of them."""
 
 
 class SearchNotFound(Exception):
@@ -109,7 +99,7 @@ class SearchStore:
     def read(self, search_id: str, tenant: str | None = None) -> SearchRecord:
         """One search. Raises SearchNotFound; another tenant's search is not found."""
         with self._database.read() as session:
-            return search_record(_found(session, search_id, tenant))
+            return search_record(found_search(session, search_id, tenant))
 
     def unfinished(self) -> list[SearchRecord]:
         """Every search that the conductor has to drive, oldest first."""
@@ -127,8 +117,8 @@ class SearchStore:
 
     def document_in(self, session: Session, search_id: str, tenant: str | None = None) -> Document:
         """The same, in the caller's transaction."""
-        row = _found(session, search_id, tenant)
-        tallied = _tally(session, search_id)
+        row = found_search(session, search_id, tenant)
+        tallied = slot_tally(session, search_id)
         best = session.scalars(
             select(SlotRow)
             .where(SlotRow.search_id == search_id, SlotRow.state == SlotState.JUDGED)
@@ -164,92 +154,7 @@ class SearchStore:
     def cycles(self, search_id: str, tenant: str | None = None) -> list[Document]:
         """Every opened cycle of a search as JSON. Raises SearchNotFound."""
         with self._database.read() as session:
-            return cycle_documents(session, _found(session, search_id, tenant))
-
-    def candidates(
-        self,
-        search_id: str,
-        tenant: str | None = None,
-        *,
-        cycle: int | None = None,
-        state: SlotState | None = None,
-        elite: bool = False,
-        limit: int | None = None,
-        after: str | None = None,
-    ) -> tuple[list[Document], str | None]:
-        """Candidates as JSON in slot order, elites best first, and the next cursor. Raises SearchNotFound.
-
-        Without a `limit`: all, with their deltas; of a large search `outline` takes much less memory.
-        """
-        with self._database.read() as session:
-            record = search_record(_found(session, search_id, tenant))
-            query = select(SlotRow).where(SlotRow.search_id == search_id)
-            if cycle is not None:
-                query = query.where(SlotRow.cycle == cycle)
-            if state is not None:
-                query = query.where(SlotRow.state == state)
-            if after is not None:
-                query = query.where(SlotRow.proposal_id > after)
-            if elite:
-                query = query.where(SlotRow.elite).order_by(SlotRow.accuracy.desc())
-            query = query.order_by(SlotRow.proposal_id)
-            rows = list(session.scalars(query if limit is None else query.limit(limit + 1)))
-            items = [
-                candidate_document(slot_record(row), revealed=record.reveals(row.proposal_id))
-                for row in rows[:limit]
-            ]
-            has_more = limit is not None and len(rows) > limit
-            return items, items[-1]["proposal_id"] if has_more else None
-
-    def outline(self, search_id: str, tenant: str | None = None) -> list[Document]:
-        """Every candidate as JSON in slot order, however many, without its delta. Raises SearchNotFound."""
-        with self._database.read() as session:
-            record = search_record(_found(session, search_id, tenant))
-            query = (
-                select(SlotRow)
-                .where(SlotRow.search_id == search_id)
-                .options(defer(SlotRow.delta))
-                .order_by(SlotRow.proposal_id)
-                .execution_options(yield_per=ROWS_AT_A_TIME)
-            )
-            found = []
-            for row in session.scalars(query):
-                # Nobody reads it; without this it would be looked up now, row by row.
-                set_committed_value(row, "delta", None)
-                revealed = record.reveals(row.proposal_id)
-                found.append(candidate_document(slot_record(row), revealed=revealed))
-            return found
-
-    def deltas(self, search_id: str, proposal_ids: Collection[str]) -> dict[str, str | None]:
-        """The deltas of some candidates of a search."""
-        with self._database.read() as session:
-            rows = session.execute(
-                select(SlotRow.proposal_id, SlotRow.delta).where(
-                    SlotRow.search_id == search_id, SlotRow.proposal_id.in_(proposal_ids)
-                )
-            )
-            return {row.proposal_id: row.delta for row in rows}
-
-    def candidate(self, search_id: str, wanted: str, tenant: str | None = None) -> Document | None:
-        """One candidate as JSON with its long texts, or None. Raises SearchNotFound."""
-        with self._database.read() as session:
-            record = search_record(_found(session, search_id, tenant))
-            row = session.get(SlotRow, wanted)
-            if row is None or row.search_id != search_id:
-                return None
-            document = candidate_document(slot_record(row), revealed=record.reveals(wanted))
-            return document | {
-                "delta_report": row.delta_report,
-                "source": row.source,
-                "raw_proposal": row.raw_proposal,
-                "calls": calls_of(session, row),
-            }
-
-    def diagnostics(self, search_id: str, tenant: str | None = None) -> Document:
-        """What became of a search's deltas, as JSON. Raises SearchNotFound."""
-        with self._database.read() as session:
-            _found(session, search_id, tenant)
-            return diagnostics_in(session, search_id)
+            return cycle_documents(session, found_search(session, search_id, tenant))
 
     def pause(self, search_id: str, tenant: str | None = None) -> None:
         """Stop taking steps; evaluations already submitted run on. Raises SearchStateConflict once ended."""
@@ -268,7 +173,7 @@ class SearchStore:
     def cancel(self, search_id: str, tenant: str | None = None) -> None:
         """End a search and its open evaluations. Raises SearchStateConflict when it ended otherwise."""
         with self._database.write() as session:
-            row = _found(session, search_id, tenant, locked=True)
+            row = found_search(session, search_id, tenant, locked=True)
             if row.state == SearchState.CANCELLED:
                 return
             if SearchState(row.state).is_terminal:
@@ -276,38 +181,6 @@ class SearchStore:
             for evaluation_id in _evaluations_of(session, search_id):
                 self._evaluations.cancel(session, evaluation_id)
             end_search(session, row, SearchState.CANCELLED)
-
-
-def cycle_documents(session: Session, search: SearchRow) -> list[Document]:
-    """Every opened cycle of a search as JSON, in the caller's transaction."""
-    tallied = _tally(session, search.id)
-    scores = {
-        cycle: (best, mean)
-        for cycle, best, mean in session.execute(
-            select(SlotRow.cycle, func.max(SlotRow.accuracy), func.avg(SlotRow.accuracy))
-            .where(SlotRow.search_id == search.id)
-            .group_by(SlotRow.cycle)
-        )
-    }
-    failures = _failures(session, search.id)
-    of_deltas = delta_failures(session, search.id)
-    spending = spending_by_cycle(session, search.id)
-    learnt = _fine_tunes(session, search.id)
-    opened = session.scalars(select(CycleRow).where(CycleRow.search_id == search.id).order_by(CycleRow.cycle))
-    return [
-        cycle_document(
-            row.cycle,
-            "finished" if row.closed_at else search.state,
-            count_funnel({key[1:]: count for key, count in tallied.items() if key[0] == row.cycle}),
-            *scores.get(row.cycle, (None, None)),
-            failures.get(row.cycle, {}),
-            of_deltas.get(row.cycle, {}),
-            spending.get(row.cycle, ModelSpending()),
-            row.adapter,
-            learnt.get(row.cycle),
-        )
-        for row in opened
-    ]
 
 
 def end_search(
@@ -350,7 +223,8 @@ def _change(
     append_event(session, search_topic(row.id), "state", news)
 
 
-def _found(session: Session, search_id: str, tenant: str | None, *, locked: bool = False) -> SearchRow:
+def found_search(session: Session, search_id: str, tenant: str | None, *, locked: bool = False) -> SearchRow:
+    """A search's row in the caller's transaction. Raises SearchNotFound; another tenant's is not found."""
     row = session.get(SearchRow, search_id, with_for_update=locked or None)
     if row is None or (tenant is not None and row.tenant != tenant):
         raise SearchNotFound(search_id)
@@ -358,7 +232,7 @@ def _found(session: Session, search_id: str, tenant: str | None, *, locked: bool
 
 
 def _open(session: Session, search_id: str, tenant: str | None) -> SearchRow:
-    row = _found(session, search_id, tenant, locked=True)
+    row = found_search(session, search_id, tenant, locked=True)
     if SearchState(row.state).is_terminal:
         raise SearchStateConflict(SearchState(row.state))
     return row
@@ -380,48 +254,6 @@ def _baseline_slot(search_id: str, place: int, network: BaselineNetwork) -> Slot
         source=network.source,
         candidate_id=candidate_id(network.source),
     )
-
-
-def _tally(session: Session, search_id: str) -> dict[tuple[int, SlotState, bool], int]:
-    rows = session.execute(
-        select(SlotRow.cycle, SlotRow.state, SlotRow.elite, func.count())
-        .where(SlotRow.search_id == search_id)
-        .group_by(SlotRow.cycle, SlotRow.state, SlotRow.elite)
-    )
-    return {(cycle, SlotState(state), elite): count for cycle, state, elite, count in rows}
-
-
-def _failures(session: Session, search_id: str) -> Mapping[int, dict[str, int]]:
-    found: dict[int, dict[str, int]] = {}
-    rows = session.execute(
-        select(SlotRow.cycle, SlotRow.failure_reason, func.count())
-        .where(and_(SlotRow.search_id == search_id, SlotRow.failure_reason.is_not(None)))
-        .group_by(SlotRow.cycle, SlotRow.failure_reason)
-        .order_by(SlotRow.failure_reason)
-    )
-    for cycle, reason, count in rows:
-        found.setdefault(cycle, {})[str(reason)] = count
-    return found
-
-
-def _fine_tunes(session: Session, search_id: str) -> dict[int, Document]:
-    """By cycle, the job that was asked for when it had closed, and what came of it."""
-    rows = session.scalars(
-        select(FineTuneRow).where(FineTuneRow.search_id == search_id, FineTuneRow.after_cycle.is_not(None))
-    )
-    return {
-        row.after_cycle: {
-            "id": row.id,
-            "state": row.state,
-            "waiting_for": row.waiting_for,
-            "parent_adapter": row.parent_adapter,
-            "chats": row.chats,
-            "result": row.result,
-            "failure": row.failure,
-        }
-        for row in rows
-        if row.after_cycle is not None
-    }
 
 
 def _evaluations_of(session: Session, search_id: str) -> list[str]:

@@ -28,7 +28,8 @@ from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import append_event
 from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.fine_tunes import add_fine_tune, fine_tune_record
-from gateway.infra.search_store import cycle_documents, end_search, pause_search, search_topic
+from gateway.infra.search_progress import cycle_documents
+from gateway.infra.search_store import end_search, pause_search, search_topic
 from gateway.infra.search_tables import CycleRow, FinalRow, SearchRow, SlotRow
 from gateway.infra.slot_proposals import keep_proposal, log_slot
 from gateway.infra.slot_records import SlotRecords, fine_tunes_of

@@ -111,7 +111,7 @@ def _tell(search_id: str, body: TellBody, services: Services, tenant: str) -> st
 
 def _told(search_id: str, task_id: str, services: Services, tenant: str) -> Json:
     ((lease, slot),) = services.asks.given([task_id])
-    return told_document(lease, services.searches.candidate(search_id, slot.proposal_id, tenant))
+    return told_document(lease, services.candidates.read(search_id, slot.proposal_id, tenant))
 
 
 @contextmanager

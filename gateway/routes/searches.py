@@ -115,7 +115,7 @@ def diagnose_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Jso
     `proposals` answered and applied, `delta_failures` by the applier's code, `hunks` by status and reason,
     `repairs` by kind.
     """
-    return services.searches.diagnostics(search_id, tenant)
+    return services.candidates.diagnostics(search_id, tenant)
 
 
 @router.get("/searches/{search_id}/candidates")
@@ -129,7 +129,7 @@ def list_candidates(
     state: SlotState | None = None,
 ) -> Json:
     """The candidates so far, in slot order."""
-    items, next_cursor = services.searches.candidates(
+    items, next_cursor = services.candidates.page(
         search_id, tenant, cycle=cycle, state=state, limit=limit, after=cursor
     )
     return {"items": items, "next_cursor": next_cursor}
@@ -141,7 +141,7 @@ def read_candidate(search_id: str, proposal_id: str, services: ServicesOf, tenan
 
     A call has all that it takes to ask again: messages, model, adapter, sampling, prompt version.
     """
-    found = services.searches.candidate(search_id, proposal_id, tenant)
+    found = services.candidates.read(search_id, proposal_id, tenant)
     if found is None:
         raise RequestProblem(404, "candidate_unknown", f"The search has no candidate {proposal_id[:80]!r}.")
     return found
@@ -150,8 +150,7 @@ def read_candidate(search_id: str, proposal_id: str, services: ServicesOf, tenan
 @router.get("/searches/{search_id}/elites")
 def list_elites(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
     """Who is elite now, best first."""
-    items, _ = services.searches.candidates(search_id, tenant, elite=True)
-    return {"items": items, "next_cursor": None}
+    return {"items": services.candidates.elites(search_id, tenant), "next_cursor": None}
 
 
 @router.get("/searches/{search_id}/events", response_class=EventSourceResponse, responses=STREAM_ENDS)
@@ -174,9 +173,9 @@ async def follow_search(
 def report_search(search_id: str, services: ServicesOf, tenant: Tenant) -> HTMLResponse:
     """The report: one self-contained page."""
     search = services.searches.document(search_id, tenant)
-    candidates = services.searches.outline(search_id, tenant)
+    candidates = services.candidates.outline(search_id, tenant)
     line = ancestors(candidates, winner_id(search))
-    deltas = services.searches.deltas(search_id, [candidate["proposal_id"] for candidate in line])
+    deltas = services.candidates.deltas(search_id, [candidate["proposal_id"] for candidate in line])
     for candidate in line:
         candidate["delta"] = deltas.get(candidate["proposal_id"])
     page = render_report(
@@ -184,7 +183,7 @@ def report_search(search_id: str, services: ServicesOf, tenant: Tenant) -> HTMLR
         services.searches.cycles(search_id, tenant),
         candidates,
         _measured_example(services, search, candidates),
-        services.searches.diagnostics(search_id, tenant),
+        services.candidates.diagnostics(search_id, tenant),
     )
     # The page quotes untrusted text: even if its escaping failed, nothing in it could run or load.
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"

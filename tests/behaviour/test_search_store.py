@@ -15,6 +15,7 @@ from gateway.domain.evaluation import EvaluationRequest
 from gateway.domain.judging import judge
 from gateway.domain.search import SearchRequest, proposal_id
 from gateway.infra import slot_journal
+from gateway.infra.candidate_store import CandidateStore
 from gateway.infra.database import Database
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import events_after
@@ -99,7 +100,9 @@ def test_the_baselines_are_slots_of_cycle_0_with_their_sources(journal):
 def test_a_tenant_sees_only_its_own(database, store, search_id):
     theirs = accept(database, store, tenant="other")
     assert [found["id"] for found in store.page("local", 10, None)[0]] == [search_id]
-    for ask in (store.read, store.document, store.cycles, store.candidates, store.pause, store.cancel):
+    candidates = CandidateStore(database)
+    of_candidates = (candidates.page, candidates.elites, candidates.outline, candidates.diagnostics)
+    for ask in (store.read, store.document, store.cycles, *of_candidates, store.pause, store.cancel):
         with pytest.raises(SearchNotFound):
             ask(theirs, "local")
 
@@ -279,18 +282,19 @@ def test_people_may_read_while_the_conductor_writes(store, journal, search_id):
 
 
 @pytest.mark.full
-def test_a_search_is_read_whole_however_many_candidates_it_has(database, store, search_id):
+def test_a_search_is_read_whole_however_many_candidates_it_has(database, search_id):
     with database.write() as session:
         parent = session.get(SlotRow, proposal_id(search_id, 0, 0))
         parent.delta = "of the baseline"
         session.add_all(child_of(parent, place) for place in range(10_050))
-    outlined = store.outline(search_id)
+    candidates = CandidateStore(database)
+    outlined = candidates.outline(search_id)
     assert len(outlined) == 10_052
     assert {document["delta"] for document in outlined} == {None}
-    assert store.deltas(search_id, [parent.proposal_id]) == {parent.proposal_id: "of the baseline"}
-    assert len(store.candidates(search_id)[0]) == 10_052
+    assert candidates.deltas(search_id, [parent.proposal_id]) == {parent.proposal_id: "of the baseline"}
+    assert len(candidates.page(search_id)[0]) == 10_052
     with pytest.raises(SearchNotFound):
-        store.outline(search_id, "another")
+        candidates.outline(search_id, "another")
 
 
 def child_of(parent, place):

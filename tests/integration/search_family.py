@@ -17,6 +17,7 @@ from fresh_databases import sqlite_url
 from contracts.service_gate import token_digest
 from gateway.domain.quotas import Quota
 from gateway.domain.search import SearchRequest
+from gateway.infra.candidate_store import CandidateStore
 from gateway.infra.database import Database, StorageUnavailable
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.filter_client import FilterClient
@@ -57,6 +58,7 @@ class Family:
             quotas=QuotaStore(self.database, AMPLE),
             evaluations=evaluations,
             searches=SearchStore(self.database, evaluations),
+            candidates=CandidateStore(self.database),
             generator=GeneratorClient(self.addresses["generator"], TOKEN),
             filter=FilterClient(self.addresses["filter"], TOKEN),
         )

@@ -45,13 +45,13 @@ def family(tmp_path, endpoint):
 
 
 def calls(family, search_id: str) -> list[dict]:
-    searches = family.services.searches
-    slots = searches.candidates(search_id)[0]
+    candidates = family.services.candidates
+    slots = candidates.page(search_id)[0]
     return [
         call
         for slot in slots
         if slot["cycle"] > 0
-        for call in searches.candidate(search_id, slot["proposal_id"])["calls"]
+        for call in candidates.read(search_id, slot["proposal_id"])["calls"]
     ]
 
 

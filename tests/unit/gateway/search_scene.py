@@ -9,6 +9,7 @@ from fresh_databases import hurried, url_in
 import gateway.infra.search_tables  # noqa: F401 - registers its tables
 from gateway.domain.quotas import Quota
 from gateway.domain.search import SearchRequest
+from gateway.infra.candidate_store import CandidateStore
 from gateway.infra.database import Database
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.search_store import SearchStore
@@ -56,6 +57,10 @@ class Scene:
         return SearchStore(self.database, EvaluationStore(self.database))
 
     @property
+    def candidates(self) -> CandidateStore:
+        return CandidateStore(self.database)
+
+    @property
     def journal(self) -> SlotJournal:
         return SlotJournal(self.database, EvaluationStore(self.database), self.search_id)
 
@@ -99,7 +104,7 @@ class Scene:
             "funnel": document["funnel"],
             "model": [cycle["model"] for cycle in self.store.cycles(self.search_id)],
             "stopped_by": document["stopped_by"],
-            "diagnostics": self.store.diagnostics(self.search_id) | {"search_id": ""},
+            "diagnostics": self.candidates.diagnostics(self.search_id) | {"search_id": ""},
         }
 
 

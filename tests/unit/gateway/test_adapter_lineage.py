@@ -117,8 +117,8 @@ def test_each_cycle_proposes_with_what_was_learnt_from_the_ones_before(tmp_path)
         None, "succeeded", "succeeded", "succeeded", None,
     ]  # fmt: skip
     assert found.scene.store.read(found.scene.search_id).state is SearchState.SUCCEEDED
-    store, search_id = found.scene.store, found.scene.search_id
-    page = render_report(store.document(search_id), found.cycles, store.candidates(search_id)[0])
+    scene, search_id = found.scene, found.scene.search_id
+    page = render_report(scene.store.document(search_id), found.cycles, scene.candidates.page(search_id)[0])
     assert "What the model learnt" in page
     assert f"{third}: adopted. The validation loss fell." in page
 

@@ -79,7 +79,7 @@ def test_hunks_and_repairs_are_counted_by_cycle_and_proposer(after_baselines, mo
     )
     answers(after_baselines, monkeypatch, refused_with("ambiguous", *hunks))
     after_baselines.finish()
-    found = after_baselines.store.diagnostics(after_baselines.search_id)
+    found = after_baselines.candidates.diagnostics(after_baselines.search_id)
     place = {"cycle": 1, "proposer": "fake"}
     assert found["proposals"] == [{**place, "answered": 4, "applied": 0, "mean_confidence": None}]
     assert found["delta_failures"] == [{**place, "code": "ambiguous", "count": 4}]
@@ -105,11 +105,11 @@ def test_the_hunks_of_a_hostile_delta_are_counted_but_not_all_kept(after_baselin
     )
     after_baselines.finish()
     slot = slots_of(after_baselines)[0]
-    report = after_baselines.store.candidate(slot.search_id, slot.proposal_id)["delta_report"]
+    report = after_baselines.candidates.read(slot.search_id, slot.proposal_id)["delta_report"]
     assert report["hunks"][-1]["number"] == 5000
     assert len(report["hunks"]) + report["hunks_left_out"] == 5001
     assert len(json.dumps(report)) < 64 * 1024
-    found = after_baselines.store.diagnostics(slot.search_id)
+    found = after_baselines.candidates.diagnostics(slot.search_id)
     assert sum(record["count"] for record in found["hunks"]) == 4 * 5001
     assert sum(record["count"] for record in found["repairs"]) == 4 * 5000 * 50
     assert len(found["hunks"]) + len(found["repairs"]) < 60
@@ -120,7 +120,7 @@ def test_an_applied_delta_keeps_its_confidence_and_its_proposer(after_baselines,
     after_baselines.finish()
     slot = slots_of(after_baselines)[0]
     assert (slot.delta_code, slot.delta_confidence, slot.proposer) == ("applied", 1.0, "fake")
-    (proposals,) = after_baselines.store.diagnostics(slot.search_id)["proposals"]
+    (proposals,) = after_baselines.candidates.diagnostics(slot.search_id)["proposals"]
     assert (proposals["answered"], proposals["applied"], proposals["mean_confidence"]) == (4, 4, 1.0)
 
 
@@ -130,7 +130,7 @@ def test_a_slot_that_the_platform_lost_is_in_no_count(after_baselines, monkeypat
     after_baselines.filter.trouble = [refusal]
     after_baselines.finish()
     assert slots_of(after_baselines)[0].state is SlotState.LOST
-    (proposals,) = after_baselines.store.diagnostics(after_baselines.search_id)["proposals"]
+    (proposals,) = after_baselines.candidates.diagnostics(after_baselines.search_id)["proposals"]
     assert proposals["answered"] == 3
 
 

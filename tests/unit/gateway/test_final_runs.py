@@ -9,13 +9,13 @@ def test_the_sealed_half_is_shown_for_the_two_finalists_and_only_at_the_end(tmp_
     scene = new_scene(tmp_path, candidates_per_cycle=6)
     run = scene.run()
     while not run.advance():
-        shown = scene.store.candidates(scene.search_id)[0]
+        shown = scene.candidates.page(scene.search_id)[0]
         assert all(candidate["audit_accuracy"] is None for candidate in shown)
         scene.farm.work()
     final = scene.store.document(scene.search_id)["final"]
     revealed = {
         candidate["proposal_id"]
-        for candidate in scene.store.candidates(scene.search_id)[0]
+        for candidate in scene.candidates.page(scene.search_id)[0]
         if candidate["audit_accuracy"] is not None
     }
     assert revealed == {final["winner"]["proposal_id"], final["baseline"]["proposal_id"]}

@@ -67,8 +67,8 @@ def test_what_is_learnt_is_the_canonical_delta_between_measured_sources_and_neve
     job_id = tuning.start()
     tuning.hand_in()
     slots = tuning.journal.population(tuning.search_id)[0]
-    searches = tuning.gateway.services.searches
-    candidates = [searches.candidate(tuning.search_id, slot.proposal_id) for slot in slots]
+    stored = tuning.gateway.services.candidates
+    candidates = [stored.read(tuning.search_id, slot.proposal_id) for slot in slots]
     raw = [one["raw_proposal"] for one in candidates if one["raw_proposal"]]
     sources = {one["source"] for one in candidates}
     assert raw

@@ -13,6 +13,7 @@ from search_scene import AMPLE, accept, new_database, request
 from contracts.names import EXTERNAL_PROPOSER, SearchState, SlotState
 from contracts.proposals import Proposal, ProposerBlocked
 from gateway.domain.search import ProposerChoice
+from gateway.infra.candidate_store import CandidateStore
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import read_events
 from gateway.infra.generator_client import ProposerHeldUp
@@ -122,6 +123,7 @@ def services(tmp_path, monkeypatch):
         quotas=QuotaStore(database, AMPLE),
         evaluations=evaluations,
         searches=SearchStore(database, evaluations),
+        candidates=CandidateStore(database),
         generator=FakeGenerator(),
         filter=FakeFilter(),
     )
@@ -215,7 +217,7 @@ def test_a_search_of_an_outside_agent_waits_for_it_and_lets_others_run(services,
             told = Proposal(place, "me", f"grow {place}", "")
             record_told(session, external, f"{external}-c001-s{place:03d}", told)
     wait_for_state(services, external, SearchState.SUCCEEDED)
-    slots = services.searches.candidates(external, cycle=1)[0]
+    slots = services.candidates.page(external, cycle=1)[0]
     assert [slot["proposer"] for slot in slots] == ["me"] * 3
     assert [asked.search_id for asked in services.generator.asked if asked.search_id == external] == []
 

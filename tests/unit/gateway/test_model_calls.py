@@ -23,7 +23,7 @@ def told_calls(scene, *calls):
     """The calls of a proposal with these calls, as they can be read."""
     slot = slots_of(scene)[0]
     scene.journal.record_proposal(slot, Proposal(slot.slot, "fake", "grow 1", "", calls=calls))
-    return scene.store.candidate(scene.search_id, slot.proposal_id)["calls"]
+    return scene.candidates.read(scene.search_id, slot.proposal_id)["calls"]
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_message_is_kept_once_however_many_slots_share_it(tmp_path):
     with scene.database.read() as session:
         texts = session.scalar(select(func.count()).select_from(PromptTextRow))
     assert texts == 1 + len(parents)
-    calls = [scene.store.candidate(scene.search_id, slot.proposal_id)["calls"] for slot in slots_of(scene)]
+    calls = [scene.candidates.read(scene.search_id, slot.proposal_id)["calls"] for slot in slots_of(scene)]
     assert [len(of_slot) for of_slot in calls] == [3, 3, 3, 3]
     assert all(call["messages"][0]["content"] == "be brief" for of_slot in calls for call in of_slot)
 
@@ -136,7 +136,7 @@ def test_a_whole_source_is_applied_as_one(tmp_path, monkeypatch):
     monkeypatch.setattr(scene.generator, "propose", propose)
     scene.finish()
     assert set(scene.generator.forms.values()) == {AnswerForm.SOURCE}
-    assert {document["form"] for document in scene.store.candidates(scene.search_id)[0]} == {None, "source"}
+    assert {document["form"] for document in scene.candidates.page(scene.search_id)[0]} == {None, "source"}
 
 
 def tell(scene, place: int, answer: str):

@@ -18,6 +18,7 @@ import gateway.infra.tenant_tables  # noqa: F401 - they register their tables
 from contracts.proposals import DeploymentLimits, EditPermissions
 from gateway.domain.feedback import FeedbackMemory
 from gateway.domain.model_budget import ModelBudget
+from gateway.infra.candidate_store import CandidateStore
 from gateway.infra.database import Base, Database
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.schema_migrations import alembic_config
@@ -148,7 +149,7 @@ def test_an_older_search_is_read_and_may_be_edited_everywhere(first):
     first.upgrade("head")
     store = SearchStore(first.database, EvaluationStore(first.database))
     assert store.read("se_1").request.edits == EditPermissions()
-    found = store.diagnostics("se_1")
+    found = CandidateStore(first.database).diagnostics("se_1")
     assert [(record["answered"], record["applied"]) for record in found["proposals"]] == [(4, 2)]
     assert (found["hunks"], found["repairs"]) == ([], [])
     assert [cycle["delta_failures"] for cycle in store.cycles("se_1")] == [
@@ -175,7 +176,7 @@ def test_an_older_search_has_no_memory_no_limits_and_no_budget(first):
     assert request.deployment == DeploymentLimits()
     document = store.document("se_1")
     assert (document["paused_by"], document["stopped_by"], document["model"]["calls"]) == (None, None, 0)
-    assert store.candidate("se_1", "se_1-c001-s000")["calls"] == []
+    assert CandidateStore(first.database).read("se_1", "se_1-c001-s000")["calls"] == []
 
 
 def test_what_an_older_version_does_not_know_is_taken_away_on_the_way_down(first):
