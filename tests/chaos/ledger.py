@@ -46,6 +46,11 @@ PLATFORM = FailureReason.INFRASTRUCTURE
 OPEN = {AttemptState.QUEUED, AttemptState.LEASED}
 
 
+def slow(seconds: float) -> str:
+    """The source of a candidate that takes so long at least: what is done to the farm hits it at work."""
+    return f"import time\ntime.sleep({seconds})\n{LINEAR}"
+
+
 class Ledger:
     """Submits until it is acknowledged, and holds the farm to it."""
 
@@ -73,13 +78,17 @@ class Ledger:
     def _body(self, seed: int, fields: dict[str, object]) -> dict[str, object]:
         return {**SMALLEST, "seed": seed, "tags": [self._key], **fields}
 
-    def submit_again(self) -> None:
-        """Ask for the first one again at each gateway: it is the same."""
+    def keep_open(self, count: int, **fields: object) -> None:
+        """Submit as many more as it takes for so many to be open."""
+        self.submit(count - (len(self.accepted) - self.ended), **fields)
+
+    def submit_again(self, **fields: object) -> None:
+        """Ask for the first one again, with the same fields, at each gateway: it is the same."""
         key, first = next(iter(self.accepted.items()))
         for gateway in self._farm.gateways:
             with self._farm.client_of(gateway) as client:
                 answer = client.post(
-                    "/v1/evaluations", json=self._body(0, {}), headers={"Idempotency-Key": key}
+                    "/v1/evaluations", json=self._body(0, fields), headers={"Idempotency-Key": key}
                 )
             assert answer.status_code == 202, answer.text
             assert answer.json()["id"] == first

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 from clocks import PACKAGE, Clock, library
-from ledger import Ledger
+from ledger import Ledger, slow
 from postgres_server import PostgresServer
 from sqlalchemy import select
 from whole_farm import START_SECONDS, running_farm
@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(
 )
 HOUR = 3600
 DAY = 24 * HOUR
+SLOW = slow(4)
 
 
 class ClockedServer(PostgresServer):
@@ -70,12 +71,12 @@ def drivers(farm, search_id):
 def test_a_gateway_whose_clock_jumps_forgets_no_key_and_drives_on(farm, hosts_clock):
     ledger = Ledger(farm, "hosts-clock")
     ledger.start_search()
-    ledger.submit(3)
+    ledger.submit(3, source=SLOW)
     farm.tend_until(lambda: ledger.running > 0)
     for jump in (2 * DAY, -2 * DAY, HOUR):
         hosts_clock.set(jump)
-        ledger.submit(2)
-        ledger.submit_again()
+        ledger.submit(2, source=SLOW)
+        ledger.submit_again(source=SLOW)
         farm.tend_for(3)
     ledger.wait_until_over(START_SECONDS)
     print(dict(ledger.settle_up()))
@@ -85,7 +86,7 @@ def test_a_database_whose_clock_jumps_costs_repeated_attempts_at_the_most(farm, 
     ledger = Ledger(farm, "databases-clock")
     ledger.start_search()
     for jump in (HOUR, 0, 2 * DAY, -HOUR):
-        ledger.submit(3)
+        ledger.submit(3, source=SLOW)
         farm.tend_until(lambda: ledger.running > 0)
         databases_clock.set(jump)
         farm.tend_for(5)

@@ -5,7 +5,7 @@ import tempfile
 import time
 
 import pytest
-from ledger import SMALLEST, Ledger
+from ledger import SMALLEST, Ledger, slow
 from postgres_server import PostgresServer
 from small_disks import SmallDisk
 from test_gateway_process import running
@@ -62,7 +62,7 @@ def assert_is_clear(answer):
 def test_a_farm_whose_database_has_no_room_refuses_and_goes_on_once_there_is_some(farm, servers_disk):
     ledger = Ledger(farm, "full-disk")
     ledger.start_search()
-    ledger.submit(4)
+    ledger.submit(4, source=slow(FULL_SECONDS / 2))
     farm.tend_until(lambda: ledger.running > 0)
     servers_disk.fill()
     answer = refused(ledger.try_once)

@@ -5,15 +5,13 @@ import time
 
 import pytest
 from balancer import Balancer
-from ledger import Ledger
-from sample_networks import LINEAR
+from ledger import Ledger, slow
 from whole_farm import LEASE_SECONDS, START_SECONDS
 from wires import Wire
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="networks of their own need root")
 
-SLOW_SECONDS = 25
-SLOW = f"import time\ntime.sleep({SLOW_SECONDS})\n{LINEAR}"
+SLOW = slow(25)
 """It is still at it when the wire is whole again."""
 CUT_SECONDS = LEASE_SECONDS + 5
 

@@ -6,6 +6,8 @@ All of it is real. The test plays the service manager, which starts again what h
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -31,6 +33,17 @@ LOOK_AGAIN_SECONDS = 0.1
 ANSWER_SECONDS = 120
 DOWN_SECONDS = 2.0
 """For so long a dead member stays dead."""
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A part that can be killed."""
+
+    name: str
+    kill: Callable[[], object]
+    """Ends it with SIGKILL; False where there was none to end."""
+    host: RunnerHost | None = None
+    """Whose attempts die with it."""
 
 
 @contextmanager
@@ -156,20 +169,18 @@ class WholeFarm:
     # --- whom one can kill -----------------------------------------------------------------------
 
     @property
-    def victims(self) -> dict[str, Callable[[], object]]:
-        """How to kill each kind of part with SIGKILL."""
-        kills: dict[str, Callable[[], object]] = {
-            "broker": self.redis.kill,
-            "database": self.kill_database,
-        }
-        for gateway in self.gateways:
-            kills[f"gateway {gateway.name}"] = gateway.kill
+    def victims(self) -> list[Victim]:
+        """Each part of it."""
+        victims = [Victim("broker", self.redis.kill), Victim("database", self.kill_database)]
+        victims += [Victim(f"gateway {gateway.name}", gateway.kill) for gateway in self.gateways]
         for host in self.hosts:
-            kills[f"all of {host.name}"] = host.kill
-            kills[f"agent of {host.name}"] = lambda host=host: host.kill_one(AGENT)
-            kills[f"runner of {host.name}"] = lambda host=host: host.kill_one(RUNNER)
-            kills[f"sandbox on {host.name}"] = host.kill_a_sandbox
-        return kills
+            victims += [
+                Victim(f"all of {host.name}", host.kill, host),
+                Victim(f"agent of {host.name}", partial(host.kill_one, AGENT), host),
+                Victim(f"runner of {host.name}", partial(host.kill_one, RUNNER), host),
+                Victim(f"sandbox on {host.name}", host.kill_a_sandbox, host),
+            ]
+        return victims
 
     def kill_database(self) -> None:
         if self.postgres.process is None:
