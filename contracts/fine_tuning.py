@@ -22,6 +22,17 @@ class FineTuneState(StrEnum):
         return self in {FineTuneState.SUCCEEDED, FineTuneState.FAILED, FineTuneState.CANCELLED}
 
 
+class FineTuneCare(StrEnum):
+    """What a generator does with a job that it has."""
+
+    OWN = "own"
+    """It trains the job, and keeps the adapter."""
+    LENT = "lent"
+    """It keeps the chats, later the adapter; the training is done on another host."""
+    BORROWED = "borrowed"
+    """It trains the job for an agent. Whenever no agent asks for that, the job rests."""
+
+
 class FineTunePreset(StrEnum):
     """Where unnamed settings come from: arXiv 2605.04903, or what two cores and 8 GiB can carry."""
 
@@ -200,6 +211,9 @@ class FineTuneStatus:
     finished_at: str | None = None
     trainer_starts: int = 0
     """Above 1: it was taken up again from a checkpoint so many times less one."""
+    care: FineTuneCare = FineTuneCare.OWN
+    last_event: int = 0
+    """The sequence number of the last event so far."""
     chats: ChatCounts | None = None
     step: int = 0
     steps: int | None = None

@@ -28,8 +28,9 @@ from generator_svc.metrics import CONTENT_TYPE, GeneratorMetrics
 from generator_svc.proposers import OptionsInvalid, known_proposers
 from generator_svc.request_checks import Refused
 from generator_svc.routes_deltas import add_delta_routes
-from generator_svc.routes_fine_tuning import FINE_TUNES_PATH, add_fine_tuning_routes
+from generator_svc.routes_fine_tuning import ADAPTERS_PATH, FINE_TUNES_PATH, add_fine_tuning_routes
 from generator_svc.routes_lemur import READ_NETWORKS_PATH, add_lemur_routes
+from generator_svc.routes_loans import add_loan_routes
 from generator_svc.routes_proposals import add_proposal_routes
 from generator_svc.routes_training_pairs import (
     MAX_ORDERS_BYTES,
@@ -68,6 +69,8 @@ def create_app(settings: GeneratorSettings) -> FastAPI:
     # Two sets of weights at a time would not fit: what is loaded to answer goes before training begins.
     unload = local.unload if local is not None else lambda: None
     desk = add_fine_tuning_routes(app, settings.home, unload)
+    if desk is not None:
+        add_loan_routes(app, desk)
     _add_baselines(app)
     add_lemur_routes(app, settings.home)
 
@@ -102,7 +105,7 @@ def _local_models(settings: GeneratorSettings) -> LocalModels | None:
 
 
 def _body_limit(path: str) -> int | None:
-    if path.startswith(f"{FINE_TUNES_PATH}/"):
+    if path.startswith((f"{FINE_TUNES_PATH}/", f"{ADAPTERS_PATH}/")):
         return None
     return BODY_LIMITS.get(path, MAX_BODY_BYTES)
 

@@ -10,11 +10,12 @@ from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
-from contracts.fine_tuning import AdapterManifest, FineTuneEvent, FineTuneStatus
+from contracts.fine_tuning import AdapterManifest, FineTuneCare, FineTuneEvent, FineTuneStatus
 from contracts.problems import problem
 from generator_svc.fine_tuning.adapters import AdapterStore, AdapterUnknown
 from generator_svc.fine_tuning.desk import (
     AdapterInTheWay,
+    CareDiffers,
     ContentDiffers,
     FineTuneDesk,
     JobUnfinished,
@@ -27,7 +28,8 @@ from generator_svc.fine_tuning.settings import NAME
 from generator_svc.request_checks import Refused, refuse_field
 
 FINE_TUNES_PATH = "/v1/fine-tunes"
-"""Bodies of paths below it are streams that the handler bounds itself."""
+"""Bodies of paths below it and below `ADAPTERS_PATH` are streams that the handler bounds itself."""
+ADAPTERS_PATH = "/v1/adapters"
 MAX_WAIT_SECONDS = 30.0
 COPY_BYTES = 1024 * 1024
 
@@ -59,7 +61,7 @@ def add_desk_routes(app: FastAPI, desk: FineTuneDesk) -> None:
 
 def _add_jobs(app: FastAPI, desk: FineTuneDesk) -> None:
     @app.put(FINE_TUNES_PATH + "/{job_id}")
-    async def put_job(job_id: str, request: Request) -> Response:
+    async def put_job(job_id: str, request: Request, care: FineTuneCare = FineTuneCare.OWN) -> Response:
         """Take a job in: settings on the first line, a training chat on each other. 202, or 200 if known."""
         if not NAME.fullmatch(job_id):
             refuse_field("id", "must be 1 to 100 of a-z, 0-9, `.`, `_`, `-`, the first no mark", job_id)
@@ -67,11 +69,11 @@ def _add_jobs(app: FastAPI, desk: FineTuneDesk) -> None:
             with await run_in_threadpool(desk.intake) as intake:
                 async for chunk in request.stream():
                     await run_in_threadpool(intake.write, chunk)
-                status, is_new = await run_in_threadpool(desk.accept, job_id, intake)
-        except (ContentDiffers, AdapterInTheWay, JobDamaged) as conflict:
+                status, is_new = await run_in_threadpool(desk.accept, job_id, intake, care)
+        except (ContentDiffers, CareDiffers, AdapterInTheWay, JobDamaged) as conflict:
             raise Refused(_conflict(job_id, conflict)) from conflict
         except OSError as error:
-            raise Refused(_unwritable(error)) from error
+            raise Refused(unwritable(error)) from error
         return Response(
             _STATUS.dump_json(status),
             202 if is_new else 200,
@@ -90,7 +92,7 @@ def _add_jobs(app: FastAPI, desk: FineTuneDesk) -> None:
         try:
             return desk.status(job_id)
         except JobUnknown as unknown:
-            _refuse_unknown_job(job_id, unknown)
+            refuse_unknown_job(job_id, unknown)
 
     @app.post(FINE_TUNES_PATH + "/{job_id}:cancel")
     def cancel_job(job_id: str) -> FineTuneStatus:
@@ -98,7 +100,7 @@ def _add_jobs(app: FastAPI, desk: FineTuneDesk) -> None:
         try:
             return desk.cancel(job_id)
         except JobUnknown as unknown:
-            _refuse_unknown_job(job_id, unknown)
+            refuse_unknown_job(job_id, unknown)
 
     @app.post(FINE_TUNES_PATH + "/{job_id}:retry")
     def retry_job(job_id: str) -> FineTuneStatus:
@@ -106,15 +108,15 @@ def _add_jobs(app: FastAPI, desk: FineTuneDesk) -> None:
         try:
             return desk.retry(job_id)
         except JobUnknown as unknown:
-            _refuse_unknown_job(job_id, unknown)
+            refuse_unknown_job(job_id, unknown)
 
     @app.delete(FINE_TUNES_PATH + "/{job_id}", status_code=204)
     def remove_job(job_id: str) -> None:
-        """Remove a job that is over, its chats included. Its adapter stays."""
+        """Remove a job that is over or lent, its chats included. Its adapter stays."""
         try:
             desk.remove(job_id)
         except JobUnknown as unknown:
-            _refuse_unknown_job(job_id, unknown)
+            refuse_unknown_job(job_id, unknown)
         except JobUnfinished as unfinished:
             raise Refused(
                 problem(
@@ -125,7 +127,7 @@ def _add_jobs(app: FastAPI, desk: FineTuneDesk) -> None:
                 )
             ) from unfinished
         except OSError as error:
-            raise Refused(_unwritable(error)) from error
+            raise Refused(unwritable(error)) from error
 
 
 def _add_events(app: FastAPI, desk: FineTuneDesk) -> None:
@@ -138,7 +140,7 @@ def _add_events(app: FastAPI, desk: FineTuneDesk) -> None:
         try:
             events = desk.events(job_id, after, wait)
         except JobUnknown as unknown:
-            _refuse_unknown_job(job_id, unknown)
+            refuse_unknown_job(job_id, unknown)
         return Response(b"".join(map(_event_line, events)), media_type="application/x-ndjson")
 
 
@@ -160,7 +162,7 @@ def _add_adapters(app: FastAPI, desk: FineTuneDesk) -> None:
         try:
             return store.manifest(adapter_id)
         except AdapterUnknown as unknown:
-            _refuse_unknown_adapter(adapter_id, unknown)
+            refuse_unknown_adapter(adapter_id, unknown)
 
     @app.get("/v1/adapters/{adapter_id}/files", response_class=StreamingResponse)
     def download_adapter(adapter_id: str) -> StreamingResponse:
@@ -193,16 +195,16 @@ def _add_adapters(app: FastAPI, desk: FineTuneDesk) -> None:
         try:
             store.remove(adapter_id)
         except AdapterUnknown as unknown:
-            _refuse_unknown_adapter(adapter_id, unknown)
+            refuse_unknown_adapter(adapter_id, unknown)
         except OSError as error:
-            raise Refused(_unwritable(error)) from error
+            raise Refused(unwritable(error)) from error
 
 
 def _files(store: AdapterStore, adapter_id: str) -> list[Path]:
     try:
         return store.files(adapter_id)
     except AdapterUnknown as unknown:
-        _refuse_unknown_adapter(adapter_id, unknown)
+        refuse_unknown_adapter(adapter_id, unknown)
 
 
 def _tar(folder: str, files: list[Path]) -> Iterator[bytes]:
@@ -219,6 +221,13 @@ def _tar(folder: str, files: list[Path]) -> Iterator[bytes]:
 
 
 def _conflict(job_id: str, conflict: Exception) -> dict[str, Any]:
+    if isinstance(conflict, CareDiffers):
+        return problem(
+            409,
+            "fine_tune_differs",
+            f"The fine-tune {job_id!r} is here as {conflict}: this generator is its owner's.",
+            remedy="Give each agent that trains a generator and a DELTANAS_HOME of its own.",
+        )
     if isinstance(conflict, JobDamaged):
         return problem(409, "fine_tune_damaged", f"{conflict}.", remedy="Send the job under another id.")
     if isinstance(conflict, AdapterInTheWay):
@@ -236,16 +245,19 @@ def _conflict(job_id: str, conflict: Exception) -> dict[str, Any]:
     )
 
 
-def _unwritable(error: OSError) -> dict[str, Any]:
+def unwritable(error: OSError) -> dict[str, Any]:
+    """The problem where the home's disk is at fault."""
     failure = disk_failure(error)
     return problem(503, failure.reason, failure.message, remedy=failure.remedy)
 
 
-def _refuse_unknown_job(job_id: str, unknown: JobUnknown) -> NoReturn:
+def refuse_unknown_job(job_id: str, unknown: JobUnknown) -> NoReturn:
+    """Raise Refused: 404."""
     raise Refused(problem(404, "not_found", f"There is no fine-tune {job_id[:100]!r}.")) from unknown
 
 
-def _refuse_unknown_adapter(adapter_id: str, unknown: AdapterUnknown) -> NoReturn:
+def refuse_unknown_adapter(adapter_id: str, unknown: AdapterUnknown) -> NoReturn:
+    """Raise Refused: 404."""
     raise Refused(problem(404, "not_found", f"There is no adapter {adapter_id[:100]!r}.")) from unknown
 
 
@@ -253,7 +265,8 @@ def _add_absence(app: FastAPI) -> None:
     @app.api_route(FINE_TUNES_PATH, methods=["GET"])
     @app.api_route(FINE_TUNES_PATH + "/{rest:path}", methods=["GET", "PUT", "POST", "DELETE"])
     @app.api_route("/v1/adapters", methods=["GET"])
-    @app.api_route("/v1/adapters/{rest:path}", methods=["GET", "DELETE"])
+    @app.api_route("/v1/adapters/{rest:path}", methods=["GET", "PUT", "DELETE"])
+    @app.api_route("/v1/models", methods=["GET"])
     def no_home(rest: str = "") -> None:
         """Jobs and adapters lie under DELTANAS_HOME."""
         del rest

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from contracts.fine_tuning import AdapterManifest
-from generator_svc.fine_tuning.durable_files import remove_folder
+from generator_svc.fine_tuning.durable_files import remove_folder, sync_folder
 from generator_svc.fine_tuning.settings import NAME
 
 FOLDER = "adapters"
@@ -23,7 +23,7 @@ class AdapterUnknown(LookupError):
 
 
 class AdapterStore:
-    """Reads and removes adapters; the trainer writes them."""
+    """Reads, takes in and removes adapters; the trainer writes its own."""
 
     def __init__(self, home: Path) -> None:
         self.folder = home.absolute() / FOLDER
@@ -46,6 +46,13 @@ class AdapterStore:
         if not files:
             raise AdapterUnknown(adapter_id)
         return files
+
+    def put(self, adapter_id: str, draft: Path) -> None:
+        """Put a folder that is on disk in the place of an adapter. Raises OSError."""
+        path = self._path(adapter_id)
+        remove_folder(path)
+        draft.rename(path)
+        sync_folder(self.folder)
 
     def remove(self, adapter_id: str) -> None:
         """Remove one. Raises AdapterUnknown, OSError."""

@@ -9,14 +9,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from contracts.fine_tuning import FineTuneEvent, FineTuneFailure, FineTuneState, FineTuneStatus
-from generator_svc.fine_tuning.adapters import AdapterStore
+from contracts.fine_tuning import (
+    FineTuneCare,
+    FineTuneEvent,
+    FineTuneFailure,
+    FineTuneState,
+    FineTuneStatus,
+)
+from generator_svc.fine_tuning.adapters import AdapterStore, AdapterUnknown
 from generator_svc.fine_tuning.durable_files import UNFINISHED, remove_folder, sync_folder
 from generator_svc.fine_tuning.intake import Intake
 from generator_svc.fine_tuning.job_folder import FOLDER, JobDamaged, JobFolder, JobRecord
 from generator_svc.fine_tuning.jobs import Job
 from generator_svc.fine_tuning.journal import JournalReader, now
 from generator_svc.fine_tuning.limits import FineTuneLimits
+from generator_svc.fine_tuning.parcels import ParcelIntake, weights_of_models
 from generator_svc.fine_tuning.trainer_process import TRAINER
 from generator_svc.fine_tuning.training_run import TrainingRun
 
@@ -40,8 +47,16 @@ class ContentDiffers(Exception):
     """There is a job of this id with other settings or chats."""
 
 
+class CareDiffers(Exception):
+    """The job of this id is here for another purpose; the message says for which."""
+
+
 class AdapterInTheWay(Exception):
-    """There is an adapter of this id, of a job that is gone."""
+    """There is an adapter of this id, of a job that is gone, or another one than was sent."""
+
+
+class AdapterNotAwaited(Exception):
+    """No job is lent here whose adapter this would be, or a later attempt has brought it."""
 
 
 class JobUnfinished(Exception):
@@ -91,13 +106,15 @@ class FineTuneDesk:
         """Begin to take a job in. Raises OSError."""
         return Intake(self._folder / f"{self._drafts}{secrets.token_hex(8)}", self.adapters)
 
-    def accept(self, job_id: str, intake: Intake) -> tuple[FineTuneStatus, bool]:
+    def accept(
+        self, job_id: str, intake: Intake, care: FineTuneCare = FineTuneCare.OWN
+    ) -> tuple[FineTuneStatus, bool]:
         """Make a job of what came in, and say whether it is a new one.
 
-        The same again changes nothing, unless the job failed in a way that may pass: then it goes on.
-        Raises Refused, ContentDiffers, AdapterInTheWay, JobDamaged, OSError.
+        The same again changes nothing, unless the job rests or failed in a way that may pass: then it goes
+        on. Raises Refused, ContentDiffers, CareDiffers, AdapterInTheWay, JobDamaged, OSError.
         """
-        record = intake.finish(job_id)
+        record = intake.finish(job_id, care)
         folder = JobFolder(self._home, job_id)
         with self._changed:
             is_new = not folder.exists
@@ -108,6 +125,7 @@ class FineTuneDesk:
                 sync_folder(self._folder)
                 self._jobs[job_id] = Job(folder)
                 self._jobs[job_id].note("queued")
+                self._jobs[job_id].rests = False
             else:
                 self._take_again(folder, record)
             self._changed.notify_all()
@@ -117,6 +135,9 @@ class FineTuneDesk:
         job = self._jobs.setdefault(record.id, Job(folder))
         if job.record.content_sha256 != record.content_sha256:
             raise ContentDiffers(record.id)
+        if job.record.care is not record.care:
+            raise CareDiffers(job.record.care)
+        job.rests = False
         job.try_again()
 
     def status(self, job_id: str) -> FineTuneStatus:
@@ -156,6 +177,15 @@ class FineTuneDesk:
             self._changed.notify_all()
             return job.status()
 
+    def rest(self, job_id: str) -> FineTuneStatus:
+        """Let a borrowed job rest until it is sent again; any other stays as it is. Raises JobUnknown."""
+        with self._changed:
+            job = self._job(job_id)
+            if job.record.care is FineTuneCare.BORROWED:
+                job.rest()
+                self._changed.notify_all()
+            return job.status()
+
     def cancel(self, job_id: str) -> FineTuneStatus:
         """End a job for good; one that is over stays as it is. Raises JobUnknown."""
         with self._changed:
@@ -168,13 +198,61 @@ class FineTuneDesk:
             return job.status()
 
     def remove(self, job_id: str) -> None:
-        """Remove a job that is over; its adapter stays. Raises JobUnknown, JobUnfinished, OSError."""
+        """Remove a job that is over, or lent; its adapter stays.
+
+        Raises JobUnknown, JobUnfinished, OSError.
+        """
         with self._changed:
             job = self._job(job_id)
-            if not job.is_over or job.has_trainer:
+            is_lent = job.record.care is FineTuneCare.LENT
+            if not (job.is_over or is_lent) or job.has_trainer:
                 raise JobUnfinished(job_id)
             remove_folder(job.folder.path)
             del self._jobs[job_id]
+
+    def content(self, job_id: str) -> tuple[JobRecord, Path]:
+        """What a job is, and the file of its chats while they are there. Raises JobUnknown."""
+        with self._changed:
+            job = self._job(job_id)
+            return job.record, job.folder.chats
+
+    def weights_of_models(self) -> dict[str, str]:
+        """The SHA-256 of the weights of each model that can be trained here, by its name."""
+        return weights_of_models(self._home)
+
+    def parcel_intake(self, adapter_id: str) -> ParcelIntake:
+        """Begin to take an adapter in. Raises OSError."""
+        folder = self.adapters.folder / f"{self._drafts}{secrets.token_hex(8)}"
+        return ParcelIntake(adapter_id, folder, self._home)
+
+    def keep_parcel(self, intake: ParcelIntake, fence: int | None) -> bool:
+        """Keep an adapter that came in, and say whether it is a new one. Safe to repeat.
+
+        With a `fence` it is what that attempt at a lent job came to, in place of an earlier attempt's.
+        Without, it is one that a job to come goes on from. Raises Refused, AdapterNotAwaited,
+        AdapterInTheWay, OSError.
+        """
+        manifest = intake.finish()
+        with self._changed:
+            try:
+                is_new = self.adapters.manifest(manifest.id) != manifest
+            except AdapterUnknown:
+                is_new = True
+            if fence is not None:
+                self._admit_delivery(manifest.id, fence)
+            elif is_new and self.adapters.exists(manifest.id):
+                raise AdapterInTheWay(manifest.id)
+            if is_new:
+                self.adapters.put(manifest.id, intake.folder)
+            return is_new
+
+    def _admit_delivery(self, job_id: str, fence: int) -> None:
+        job = self._jobs.get(job_id)
+        if job is None or job.record.care is not FineTuneCare.LENT or job.is_over:
+            raise AdapterNotAwaited(job_id)
+        if fence < job.standing.delivered_fence:
+            raise AdapterNotAwaited(job_id)
+        job.stand(delivered_fence=fence)
 
     def users_of(self, adapter_id: str) -> list[str]:
         """The jobs that are not over and go on from an adapter."""
@@ -226,7 +304,7 @@ class FineTuneDesk:
         with self._changed:
             while not self._stopping:
                 self._tidy()
-                waiting = [job for job in self._jobs.values() if not job.is_over]
+                waiting = [job for job in self._jobs.values() if job.wants_trainer]
                 if waiting:
                     return min(waiting, key=_age)
                 self._changed.wait(TIDY_SECONDS)

@@ -35,7 +35,7 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     try:
         fill(draft)
         for file in draft.iterdir():
-            _sync(file, os.O_RDONLY)
+            sync_file(file)
         sync_folder(draft)
         remove_folder(path)
         draft.rename(path)
@@ -55,6 +55,11 @@ def remove_folder(path: Path) -> None:
         path.rename(doomed)
         path = doomed
     shutil.rmtree(path, ignore_errors=True)
+
+
+def sync_file(path: Path) -> None:
+    """Bring a file that was written and closed to disk."""
+    _sync(path, os.O_RDONLY)
 
 
 def sync_folder(folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from contracts.fine_tuning import ChatSplit, FineTuneSettings, TrainingChat
+from contracts.fine_tuning import ChatSplit, FineTuneCare, FineTuneSettings, TrainingChat
 from contracts.problems import problem, validation_problem
 from generator_svc.fine_tuning.adapters import AdapterStore, AdapterUnknown
 from generator_svc.fine_tuning.durable_files import remove_folder
@@ -68,7 +68,7 @@ class Intake:
         self._pending += rest
         self._check_length(self._pending)
 
-    def finish(self, job_id: str) -> JobRecord:
+    def finish(self, job_id: str, care: FineTuneCare = FineTuneCare.OWN) -> JobRecord:
         """Bring everything to disk and give what the job is. Raises Refused, OSError."""
         self._take(bytes(self._pending))
         if self._settings is None:
@@ -80,7 +80,7 @@ class Intake:
         self._chats.close()
         data = self._digest.hexdigest()
         settings = json.dumps(asdict(self._settings), sort_keys=True).encode()
-        record = JobRecord(job_id, self._settings, digest_of([settings, data.encode()]), data, now())
+        record = JobRecord(job_id, self._settings, digest_of([settings, data.encode()]), data, now(), care)
         write_record(self.folder, record)
         return record
 

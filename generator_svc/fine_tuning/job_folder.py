@@ -7,7 +7,13 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from contracts.fine_tuning import FineTuneFailure, FineTuneResult, FineTuneSettings, FineTuneState
+from contracts.fine_tuning import (
+    FineTuneCare,
+    FineTuneFailure,
+    FineTuneResult,
+    FineTuneSettings,
+    FineTuneState,
+)
 from generator_svc.fine_tuning.durable_files import write_file
 
 T = TypeVar("T")
@@ -26,6 +32,7 @@ class JobRecord:
     content_sha256: str
     data_sha256: str
     created_at: str
+    care: FineTuneCare = FineTuneCare.OWN
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,8 @@ class JobStanding:
     """The next trainer saves memory where it can."""
     failure: FineTuneFailure | None = None
     result: FineTuneResult | None = None
+    delivered_fence: int = 0
+    """Of a lent job: the attempt whose adapter is here, numbered as its lender numbers them; 0: none."""
 
     @property
     def may_go_on(self) -> bool:

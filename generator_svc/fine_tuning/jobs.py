@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from contracts.fine_tuning import FineTuneFailure, FineTuneResult, FineTuneState, FineTuneStatus
+from contracts.fine_tuning import FineTuneCare, FineTuneFailure, FineTuneResult, FineTuneState, FineTuneStatus
 from generator_svc.fine_tuning.durable_files import remove_folder
 from generator_svc.fine_tuning.job_folder import JobFolder, JobRecord, JobStanding
 from generator_svc.fine_tuning.journal import JournalReader, JournalWriter, now
@@ -23,6 +23,8 @@ class Job:
         self.standing: JobStanding = folder.standing()
         self.has_trainer = False
         """Then the journal is the trainer's to write."""
+        self.rests = self.record.care is FineTuneCare.BORROWED
+        """No trainer takes it up, until it is sent again."""
         self._is_on_disk = True
         self._progress = Progress()
         self._journal = JournalReader(folder.journal)
@@ -36,6 +38,11 @@ class Job:
     def is_over(self) -> bool:
         """Whether nothing more happens by itself."""
         return self.standing.state.is_terminal
+
+    @property
+    def wants_trainer(self) -> bool:
+        """Whether a trainer of this generator shall work on it."""
+        return not self.is_over and not self.rests and self.record.care is not FineTuneCare.LENT
 
     @property
     def progress(self) -> Progress:
@@ -68,6 +75,12 @@ class Job:
         if self.is_over and self.standing.may_go_on:
             self.stand(state=FineTuneState.QUEUED, finished_at=None, failure=None)
             self.note("queued")
+
+    def rest(self) -> None:
+        """Let nobody go on with it here until it is sent again; its checkpoint stays."""
+        if not self.is_over and not self.rests:
+            self.rests = True
+            self.stand(state=FineTuneState.QUEUED)
 
     def fail(self, failure: FineTuneFailure) -> None:
         """It is over, without an adapter. What may pass leaves everything there for another try."""
@@ -124,6 +137,8 @@ class Job:
             started_at=standing.started_at,
             finished_at=standing.finished_at,
             trainer_starts=standing.trainer_starts,
+            care=record.care,
+            last_event=seen.last_event,
             chats=seen.chats,
             step=seen.step,
             steps=seen.steps,

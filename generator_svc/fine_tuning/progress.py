@@ -13,6 +13,7 @@ class Progress:
     """What the events so far amount to. A resumption takes back the steps after its checkpoint."""
 
     def __init__(self) -> None:
+        self.last_event = 0
         self.phase = ""
         self.chats: ChatCounts | None = None
         self.steps: int | None = None
@@ -28,6 +29,7 @@ class Progress:
 
     def take(self, event: FineTuneEvent) -> None:
         """One more event, in the journal's order."""
+        self.last_event = event.sequence
         data = event.data
         match event.kind:
             case "started":

@@ -14,6 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
+from typing import IO
+
+from pydantic import TypeAdapter
 
 from contracts.chats import ChatMessage
 from contracts.fine_tuning import ChatSplit, TrainingChat
@@ -22,6 +25,8 @@ from generator_svc.deltas import canonical_delta
 from generator_svc.deltas.canonical import source_lines
 from generator_svc.deltas.layout import in_layout_of
 from generator_svc.prompts import baseline_of_prompt, delta_answer
+
+_CHAT = TypeAdapter(TrainingChat)
 
 ROLES = ("system", "user", "assistant")
 _EMPTY_ANSWER = delta_answer("").content
@@ -115,6 +120,14 @@ def read_chat_line(line: bytes) -> TrainingChat:
     """What `chat_line` wrote."""
     split, turns = json.loads(line)
     return TrainingChat(ChatSplit(split), tuple(ChatMessage(role, content) for role, content in turns))
+
+
+def sent_again(settings: bytes, stored: IO[bytes]) -> Iterator[bytes]:
+    """A stored job as it is sent: its settings' line, then each chat as a TrainingChat. Closes the file."""
+    with stored:
+        yield settings
+        for line in stored:
+            yield _CHAT.dump_json(read_chat_line(line), ensure_ascii=True) + b"\n"
 
 
 def with_validation(chats: Sequence[TrainingChat], share: float, seed: int) -> list[TrainingChat]:

@@ -40,7 +40,7 @@ class TrainingRun:
         """Until the job is over, or the desk stops."""
         while not self._must_stop():
             with self._changed:
-                if self._job.is_over:
+                if not self._job.wants_trainer:
                     return
                 self._begin()
             try:
@@ -56,7 +56,7 @@ class TrainingRun:
                 self._changed.notify_all()
 
     def _must_stop(self) -> bool:
-        return self._is_stopping() or self._job.is_over
+        return self._is_stopping() or not self._job.wants_trainer
 
     def _ring(self) -> None:
         with self._changed:
