@@ -3,10 +3,10 @@
 import re
 from itertools import pairwise
 
-from generator_svc.deltas.baseline import ATTRIBUTE_SET, Baseline, indent_of
+from generator_svc.deltas.baseline import ATTRIBUTE_SET, BLANK, Baseline, indent_of
 from generator_svc.deltas.places import Place, unclear_line
 from generator_svc.deltas.refusals import DeltaRefused, RefusalReason, quoted
-from generator_svc.deltas.segments import Step
+from generator_svc.deltas.segments import Move, Step
 from generator_svc.deltas.written import ADDED, CONTEXT, REMOVED, Line, WrittenHunk
 
 BRANCH = re.compile(r"\s*(?:def|class|async|if|elif|else|try|except|finally|for|while|with|case|match)\b")
@@ -31,6 +31,7 @@ def check_place(place: Place, baseline: Baseline) -> None:
     _check_marks(place)
     _check_replaced(place, baseline)
     _check_anchors(place)
+    _check_left_out(place, baseline)
     _check_dots(place)
     _check_indentation(place, baseline)
 
@@ -48,14 +49,19 @@ def _is_body(hunk: WrittenHunk, index: int) -> bool:
 
 
 def _check_marks(place: Place) -> None:
-    """A hunk whose lines all lost their marks does not say which of them it removes."""
+    """A hunk whose lines all lost their marks does not say which of them it adds or removes.
+
+    Unless the counts of the header do, or its context has the space that the others lack.
+    """
     hunk, header = place.hunk, place.hunk.raw.header
     moves = place.alignment.moves
-    if hunk.raw.is_marked or not any(move.step is Step.ADD for move in moves):
+    added = [hunk.lines[move.line] for move in moves if move.step is Step.ADD]
+    if hunk.raw.is_marked or not added:
         return
     context = [hunk.lines[move.line] for move in moves if move.step is Step.MATCH]
     counts_agree = (header.old_count, header.new_count) == (len(context), len(hunk.lines))
-    if counts_agree or all(line.is_marked for line in context if line.key):
+    only_added_lack_marks = all(line.is_marked == (line not in added) for line in hunk.lines if line.key)
+    if counts_agree or only_added_lack_marks:
         return
     raise DeltaRefused(
         RefusalReason.HUNK_UNPLACEABLE,
@@ -63,6 +69,25 @@ def _check_marks(place: Place) -> None:
         "removed ones with `-` and lines of context with a space",
         hunk.number,
     )
+
+
+def _check_left_out(place: Place, baseline: Baseline) -> None:
+    """A line added beside one that is left out and says the same was to change it or to stand for it."""
+    run: list[Move] = []
+    for move in (*place.alignment.moves, None):
+        if move is not None and move.step is not Step.MATCH:
+            run.append(move)
+            continue
+        left_out = {baseline.keys[skipped.at] for skipped in run if skipped.step is Step.SKIP} - {BLANK}
+        for line in (place.hunk.lines[added.line] for added in run if added.step is Step.ADD):
+            if line.key in left_out:
+                raise DeltaRefused(
+                    RefusalReason.AMBIGUOUS,
+                    f"hunk {place.hunk.number} adds {quoted(line.text)} and leaves out that line of the "
+                    "baseline; begin it with a space if it stays as it is, or write it with `-` as well",
+                    place.hunk.number,
+                )
+        run = []
 
 
 def _check_replaced(place: Place, baseline: Baseline) -> None:

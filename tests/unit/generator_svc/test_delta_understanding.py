@@ -205,6 +205,23 @@ def test_an_addition_whose_neighbour_is_left_out_could_stand_on_either_side_of_i
     )
 
 
+def test_context_that_the_baseline_lacks_is_no_addition_where_nothing_is_marked():
+    recited = " from torch import nn\n import torch.nn.functional as F\n \n class Net(nn.Module):\n"
+    first = "     def __init__(self, in_shape, out_shape):\n"
+    result = apply_delta(BASELINE, f"@@ -1,5 +1,5 @@\n{recited}{first}")
+    assert (result.status, result.reason) == ("refused", "hunk_unplaceable"), result.source
+
+
+def test_an_addition_that_says_what_a_left_out_line_says_is_refused():
+    head, forward = "        self.head = nn.Linear(32, out_shape[0])\n", "    def forward(self, x):\n"
+    first = "        x = torch.relu(self.norm1(self.conv1(x)))\n"
+    result = apply_delta(BASELINE, f"@@ -18,4 +18,5 @@\n {head}-\n+{forward}+        x = x * 2\n {first}")
+    assert (result.status, result.reason) == ("refused", "ambiguous"), result.source
+    assert "leaves out that line" in result.message
+    whole = apply_delta(BASELINE, f"@@ -18,4 +18,5 @@\n {head} \n {forward}+        x = x * 2\n {first}")
+    assert whole.source == BASELINE.replace(forward, forward + "        x = x * 2\n")
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.data())
 def test_damage_never_changes_a_line_that_no_hunk_adds_or_removes(data):
