@@ -17,6 +17,7 @@ from gateway.infra.events import append_event, signal_after_commit
 from gateway.infra.identifiers import new_id
 from gateway.infra.journalled_keys import shuffle_key
 from gateway.infra.tables import AttemptRow, EvaluationRow
+from gateway.infra.tallies import note_end
 
 QUEUE_TOPIC = "queue"
 """Signalled when attempts become available."""
@@ -89,6 +90,7 @@ def finish(session: Session, evaluation: EvaluationRow, state: EvaluationState) 
         if attempt.state in {AttemptState.QUEUED, AttemptState.LEASED}:
             attempt.state = AttemptState.CANCELLED
             attempt.finished_at = now
+    note_end(session, evaluation)
     append_event(session, evaluation_topic(evaluation.id), "finished", _finished_data(evaluation))
     if evaluation.search_id is not None:
         signal_after_commit(session, search_evaluations_topic(evaluation.search_id))

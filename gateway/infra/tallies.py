@@ -1,24 +1,23 @@
 """Counts of all evaluations that ever ended, kept up to date by small steps and never by reading them all.
 
-What ended a minute ago or earlier is folded into counters once, in one transaction with the mark that says
-so: every gateway gives the same numbers, a restart loses none, and what retention removes stays counted.
-What ended since is few, and is added when somebody asks.
+What ends is noted in the transaction that ends it, and folded into counters once, in one transaction with the
+removal of its note: every gateway gives the same numbers, no clock has a say, a restart loses none, and what
+retention removes stays counted. What is not folded yet is few, and is added when somebody asks.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, or_, select
+from sqlalchemy import Row, Select, delete, select
 from sqlalchemy.orm import Session
 
 from contracts.failures import FailureReason
-from gateway.infra.database import Database, now_in
-from gateway.infra.marks import Mark, move_mark, read_mark
+from gateway.infra.database import Database
 from gateway.infra.tables import EvaluationRow
-from gateway.infra.tally_tables import TallyRow
+from gateway.infra.tally_tables import TallyRow, UncountedRow
 
 FINISHED = "evaluations_finished"
 QUEUED = "evaluation_queued_seconds"
@@ -30,15 +29,20 @@ SUM = "sum"
 
 BATCH = 500
 FRESH_LIMIT = 5_000
-SETTLED_AFTER = timedelta(seconds=60)
-"""A transaction that ends an evaluation sets the moment first and is on disk later, by less than this."""
-_MARK = "tallies:evaluations"
 _NOTHING = "none"
 _REASONS = frozenset(reason.value for reason in FailureReason)
 
 Key = tuple[str, tuple[str, ...]]
 Totals = dict[Key, float]
-_Query = Select[*tuple[Any, ...]]
+_ENDED: Select[*tuple[Any, ...]] = select(
+    EvaluationRow.kind,
+    EvaluationRow.device,
+    EvaluationRow.state,
+    EvaluationRow.failure,
+    EvaluationRow.created_at,
+    EvaluationRow.started_at,
+    EvaluationRow.finished_at,
+)
 
 
 @dataclass(frozen=True)
@@ -58,14 +62,19 @@ def device_kind(device: str) -> str:
     return "cpu" if device == "cpu" else "gpu"
 
 
+def note_end(session: Session, evaluation: EvaluationRow) -> None:
+    """Have it counted, in the transaction that ends it."""
+    session.add(UncountedRow(evaluation_id=evaluation.id))
+
+
 def fold(database: Database) -> int:
     """Fold one batch; gives how many evaluations that were. Safe in several gateways at a time."""
     with database.write() as session:
-        mark = read_mark(session, _MARK, locked=True)
-        rows = session.execute(_ended_after(mark, now_in(session) - SETTLED_AFTER, BATCH)).all()
-        if rows:
-            _add(session, _count(rows))
-            move_mark(session, _MARK, Mark(rows[-1].finished_at, rows[-1].id))
+        noted = select(UncountedRow.evaluation_id).order_by(UncountedRow.evaluation_id).limit(BATCH)
+        ids = session.scalars(noted.with_for_update()).all()
+        rows = session.execute(_ENDED.where(EvaluationRow.id.in_(ids))).all()
+        _add(session, _count(rows))
+        session.execute(delete(UncountedRow).where(UncountedRow.evaluation_id.in_(ids)))
         return len(rows)
 
 
@@ -73,21 +82,11 @@ def totals(session: Session) -> Totals:
     """Every count up to now."""
     kept = session.execute(select(TallyRow.metric, TallyRow.labels, TallyRow.value))
     counted = {(row.metric, tuple(row.labels.split())): row.value for row in kept}
-    fresh = session.execute(_ended_after(read_mark(session, _MARK), None, FRESH_LIMIT))
+    noted = select(UncountedRow.evaluation_id).limit(FRESH_LIMIT)
+    fresh = session.execute(_ENDED.where(EvaluationRow.id.in_(noted)))
     for key, value in _count(fresh).items():
         counted[key] = counted.get(key, 0.0) + value
     return counted
-
-
-def _ended_after(mark: Mark, until: datetime | None, limit: int) -> _Query:
-    row = EvaluationRow
-    after = or_(row.finished_at > mark.moment, and_(row.finished_at == mark.moment, row.id > mark.row_id))
-    query: _Query = select(
-        row.id, row.kind, row.device, row.state, row.failure, row.created_at, row.started_at, row.finished_at
-    ).where(row.finished_at.is_not(None), row.finished_at >= mark.moment, after)
-    if until is not None:
-        query = query.where(row.finished_at <= until)
-    return query.order_by(row.finished_at, row.id).limit(limit)
 
 
 def _count(rows: Iterable[Row[*tuple[Any, ...]]]) -> Totals:
@@ -126,7 +125,7 @@ def _between(begin: datetime | None, end: datetime | None) -> float | None:
 
 def _add(session: Session, counted: Totals) -> None:
     for (metric, labels), value in sorted(counted.items()):
-        row = session.get(TallyRow, (metric, " ".join(labels)))
+        row = session.get(TallyRow, (metric, " ".join(labels)), with_for_update=True)
         if row is None:
             session.add(TallyRow(metric=metric, labels=" ".join(labels), value=value))
         else:

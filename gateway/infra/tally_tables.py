@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Float, Index, String
+from sqlalchemy import Float, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.infra.database import Base, UtcTime
@@ -31,6 +31,16 @@ class TallyRow(Base):
     labels: Mapped[str] = mapped_column(String(200), primary_key=True)
     """Values with a space between them; none has one."""
     value: Mapped[float] = mapped_column(Float)
+
+
+class UncountedRow(Base):
+    """An evaluation that has ended and is not in the counters yet: noted in the transaction that ends it."""
+
+    __tablename__ = "uncounted_ends"
+
+    evaluation_id: Mapped[str] = mapped_column(
+        ForeignKey("evaluations.id", ondelete="CASCADE"), primary_key=True
+    )
 
 
 class MarkRow(Base):

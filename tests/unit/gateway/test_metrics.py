@@ -51,8 +51,7 @@ def test_the_queue_and_the_pool_are_told(scene):
     assert value(found, "agents") == value(found, "database_up") == 1
 
 
-def test_evaluations_are_counted_by_state_and_reason_and_a_restart_loses_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(tallies, "SETTLED_AFTER", timedelta(seconds=-1))
+def test_evaluations_are_counted_by_state_and_reason_and_a_restart_loses_none(tmp_path):
     ended = {**POOL, "state": "failed", "reason": "train_error"}
     good = {**POOL, "state": "succeeded", "reason": "none"}
     with gateway_in(tmp_path) as scene:
@@ -74,18 +73,26 @@ def test_evaluations_are_counted_by_state_and_reason_and_a_restart_loses_none(tm
 
 
 def test_what_ended_is_counted_once_however_small_the_steps(scene, monkeypatch):
-    monkeypatch.setattr(tallies, "SETTLED_AFTER", timedelta(seconds=-1))
     monkeypatch.setattr(tallies, "BATCH", 1)
     for _ in range(3):
         finish(scene)
-    with scene.services.database.write() as session:  # at the same moment, to the microsecond
-        session.execute(update(EvaluationRow).values(finished_at=utc_now()))
     steps = 0
     while tallies.fold(scene.services.database):
         steps += 1
         with scene.services.database.read() as session:
             assert tallies.totals(session)[tallies.FINISHED, ("evaluate", "cpu", "succeeded", "none")] == 3
     assert steps == 3
+
+
+def test_what_ends_after_the_clock_was_set_back_is_counted(scene):
+    finish(scene)
+    with scene.services.database.write() as session:
+        session.execute(update(EvaluationRow).values(finished_at=utc_now() + timedelta(days=2)))
+    assert tallies.fold(scene.services.database) == 1
+    finish(scene)
+    assert tallies.fold(scene.services.database) == 1
+    found = samples(scene.http)
+    assert value(found, "evaluations_finished_total", **POOL, state="succeeded", reason="none") == 2
 
 
 def test_no_word_of_a_caller_is_a_label(scene):

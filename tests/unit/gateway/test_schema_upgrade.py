@@ -1,7 +1,7 @@
 """The schema goes up and down again with data in it, and nothing that was there is lost."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -233,6 +233,21 @@ def test_attempts_that_were_given_back_are_still_tried_again_by_an_older_version
     assert [dict(row)["id"] for row in contents["agents"]] == ["a"]
     first.upgrade("head")
     assert [dict(row)["queue"] for row in first.contents()["agents"]] == [""]
+
+
+def test_what_ended_before_is_counted_once_whichever_version_counts(first):
+    """`ev_0` ended and is counted, `ev_2` ended later and is not, `ev_1` runs."""
+    first.upgrade("0016")
+    (running,) = first.contents()["evaluations"]
+    for name, ended in (("ev_0", MOMENT), ("ev_2", MOMENT + timedelta(seconds=1))):
+        first.insert("evaluations", dict(running) | {"id": name, "finished_at": ended})
+    mark = {"name": "tallies:evaluations", "moment": MOMENT, "row_id": "ev_0"}
+    first.insert("marks", mark)
+    first.upgrade("0017")
+    assert first.contents()["uncounted_ends"] == [(("evaluation_id", "ev_2"),)]
+    assert first.contents()["marks"] == []
+    first.downgrade("0016")
+    assert [dict(row)["row_id"] for row in first.contents()["marks"]] == ["ev_0"]
 
 
 def test_the_newest_schema_is_what_the_tables_say(schema):
