@@ -77,7 +77,7 @@ class CandidateStore:
                 .order_by(SlotRow.proposal_id)
                 .execution_options(yield_per=ROWS_AT_A_TIME)
             )
-            return _documents(record, map(_without_delta, session.scalars(query)))
+            return _documents(record, map(without_delta, session.scalars(query)))
 
     def deltas(self, search_id: str, proposal_ids: Collection[str]) -> dict[str, str | None]:
         """The deltas of some candidates of a search."""
@@ -115,7 +115,7 @@ def _documents(search: SearchRecord, rows: Iterable[SlotRow]) -> list[Document]:
     return [candidate_document(slot_record(row), revealed=search.reveals(row.proposal_id)) for row in rows]
 
 
-def _without_delta(row: SlotRow) -> SlotRow:
+def without_delta(row: SlotRow) -> SlotRow:
     """Nobody reads the delta; without this it would be looked up now, row by row."""
     set_committed_value(row, "delta", None)
     return row

@@ -1,0 +1,92 @@
+"""Selection replayed: nothing changed changes nothing, and what is unknown is said to be unknown."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from slots import slot
+
+from contracts.names import SlotState
+from gateway.domain.selection import select_elites
+from gateway.theory.diversity import sketch_of
+from gateway.theory.what_if import Rules, replay_selection
+
+BODY = " ".join(f"layer{i} = conv({i})" for i in range(40))
+OTHER = " ".join(f"x{i} = pool({i}, {i})" for i in range(40))
+
+POPULATIONS = st.lists(
+    st.tuples(st.integers(0, 3), st.one_of(st.none(), st.floats(0, 1))), min_size=1, max_size=20
+).map(
+    lambda rows: [
+        slot(cycle, place, accuracy, candidate_id=f"k{place}") for place, (cycle, accuracy) in enumerate(rows)
+    ]
+)
+
+
+@given(POPULATIONS, st.integers(1, 6))
+def test_the_rules_as_they_were_give_the_elites_as_they_were(slots, elites):
+    replay = replay_selection(slots, Rules(), elites)
+    assert replay.diverges_after is None
+    for cycle in replay.cycles:
+        so_far = [one for one in slots if one.cycle <= cycle.cycle]
+        expected = tuple(one.proposal_id for one in select_elites(so_far, elites))
+        assert cycle.recorded == cycle.replayed == expected
+
+
+@given(POPULATIONS, st.integers(1, 6), st.integers(1, 6))
+def test_fewer_elites_are_the_first_of_more(slots, fewer, more):
+    fewer, more = sorted((fewer, more))
+    for cycle in replay_selection(slots, Rules(elites=fewer), more).cycles:
+        assert cycle.replayed == cycle.recorded[:fewer]
+
+
+def test_the_mean_of_more_runs_may_dethrone_a_lucky_winner():
+    slots = [slot(0, 0, 0.5), slot(1, 0, 0.9), slot(1, 1, 0.8)]
+    runs = {"1/0": (0.9, 0.5), "1/1": (0.8, 0.82)}
+    replay = replay_selection(slots, Rules(seeds=2), 1, runs)
+    last = replay.cycles[-1]
+    assert last.recorded == (slots[1].proposal_id,)
+    assert last.replayed == (slots[2].proposal_id,)
+    assert replay.diverges_after == 1
+    assert last.too_few_runs == 1  # the baseline has one run alone
+
+
+def test_runs_are_taken_in_the_order_of_their_seeds():
+    slots = [slot(1, 0, 0.9), slot(1, 1, 0.8)]
+    runs = {"1/0": (0.9, 0.0, 0.0), "1/1": (0.8, 0.8, 0.8)}
+    assert not replay_selection(slots, Rules(seeds=1), 1, runs).cycles[0].differs
+    assert replay_selection(slots, Rules(seeds=2), 1, runs).cycles[0].differs
+
+
+def test_a_lower_threshold_turns_near_copies_away():
+    slots = [slot(0, 0, 0.5), slot(1, 0, 0.9), slot(1, 1, 0.8)]
+    near = BODY.replace("layer7 =", "stem =")
+    sketches = {
+        one.proposal_id: sketch_of(text) for one, text in zip(slots, (BODY, near, OTHER), strict=True)
+    }
+    strict = replay_selection(slots, Rules(novelty_threshold=0.6), 2, sketches=sketches).cycles[-1]
+    assert strict.copies == (slots[1].proposal_id,)
+    assert strict.replayed == (slots[2].proposal_id, slots[0].proposal_id)
+    loose = replay_selection(slots, Rules(novelty_threshold=0.999), 2, sketches=sketches).cycles[-1]
+    assert (loose.copies, loose.differs) == ((), False)
+
+
+def test_a_copy_that_would_have_been_let_through_has_no_score():
+    slots = [slot(0, 0, 0.5), slot(1, 0, None, state=SlotState.DUPLICATE)]
+    near = BODY.replace("layer7 =", "stem =")
+    sketches = {one.proposal_id: sketch_of(text) for one, text in zip(slots, (BODY, near), strict=True)}
+    loose = replay_selection(slots, Rules(novelty_threshold=0.999), 2, sketches=sketches).cycles[-1]
+    assert loose.unscored == (slots[1].proposal_id,)
+    assert loose.replayed == (slots[0].proposal_id,)
+    again = replay_selection(slots, Rules(novelty_threshold=0.6), 2, sketches=sketches).cycles[-1]
+    assert (again.copies, again.unscored) == ((), ())  # a copy then as now
+
+
+def test_a_baseline_is_never_a_copy():
+    slots = [slot(0, 0, 0.5), slot(0, 1, 0.6)]
+    sketches = {one.proposal_id: sketch_of(BODY) for one in slots}
+    replay = replay_selection(slots, Rules(novelty_threshold=0.5), 2, sketches=sketches)
+    assert replay.cycles[0].copies == ()
+
+
+def test_a_cycle_with_something_open_is_not_replayed():
+    slots = [slot(0, 0, 0.5), slot(1, 0, 0.9), slot(1, 1, None, state=SlotState.EVALUATING)]
+    assert [cycle.cycle for cycle in replay_selection(slots, Rules(), 1).cycles] == [0]
