@@ -29,6 +29,7 @@ def check_added_dots(hunk: WrittenHunk, baseline: Baseline) -> None:
 def check_place(place: Place, baseline: Baseline) -> None:
     """Raises DeltaRefused: hunk_unplaceable, ambiguous."""
     _check_marks(place)
+    _check_counted(place)
     _check_replaced(place, baseline)
     _check_anchors(place)
     _check_left_out(place, baseline)
@@ -69,6 +70,21 @@ def _check_marks(place: Place) -> None:
         "removed ones with `-` and lines of context with a space",
         hunk.number,
     )
+
+
+def _check_counted(place: Place) -> None:
+    """Where the counts of the header bear out the marks, context that the baseline lacks is no addition."""
+    if not place.hunk.raw.counted or not place.hunk.raw.is_marked:
+        return
+    for move in place.alignment.moves:
+        line = place.hunk.lines[move.line]
+        if move.step is Step.ADD and line.mark == CONTEXT and line.key:
+            raise DeltaRefused(
+                RefusalReason.HUNK_UNPLACEABLE,
+                f"hunk {place.hunk.number} has {quoted(line.text)} as context, which stands nowhere near; "
+                "begin that line with `+` if it is new, and copy context from the baseline",
+                place.hunk.number,
+            )
 
 
 def _check_left_out(place: Place, baseline: Baseline) -> None:

@@ -212,6 +212,19 @@ def test_context_that_the_baseline_lacks_is_no_addition_where_nothing_is_marked(
     assert (result.status, result.reason) == ("refused", "hunk_unplaceable"), result.source
 
 
+def test_context_that_the_header_counts_is_no_addition_where_the_baseline_lacks_it():
+    head, drop = "        self.head = nn.Linear(32, out_shape[0])\n", "        self.drop = nn.Dropout()\n"
+    bare = head.replace("])", "], bias=False)")
+    counted = apply_delta(
+        BASELINE, f"@@ -18,4 +18,4 @@\n-{head}+{bare} {drop} \n     def forward(self, x):\n"
+    )
+    assert (counted.status, counted.reason) == ("refused", "hunk_unplaceable"), counted.source
+    assert "self.drop" in counted.message
+    short = apply_delta(BASELINE, f"@@ -18,3 +18,4 @@\n-{head}+{bare} {drop} \n     def forward(self, x):\n")
+    assert short.source == BASELINE.replace(head, bare + drop)
+    assert any(repair.startswith("forgotten plus") for hunk in short.hunks for repair in hunk.repairs)
+
+
 def test_an_addition_that_says_what_a_left_out_line_says_is_refused():
     head, forward = "        self.head = nn.Linear(32, out_shape[0])\n", "    def forward(self, x):\n"
     first = "        x = torch.relu(self.norm1(self.conv1(x)))\n"
