@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from load import disk, dispatch_overhead, listeners, long_queue, open_loop
+from load.deadline import Deadline
 from load.loaded_gateway import databases, gateway_on
 
 WHOLE = {"first_rate": 20.0, "step_seconds": 10.0, "most_steps": 40, "depth": 10_000, "listeners": 500,
-         "alone": 200, "together": 500, "syncs": 500}  # fmt: skip
+         "alone": 200, "together": 500, "syncs": 500, "part_seconds": 600.0}  # fmt: skip
 QUICK = {"first_rate": 5.0, "step_seconds": 2.0, "most_steps": 2, "depth": 300, "listeners": 30,
-         "alone": 5, "together": 20, "syncs": 20}  # fmt: skip
+         "alone": 5, "together": 20, "syncs": 20, "part_seconds": 30.0}  # fmt: skip
 PARTS = ("submissions", "queue", "listeners", "dispatch")
 
 
@@ -49,12 +50,17 @@ def main() -> None:
 
 
 def _measured(database: str, parts: list[str], sizes: dict[str, float]) -> dict[str, Any]:
-    """Each part on a gateway and a database of its own."""
+    """Each part on a gateway and a database of its own, and for so many seconds at the most."""
     found: dict[str, Any] = {}
+    seconds = sizes["part_seconds"]
     if "submissions" in parts:
         with gateway_on(database) as gateway:
             ramp = open_loop.ramp(
-                gateway, sizes["first_rate"], sizes["step_seconds"], int(sizes["most_steps"])
+                gateway,
+                sizes["first_rate"],
+                sizes["step_seconds"],
+                int(sizes["most_steps"]),
+                Deadline(seconds),
             )
         found["submissions"] = ramp.document()
         for step in ramp.steps:
@@ -65,16 +71,16 @@ def _measured(database: str, parts: list[str], sizes: dict[str, float]) -> dict[
             })  # fmt: skip
     if "queue" in parts:
         with gateway_on(database) as gateway:
-            found["queue"] = long_queue.measure(gateway, int(sizes["depth"]))
+            found["queue"] = long_queue.measure(gateway, int(sizes["depth"]), seconds)
         _tell(f"{database}: a long queue", found["queue"])
     if "listeners" in parts:
         with gateway_on(database) as gateway:
-            found["listeners"] = listeners.measure(gateway, int(sizes["listeners"]))
+            found["listeners"] = listeners.measure(gateway, int(sizes["listeners"]), seconds)
         _tell(f"{database}: listeners", found["listeners"])
     if "dispatch" in parts:
         with gateway_on(database, slots=0) as gateway:
             found["dispatch"] = dispatch_overhead.measure(
-                gateway, int(sizes["alone"]), int(sizes["together"])
+                gateway, int(sizes["alone"]), int(sizes["together"]), seconds
             )
         _tell(f"{database}: dispatch with a runner that runs nothing", found["dispatch"])
     return found

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from load.deadline import Deadline
 from load.loaded_gateway import LoadedGateway
 from load.percentiles import summary
 
@@ -12,21 +13,28 @@ PAGE = 200
 CANCELLERS = 4
 """People who cancel at a time."""
 SAMPLES = 100
+BATCH = 100
 
 
-def measure(gateway: LoadedGateway, depth: int) -> dict[str, Any]:
-    """What it takes with so many queued. Raises where a list or a cancellation is not whole."""
+def measure(gateway: LoadedGateway, most: int, seconds: float) -> dict[str, Any]:
+    """What it takes with so many queued, or as many as half the time is enough for; cancelling has the rest.
+
+    Raises where a list is not whole, or what was cancelled is not.
+    """
+    cancelling = Deadline(seconds)
     begin = time.perf_counter()
-    ids = gateway.submit(depth)
-    filled = time.perf_counter() - begin
+    ids = _fill(gateway, most, Deadline(seconds / 2))
+    filled, depth = time.perf_counter() - begin, len(ids)
     listed, pages = _listed(gateway, {})
     if listed != list(reversed(ids)):
         raise RuntimeError(f"{len(listed)} of {depth} are listed, or in another order")
     _, of_queued = _listed(gateway, {"state": "queued"})
     single = [_timed(lambda one=one: gateway.http.get(f"/v1/evaluations/{one}")) for one in ids[:SAMPLES]]
-    extra = [_timed(lambda seed=seed: gateway.submit(1, seed)) for seed in range(depth, depth + SAMPLES)]
-    cancelled, whole = _cancel(gateway, ids)
-    left = gateway.http.get("/v1/quota").json()
+    extra = [_timed(lambda seed=seed: gateway.submit(1, seed)) for seed in range(most, most + SAMPLES)]
+    cancelled, whole = _cancel(gateway, ids, cancelling)
+    left = gateway.http.get("/v1/quota").json()["queued"]["used"]
+    if left != depth + SAMPLES - len(cancelled):
+        raise RuntimeError(f"{left} are open after {len(cancelled)} of {depth} and {SAMPLES} were cancelled")
     return {
         "depth": depth,
         "batch_submissions_per_second": round(depth / filled, 1),
@@ -35,10 +43,16 @@ def measure(gateway: LoadedGateway, depth: int) -> dict[str, Any]:
         "read_one": summary(single),
         "submit_one": summary(extra),
         "cancel_one": summary(cancelled),
-        "cancelled_per_second": round(depth / whole, 1),
-        "cancelled_all_seconds": round(whole, 2),
-        "open_afterwards": left["queued"]["used"] - SAMPLES,
+        "cancelled": len(cancelled),
+        "cancelled_per_second": round(len(cancelled) / whole, 1),
     }
+
+
+def _fill(gateway: LoadedGateway, most: int, deadline: Deadline) -> list[str]:
+    ids: list[str] = []
+    while len(ids) < most and not deadline.is_over:
+        ids += gateway.submit(min(BATCH, most - len(ids)), first_seed=len(ids))
+    return ids
 
 
 def _listed(gateway: LoadedGateway, query: dict[str, Any]) -> tuple[list[str], list[float]]:
@@ -55,8 +69,12 @@ def _listed(gateway: LoadedGateway, query: dict[str, Any]) -> tuple[list[str], l
         cursor = {"cursor": page["next_cursor"]}
 
 
-def _cancel(gateway: LoadedGateway, ids: Iterable[str]) -> tuple[list[float], float]:
-    def cancel(evaluation_id: str) -> float:
+def _cancel(gateway: LoadedGateway, ids: Iterable[str], deadline: Deadline) -> tuple[list[float], float]:
+    """How long each took, and all."""
+
+    def cancel(evaluation_id: str) -> float | None:
+        if deadline.is_over:
+            return None
         begin = time.perf_counter()
         answer = gateway.http.delete(f"/v1/evaluations/{evaluation_id}")
         if answer.json()["state"] != "cancelled":
@@ -65,7 +83,7 @@ def _cancel(gateway: LoadedGateway, ids: Iterable[str]) -> tuple[list[float], fl
 
     begin = time.perf_counter()
     with ThreadPoolExecutor(CANCELLERS) as people:
-        taken = list(people.map(cancel, ids))
+        taken = [seconds for seconds in people.map(cancel, ids) if seconds is not None]
     return taken, time.perf_counter() - begin
 
 

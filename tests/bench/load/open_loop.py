@@ -9,6 +9,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 
+from load.deadline import Deadline
 from load.loaded_gateway import LoadedGateway, body
 from load.percentiles import percentile
 
@@ -56,12 +57,14 @@ class Ramp:
         return {"best": best, "steps": [asdict(step) | {"holds": step.holds} for step in self.steps]}
 
 
-def ramp(gateway: LoadedGateway, first_rate: float, step_seconds: float, most_steps: int = 40) -> Ramp:
+def ramp(
+    gateway: LoadedGateway, first_rate: float, step_seconds: float, most_steps: int, deadline: Deadline
+) -> Ramp:
     """Raise the rate of arrivals until it holds no more."""
     offer(gateway, first_rate, min(2.0, step_seconds), first_seed=0)  # its first requests pay for imports
     steps: list[Step] = []
     rate, failed, seed = first_rate, 0, 1_000_000
-    while failed < TRIES and len(steps) < most_steps:
+    while failed < TRIES and len(steps) < most_steps and not deadline.is_over:
         step = offer(gateway, rate, step_seconds, seed)
         steps.append(step)
         seed += step.offered
