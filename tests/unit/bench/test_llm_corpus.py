@@ -1,6 +1,7 @@
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from llm.applier import applier_summary
@@ -16,6 +17,10 @@ from llm.reading import (
     write_reading,
 )
 
+from contracts.proposals import AnswerForm
+from generator_svc.answers import AnswerRules, apply_answer
+
+KEPT = Path(__file__).parents[2] / "corpus"
 BASELINE = "import torch\n\n\nclass Net(torch.nn.Module):\n    pass\n"
 
 
@@ -88,6 +93,23 @@ def test_answers_are_counted_as_applied_or_by_the_reason_of_their_refusal():
     assert found["all"]["refused"] == {"truncated": 2}
     assert found["before"]["applied"]["of"] == 3
     assert found["after"]["applied"]["share"] == 0.0
+
+
+@pytest.mark.slow
+def test_the_applier_says_of_kept_answers_what_it_said_when_they_were_kept():
+    folders = [file.parent for file in KEPT.glob("*/answers.jsonl")]
+    assert folders
+    changed = []
+    for folder in folders:
+        corpus = read_corpus(folder)
+        assert len(corpus.answers) >= 200
+        for one in corpus.answers:
+            rules = AnswerRules(AnswerForm(one.form))
+            applied = apply_answer(corpus.baselines[one.baseline_sha256], one.answer, rules)
+            result = None if applied.source is None else sha256(applied.source)
+            if one.answer.strip() and (applied.status, result) != (one.status, one.result_sha256):
+                changed.append((folder.name, one.id, one.status, applied.status, applied.reason))
+    assert changed == []
 
 
 # --- what is read by hand ----------------------------------------------------------------------
