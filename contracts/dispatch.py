@@ -23,7 +23,8 @@ TASK = "deltanas.attempt"
 JSON_TYPE = "application/json"
 JSON_ENCODING = "utf-8"
 
-_ATTEMPT_ID = re.compile(r"at_[0-9a-f]{28}")
+_ATTEMPT_ID = re.compile(r"(?:at|fa)_[0-9a-f]{28}")
+"""Of an attempt at an evaluation, or at a fine-tune."""
 _NOTHING_AFTERWARDS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
@@ -32,10 +33,11 @@ class Resource(StrEnum):
 
     CPU = "sandbox_runner.cpu"
     GPU = "sandbox_runner.gpu"
+    FINE_TUNE = "generator_svc.fine_tune"
 
     def offers(self, device: str) -> bool:
-        """Whether a device, as requests name it, is of this kind."""
-        return (device == "cpu") == (self is Resource.CPU)
+        """Whether a device, as evaluations name it, is of this kind."""
+        return self is not Resource.FINE_TUNE and (device == "cpu") == (self is Resource.CPU)
 
     def queue_of(self, agent_id: str) -> str:
         """Where those attempts wait that not every agent of this resource can run."""

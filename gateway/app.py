@@ -51,6 +51,7 @@ from gateway.routes import (
     searches,
     tenant_removal,
     tenants,
+    training_hosts,
     training_pairs,
     webhooks,
 )
@@ -96,6 +97,7 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
         front_page,
         api_pages,
         internal,
+        training_hosts,
     ):
         app.include_router(module.router)
     install_problem_handlers(app)

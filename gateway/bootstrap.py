@@ -18,12 +18,14 @@ from gateway.infra.database import Database
 from gateway.infra.dataset_catalogue import DatasetCatalogue
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.filter_client import FilterClient
+from gateway.infra.fine_tune_attempts import FineTuneAttempts
 from gateway.infra.fine_tune_client import FineTuneClient
 from gateway.infra.fine_tunes import FineTuneStore
 from gateway.infra.generator_client import GeneratorClient
 from gateway.infra.quotas import QuotaStore
 from gateway.infra.runner_client import RunnerClient
 from gateway.infra.search_store import SearchStore
+from gateway.infra.training_hosts import TrainingHosts
 from gateway.infra.webhook_endpoints import WebhookEndpoints
 from gateway.infra.webhook_log import WebhookLog
 from gateway.infra.webhook_lookups import HostLookups
@@ -69,6 +71,8 @@ def open_services(settings: Settings) -> Services:
         smoke_runs=SmokeRunStore(database, evaluations),
         pair_makings=OneAtATime(),
         fine_tunes=FineTuneStore(database),
+        fine_tune_attempts=FineTuneAttempts(database, settings.lease_seconds),
+        training_hosts=TrainingHosts(database),
         webhook_endpoints=WebhookEndpoints(database),
         webhook_log=WebhookLog(database),
         webhook_lookups=HostLookups(webhooks.rules, webhooks.resolve),

@@ -79,6 +79,8 @@ class Settings(BaseSettings):
     """A Redis where the agents of a farm hear of attempts; None: agents ask the gateway."""
     republish_seconds: float = Field(default=10.0, gt=0.05, le=3600)
     """What no agent claimed so long after it was published is published again."""
+    fine_tune_agents: bool = False
+    """Whether long fine-tunes are trained by hosts of agents; else by the generator that proposes."""
     conductor: bool = True
     """Whether this process drives searches."""
     webhook_http: bool = False

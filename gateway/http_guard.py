@@ -27,7 +27,9 @@ def body_limit(path: str) -> int | None:
         return None
     if path == "/v1/evaluations:batch":
         return BATCH_LIMIT
-    if path.startswith("/internal/v1/attempts/"):
+    if path.startswith("/internal/v1/fine-tune-attempts/") and path.endswith("/adapter"):
+        return None
+    if path.startswith(("/internal/v1/attempts/", "/internal/v1/fine-tune-attempts/")):
         return REPORT_LIMIT
     return JSON_LIMIT
 

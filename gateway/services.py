@@ -17,12 +17,14 @@ from gateway.infra.database import Database
 from gateway.infra.dataset_catalogue import DatasetCatalogue
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.filter_client import FilterClient
+from gateway.infra.fine_tune_attempts import FineTuneAttempts
 from gateway.infra.fine_tune_client import FineTuneClient
 from gateway.infra.fine_tunes import FineTuneStore
 from gateway.infra.generator_client import GeneratorClient
 from gateway.infra.quotas import QuotaStore
 from gateway.infra.runner_client import RunnerClient
 from gateway.infra.search_store import SearchStore
+from gateway.infra.training_hosts import TrainingHosts
 from gateway.infra.webhook_endpoints import WebhookEndpoints
 from gateway.infra.webhook_log import WebhookLog
 from gateway.infra.webhook_lookups import HostLookups
@@ -56,6 +58,8 @@ class Services:
     smoke_runs: SmokeRunStore
     pair_makings: OneAtATime
     fine_tunes: FineTuneStore
+    fine_tune_attempts: FineTuneAttempts
+    training_hosts: TrainingHosts
     webhook_endpoints: WebhookEndpoints
     webhook_log: WebhookLog
     webhook_lookups: HostLookups

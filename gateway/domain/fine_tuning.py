@@ -96,6 +96,10 @@ class FineTuneRecord:
     """Steps, losses, speed, as the generator last told them."""
     is_submitted: bool
     """Whether the generator has the job."""
+    is_lent: bool
+    """Whether hosts of agents train it, and the generator only keeps what they need."""
+    weights_sha256: str | None
+    """Of a lent job's model, where its adapter is to be used."""
     events_seen: int
     """The last event of the generator's that is in the log."""
     retries: int

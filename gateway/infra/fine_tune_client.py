@@ -1,13 +1,18 @@
 """Calls to the generator's fine-tuning jobs and adapters, with the errors of `service_clients`."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import AsyncIterable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
 import httpx
 
-from contracts.fine_tuning import AdapterManifest, FineTuneEvent, FineTuneStatus
-from gateway.infra.service_clients import PROPOSAL_SECONDS, ServiceClient, ServiceRefused
+from contracts.fine_tuning import AdapterManifest, FineTuneCare, FineTuneEvent, FineTuneStatus
+from gateway.infra.service_clients import (
+    PROPOSAL_SECONDS,
+    ServiceClient,
+    ServiceRefused,
+    ServiceUnavailable,
+)
 
 DOWNLOAD_BYTES = 1024 * 1024
 
@@ -17,11 +22,14 @@ class FineTuneClient(ServiceClient):
 
     name = "generator"
 
-    def put(self, job_id: str, lines: Iterable[bytes]) -> FineTuneStatus:
+    def put(
+        self, job_id: str, lines: Iterable[bytes], care: FineTuneCare = FineTuneCare.OWN
+    ) -> FineTuneStatus:
         """Hand a job in: its settings on a line, then a chat a line. The same again changes nothing."""
         body = self._call(
             "PUT",
             _job(job_id),
+            params={"care": care.value},
             content=lines,
             headers={"content-type": "application/x-ndjson"},
             timeout=httpx.Timeout(PROPOSAL_SECONDS),
@@ -67,6 +75,37 @@ class FineTuneClient(ServiceClient):
         path = f"{_adapter_path(adapter_id)}/files"
         return Download(self._download(path if name is None else f"{path}/{quote(name, safe='')}"))
 
+    # --- what hosts that train are given, and give ---------------------------------------------
+
+    def models(self) -> dict[str, str]:
+        """The SHA-256 of the weights of each model of the generator, by its name."""
+        return self._parse(_Models, self._call("GET", "/v1/models")).items
+
+    def chats(self, job_id: str) -> "Download":
+        """A job that the generator keeps, as it is handed in."""
+        return Download(self._download(f"{_job(job_id)}/chats"))
+
+    def parcel(self, adapter_id: str) -> "Download":
+        """An adapter, as another generator takes it in."""
+        return Download(self._download(f"{_adapter_path(adapter_id)}/parcel"))
+
+    async def deliver(self, adapter_id: str, fence: int, content: AsyncIterable[bytes]) -> None:
+        """Pass an adapter that an attempt at a lent job came to on as it comes.
+
+        The only asynchronous call: it moves bytes from one socket to another and computes nothing.
+        """
+        try:
+            async with self._asynchronous() as http:
+                response = await http.put(
+                    _adapter_path(adapter_id),
+                    params={"fence": fence},
+                    content=content,
+                    headers={"content-type": "application/octet-stream"},
+                )
+        except httpx.HTTPError as error:
+            raise ServiceUnavailable(self.name, f"{type(error).__name__} {error}".strip()) from error
+        self._raise_for_status(response)
+
     def remove_adapter(self, adapter_id: str) -> None:
         """Remove an adapter; one that is gone is no error."""
         try:
@@ -101,6 +140,11 @@ class Download:
 @dataclass(frozen=True)
 class _Adapters:
     items: list[AdapterManifest]
+
+
+@dataclass(frozen=True)
+class _Models:
+    items: dict[str, str]
 
 
 def _job(job_id: str) -> str:

@@ -18,6 +18,7 @@ from gateway.domain.candidate import Slot
 from gateway.domain.fine_tuning import ElitePair, FineTuneRecord, GivenPair, retry_sentence
 from gateway.infra.database import Database, utc_now
 from gateway.infra.events import append_event, signal_after_commit
+from gateway.infra.fine_tune_attempt_rows import enqueue_attempt
 from gateway.infra.fine_tune_pairs import kept_pairs
 from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.fine_tunes import end_fine_tune, fine_tune_record, fine_tune_topic
@@ -118,47 +119,36 @@ class FineTuneJournal:
             row.waiting_for = None
             signal_after_commit(session, fine_tune_topic(job_id))
 
+    def lent(self, job_id: str, weights_sha256: str | None) -> None:
+        """The generator keeps it for a host that trains, to which it is offered from now on."""
+        with self._database.write() as session:
+            row = session.get_one(FineTuneRow, job_id, with_for_update=True)
+            row.is_submitted = row.is_lent = True
+            row.weights_sha256 = weights_sha256
+            row.waiting_for = None
+            if not FineTuneState(row.state).is_terminal:
+                enqueue_attempt(session, row)
+            signal_after_commit(session, fine_tune_topic(job_id))
+
     def follow(self, job_id: str, status: FineTuneStatus, events: Sequence[FineTuneEvent]) -> None:
         """Write down how a job stands at the generator, and what has happened there since `events_seen`."""
 
-        def change(session: Session, row: FineTuneRow) -> None:
-            for event in events:
-                if event.sequence <= row.events_seen:
-                    continue
-                if event.kind not in _OWN_WORDS:
-                    pace = _pace(status) if event.kind == "step" else {}
-                    append_event(session, fine_tune_topic(row.id), event.kind[:40], {**event.data, **pace})
-                row.events_seen = event.sequence
-            row.phase = status.phase
-            row.progress = {name: getattr(status, name) for name in _PROGRESS}
-            if status.chats is not None:
-                row.chats = {**(row.chats or {}), "measured": asdict(status.chats)}
-            row.waiting_for = None
-            signal_after_commit(session, fine_tune_topic(row.id))
-
-        self._take(job_id, change)
+        self._take(job_id, lambda session, row: follow_progress(session, row, status, events))
 
     def plan_retry(self, job_id: str, failure: FineTuneFailure, seconds: float) -> None:
         """It has failed at the generator in a way that may pass: it is tried again in so many seconds."""
 
-        def change(session: Session, row: FineTuneRow) -> None:
-            row.retries += 1
-            row.retry_at = utc_now() + timedelta(seconds=seconds)
-            row.phase = ""
-            row.waiting_for = storable(retry_sentence(failure, row.retries), 500)
-            news = {"retry": row.retries, "in_seconds": seconds, "failure": asdict(failure)}
-            append_event(session, fine_tune_topic(row.id), "retrying", news)
-            signal_after_commit(session, fine_tune_topic(row.id))
-
-        self._take(job_id, change)
+        self._take(job_id, lambda session, row: plan_retry(session, row, failure, seconds))
 
     def tried_again(self, job_id: str) -> None:
-        """It goes on at the generator."""
+        """It goes on at the generator; one that is lent is offered to hosts again."""
 
         def change(session: Session, row: FineTuneRow) -> None:
             row.retry_at = None
             row.waiting_for = None
             signal_after_commit(session, fine_tune_topic(row.id))
+            if row.is_lent:
+                enqueue_attempt(session, row)
 
         self._take(job_id, change)
 
@@ -224,6 +214,36 @@ class FineTuneJournal:
             row = session.get_one(FineTuneRow, job_id, with_for_update=True)
             if not FineTuneState(row.state).is_terminal:
                 change(session, row)
+
+
+def follow_progress(
+    session: Session, row: FineTuneRow, status: FineTuneStatus, events: Sequence[FineTuneEvent]
+) -> None:
+    """How an open job stands where it is trained, and what is new there, in the caller's transaction."""
+    for event in events:
+        if event.sequence <= row.events_seen:
+            continue
+        if event.kind not in _OWN_WORDS:
+            pace = _pace(status) if event.kind == "step" else {}
+            append_event(session, fine_tune_topic(row.id), event.kind[:40], {**event.data, **pace})
+        row.events_seen = event.sequence
+    row.phase = status.phase
+    row.progress = {name: getattr(status, name) for name in _PROGRESS}
+    if status.chats is not None:
+        row.chats = {**(row.chats or {}), "measured": asdict(status.chats)}
+    row.waiting_for = None
+    signal_after_commit(session, fine_tune_topic(row.id))
+
+
+def plan_retry(session: Session, row: FineTuneRow, failure: FineTuneFailure, seconds: float) -> None:
+    """Let an open job that failed rest before its next try, in the caller's transaction."""
+    row.retries += 1
+    row.retry_at = utc_now() + timedelta(seconds=seconds)
+    row.phase = ""
+    row.waiting_for = storable(retry_sentence(failure, row.retries), 500)
+    news = {"retry": row.retries, "in_seconds": seconds, "failure": asdict(failure)}
+    append_event(session, fine_tune_topic(row.id), "retrying", news)
+    signal_after_commit(session, fine_tune_topic(row.id))
 
 
 def _pace(status: FineTuneStatus) -> dict[str, float | None]:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Float, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, Float, Index, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.infra.database import Base, UtcTime
@@ -34,6 +34,10 @@ class FineTuneRow(Base):
     progress: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     is_submitted: Mapped[bool] = mapped_column(default=False)
     """The generator has it."""
+    is_lent: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Hosts of agents train it; the generator keeps the chats, and later the adapter."""
+    weights_sha256: Mapped[str | None] = mapped_column(String(64))
+    """Of a lent job's model at the generator; None: it is not there."""
     is_settled: Mapped[bool] = mapped_column(default=False, index=True)
     """It has ended, here and at the generator."""
     events_seen: Mapped[int] = mapped_column(default=0)

@@ -134,6 +134,7 @@ def add_fine_tune(
         state=FineTuneState.QUEUED,
         phase="",
         is_submitted=False,
+        is_lent=False,
         is_settled=False,
         has_adapter=False,
         events_seen=0,
@@ -165,8 +166,8 @@ def end_fine_tune(
     row.has_adapter = result is not None
     row.finished_at = utc_now()
     forget_pairs(session, row.id)
-    # What was cancelled here may still be at work there.
-    row.is_settled = state is not FineTuneState.CANCELLED
+    # What was cancelled here may still be at work there, and what was lent is still kept there.
+    row.is_settled = state is not FineTuneState.CANCELLED and not row.is_lent
     news: Mapping[str, Any] = {"state": row.state, "failure": row.failure, "result": row.result}
     append_event(session, fine_tune_topic(row.id), "finished", dict(news))
     signal_after_commit(session, FINE_TUNES_TOPIC)
@@ -187,6 +188,8 @@ def fine_tune_record(row: FineTuneRow) -> FineTuneRecord:
         chats=row.chats,
         progress=row.progress,
         is_submitted=row.is_submitted,
+        is_lent=row.is_lent,
+        weights_sha256=row.weights_sha256,
         events_seen=row.events_seen,
         retries=row.retries,
         retry_at=row.retry_at,

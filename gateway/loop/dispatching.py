@@ -17,6 +17,7 @@ from gateway.infra.attempt_offers import AttemptOffers
 from gateway.infra.database import Database
 from gateway.infra.evaluation_transitions import QUEUE_TOPIC
 from gateway.infra.publications import BrokerUnavailable, Order, Publications, Room
+from gateway.infra.training_hosts import TrainingHosts
 from gateway.infra.work_leases import WorkLease, WorkLeaseLost, WorkLeases
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Dispatch:
         self._lease: WorkLease | None = None
         self._broker = broker
         self._publications = Publications(database, unclaimed_seconds)
+        self._training = TrainingHosts(database)
         self._unclaimed_seconds = unclaimed_seconds
         self._trouble = ""
         self._stopping = threading.Event()
@@ -82,17 +84,19 @@ class Dispatch:
         self._publications.tidy()
         orders = self._publications.left_behind()
         rooms = self._publications.rooms()
-        lengths = self._broker.lengths([queue for room in rooms.values() for queue in _queues(room)])
+        queues = {queue for room in rooms.values() for queue in _queues(room)}
+        lengths = self._broker.lengths(sorted(queues | self._training.queues()))
         crowded = {queue for queue, length in lengths.items() if length > LONGEST_QUEUE}
         for resource, room in rooms.items():
             if resource.value not in crowded:
                 orders += self._new_orders(resource, room, crowded)
-        if orders:
-            self._broker.send(orders)
+        trainings = self._training.publish(self._unclaimed_seconds, crowded)
+        if orders or trainings:
+            self._broker.send([*orders, *trainings])
             self._publications.mark_sent(orders)
         if crowded:
             raise BrokerUnavailable(f"nobody reads {', '.join(sorted(crowded))}, or a stranger fills it")
-        return len(orders)
+        return len(orders) + len(trainings)
 
     def _new_orders(self, resource: Resource, room: Room, crowded: set[str]) -> list[Order]:
         """Write down the next attempts, host by host, for as much room as there is."""

@@ -42,8 +42,11 @@ class FineTuneConductor:
             services.pair_makings,
             services.settings.home,
         )
-        submitter = Submitter(journal, services.fine_tuning, chats, self._stopping.is_set)
-        follower = Follower(journal, services.fine_tuning)
+        lends = services.settings.fine_tune_agents
+        submitter = Submitter(journal, services.fine_tuning, chats, self._stopping.is_set, lends=lends)
+        follower = Follower(
+            journal, services.fine_tuning, services.fine_tune_attempts, services.training_hosts
+        )
         self._threads = [
             threading.Thread(target=self._repeat, args=(work, advance), name=work, daemon=True)
             for work, advance in (("fine-tune chats", submitter.advance), ("fine-tunes", follower.advance))

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timedelta
 
-from contracts.fine_tuning import FineTuneState, FineTuneStatus
+from contracts.fine_tuning import FineTuneCare, FineTuneState, FineTuneStatus
 from gateway.domain.fine_tuning import RETRY_SECONDS, FineTuneRecord, retry_delay, retry_sentence
 from gateway.infra.database import utc_now
+from gateway.infra.fine_tune_attempts import FineTuneAttempts
 from gateway.infra.fine_tune_client import FineTuneClient
 from gateway.infra.fine_tune_journal import FineTuneJournal
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
+from gateway.infra.training_hosts import TrainingHosts
 from gateway.loop.fine_tune_chats import FineTuneChats, NothingToLearn, PairsBeingMade
 from gateway.loop.pair_chats import CatalogueChanged
 from gateway.loop.training_pairs import NoRecordedNetworks
@@ -43,11 +45,15 @@ class Submitter:
         client: FineTuneClient,
         chats: FineTuneChats,
         is_stopping: Callable[[], bool],
+        *,
+        lends: bool = False,
     ) -> None:
+        """`lends`: hosts of agents train what is handed in from now on."""
         self._journal = journal
         self._client = client
         self._chats = chats
         self._is_stopping = is_stopping
+        self._lends = lends
 
     def advance(self) -> None:
         """Hand in every job that can be, oldest first; one that has to wait keeps no other from going on.
@@ -72,9 +78,10 @@ class Submitter:
                 self._journal.wait_for(job.id, f"the chats cannot be kept in DELTANAS_HOME: {reason}")
 
     def _advance(self, job: FineTuneRecord) -> None:
-        if self._client.status(job.id) is not None:
+        known = self._client.status(job.id)
+        if known is not None:
             # The gateway was killed between handing it in and writing that down.
-            self._journal.submitted(job.id)
+            self._write_down(job, known.care)
             return
         self._go_on(job.id)
         self._journal.begin(job.id)
@@ -82,7 +89,8 @@ class Submitter:
             with closing(self._chats.make(job, lambda: self._go_on(job.id))) as file:
                 self._go_on(job.id)
                 self._journal.made(job.id, file.tally.document)
-                self._client.put(job.id, file)
+                care = FineTuneCare.LENT if self._lends else FineTuneCare.OWN
+                self._client.put(job.id, file, care)
         except NothingToLearn as nothing:
             self._journal.made(job.id, nothing.tally.document)
             self._journal.fail(
@@ -99,6 +107,12 @@ class Submitter:
                 "No imported network has a recorded first epoch on the data set.",
                 "Run `deltanas baselines import lemur --download` first.",
             )
+        else:
+            self._write_down(job, care)
+
+    def _write_down(self, job: FineTuneRecord, care: FineTuneCare) -> None:
+        if care is FineTuneCare.LENT:
+            self._journal.lent(job.id, self._client.models().get(job.request.model))
         else:
             self._journal.submitted(job.id)
 
@@ -124,19 +138,30 @@ class Follower:
     """Follows the jobs that the generator has, and ends there what was cancelled here."""
 
     def __init__(
-        self, journal: FineTuneJournal, client: FineTuneClient, now: Callable[[], datetime] = utc_now
+        self,
+        journal: FineTuneJournal,
+        client: FineTuneClient,
+        attempts: FineTuneAttempts,
+        hosts: TrainingHosts,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._journal = journal
         self._client = client
+        self._attempts = attempts
+        self._hosts = hosts
         self._now = now
+        self._has_swept = False
 
     def advance(self) -> bool:
         """Look after every job; True when some job goes on. Raises StorageUnavailable."""
         self._journal.cancel_orphans()
+        self._sweep()
         jobs = self._journal.unsettled(submitted=True)
         for job in jobs:
             try:
-                if job.state is FineTuneState.CANCELLED:
+                if job.is_lent and job.state.is_terminal:
+                    self._take_back(job)
+                elif job.state is FineTuneState.CANCELLED:
                     self._clear_away(job.id)
                 else:
                     self._follow(job)
@@ -159,6 +184,9 @@ class Follower:
         if job.retry_at is not None:
             self._try_again(job, job.retry_at, status)
             return
+        if job.is_lent:
+            self._watch(job)
+            return
         # Events after the status: of an end that was seen nothing is missing.
         events = self._client.events(job.id, job.events_seen)
         last = events[-1].sequence if events else job.events_seen
@@ -177,13 +205,37 @@ class Follower:
 
     def _try_again(self, job: FineTuneRecord, retry_at: datetime, status: FineTuneStatus) -> None:
         """Killed in between, it goes on there already: then nothing is left but to write that down."""
-        if status.state is FineTuneState.FAILED:
+        if status.state is FineTuneState.FAILED or job.is_lent:
             # Longer than any rest lasts only seems to be left after the clock was set back.
             if timedelta() < retry_at - self._now() <= LONGEST_REST:
-                self._journal.wait_for(job.id, retry_sentence(status.failure, job.retries))
+                if not job.is_lent:
+                    self._journal.wait_for(job.id, retry_sentence(status.failure, job.retries))
                 return
-            self._client.retry(job.id)
+            if not job.is_lent:
+                self._client.retry(job.id)
         self._journal.tried_again(job.id)
+
+    def _sweep(self) -> None:
+        """Take hosts that went silent for lost; who begins to look gives all of them time to be heard."""
+        if not self._has_swept:
+            self._attempts.extend_leases()
+            self._has_swept = True
+        self._attempts.sweep()
+
+    def _watch(self, job: FineTuneRecord) -> None:
+        """Of a lent job its host tells the rest; where none can train it, say why."""
+        obstacle = self._hosts.obstacle(job.request.model, job.weights_sha256)
+        if obstacle is not None:
+            self._journal.wait_for(job.id, obstacle)
+
+    def _take_back(self, job: FineTuneRecord) -> None:
+        """A lent job has ended: what was kept for hosts goes, and an adapter that nobody will use."""
+        self._attempts.withdraw(job.id)
+        if self._client.status(job.id) is not None:
+            self._client.remove(job.id)
+        if not job.has_adapter:
+            self._client.remove_adapter(job.id)
+        self._journal.settle(job.id)
 
     def _clear_away(self, job_id: str) -> None:
         status = self._client.status(job_id)

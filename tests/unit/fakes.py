@@ -18,10 +18,12 @@ from pydantic import TypeAdapter
 
 from contracts.chats import ChatMessage
 from contracts.failures import Failure, FailureReason
+from contracts.fine_tune_attempts import ClaimedFineTune, FineTuneOutcome, TrainingHost, TrainingNews
 from contracts.fine_tuning import (
     AdapterFile,
     AdapterManifest,
     ChatCounts,
+    FineTuneCare,
     FineTuneEvent,
     FineTuneFailure,
     FineTunePreset,
@@ -472,10 +474,14 @@ class FakeFineTuner:
         self.busy: set[str] = set()
         """Jobs whose trainer is still ending."""
         self.kept: dict[str, AdapterManifest] = {}
+        self.weights: dict[str, str] = {}
+        """Of its models, by name, their digests."""
+        self.delivered: list[tuple[str, int, bytes]] = []
+        """Adapters that came from elsewhere: id, number of the attempt, bytes."""
         self._statuses: dict[str, FineTuneStatus] = {}
         self._events: dict[str, list[FineTuneEvent]] = {}
 
-    def put(self, job_id: str, lines) -> FineTuneStatus:
+    def put(self, job_id: str, lines, care: FineTuneCare = FineTuneCare.OWN) -> FineTuneStatus:
         self._reach()
         body = [json.loads(line) for line in lines]
         if self.refusal is not None:
@@ -485,7 +491,16 @@ class FakeFineTuner:
         assert self.bodies.setdefault(job_id, body) == body, "the same job was sent with other content"
         self._statuses.setdefault(
             job_id,
-            FineTuneStatus(job_id, FineTuneState.QUEUED, "", fine_tune_settings(**body[0]), "c", "d", "now"),
+            FineTuneStatus(
+                job_id,
+                FineTuneState.QUEUED,
+                "",
+                fine_tune_settings(**body[0]),
+                "c",
+                "d",
+                "now",
+                care=care,
+            ),
         )
         self._events.setdefault(job_id, [])
         return self._statuses[job_id]
@@ -538,6 +553,24 @@ class FakeFineTuner:
     def remove_adapter(self, adapter_id: str) -> None:
         self._reach()
         self.kept.pop(adapter_id, None)
+
+    def models(self) -> dict[str, str]:
+        self._reach()
+        return dict(self.weights)
+
+    def chats(self, job_id: str) -> Download:
+        self._reach()
+        lines = b"".join(json.dumps(line).encode() + b"\n" for line in self.bodies[job_id])
+        return Download(part for part in (b"", lines))
+
+    def parcel(self, adapter_id: str) -> Download:
+        self.adapter(adapter_id)
+        return Download(part for part in (b"5", b"bytes"))
+
+    async def deliver(self, adapter_id: str, fence: int, content) -> None:
+        self._reach()
+        received = b"".join([chunk async for chunk in content])
+        self.delivered.append((adapter_id, fence, received))
 
     def close(self) -> None:
         pass
@@ -760,6 +793,70 @@ class FakeAgent:
             content=json.dumps(body),  # NaN and all: a broken host sends that, too
             headers=self._headers | {"x-attempt-token": claimed.token, "content-type": "application/json"},
         )
+
+
+class FakeTrainingAgent:
+    """Speaks the protocol of agents whose hosts train, over HTTP; trains nothing."""
+
+    def __init__(self, http, token: str, agent_id: str = "gpu-1", queue: str = "", **models: str) -> None:
+        """`models`: the digests of their weights, by name; `tiny` where none is given."""
+        self.id = agent_id
+        self.queue = queue
+        self.models = models or {"tiny": "aa"}
+        self._http = http
+        self._headers = {"authorization": f"Bearer {token}"}
+
+    def heartbeat(self, slots: int = 1, borrowed: tuple[str, ...] = ()) -> list[str]:
+        """Gives the jobs that it may forget."""
+        body = asdict(TrainingHost(slots, self.models, self.queue, borrowed))
+        answer = self._post(f"training-agents/{self.id}:heartbeat", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["forget"]
+
+    def next(self) -> str | None:
+        path = f"/internal/v1/training-agents/{self.id}/next"
+        answer = self._http.get(path, headers=self._headers)
+        return answer.json()["attempt_id"] if answer.status_code == 200 else None
+
+    def try_claim(self, attempt_id: str):
+        return self._post(f"fine-tune-attempts/{attempt_id}:claim", json={"agent_id": self.id})
+
+    def claim(self, attempt_id: str) -> ClaimedFineTune:
+        answer = self.try_claim(attempt_id)
+        assert answer.status_code == 200, answer.text
+        return TypeAdapter(ClaimedFineTune).validate_json(answer.content)
+
+    def claim_next(self) -> ClaimedFineTune:
+        self.heartbeat()
+        attempt_id = self.next()
+        assert attempt_id is not None, "nothing to claim"
+        return self.claim(attempt_id)
+
+    def tell(self, claimed: ClaimedFineTune, news: TrainingNews):
+        return self._call(claimed, "heartbeat", news)
+
+    def report(self, claimed: ClaimedFineTune, **fields):
+        return self._call(claimed, "report", FineTuneOutcome(**{"news": TrainingNews(), **fields}))
+
+    def release(self, claimed: ClaimedFineTune):
+        return self._post(f"fine-tune-attempts/{claimed.attempt_id}:release", claimed)
+
+    def get(self, claimed: ClaimedFineTune, what: str):
+        path = f"/internal/v1/fine-tune-attempts/{claimed.attempt_id}/{what}"
+        return self._http.get(path, headers=self._shown(claimed))
+
+    def deliver(self, claimed: ClaimedFineTune, content: bytes = b"adapter"):
+        path = f"/internal/v1/fine-tune-attempts/{claimed.attempt_id}/adapter"
+        return self._http.put(path, content=content, headers=self._shown(claimed))
+
+    def _call(self, claimed: ClaimedFineTune, verb: str, body):
+        return self._post(f"fine-tune-attempts/{claimed.attempt_id}:{verb}", claimed, json=asdict(body))
+
+    def _post(self, path: str, claimed: ClaimedFineTune | None = None, **content):
+        return self._http.post(f"/internal/v1/{path}", headers=self._shown(claimed), **content)
+
+    def _shown(self, claimed: ClaimedFineTune | None) -> dict[str, str]:
+        return self._headers | ({} if claimed is None else {"x-attempt-token": claimed.token})
 
 
 # --- cgroup v2 ---------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from gateway.infra import (  # noqa: F401 - their tables are the metadata
     ask_tables,
     baseline_tables,
     events,
+    fine_tune_attempt_tables,
     fine_tune_tables,
     publication_tables,
     search_tables,

@@ -17,6 +17,7 @@ class FineTuneScene:
 
     gateway: Scene
     stopping: bool = False
+    lends: bool = False
 
     @cached_property
     def search_id(self) -> str:
@@ -40,10 +41,15 @@ class FineTuneScene:
             services.pair_makings,
             services.settings.home,
         )
-        Submitter(self.journal, services.fine_tuning, chats, lambda: self.stopping).advance()
+        Submitter(
+            self.journal, services.fine_tuning, chats, lambda: self.stopping, lends=self.lends
+        ).advance()
 
     def follow(self) -> None:
-        Follower(self.journal, self.gateway.services.fine_tuning).advance()
+        services = self.gateway.services
+        Follower(
+            self.journal, services.fine_tuning, services.fine_tune_attempts, services.training_hosts
+        ).advance()
 
     def ask(self, headers: dict | None = None, **fields):
         body = {"model": "tiny", "search_id": self.search_id, **fields}

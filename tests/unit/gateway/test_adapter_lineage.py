@@ -13,8 +13,10 @@ from contracts.names import SearchState
 from gateway.dashboard.report import render_report
 from gateway.domain.fine_tune_plan import EliteDeltas, FineTunePlan
 from gateway.domain.search import ProposerChoice
+from gateway.infra.fine_tune_attempts import FineTuneAttempts
 from gateway.infra.fine_tune_journal import FineTuneJournal
 from gateway.infra.fine_tunes import FineTuneStore
+from gateway.infra.training_hosts import TrainingHosts
 from gateway.loop.fine_tune_chats import FineTuneChats
 from gateway.loop.fine_tune_driver import Follower, Submitter
 from gateway.loop.one_at_a_time import OneAtATime
@@ -36,7 +38,8 @@ class Learning:
 
     def learn(self, database=None) -> None:
         """Bring every job to its end."""
-        journal = FineTuneJournal(database or self.scene.database)
+        database = database or self.scene.database
+        journal = FineTuneJournal(database)
         chats = FineTuneChats(journal, None, None, self.scene.generator, OneAtATime(), self.folder)
         Submitter(journal, self.tuner, chats, lambda: False).advance()
         for job_id in self.tuner.waiting:
@@ -46,7 +49,7 @@ class Learning:
             else:
                 self.tuner.train(job_id)
                 self.tuner.succeed(job_id, adopted=outcome == ADOPTED)
-        Follower(journal, self.tuner).advance()
+        Follower(journal, self.tuner, FineTuneAttempts(database, 15), TrainingHosts(database)).advance()
 
     def finish(self, scene: Scene | None = None) -> None:
         """Advance, evaluate and learn in turns until the search has ended."""
@@ -209,7 +212,9 @@ def test_the_jobs_of_a_search_that_was_cancelled_end_with_it(tmp_path):
     while not run.advance() and run.waits_for is None:
         found.scene.farm.work()
     found.scene.store.cancel(found.scene.search_id)
-    Follower(FineTuneJournal(found.scene.database), found.tuner).advance()
+    database = found.scene.database
+    journal, attempts = FineTuneJournal(database), FineTuneAttempts(database, 15)
+    Follower(journal, found.tuner, attempts, TrainingHosts(database)).advance()
     (job,) = found.scene.journal.fine_tunes()
     assert job.state == "cancelled"
     assert not found.tuner.puts

@@ -11,9 +11,11 @@ from contracts.fine_tuning import FineTuneState
 from gateway.domain.fine_tuning import EliteSource, FineTuneRequest
 from gateway.infra.database import Database, utc_now
 from gateway.infra.events import read_events
+from gateway.infra.fine_tune_attempts import FineTuneAttempts
 from gateway.infra.fine_tune_journal import FineTuneJournal
 from gateway.infra.fine_tunes import FineTuneStore, fine_tune_topic
 from gateway.infra.service_clients import ServiceRefused
+from gateway.infra.training_hosts import TrainingHosts
 from gateway.loop.fine_tune_chats import FineTuneChats
 from gateway.loop.fine_tune_driver import Follower, Stopped, Submitter
 from gateway.loop.one_at_a_time import OneAtATime
@@ -49,7 +51,11 @@ class Jobs:
 
     def follower(self, database: Database | None = None, in_seconds: float = 0.0) -> Follower:
         journal = FineTuneJournal(database or self.database)
-        return Follower(journal, self.tuner, lambda: utc_now() + timedelta(seconds=in_seconds))
+        attempts = FineTuneAttempts(database or self.database, lease_seconds=15)
+        hosts = TrainingHosts(database or self.database)
+        return Follower(
+            journal, self.tuner, attempts, hosts, lambda: utc_now() + timedelta(seconds=in_seconds)
+        )
 
     def kinds(self, job_id: str) -> list[str]:
         return [event.type for event in read_events(self.database, fine_tune_topic(job_id), 0)]

@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 import gateway.infra.events
+import gateway.infra.fine_tune_attempt_tables
 import gateway.infra.fine_tune_tables
 import gateway.infra.publication_tables
 import gateway.infra.search_tables

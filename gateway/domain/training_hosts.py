@@ -1,0 +1,86 @@
+"""Which host may train which fine-tune, whose turn it is, and why nobody can. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from contracts.fine_tune_attempts import TrainingHost
+
+
+@dataclass(frozen=True)
+class Training:
+    """What an attempt at a fine-tune asks of its host."""
+
+    attempt_id: str
+    tenant: str
+    model: str
+    weights_sha256: str | None
+    """Of the model where its adapters are used; None: it is not there, and any of the name will do."""
+    promised_until: datetime | None = None
+    """Till then it is kept for whom it was offered or published to."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A live agent at the broker. `free`: slots for which nothing runs, nor waits in its own queue."""
+
+    agent_id: str
+    host: TrainingHost
+    free: int
+
+
+def can_train(host: TrainingHost, wanted: Training) -> bool:
+    """Whether a host has the model, with the weights that the adapter is for."""
+    has = host.models.get(wanted.model)
+    return has is not None and wanted.weights_sha256 in {None, has}
+
+
+def in_turn(waiting: Sequence[Training], running: Mapping[str, int]) -> list[Training]:
+    """Attempts in the order in which they are given out, from those in the order of their age.
+
+    The tenant for whom least runs comes first, so many jobs of one do not hold up another's one.
+    """
+    given = Counter(running)
+    ranked = []
+    for age, training in enumerate(waiting):
+        ranked.append((given[training.tenant], age, training))
+        given[training.tenant] += 1
+    return [training for _, _, training in sorted(ranked, key=lambda one: one[:2])]
+
+
+def places(trainings: Sequence[Training], listeners: Sequence[Listener], room: int) -> dict[str, str | None]:
+    """Who of those at the broker is told of which attempt; None: whoever of them is free first.
+
+    `room` is how many can be told of in all. What none of them can train is left out.
+    """
+    free = {listener.agent_id: listener.free for listener in listeners}
+    told: dict[str, str | None] = {}
+    for training in trainings:
+        able = [listener.agent_id for listener in listeners if can_train(listener.host, training)]
+        best = max(able, key=lambda agent_id: (free[agent_id], agent_id), default=None)
+        if len(told) >= room or best is None or free[best] <= 0:
+            continue
+        free[best] -= 1
+        told[training.attempt_id] = None if len(able) == len(listeners) else best
+    return told
+
+
+def obstacle(hosts: Sequence[TrainingHost], wanted: Training) -> str | None:
+    """What keeps every host that is there from training a job, and what helps; None if one can."""
+    able = [host for host in hosts if host.slots > 0]
+    if not able:
+        return "no agent that trains is there; an operator starts one with `deltanas agent --fine-tunes`"
+    named = [host for host in able if wanted.model in host.models]
+    if not named:
+        known = sorted({name for host in able for name in host.models})
+        return (
+            f"no agent that trains has the model {wanted.model}; they have: "
+            f"{', '.join(known)[:200] or 'none'}; an operator adds it there with `deltanas models add`"
+        )
+    if not any(can_train(host, wanted) for host in named):
+        return (
+            f"the agents that train have other weights under the name {wanted.model} than the generator that "
+            "proposes; an operator adds the same model there"
+        )
+    return None

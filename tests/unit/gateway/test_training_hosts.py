@@ -1,0 +1,56 @@
+"""Which host trains which fine-tune, and whose turn it is."""
+
+from contracts.fine_tune_attempts import TrainingHost
+from gateway.domain.training_hosts import Listener, Training, can_train, in_turn, obstacle, places
+
+
+def host(slots: int = 1, **models: str) -> TrainingHost:
+    return TrainingHost(slots, models or {"tiny": "aa"})
+
+
+def training(name: str, tenant: str = "local", model: str = "tiny", weights: str | None = None) -> Training:
+    return Training(name, tenant, model, weights)
+
+
+def names(trainings: list[Training]) -> list[str]:
+    return [one.attempt_id for one in trainings]
+
+
+def test_a_host_trains_a_model_that_it_has_with_the_weights_that_the_adapter_is_for():
+    assert can_train(host(), training("a"))
+    assert can_train(host(), training("a", weights="aa"))
+    assert not can_train(host(), training("a", weights="bb"))
+    assert not can_train(host(), training("a", model="large"))
+
+
+def test_many_jobs_of_one_tenant_do_not_hold_up_another_ones():
+    waiting = [*(training(f"a{number}", "alice") for number in range(4)), training("b", "bob")]
+    assert names(in_turn(waiting, {})) == ["a0", "b", "a1", "a2", "a3"]
+    assert names(in_turn(waiting, {"alice": 1})) == ["b", "a0", "a1", "a2", "a3"]
+    assert names(in_turn(waiting, {"bob": 2})) == ["a0", "a1", "a2", "b", "a3"]
+
+
+def test_what_every_host_can_train_goes_to_whoever_is_free_first():
+    listeners = [Listener("x", host(), 1), Listener("y", host(), 1)]
+    assert places([training("a"), training("b"), training("c")], listeners, 2) == {"a": None, "b": None}
+
+
+def test_what_not_every_host_can_train_goes_to_one_that_can_and_others_pass_it_by():
+    listeners = [Listener("x", host(large="ll"), 1), Listener("y", host(), 1)]
+    waiting = [training("a", model="large"), training("b", model="large"), training("c"), training("d")]
+    assert places(waiting, listeners, 2) == {"a": "x", "c": "y"}
+
+
+def test_what_no_host_can_train_waits_and_holds_up_nothing():
+    listeners = [Listener("x", host(), 1)]
+    assert places([training("a", model="large"), training("b")], listeners, 1) == {"b": None}
+    assert places([training("a")], [], 0) == {}
+
+
+def test_a_job_that_nobody_can_train_says_what_is_missing():
+    assert "no agent that trains" in obstacle([], training("a"))
+    assert "no agent that trains" in obstacle([host(slots=0)], training("a"))
+    missing = obstacle([host(other="oo")], training("a"))
+    assert "has the model tiny; they have: other" in missing
+    assert "other weights under the name tiny" in obstacle([host(tiny="bb")], training("a", weights="aa"))
+    assert obstacle([host(tiny="bb"), host()], training("a", weights="aa")) is None
