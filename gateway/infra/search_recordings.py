@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, defer
 
 from contracts.names import EvaluationState, SlotState
@@ -80,13 +80,14 @@ class SearchRecordings:
                 found.setdefault(run.proposal_id, []).append(measured.accuracy)
         return {proposal_id: tuple(scores) for proposal_id, scores in found.items()}
 
-    def sources(self, search_id: str, tenant: str | None, limit: int) -> dict[str, str]:
-        """By proposal id, the sources of a search in slot order, at most `limit` of them."""
+    def screened_sources(self, search_id: str, tenant: str | None, limit: int) -> dict[str, str]:
+        """By proposal id in slot order, at most `limit` of the sources that the novelty filter has judged."""
         with self._database.read() as session:
             found_search(session, search_id, tenant)
+            judged = or_(SlotRow.admitted, SlotRow.state == SlotState.DUPLICATE)
             rows = session.execute(
                 select(SlotRow.proposal_id, SlotRow.source)
-                .where(SlotRow.search_id == search_id, SlotRow.source.is_not(None))
+                .where(SlotRow.search_id == search_id, SlotRow.source.is_not(None), judged)
                 .order_by(SlotRow.proposal_id)
                 .limit(limit)
             )

@@ -145,7 +145,8 @@ def read_reliability(scores: Sequence[Sequence[float]], replication: Replication
     verdict += (
         f" ICC {found.components.icc.value:.2f} ({span((low, high), 2)}); noise alone limits Spearman to "
         f"{found.spearman_to_truth.value:.2f} against the truth and {found.spearman_between_runs.value:.2f} "
-        "between two runs."
+        f"between two runs. Of {found.components.architectures} architectures "
+        f"{found.components.trained_again} were trained more than once."
     )
     return Reading(
         "proxy_reliability",
@@ -198,6 +199,7 @@ def _figures(found: Reliability, replication: Replication) -> dict[str, object]:
     components = found.components
     return {
         "architectures": components.architectures,
+        "trained_again": components.trained_again,
         "runs": components.runs,
         "replication": replication.value,
         "variance_architecture": components.architecture,

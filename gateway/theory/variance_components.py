@@ -36,6 +36,8 @@ class VarianceComponents:
     """Variances are in squared units of the scores."""
 
     architectures: int
+    trained_again: int
+    """Architectures with more than one run: all that is known of noise comes from these."""
     runs: int
     architecture: float
     noise: float
@@ -89,6 +91,7 @@ def variance_components(
     noise = _residual(groups, _ratio(best)) / (groups.runs - 1)
     return VarianceComponents(
         architectures=groups.architectures,
+        trained_again=sum(one.architectures for one in groups.strata if one.runs > 1),
         runs=groups.runs,
         architecture=_ratio(best) * noise,
         noise=noise,

@@ -11,7 +11,6 @@ from statistics import fmean
 from contracts.names import SlotState
 from gateway.domain.candidate import Slot
 from gateway.domain.selection import select_elites
-from gateway.theory.diversity import Sketch, sketched_distance
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,17 @@ class Rules:
     """How many runs a score is the mean of, where so many were recorded."""
     novelty_threshold: float | None = None
     """From which Jaccard similarity to an earlier candidate one counts as a copy."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike sources are, by proposal id. Of a pair the earlier comes first."""
+
+    compared: frozenset[str] = frozenset()
+    copies: frozenset[str] = frozenset()
+    """The same program as an earlier one."""
+    near: tuple[tuple[str, str, float], ...] = ()
+    """Pairs of the others, with their Jaccard similarity, from the threshold on that is replayed."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +70,14 @@ def replay_selection(
     rules: Rules,
     recorded_elites: int,
     runs: Mapping[str, Sequence[float]] | None = None,
-    sketches: Mapping[str, Sketch] | None = None,
+    likeness: Likeness | None = None,
 ) -> Replay:
     """Replay every closed cycle, cycle 0 included.
 
-    `runs` are scores by candidate id in the order of their seeds. `sketches` are of sources by proposal id; a
-    changed threshold needs them, and finds the copies of the sources as they are written: the filter compares
-    canonical programs and may decide otherwise near the threshold.
+    `runs` are scores by candidate id in the order of their seeds. A changed threshold needs the `likeness` of
+    all sources that were screened, copies included.
     """
-    copies, unscored = _rescreened(slots, rules, sketches or {})
+    copies, unscored = _rescreened(slots, rules, likeness or Likeness())
     scored = [_rescored(slot, rules.seeds, runs or {}) for slot in slots]
     cycles = []
     for cycle in _closed(slots):
@@ -117,34 +126,26 @@ def _too_few(slots: Sequence[Slot], seeds: int | None, runs: Mapping[str, Sequen
     )
 
 
-def _rescreened(
-    slots: Sequence[Slot], rules: Rules, sketches: Mapping[str, Sketch]
-) -> tuple[set[str], set[str]]:
+def _rescreened(slots: Sequence[Slot], rules: Rules, likeness: Likeness) -> tuple[set[str], set[str]]:
     """Proposal ids of those that would be turned away, and of copies that would be let through."""
     if rules.novelty_threshold is None:
         return set(), set()
+    earlier: dict[str, list[str]] = {}
+    for first, second, jaccard in likeness.near:
+        if jaccard >= rules.novelty_threshold:
+            earlier.setdefault(second, []).append(first)
     copies: set[str] = set()
     unscored: set[str] = set()
-    admitted: list[tuple[Sketch, frozenset[int]]] = []
+    admitted: set[str] = set()
     for slot in sorted(slots, key=lambda one: (one.cycle, one.slot)):
-        sketch = sketches.get(slot.proposal_id)
-        if sketch is None:
+        name = slot.proposal_id
+        if name not in likeness.compared:
             continue
-        is_copy = not slot.is_baseline and _is_like_any(sketch, admitted, rules.novelty_threshold)
-        if not is_copy:
-            admitted.append((sketch, frozenset(sketch)))
-        if is_copy and slot.state is not SlotState.DUPLICATE:
-            copies.add(slot.proposal_id)
-        elif not is_copy and slot.state is SlotState.DUPLICATE:
-            unscored.add(slot.proposal_id)
+        is_like_one = name in likeness.copies or not admitted.isdisjoint(earlier.get(name, ()))
+        if slot.is_baseline or not is_like_one:
+            admitted.add(name)
+            if slot.state is SlotState.DUPLICATE:
+                unscored.add(name)
+        elif slot.state is not SlotState.DUPLICATE:
+            copies.add(name)
     return copies, unscored
-
-
-def _is_like_any(sketch: Sketch, admitted: Sequence[tuple[Sketch, frozenset[int]]], threshold: float) -> bool:
-    own = frozenset(sketch)
-    return any(
-        # A sketch shares at least as many hashes as its estimate counts: most others need no closer look.
-        len(own & theirs) >= threshold * min(len(own), len(theirs))
-        and 1 - sketched_distance(sketch, other) >= threshold
-        for other, theirs in admitted
-    )

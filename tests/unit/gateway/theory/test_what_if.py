@@ -6,11 +6,7 @@ from slots import slot
 
 from contracts.names import SlotState
 from gateway.domain.selection import select_elites
-from gateway.theory.diversity import sketch_of
-from gateway.theory.what_if import Rules, replay_selection
-
-BODY = " ".join(f"layer{i} = conv({i})" for i in range(40))
-OTHER = " ".join(f"x{i} = pool({i}, {i})" for i in range(40))
+from gateway.theory.what_if import Likeness, Rules, replay_selection
 
 POPULATIONS = st.lists(
     st.tuples(st.integers(0, 3), st.one_of(st.none(), st.floats(0, 1))), min_size=1, max_size=20
@@ -56,35 +52,45 @@ def test_runs_are_taken_in_the_order_of_their_seeds():
     assert replay_selection(slots, Rules(seeds=2), 1, runs).cycles[0].differs
 
 
+def compared(slots, *near, copies=()):
+    """The slots' likeness, near pairs by the slots' numbers."""
+    names = [one.proposal_id for one in slots]
+    pairs = tuple((names[first], names[second], jaccard) for first, second, jaccard in near)
+    return Likeness(frozenset(names), frozenset(names[place] for place in copies), pairs)
+
+
 def test_a_lower_threshold_turns_near_copies_away():
     slots = [slot(0, 0, 0.5), slot(1, 0, 0.9), slot(1, 1, 0.8)]
-    near = BODY.replace("layer7 =", "stem =")
-    sketches = {
-        one.proposal_id: sketch_of(text) for one, text in zip(slots, (BODY, near, OTHER), strict=True)
-    }
-    strict = replay_selection(slots, Rules(novelty_threshold=0.6), 2, sketches=sketches).cycles[-1]
+    likeness = compared(slots, (0, 1, 0.85))
+    strict = replay_selection(slots, Rules(novelty_threshold=0.8), 2, likeness=likeness).cycles[-1]
     assert strict.copies == (slots[1].proposal_id,)
     assert strict.replayed == (slots[2].proposal_id, slots[0].proposal_id)
-    loose = replay_selection(slots, Rules(novelty_threshold=0.999), 2, sketches=sketches).cycles[-1]
+    loose = replay_selection(slots, Rules(novelty_threshold=0.9), 2, likeness=likeness).cycles[-1]
     assert (loose.copies, loose.differs) == ((), False)
 
 
 def test_a_copy_that_would_have_been_let_through_has_no_score():
     slots = [slot(0, 0, 0.5), slot(1, 0, None, state=SlotState.DUPLICATE)]
-    near = BODY.replace("layer7 =", "stem =")
-    sketches = {one.proposal_id: sketch_of(text) for one, text in zip(slots, (BODY, near), strict=True)}
-    loose = replay_selection(slots, Rules(novelty_threshold=0.999), 2, sketches=sketches).cycles[-1]
+    likeness = compared(slots, (0, 1, 0.93))
+    loose = replay_selection(slots, Rules(novelty_threshold=0.95), 2, likeness=likeness).cycles[-1]
     assert loose.unscored == (slots[1].proposal_id,)
     assert loose.replayed == (slots[0].proposal_id,)
-    again = replay_selection(slots, Rules(novelty_threshold=0.6), 2, sketches=sketches).cycles[-1]
+    again = replay_selection(slots, Rules(novelty_threshold=0.9), 2, likeness=likeness).cycles[-1]
     assert (again.copies, again.unscored) == ((), ())  # a copy then as now
 
 
-def test_a_baseline_is_never_a_copy():
-    slots = [slot(0, 0, 0.5), slot(0, 1, 0.6)]
-    sketches = {one.proposal_id: sketch_of(BODY) for one in slots}
-    replay = replay_selection(slots, Rules(novelty_threshold=0.5), 2, sketches=sketches)
+def test_a_slot_is_compared_with_those_alone_that_were_let_in_before_it():
+    slots = [slot(0, 0, 0.5), slot(1, 0, 0.9), slot(1, 1, 0.8)]
+    chain = compared(slots, (0, 1, 0.9), (1, 2, 0.9))  # 2 is near 1 alone, which is turned away
+    replay = replay_selection(slots, Rules(novelty_threshold=0.8), 2, likeness=chain)
+    assert replay.cycles[-1].copies == (slots[1].proposal_id,)
+
+
+def test_the_same_program_is_a_copy_at_every_threshold_and_a_baseline_never_is():
+    slots = [slot(0, 0, 0.5), slot(0, 1, 0.6), slot(1, 0, 0.9)]
+    replay = replay_selection(slots, Rules(novelty_threshold=1.0), 2, likeness=compared(slots, copies=(1, 2)))
     assert replay.cycles[0].copies == ()
+    assert replay.cycles[1].copies == (slots[2].proposal_id,)
 
 
 def test_a_cycle_with_something_open_is_not_replayed():
