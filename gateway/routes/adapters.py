@@ -1,7 +1,7 @@
 """`/v1/adapters`: the LoRA weights that fine-tunes came to, where they come from, and their files."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
@@ -11,35 +11,36 @@ from gateway.domain.fine_tuning import FineTuneRecord
 from gateway.infra.fine_tune_client import Download
 from gateway.infra.fine_tunes import AdapterUnknown
 from gateway.infra.service_clients import ServiceRefused
+from gateway.routes.answers import json_response
 from gateway.routes.api_document import may_answer, may_send
 from gateway.routes.dependencies import ServicesOf, Tenant
 from gateway.routes.problems import RequestProblem
 from gateway.schemas.fine_tune_document import adapter_document
+from gateway.schemas.fine_tune_shape import AdapterDocument, AdapterList
 from gateway.services import Services
 
 router = APIRouter(prefix="/v1", tags=["adapters"], responses=may_answer(502))
 
-Json = dict[str, Any]
 Cursor = Annotated[str | None, Query(pattern=r"^ft_[0-9a-f]{1,40}$")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 MOST_USERS_NAMED = 5
 
 
-@router.get("/adapters")
-def list_adapters(services: ServicesOf, tenant: Tenant, limit: Limit = 50, cursor: Cursor = None) -> Json:
+@router.get("/adapters", response_model=AdapterList)
+def list_adapters(services: ServicesOf, tenant: Tenant, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """A tenant's adapters, newest first, each with its manifest."""
     records, next_cursor = services.fine_tunes.page(tenant, limit, cursor, with_adapter=True)
     manifests = {manifest.id: manifest for manifest in services.fine_tuning.adapters()} if records else {}
     items = [adapter_document(manifests[record.id], record) for record in records if record.id in manifests]
-    return {"items": items, "next_cursor": next_cursor}
+    return json_response({"items": items, "next_cursor": next_cursor})
 
 
-@router.get("/adapters/{adapter_id}")
-def read_adapter(adapter_id: str, services: ServicesOf, tenant: Tenant) -> Json:
+@router.get("/adapters/{adapter_id}", response_model=AdapterDocument)
+def read_adapter(adapter_id: str, services: ServicesOf, tenant: Tenant) -> Response:
     """Where an adapter comes from: base, parent, data, settings, metrics, files."""
     record = _own(services, adapter_id, tenant)
     try:
-        return adapter_document(services.fine_tuning.adapter(adapter_id), record)
+        return json_response(adapter_document(services.fine_tuning.adapter(adapter_id), record))
     except ServiceRefused as error:
         raise _gone(error, adapter_id) from error
 

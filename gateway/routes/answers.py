@@ -1,8 +1,11 @@
-"""Answers to requests that create something: rendered once, and given again to the same Idempotency-Key."""
+"""How answers are rendered: those to requests that create something once, and so again for the same key."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from fastapi import Response
+from pydantic_core import to_json
 
 from gateway.infra.idempotency import Answer, IdempotencyScope
 
@@ -10,6 +13,15 @@ from gateway.infra.idempotency import Answer, IdempotencyScope
 def idempotency_scope(tenant: str, route: str, key: str | None, body: str) -> IdempotencyScope | None:
     """Whose key it is and for what; None without a key."""
     return None if key is None else IdempotencyScope(tenant, route, key, body)
+
+
+def json_response(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """What a route answers, as it is: its shape is the route's `response_model`, which refuses nothing here.
+
+    What is on disk since an older version may lack a field; that is no reason for an error.
+    """
+    content = to_json(document, inf_nan_mode="null")
+    return Response(content, status, headers, media_type="application/json")
 
 
 def answer_response(answer: Answer) -> Response:

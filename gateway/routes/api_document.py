@@ -32,11 +32,12 @@ _MEANINGS = {
     421: "The gateway does not answer to that Host.",
     422: "A field is wrong: the problem names it, its value and the remedy.",
     429: "Too often, or too much at a time; `Retry-After` says when to come again.",
+    500: "The gateway failed: a defect of its own. `X-Request-ID` names the request in its log.",
     502: "A service of the platform refused what the gateway asked of it.",
     503: "A part of the platform is away; `Retry-After` says when to come again.",
     507: "The disk of the gateway is full.",
 }
-_ALWAYS = (400, 413, 415)
+_ALWAYS = (400, 413, 415, 500)
 _WITH_CALLER = (401, 403, 429, 503)
 
 

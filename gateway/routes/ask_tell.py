@@ -15,7 +15,7 @@ from gateway.domain.ask_tell import TellVerdict
 from gateway.infra.ask_journal import ProposerNotExternal, SearchPaused, TaskClosed, TaskUnknown
 from gateway.infra.idempotency import Answer
 from gateway.infra.search_store import search_topic
-from gateway.routes.answers import answer_response, idempotency_scope
+from gateway.routes.answers import answer_response, idempotency_scope, json_response
 from gateway.routes.api_document import may_answer
 from gateway.routes.ask_intake import offered
 from gateway.routes.dependencies import IdempotencyKey, ServicesOf, Tenant
@@ -23,6 +23,7 @@ from gateway.routes.following import WaitSeconds, wait_until
 from gateway.routes.problems import RequestProblem
 from gateway.schemas.ask_tell_body import AskBody, TaskBody, TellBody
 from gateway.schemas.ask_tell_document import lease_document, told_document
+from gateway.schemas.ask_tell_shape import AskDocument, LeaseDocument, ToldDocument
 from gateway.services import Services
 
 router = APIRouter(prefix="/v1", tags=["ask and tell"])
@@ -34,7 +35,7 @@ CALLER_LEFT: Json = {"tasks": [], "reason": "caller_left", "retry_after": None}
 """What nobody hears: a slot that were leased now would lie idle until its lease lapses."""
 
 
-@router.post("/searches/{search_id}:ask", responses=may_answer(409, 502))
+@router.post("/searches/{search_id}:ask", response_model=AskDocument, responses=may_answer(409, 502))
 async def ask_for_tasks(
     search_id: str,
     body: AskBody,
@@ -43,7 +44,7 @@ async def ask_for_tasks(
     tenant: Tenant,
     idempotency_key: IdempotencyKey,
     wait: WaitSeconds = 0,
-) -> Json:
+) -> Response:
     """Lease open slots of a search whose proposer is `external`; with `wait`, as soon as there are any.
 
     No tasks, and `retry_after`, while none is free; 409 `search_has_ended` when there will never be one.
@@ -57,7 +58,7 @@ async def ask_for_tasks(
         with _naming_problems(search_id):
             return offered(search_id, body, services, tenant, scope)
 
-    return await wait_until(
+    answer = await wait_until(
         services.database.signals,
         search_topic(search_id),
         ask,
@@ -65,9 +66,15 @@ async def ask_for_tasks(
         wait,
         LOOK_AGAIN,
     )
+    return json_response(answer)
 
 
-@router.post("/searches/{search_id}:tell", status_code=202, responses=may_answer(409, 502))
+@router.post(
+    "/searches/{search_id}:tell",
+    status_code=202,
+    response_model=ToldDocument,
+    responses={**may_answer(409), 200: {"model": ToldDocument, "description": "The slot is final."}},
+)
 async def tell_answer(
     search_id: str, body: TellBody, services: ServicesOf, tenant: Tenant, wait: WaitSeconds = 0
 ) -> Response:
@@ -88,18 +95,18 @@ async def tell_answer(
     return answer_response(Answer(200 if is_final else 202, told, location))
 
 
-@router.post("/searches/{search_id}:heartbeat", responses=may_answer(409))
-def extend_lease(search_id: str, body: TaskBody, services: ServicesOf, tenant: Tenant) -> Json:
+@router.post("/searches/{search_id}:heartbeat", response_model=LeaseDocument, responses=may_answer(409))
+def extend_lease(search_id: str, body: TaskBody, services: ServicesOf, tenant: Tenant) -> Response:
     """Go on holding a task: its lease is as long again, from now on."""
     with _naming_problems(search_id, body.task_id):
-        return lease_document(services.asks.renew(search_id, tenant, body.task_id))
+        return json_response(lease_document(services.asks.renew(search_id, tenant, body.task_id)))
 
 
-@router.post("/searches/{search_id}:release", responses=may_answer(409))
-def release_task(search_id: str, body: TaskBody, services: ServicesOf, tenant: Tenant) -> Json:
+@router.post("/searches/{search_id}:release", response_model=LeaseDocument, responses=may_answer(409))
+def release_task(search_id: str, body: TaskBody, services: ServicesOf, tenant: Tenant) -> Response:
     """Give a task back at once. One that was told, or has lapsed, stays as it is."""
     with _naming_problems(search_id, body.task_id):
-        return lease_document(services.asks.release(search_id, tenant, body.task_id))
+        return json_response(lease_document(services.asks.release(search_id, tenant, body.task_id)))
 
 
 def _tell(search_id: str, body: TellBody, services: Services, tenant: str) -> str:

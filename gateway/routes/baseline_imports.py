@@ -1,7 +1,7 @@
 """`/v1/baselines:import` and `/v1/baselines/imports`: bring a collection of reference networks in."""
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -17,7 +17,7 @@ from gateway.infra.baseline_imports import (
 from gateway.infra.baseline_spool import MAX_FILE_BYTES, FileTooLarge, Reception, SpoolUnwritable
 from gateway.infra.idempotency import Answer
 from gateway.infra.identifiers import new_id
-from gateway.routes.answers import answer_response
+from gateway.routes.answers import answer_response, json_response
 from gateway.routes.api_document import may_answer, takes_octets
 from gateway.routes.dependencies import ServicesOf, Tenant
 from gateway.routes.following import WaitSeconds, wait_until
@@ -25,13 +25,13 @@ from gateway.routes.open_limits import too_many_open
 from gateway.routes.problems import RequestProblem
 from gateway.schemas.baseline_document import import_document
 from gateway.schemas.baseline_query import ImportOrigin
+from gateway.schemas.baseline_shape import ImportDocument, ImportList
 from gateway.services import Services
 
 router = APIRouter(prefix="/v1", tags=["baselines"], responses=may_answer(502))
 
 CHUNK_BYTES = 1024 * 1024
 
-Json = dict[str, Any]
 Cursor = Annotated[str | None, Query(pattern=r"^bi_[0-9a-f]{1,40}$")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
@@ -39,6 +39,7 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 @router.post(
     "/baselines:import",
     status_code=202,
+    response_model=ImportDocument,
     responses=may_answer(507),
     openapi_extra=takes_octets("A file of reference networks."),
 )
@@ -69,25 +70,27 @@ async def import_baselines(
     return answer_response(answer)
 
 
-@router.get("/baselines/imports")
-def list_imports(services: ServicesOf, tenant: Tenant, limit: Limit = 50, cursor: Cursor = None) -> Json:
+@router.get("/baselines/imports", response_model=ImportList)
+def list_imports(services: ServicesOf, tenant: Tenant, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """A tenant's imports, newest first."""
     records, next_cursor = services.baseline_imports.page(tenant, limit, cursor)
-    return {"items": [import_document(record) for record in records], "next_cursor": next_cursor}
+    items = [import_document(record) for record in records]
+    return json_response({"items": items, "next_cursor": next_cursor})
 
 
-@router.get("/baselines/imports/{import_id}")
-async def read_import(import_id: str, services: ServicesOf, tenant: Tenant, wait: WaitSeconds = 0) -> Json:
+@router.get("/baselines/imports/{import_id}", response_model=ImportDocument)
+async def read_import(
+    import_id: str, services: ServicesOf, tenant: Tenant, wait: WaitSeconds = 0
+) -> Response:
     """One import; with `wait`, as soon as it has ended or that many seconds have passed."""
-    return import_document(
-        await wait_until(
-            services.database.signals,
-            import_topic(import_id),
-            partial(_read, services, import_id, tenant),
-            lambda record: record.state.is_terminal,
-            wait,
-        )
+    found = await wait_until(
+        services.database.signals,
+        import_topic(import_id),
+        partial(_read, services, import_id, tenant),
+        lambda record: record.state.is_terminal,
+        wait,
     )
+    return json_response(import_document(found))
 
 
 def _read(services: Services, import_id: str, tenant: str) -> ImportRecord:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from gateway.domain.baseline_smoke import SmokeRunRecord, SmokeState
 from gateway.infra.baseline_smokes import SmokeRunUnknown, smoke_run_topic
 from gateway.infra.idempotency import Answer, answer_once, recall
-from gateway.routes.answers import answer_response, idempotency_scope
+from gateway.routes.answers import answer_response, idempotency_scope, json_response
 from gateway.routes.api_document import may_answer
 from gateway.routes.dependencies import IdempotencyKey, ServicesOf, Tenant
 from gateway.routes.following import WaitSeconds, wait_until
@@ -16,19 +16,19 @@ from gateway.routes.open_limits import too_many_open
 from gateway.routes.problems import RequestProblem
 from gateway.schemas.baseline_document import smoke_item_document, smoke_run_document
 from gateway.schemas.baseline_query import SmokeRunBody
+from gateway.schemas.baseline_shape import SmokeItemList, SmokeRunDocument, SmokeRunList
 from gateway.services import Services
 
 router = APIRouter(prefix="/v1", tags=["baselines"], responses=may_answer(502))
 
 MAX_OPEN_RUNS = 8
 
-Json = dict[str, Any]
 Cursor = Annotated[str | None, Query(pattern=r"^sm_[0-9a-f]{1,40}$")]
 PlaceCursor = Annotated[int | None, Query(ge=0, le=10_000_000)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 
 
-@router.post("/baselines:smoke", status_code=202)
+@router.post("/baselines:smoke", status_code=202, response_model=SmokeRunDocument)
 def start_smoke_run(
     body: SmokeRunBody, services: ServicesOf, tenant: Tenant, idempotency_key: IdempotencyKey
 ) -> Response:
@@ -56,15 +56,20 @@ def start_smoke_run(
     return answer_response(answer_once(services.database, scope, act))
 
 
-@router.get("/baselines/smoke-runs")
-def list_smoke_runs(services: ServicesOf, tenant: Tenant, limit: Limit = 50, cursor: Cursor = None) -> Json:
+@router.get("/baselines/smoke-runs", response_model=SmokeRunList)
+def list_smoke_runs(
+    services: ServicesOf, tenant: Tenant, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
     """A tenant's smoke runs, newest first."""
     records, next_cursor = services.smoke_runs.page(tenant, limit, cursor)
-    return {"items": [smoke_run_document(record) for record in records], "next_cursor": next_cursor}
+    items = [smoke_run_document(record) for record in records]
+    return json_response({"items": items, "next_cursor": next_cursor})
 
 
-@router.get("/baselines/smoke-runs/{run_id}")
-async def read_smoke_run(run_id: str, services: ServicesOf, tenant: Tenant, wait: WaitSeconds = 0) -> Json:
+@router.get("/baselines/smoke-runs/{run_id}", response_model=SmokeRunDocument)
+async def read_smoke_run(
+    run_id: str, services: ServicesOf, tenant: Tenant, wait: WaitSeconds = 0
+) -> Response:
     """One run with its pass rate; with `wait`, as soon as it has ended or that many seconds have passed."""
     record = await wait_until(
         services.database.signals,
@@ -73,10 +78,10 @@ async def read_smoke_run(run_id: str, services: ServicesOf, tenant: Tenant, wait
         lambda found: found.state.is_terminal,
         wait,
     )
-    return smoke_run_document(record)
+    return json_response(smoke_run_document(record))
 
 
-@router.get("/baselines/smoke-runs/{run_id}/networks")
+@router.get("/baselines/smoke-runs/{run_id}/networks", response_model=SmokeItemList)
 def list_smoked_networks(
     run_id: str,
     services: ServicesOf,
@@ -84,19 +89,20 @@ def list_smoked_networks(
     state: SmokeState | None = None,
     limit: Limit = 100,
     cursor: PlaceCursor = None,
-) -> Json:
+) -> Response:
     """The networks of a run and what became of each."""
     _read(services, run_id, tenant)
     items, next_cursor = services.smoke_runs.items(run_id, tenant, state, limit, cursor)
-    return {"items": [smoke_item_document(item) for item in items], "next_cursor": next_cursor}
+    shown = [smoke_item_document(item) for item in items]
+    return json_response({"items": shown, "next_cursor": next_cursor})
 
 
-@router.post("/baselines/smoke-runs/{run_id}:cancel")
-def cancel_smoke_run(run_id: str, services: ServicesOf, tenant: Tenant) -> Json:
+@router.post("/baselines/smoke-runs/{run_id}:cancel", response_model=SmokeRunDocument)
+def cancel_smoke_run(run_id: str, services: ServicesOf, tenant: Tenant) -> Response:
     """End a run; what it has found out stays."""
     _read(services, run_id, tenant)
     services.smoke_runs.cancel(run_id, tenant)
-    return smoke_run_document(_read(services, run_id, tenant))
+    return json_response(smoke_run_document(_read(services, run_id, tenant)))
 
 
 def _read(services: Services, run_id: str, tenant: str) -> SmokeRunRecord:

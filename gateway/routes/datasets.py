@@ -6,43 +6,42 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
 from contracts.jobs import DatasetReport
 from gateway.infra.dataset_owners import DatasetNameTaken
 from gateway.infra.service_clients import ServiceRefused
+from gateway.routes.answers import json_response
 from gateway.routes.api_document import may_answer, takes_octets
 from gateway.routes.dependencies import CallerOf, ServicesOf, Tenant, require_operator
 from gateway.routes.problems import RequestProblem
+from gateway.schemas.dataset_shape import DatasetDocument, DatasetList
 from gateway.services import Services
 
 router = APIRouter(prefix="/v1", tags=["datasets"], responses=may_answer(502))
 
-_REPORT = TypeAdapter(DatasetReport)
-
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
-@router.get("/datasets")
-def list_datasets(services: ServicesOf, tenant: Tenant) -> dict[str, list[DatasetReport]]:
+@router.get("/datasets", response_model=DatasetList)
+def list_datasets(services: ServicesOf, tenant: Tenant) -> Response:
     """Every dataset of the farm's and one's own that a host knows, ready or not."""
-    return {"items": services.datasets.reports(tenant)}
+    return json_response({"items": services.datasets.reports(tenant)})
 
 
-@router.get("/datasets/{name}")
-def read_dataset(name: str, services: ServicesOf, tenant: Tenant) -> DatasetReport:
+@router.get("/datasets/{name}", response_model=DatasetDocument)
+def read_dataset(name: str, services: ServicesOf, tenant: Tenant) -> Response:
     """One dataset."""
     for report in services.datasets.reports(tenant):
         if report.name == name:
-            return report
+            return json_response(report)
     raise _unknown(name)
 
 
 @router.post(
     "/datasets",
     status_code=201,
-    response_model=DatasetReport,
+    response_model=DatasetDocument,
     responses=may_answer(409),
     openapi_extra=takes_octets("An .npz, or a .zip of image folders by class."),
 )
@@ -70,20 +69,18 @@ async def add_dataset(
         report = await services.runner.upload_dataset(name, request.stream())
     else:
         report = await _add_own(services, caller.tenant, name, request)
-    return Response(
-        _REPORT.dump_json(report), 201, {"location": f"/v1/datasets/{name}"}, media_type="application/json"
-    )
+    return json_response(report, 201, {"location": f"/v1/datasets/{name}"})
 
 
-@router.post("/datasets/{name}:prepare", status_code=202, responses=may_answer(409))
-def prepare_dataset(name: str, services: ServicesOf, tenant: Tenant, response: Response) -> DatasetReport:
+@router.post(
+    "/datasets/{name}:prepare", status_code=202, response_model=DatasetDocument, responses=may_answer(409)
+)
+def prepare_dataset(name: str, services: ServicesOf, tenant: Tenant) -> Response:
     """Start preparing a standard dataset; its report says when it is ready."""
     if name in services.datasets.owners.hidden_from(tenant):
         raise _unknown(name)
     report = services.runner.prepare_dataset(name)
-    response.headers["location"] = f"/v1/datasets/{report.name}"
-    response.headers["retry-after"] = "2"
-    return report
+    return json_response(report, 202, {"location": f"/v1/datasets/{report.name}", "retry-after": "2"})
 
 
 async def _add_own(services: Services, tenant: str, name: str, request: Request) -> DatasetReport:

@@ -2,18 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import Field
 
-from contracts.jobs import AppliedDelta
 from contracts.names import MAX_DELTA_BYTES
 from contracts.proposals import AnswerForm, DataShape, DeploymentLimits
+from gateway.routes.answers import json_response
 from gateway.routes.api_document import may_answer
 from gateway.routes.cost_intake import data_shape, limited_cost
 from gateway.routes.dependencies import ServicesOf, Tenant
 from gateway.routes.edit_intake import edit_permissions
 from gateway.routes.problems import RequestProblem
 from gateway.routes.source_resolution import baseline_of
+from gateway.schemas.delta_shape import AppliedDeltaDocument
 from gateway.schemas.deployment_body import DeploymentBody, deployment_limits
 from gateway.schemas.edits_body import EditsBody
 from gateway.schemas.evaluation_body import ArchitectureBody, Name
@@ -36,8 +37,8 @@ class DeltaBody(ArchitectureBody):
     dataset: Name | None = None
 
 
-@router.post("/deltas:apply")
-def apply_delta(body: DeltaBody, services: ServicesOf, tenant: Tenant) -> AppliedDelta:
+@router.post("/deltas:apply", response_model=AppliedDeltaDocument)
+def apply_delta(body: DeltaBody, services: ServicesOf, tenant: Tenant) -> Response:
     """Apply a delta. A delta that does not fit is an answer, `refused`, not an error.
 
     A refusal carries `repair_prompt`: what to say to the language model that wrote the delta.
@@ -53,7 +54,7 @@ def apply_delta(body: DeltaBody, services: ServicesOf, tenant: Tenant) -> Applie
     limits = deployment_limits(body.deployment)
     shape = _data_shape(body.dataset, limits, services, tenant)
     source = baseline_of(body, services).source
-    return services.generator.apply_delta(
+    applied = services.generator.apply_delta(
         source,
         body.delta,
         edit_permissions(body.edits, [source]),
@@ -63,6 +64,7 @@ def apply_delta(body: DeltaBody, services: ServicesOf, tenant: Tenant) -> Applie
         data_shape=shape,
         with_repair=True,
     )
+    return json_response(applied)
 
 
 def _data_shape(

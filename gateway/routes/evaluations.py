@@ -23,8 +23,10 @@ from gateway.routes.problems import problem_of
 from gateway.schemas.batch_document import BatchDocument
 from gateway.schemas.evaluation_body import BatchBody, EvaluationBody
 from gateway.schemas.evaluation_document import (
+    AttemptLog,
     EvaluationDocument,
     EvaluationList,
+    LogList,
     evaluation_document,
 )
 
@@ -145,10 +147,10 @@ async def follow_evaluation(
 
 
 @router.get("/evaluations/{evaluation_id}/logs")
-def read_logs(evaluation_id: str, services: ServicesOf, tenant: Tenant) -> dict[str, Any]:
+def read_logs(evaluation_id: str, services: ServicesOf, tenant: Tenant) -> LogList:
     """What the candidate printed, attempt by attempt: bounded, escaped, untrusted."""
     logs = services.evaluations.logs(evaluation_id, tenant=tenant)
-    return {"items": [{"attempt_id": attempt, "seed": seed, "log": log} for attempt, seed, log in logs]}
+    return LogList(tuple(AttemptLog(attempt, seed, log) for attempt, seed, log in logs))
 
 
 def _prepared_item(item: dict[str, Any], services: ServicesOf, tenant: str) -> Any:

@@ -12,7 +12,7 @@ from gateway.domain.fine_tuning import FineTuneRecord, digest_of_pairs
 from gateway.infra.fine_tunes import FineTuneUnknown, fine_tune_topic
 from gateway.infra.idempotency import Answer, answer_once, recall
 from gateway.infra.webhook_outbox import expect_callback
-from gateway.routes.answers import answer_response, idempotency_scope
+from gateway.routes.answers import answer_response, idempotency_scope, json_response
 from gateway.routes.api_document import may_answer
 from gateway.routes.dependencies import IdempotencyKey, ServicesOf, Tenant
 from gateway.routes.fine_tune_intake import prepared, require_room
@@ -22,16 +22,16 @@ from gateway.routes.problems import RequestProblem
 from gateway.routes.webhook_intake import require_receiver
 from gateway.schemas.fine_tune_body import FineTuneBody
 from gateway.schemas.fine_tune_document import fine_tune_document
+from gateway.schemas.fine_tune_shape import FineTuneDocument, FineTuneList
 from gateway.services import Services
 
 router = APIRouter(prefix="/v1", tags=["fine-tunes"])
 
-Json = dict[str, Any]
 Cursor = Annotated[str | None, Query(pattern=r"^ft_[0-9a-f]{1,40}$")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 
-@router.post("/fine-tunes", status_code=202, responses=may_answer(404, 502))
+@router.post("/fine-tunes", status_code=202, response_model=FineTuneDocument, responses=may_answer(404, 502))
 def start_fine_tune(
     body: FineTuneBody, services: ServicesOf, tenant: Tenant, idempotency_key: IdempotencyKey
 ) -> Response:
@@ -58,15 +58,20 @@ def start_fine_tune(
     return answer_response(answer_once(services.database, scope, act))
 
 
-@router.get("/fine-tunes")
-def list_fine_tunes(services: ServicesOf, tenant: Tenant, limit: Limit = 50, cursor: Cursor = None) -> Json:
+@router.get("/fine-tunes", response_model=FineTuneList)
+def list_fine_tunes(
+    services: ServicesOf, tenant: Tenant, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
     """A tenant's jobs, newest first."""
     records, next_cursor = services.fine_tunes.page(tenant, limit, cursor)
-    return {"items": [fine_tune_document(record) for record in records], "next_cursor": next_cursor}
+    items = [fine_tune_document(record) for record in records]
+    return json_response({"items": items, "next_cursor": next_cursor})
 
 
-@router.get("/fine-tunes/{job_id}")
-async def read_fine_tune(job_id: str, services: ServicesOf, tenant: Tenant, wait: WaitSeconds = 0) -> Json:
+@router.get("/fine-tunes/{job_id}", response_model=FineTuneDocument)
+async def read_fine_tune(
+    job_id: str, services: ServicesOf, tenant: Tenant, wait: WaitSeconds = 0
+) -> Response:
     """One job; with `wait`, as soon as it has ended or that many seconds have passed."""
     record = await wait_until(
         services.database.signals,
@@ -75,7 +80,7 @@ async def read_fine_tune(job_id: str, services: ServicesOf, tenant: Tenant, wait
         lambda found: found.state.is_terminal,
         wait,
     )
-    return fine_tune_document(record)
+    return json_response(fine_tune_document(record))
 
 
 @router.get("/fine-tunes/{job_id}/events", response_class=EventSourceResponse, responses=STREAM_ENDS)
@@ -90,12 +95,12 @@ async def follow_fine_tune(
     )
 
 
-@router.delete("/fine-tunes/{job_id}")
-def cancel_fine_tune(job_id: str, services: ServicesOf, tenant: Tenant) -> Json:
+@router.delete("/fine-tunes/{job_id}", response_model=FineTuneDocument)
+def cancel_fine_tune(job_id: str, services: ServicesOf, tenant: Tenant) -> Response:
     """Cancel a job. Answers with its terminal state, which is another when it had ended before."""
     _read(services, job_id, tenant)
     services.fine_tunes.cancel(job_id, tenant)
-    return fine_tune_document(_read(services, job_id, tenant))
+    return json_response(fine_tune_document(_read(services, job_id, tenant)))
 
 
 def _read(services: Services, job_id: str, tenant: str) -> FineTuneRecord:

@@ -31,8 +31,28 @@ HEARTBEAT_SECONDS = 15
 STOP_SECONDS = 2.0
 """When the gateway stops, its signals end every stream; one that has not ended by then is cut off."""
 
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "id": {
+            "type": "string",
+            "pattern": "^[0-9]{1,18}$",
+            "examples": ["42"],
+            "description": "Sent as `Last-Event-ID` it gives what came later.",
+        },
+        "event": {"type": "string", "examples": ["state"], "description": "What has happened."},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "examples": ['{"state": "queued"}'],
+            "description": "One JSON object.",
+        },
+    },
+    "required": ["id", "event", "data"],
+    "additionalProperties": False,
+}
 STREAM_ENDS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+    200: {"description": "The events.", "content": {"text/event-stream": {"itemSchema": _EVENT}}},
     204: {"description": "All has happened, and Last-Event-ID names the last of it."},
 }
 """What a stream may answer in place of events, for the document of the API."""

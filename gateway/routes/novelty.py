@@ -3,16 +3,18 @@
 import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.jobs import Admission, Screening, ScreeningRequest
+from contracts.jobs import Admission, ScreeningRequest
 from contracts.source_rules import candidate_id
 from gateway.infra.identifiers import new_id
 from gateway.infra.service_clients import ServiceRefused
+from gateway.routes.answers import json_response
 from gateway.routes.api_document import may_answer
 from gateway.routes.dependencies import ServicesOf, Tenant
 from gateway.routes.source_resolution import checked
+from gateway.schemas.delta_shape import ScreeningDocument
 from gateway.schemas.evaluation_body import SourceText
 from gateway.services import Services
 
@@ -24,7 +26,7 @@ LIBRARY_SCOPE = "library"
 class NoveltyBody(BaseModel):
     """What to compare, with what, and from which Jaccard similarity on it counts as a copy."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     source: SourceText
     scope: Annotated[str, Field(pattern=r"^(library|se_[0-9a-f]{1,40})$")] = LIBRARY_SCOPE
@@ -32,8 +34,8 @@ class NoveltyBody(BaseModel):
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.90
 
 
-@router.post("/novelty:check")
-def check_novelty(body: NoveltyBody, services: ServicesOf, tenant: Tenant) -> Screening:
+@router.post("/novelty:check", response_model=ScreeningDocument)
+def check_novelty(body: NoveltyBody, services: ServicesOf, tenant: Tenant) -> Response:
     """Novel or not, the layer that decided, and the nearest architectures. Admits nothing."""
     source = checked(body.source, "source")
     if body.scope == LIBRARY_SCOPE:
@@ -41,9 +43,10 @@ def check_novelty(body: NoveltyBody, services: ServicesOf, tenant: Tenant) -> Sc
     else:
         services.searches.read(body.scope, tenant)
         scope = f"search:{body.scope}"
-    return services.filter.screen(
-        ScreeningRequest(scope=scope, proposal_id=new_id("check"), source=source, threshold=body.threshold)
+    asked = ScreeningRequest(
+        scope=scope, proposal_id=new_id("check"), source=source, threshold=body.threshold
     )
+    return json_response(services.filter.screen(asked))
 
 
 def _filled_library(services: Services) -> str:

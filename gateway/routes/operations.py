@@ -3,7 +3,6 @@
 import hmac
 import shutil
 from dataclasses import replace
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -16,6 +15,13 @@ from gateway.infra.marks import Mark, move_mark
 from gateway.infra.metrics import CONTENT_TYPE, GatewayMetrics
 from gateway.infra.readiness import Probe, Readiness
 from gateway.routes.dependencies import ServicesOf, Tenant, operator_of
+from gateway.schemas.operations_document import (
+    AgentDocument,
+    CapabilitiesDocument,
+    CheckDocument,
+    HealthDocument,
+    ReadinessDocument,
+)
 from gateway.services import Services
 
 MIB = 1024 * 1024
@@ -25,13 +31,15 @@ router = APIRouter(tags=["operations"])
 
 
 @router.get("/healthz")
-def health() -> dict[str, str]:
+def health() -> HealthDocument:
     """The process answers; nothing else is looked at."""
-    return {"status": "ok"}
+    return HealthDocument()
 
 
-@router.get("/readyz", responses={503: {"model": dict[str, Any], "description": "Evaluations would wait."}})
-def readiness(request: Request, response: Response) -> dict[str, Any]:
+@router.get(
+    "/readyz", responses={503: {"model": ReadinessDocument, "description": "Evaluations would wait."}}
+)
+def readiness(request: Request, response: Response) -> ReadinessDocument:
     """200 when evaluations can run now; 503 with the reasons when they would wait."""
     asked: Readiness = request.app.state.readiness
     checks = asked.checks()
@@ -39,13 +47,11 @@ def readiness(request: Request, response: Response) -> dict[str, Any]:
     if reasons:
         response.status_code = 503
         response.headers["retry-after"] = "2"
-    return {
-        "status": "not_ready" if reasons else "ready",
-        "reasons": reasons,
-        "checks": {
-            check.name: {"ok": not check.problems, "seconds": round(check.seconds, 3)} for check in checks
-        },
-    }
+    return ReadinessDocument(
+        "not_ready" if reasons else "ready",
+        tuple(reasons),
+        {check.name: CheckDocument(not check.problems, round(check.seconds, 3)) for check in checks},
+    )
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
@@ -61,19 +67,19 @@ def metrics(request: Request, services: ServicesOf) -> Response:
 
 
 @router.get("/v1/capabilities")
-def capabilities(services: ServicesOf, tenant: Tenant) -> dict[str, Any]:
+def capabilities(services: ServicesOf, tenant: Tenant) -> CapabilitiesDocument:
     """What live agents offer, host by host and together; other tenants' data sets are left out."""
     hidden = services.datasets.owners.hidden_from(tenant)
     with services.database.read() as session:
         agents = {name: _without(offered, hidden) for name, offered in live_agents(session).items()}
     tiers = [agent.tier for agent in agents.values() if agent.tier is not None]
-    return {
-        "agents": [{"id": agent_id, "capabilities": offered} for agent_id, offered in agents.items()],
-        "tier": max(tiers, key=lambda tier: tier.strength, default=None),
-        "slots": sum(agent.slots for agent in agents.values() if agent.tier is not None),
-        "devices": sorted({device for agent in agents.values() for device in agent.devices}),
-        "datasets": sorted({d.name for agent in agents.values() for d in agent.datasets if d.ready}),
-    }
+    return CapabilitiesDocument(
+        agents=tuple(AgentDocument(agent_id, offered) for agent_id, offered in agents.items()),
+        tier=max(tiers, key=lambda tier: tier.strength, default=None),
+        slots=sum(agent.slots for agent in agents.values() if agent.tier is not None),
+        devices=tuple(sorted({device for agent in agents.values() for device in agent.devices})),
+        datasets=tuple(sorted({d.name for agent in agents.values() for d in agent.datasets if d.ready})),
+    )
 
 
 def _without(offered: RunnerCapabilities, hidden: HiddenNames) -> RunnerCapabilities:

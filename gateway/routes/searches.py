@@ -15,15 +15,22 @@ from gateway.dashboard.report import render_report, winner_id
 from gateway.infra.idempotency import Answer, answer_once, recall
 from gateway.infra.search_store import search_topic
 from gateway.infra.webhook_outbox import expect_callback
-from gateway.routes.answers import answer_response, idempotency_scope
+from gateway.routes.answers import answer_response, idempotency_scope, json_response
 from gateway.routes.api_document import may_answer
 from gateway.routes.dependencies import IdempotencyKey, ServicesOf, Tenant
 from gateway.routes.following import STREAM_ENDS, LastEventId, WaitSeconds, follow, wait_until
 from gateway.routes.problems import RequestProblem
 from gateway.routes.search_intake import prepared
 from gateway.routes.webhook_intake import require_receiver
+from gateway.schemas.candidate_shape import CandidateList, EliteList, WholeCandidateDocument
 from gateway.schemas.evaluation_document import evaluation_document
 from gateway.schemas.search_body import SearchBody
+from gateway.schemas.search_shape import (
+    CycleList,
+    DiagnosticsDocument,
+    SearchDocument,
+    SearchList,
+)
 from gateway.services import Services
 
 router = APIRouter(prefix="/v1", tags=["searches"])
@@ -34,7 +41,7 @@ Limit = Annotated[int, Query(ge=1, le=500)]
 Json = dict[str, Any]
 
 
-@router.post("/searches", status_code=202, responses=may_answer(502))
+@router.post("/searches", status_code=202, response_model=SearchDocument, responses=may_answer(502))
 def create_search(
     body: SearchBody, services: ServicesOf, tenant: Tenant, idempotency_key: IdempotencyKey
 ) -> Response:
@@ -59,66 +66,69 @@ def create_search(
     return answer_response(answer_once(services.database, scope, act))
 
 
-@router.get("/searches")
-def list_searches(services: ServicesOf, tenant: Tenant, limit: Limit = 50, cursor: Cursor = None) -> Json:
+@router.get("/searches", response_model=SearchList)
+def list_searches(services: ServicesOf, tenant: Tenant, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """A tenant's searches, newest first."""
     items, next_cursor = services.searches.page(tenant, limit, cursor)
-    return {"items": items, "next_cursor": next_cursor}
+    return json_response({"items": items, "next_cursor": next_cursor})
 
 
-@router.get("/searches/{search_id}")
-async def read_search(search_id: str, services: ServicesOf, tenant: Tenant, wait: WaitSeconds = 0) -> Json:
+@router.get("/searches/{search_id}", response_model=SearchDocument)
+async def read_search(
+    search_id: str, services: ServicesOf, tenant: Tenant, wait: WaitSeconds = 0
+) -> Response:
     """One search; with `wait`, as soon as it has ended or that many seconds have passed."""
-    return await wait_until(
+    found = await wait_until(
         services.database.signals,
         search_topic(search_id),
         partial(services.searches.document, search_id, tenant),
         lambda document: SearchState(document["state"]).is_terminal,
         wait,
     )
+    return json_response(found)
 
 
-@router.post("/searches/{search_id}:pause", responses=may_answer(409))
-def pause_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
+@router.post("/searches/{search_id}:pause", response_model=SearchDocument, responses=may_answer(409))
+def pause_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Response:
     """Begin nothing new. Evaluations already submitted end, and count when the search is resumed."""
     services.searches.pause(search_id, tenant)
-    return services.searches.document(search_id, tenant)
+    return json_response(services.searches.document(search_id, tenant))
 
 
-@router.post("/searches/{search_id}:resume", responses=may_answer(409))
-def resume_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
+@router.post("/searches/{search_id}:resume", response_model=SearchDocument, responses=may_answer(409))
+def resume_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Response:
     """Go on where a paused search stands; a search that runs just goes on running.
 
     Of a search that the platform paused, what `paused_by` names has to be mended first, or it pauses again.
     """
     services.searches.resume(search_id, tenant)
-    return services.searches.document(search_id, tenant)
+    return json_response(services.searches.document(search_id, tenant))
 
 
-@router.post("/searches/{search_id}:cancel", responses=may_answer(409))
-def cancel_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
+@router.post("/searches/{search_id}:cancel", response_model=SearchDocument, responses=may_answer(409))
+def cancel_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Response:
     """End a search and its open evaluations; what it has measured stays."""
     services.searches.cancel(search_id, tenant)
-    return services.searches.document(search_id, tenant)
+    return json_response(services.searches.document(search_id, tenant))
 
 
-@router.get("/searches/{search_id}/cycles")
-def list_cycles(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
+@router.get("/searches/{search_id}/cycles", response_model=CycleList)
+def list_cycles(search_id: str, services: ServicesOf, tenant: Tenant) -> Response:
     """The cycles so far. Cycle 0 are the baselines themselves."""
-    return {"items": services.searches.cycles(search_id, tenant), "next_cursor": None}
+    return json_response({"items": services.searches.cycles(search_id, tenant), "next_cursor": None})
 
 
-@router.get("/searches/{search_id}/diagnostics")
-def diagnose_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
+@router.get("/searches/{search_id}/diagnostics", response_model=DiagnosticsDocument)
+def diagnose_search(search_id: str, services: ServicesOf, tenant: Tenant) -> Response:
     """What became of the deltas so far, as flat records by cycle and proposer.
 
     `proposals` answered and applied, `delta_failures` by the applier's code, `hunks` by status and reason,
     `repairs` by kind.
     """
-    return services.candidates.diagnostics(search_id, tenant)
+    return json_response(services.candidates.diagnostics(search_id, tenant))
 
 
-@router.get("/searches/{search_id}/candidates")
+@router.get("/searches/{search_id}/candidates", response_model=CandidateList)
 def list_candidates(
     search_id: str,
     services: ServicesOf,
@@ -127,16 +137,16 @@ def list_candidates(
     cursor: SlotCursor = None,
     cycle: Annotated[int | None, Query(ge=0, le=999)] = None,
     state: SlotState | None = None,
-) -> Json:
+) -> Response:
     """The candidates so far, in slot order."""
     items, next_cursor = services.candidates.page(
         search_id, tenant, cycle=cycle, state=state, limit=limit, after=cursor
     )
-    return {"items": items, "next_cursor": next_cursor}
+    return json_response({"items": items, "next_cursor": next_cursor})
 
 
-@router.get("/searches/{search_id}/candidates/{proposal_id}")
-def read_candidate(search_id: str, proposal_id: str, services: ServicesOf, tenant: Tenant) -> Json:
+@router.get("/searches/{search_id}/candidates/{proposal_id}", response_model=WholeCandidateDocument)
+def read_candidate(search_id: str, proposal_id: str, services: ServicesOf, tenant: Tenant) -> Response:
     """One candidate with its source, the raw proposal and the model calls behind it, as they came: untrusted.
 
     A call has all that it takes to ask again: messages, model, adapter, sampling, prompt version.
@@ -144,13 +154,13 @@ def read_candidate(search_id: str, proposal_id: str, services: ServicesOf, tenan
     found = services.candidates.read(search_id, proposal_id, tenant)
     if found is None:
         raise RequestProblem(404, "candidate_unknown", f"The search has no candidate {proposal_id[:80]!r}.")
-    return found
+    return json_response(found)
 
 
-@router.get("/searches/{search_id}/elites")
-def list_elites(search_id: str, services: ServicesOf, tenant: Tenant) -> Json:
+@router.get("/searches/{search_id}/elites", response_model=EliteList)
+def list_elites(search_id: str, services: ServicesOf, tenant: Tenant) -> Response:
     """Who is elite now, best first."""
-    return {"items": services.candidates.elites(search_id, tenant), "next_cursor": None}
+    return json_response({"items": services.candidates.elites(search_id, tenant), "next_cursor": None})
 
 
 @router.get("/searches/{search_id}/events", response_class=EventSourceResponse, responses=STREAM_ENDS)

@@ -1,7 +1,7 @@
 """`POST /v1/tenants/{tenant}:remove`: everything that a tenant has, told or removed. The operator's alone."""
 
 import logging
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +11,7 @@ from gateway.infra.tenant_leftovers import Leftovers
 from gateway.infra.tenant_removal import TenantRemoval
 from gateway.routes.api_document import may_answer
 from gateway.routes.dependencies import Operator, ServicesOf
+from gateway.schemas.tenant_document import RemovalDocument
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ router = APIRouter(prefix="/v1", tags=["tenants"])
 class RemovalBody(BaseModel):
     """What to do."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     dry_run: bool = True
     """Only tell what would go."""
@@ -32,7 +33,7 @@ def remove_tenant(
     services: ServicesOf,
     _operator: Operator,
     body: RemovalBody | None = None,
-) -> dict[str, Any]:
+) -> RemovalDocument:
     """Remove a tenant with all that it has, by table. May be asked again where it was cut off."""
     leftovers = Leftovers(services.filter, services.fine_tuning, services.runner, services.baseline_spool)
     removal = TenantRemoval(services.database, leftovers)
@@ -42,4 +43,4 @@ def remove_tenant(
     else:
         log.warning("removing all that a tenant has", extra={"details": {"removed_tenant": tenant}})
         holdings = removal.remove(tenant)
-    return {"tenant": tenant, "dry_run": dry_run, "rows": holdings.rows}
+    return RemovalDocument(tenant, dry_run, holdings.rows)

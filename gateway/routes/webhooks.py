@@ -104,10 +104,11 @@ def change_endpoint(
 
 
 @router.delete("/webhook-endpoints/{endpoint_id}", status_code=204)
-def remove_endpoint(endpoint_id: str, services: ServicesOf, tenant: Tenant) -> None:
+def remove_endpoint(endpoint_id: str, services: ServicesOf, tenant: Tenant) -> Response:
     """Forget an endpoint. Messages on their way end as failed; the log stays."""
     with webhook_problems():
         services.webhook_endpoints.remove(endpoint_id, tenant)
+    return Response(status_code=204)
 
 
 @router.post("/webhook-endpoints/{endpoint_id}:rotate")

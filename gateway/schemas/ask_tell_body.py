@@ -8,7 +8,7 @@ from contracts.names import MAX_DELTA_BYTES
 from contracts.proposals import AnswerForm
 from gateway.domain.ask_tell import DEFAULT_LEASE_SECONDS, LEASE_SECONDS, MAX_TASKS, AgentAnswer
 
-_CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+_CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, use_attribute_docstrings=True)
 
 AgentName = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$")]
 TaskId = Annotated[str, Field(pattern=r"^tk_[0-9a-f]{1,40}$")]

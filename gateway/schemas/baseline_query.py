@@ -11,7 +11,7 @@ from gateway.schemas.evaluation_body import BaselineName, Name
 MAX_NAMES = 200
 MAX_NETWORKS = 100_000
 
-_CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+_CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, use_attribute_docstrings=True)
 
 Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Word = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9._/-]+$")]

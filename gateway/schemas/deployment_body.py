@@ -18,7 +18,7 @@ Count = Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)]
 class DeploymentBody(BaseModel):
     """Nothing set: no limits. `max_flops` counts multiplications and additions for one image."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     forbidden_operators: Annotated[list[Operator], Field(max_length=MAX_OPERATORS)] = Field(
         default_factory=list

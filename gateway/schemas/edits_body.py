@@ -14,7 +14,7 @@ class EditsBody(BaseModel):
     function or class, or `CLASS.METHOD`. `only` empty: everywhere that `never` does not name.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     only: Annotated[list[Region], Field(max_length=MAX_REGIONS)] = Field(default_factory=list)
     never: Annotated[list[Region], Field(max_length=MAX_REGIONS)] = Field(default_factory=list)

@@ -48,7 +48,7 @@ HyperparameterValue = (
     | Annotated[str, Field(max_length=200, strict=True)]
 )
 
-_CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+_CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, use_attribute_docstrings=True)
 
 
 def _limit_fields() -> dict[str, Any]:
@@ -59,7 +59,12 @@ def _limit_fields() -> dict[str, Any]:
     return fields
 
 
-LimitsBody: Any = create_model("LimitsBody", __config__=_CLOSED, **_limit_fields())
+LimitsBody: Any = create_model(
+    "LimitsBody",
+    __config__=_CLOSED,
+    __doc__="What binds one attempt, in seconds and bytes; what is left out keeps its default.",
+    **_limit_fields(),
+)
 """`contracts.measurements.Limits` with its ranges; what is left out keeps its default."""
 
 

@@ -5,18 +5,23 @@ Within a search nobody sees `audit_accuracy` here, nor, before its end, the flag
 
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
 
 from contracts.failures import Failure
 from contracts.measurements import SEALED_HALF_DISAGREES, Isolation, Limits, Measurement, SmokeResult
 from contracts.names import AttemptKind, AttemptState, EvaluationState, Integrity, IsolationTier
 from gateway.domain.evaluation import AttemptRecord, EvaluationRecord, Hyperparameter
 from gateway.domain.placement import Obstacle
+from gateway.schemas.shape import SHOWN, SOME, Sha256
 
 
 @dataclass(frozen=True)
 class RequestDocument:
     """The request, defaults filled in; the source is named by `provenance.candidate_id`."""
+
+    __pydantic_config__ = SHOWN
 
     dataset: str
     epochs: int
@@ -37,6 +42,8 @@ class RequestDocument:
 class AttemptDocument:
     """One run in one sandbox."""
 
+    __pydantic_config__ = SHOWN
+
     id: str
     seed: int
     fence: int
@@ -51,12 +58,33 @@ class AttemptDocument:
     finished_at: datetime | None
 
 
+class ProvenanceDocument(TypedDict):
+    """What it takes to run the evaluation again: the last fields are there once an attempt has told them."""
+
+    __pydantic_config__ = SOME  # type: ignore[misc]
+
+    candidate_id: Sha256
+    reused_from: str | None
+    """The earlier evaluation whose record answers this one."""
+    dataset: NotRequired[str]
+    dataset_hash: NotRequired[str]
+    environment_digest: NotRequired[str]
+    """SHA-256 over the interpreter, torch, torchvision, numpy and the guest's own source."""
+    seed: NotRequired[int]
+    device: NotRequired[str]
+    threads: NotRequired[int]
+    runner_version: NotRequired[str]
+    details: NotRequired[dict[str, str]]
+
+
 @dataclass(frozen=True)
 class EvaluationDocument:
     """One evaluation. `measurement` is the mean over seeds; a smoke evaluation has `smoke` in its place.
 
     `waiting_for` says of a queued one why no agent that is there now can run it; null when one can.
     """
+
+    __pydantic_config__ = SHOWN
 
     id: str
     kind: AttemptKind
@@ -68,7 +96,7 @@ class EvaluationDocument:
     measurement: Measurement | None
     smoke: SmokeResult | None
     isolation: Isolation | None
-    provenance: dict[str, Any]
+    provenance: ProvenanceDocument
     flags: tuple[str, ...]
     attempts: tuple[AttemptDocument, ...]
     created_at: datetime
@@ -80,8 +108,31 @@ class EvaluationDocument:
 class EvaluationList:
     """A page, newest first."""
 
+    __pydantic_config__ = SHOWN
+
     items: tuple[EvaluationDocument, ...]
     next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class AttemptLog:
+    """What a candidate printed in one attempt."""
+
+    __pydantic_config__ = SHOWN
+
+    attempt_id: str
+    seed: int
+    log: str
+    """stdout and stderr: bounded, control characters escaped, untrusted."""
+
+
+@dataclass(frozen=True)
+class LogList:
+    """Attempt by attempt."""
+
+    __pydantic_config__ = SHOWN
+
+    items: tuple[AttemptLog, ...]
 
 
 def evaluation_document(record: EvaluationRecord) -> EvaluationDocument:
@@ -145,6 +196,6 @@ def _shown(measurement: Measurement | None, hidden: bool) -> Measurement | None:
     return replace(measurement, audit_accuracy=None)
 
 
-def _provenance(record: EvaluationRecord) -> dict[str, Any]:
-    known = {} if record.provenance is None else asdict(record.provenance)
-    return {"candidate_id": record.candidate_id, "reused_from": record.reused_from, **known}
+def _provenance(record: EvaluationRecord) -> ProvenanceDocument:
+    known: dict[str, Any] = {} if record.provenance is None else asdict(record.provenance)
+    return {"candidate_id": record.candidate_id, "reused_from": record.reused_from, **known}  # type: ignore[typeddict-item]

@@ -17,7 +17,7 @@ ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$")]
 AdapterId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
 Layer = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,99}$")]
 
-_CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+_CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, use_attribute_docstrings=True)
 _COUNT = 1_000_000
 MAX_PAIRS = 200
 """Of one request, each applied before it is answered; the body has 512 KiB."""

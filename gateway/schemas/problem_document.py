@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.schemas.shape import DESCRIBED
+
 
 @dataclass(frozen=True)
 class FieldError:
     """One mistake of several."""
+
+    __pydantic_config__ = DESCRIBED
 
     field: str
     message: str
@@ -18,6 +22,8 @@ class FieldError:
 @dataclass(frozen=True)
 class ProblemDocument:
     """What `contracts.problems.problem` makes. What does not apply is left out."""
+
+    __pydantic_config__ = DESCRIBED
 
     type: str
     title: str

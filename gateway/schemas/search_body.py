@@ -21,7 +21,7 @@ from gateway.schemas.webhook_body import WebhookUrl
 
 MAX_OPTIONS_BYTES = 16 * 1024
 
-_CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+_CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, use_attribute_docstrings=True)
 
 
 class ProposerBody(BaseModel):

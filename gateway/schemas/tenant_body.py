@@ -20,7 +20,7 @@ Days = Annotated[int, Field(ge=1, le=LONGEST_DAYS)]
 class KeyBody(BaseModel):
     """A key to make. `tenant`: the caller's own, unless an operator says another."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     tenant: TenantName | None = None
     label: Annotated[str, Field(max_length=120)] = ""
@@ -32,7 +32,7 @@ class KeyBody(BaseModel):
 class RotationBody(BaseModel):
     """How a key is followed by another."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     overlap_hours: Annotated[float, Field(ge=0, le=LONGEST_OVERLAP_HOURS)] = 24.0
     """So long both open the door, for what still uses the old one."""
@@ -43,7 +43,7 @@ class RotationBody(BaseModel):
 class QuotaBody(BaseModel):
     """Limits of a tenant to change; what is left out stays, null goes back to the farm's default."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     weight: Annotated[float, Field(ge=0.01, le=1000)] | None = None
     """Its share of contested slots beside others, which have 1."""

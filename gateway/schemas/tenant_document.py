@@ -9,11 +9,14 @@ from gateway.domain.api_keys import ApiKey
 from gateway.domain.quotas import Quota
 from gateway.infra.audit_log import AuditEntry
 from gateway.infra.quotas import Usage
+from gateway.schemas.shape import SHOWN, Count
 
 
 @dataclass(frozen=True)
 class KeyDocument:
     """A key, without what opens the door."""
+
+    __pydantic_config__ = SHOWN
 
     id: str
     tenant: str
@@ -34,12 +37,16 @@ class KeyDocument:
 class NewKeyDocument(KeyDocument):
     """A key that was just made. `key` opens the door, and is never shown again."""
 
+    __pydantic_config__ = SHOWN
+
     key: str
 
 
 @dataclass(frozen=True)
 class KeyList:
     """Keys, newest first."""
+
+    __pydantic_config__ = SHOWN
 
     items: tuple[KeyDocument, ...]
     next_cursor: None = None
@@ -49,6 +56,8 @@ class KeyList:
 class LimitDocument:
     """One limit and what is used of it. A `limit` of null: none."""
 
+    __pydantic_config__ = SHOWN
+
     used: int | None
     """Null where it is not measured, because nothing limits it."""
     limit: int | None
@@ -57,6 +66,8 @@ class LimitDocument:
 @dataclass(frozen=True)
 class QuotaDocument:
     """What a tenant may use, and uses."""
+
+    __pydantic_config__ = SHOWN
 
     tenant: str
     weight: float
@@ -71,6 +82,8 @@ class QuotaDocument:
 class TenantList:
     """Tenants, by name."""
 
+    __pydantic_config__ = SHOWN
+
     items: tuple[QuotaDocument, ...]
     next_cursor: None = None
 
@@ -78,6 +91,8 @@ class TenantList:
 @dataclass(frozen=True)
 class AuditDocument:
     """One use of a key that changed something, or was meant to."""
+
+    __pydantic_config__ = SHOWN
 
     id: int
     at: datetime
@@ -94,8 +109,23 @@ class AuditDocument:
 class AuditList:
     """Entries, newest first."""
 
+    __pydantic_config__ = SHOWN
+
     items: tuple[AuditDocument, ...]
     next_cursor: int | None
+
+
+@dataclass(frozen=True)
+class RemovalDocument:
+    """What a tenant had, or has where it was only asked."""
+
+    __pydantic_config__ = SHOWN
+
+    tenant: str
+    dry_run: bool
+    """Nothing was removed."""
+    rows: dict[str, Count]
+    """By table."""
 
 
 def key_document(key: ApiKey, now: datetime) -> KeyDocument:

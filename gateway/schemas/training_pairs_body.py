@@ -18,7 +18,7 @@ Lines = Annotated[int, Field(strict=True, ge=1, le=MAX_DELTA_LINES)]
 class TrainingPairsBody(BaseModel):
     """One set of training pairs for a dataset; everything but the dataset has a default."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, use_attribute_docstrings=True)
 
     dataset: Name
     """Networks with a recorded first epoch on it are paired."""

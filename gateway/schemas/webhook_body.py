@@ -9,7 +9,7 @@ from gateway.domain.webhooks import EVENT_FILTERS
 
 MAX_OVERLAP_HOURS = 168
 
-_CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+_CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, use_attribute_docstrings=True)
 
 WebhookUrl = Annotated[str, Field(min_length=1, max_length=MAX_URL_LENGTH)]
 """Read by `gateway.domain.webhook_targets`, which says what is wrong with it."""

@@ -7,11 +7,14 @@ from typing import Any
 from gateway.domain.webhooks import DeliveryState, DisabledReason
 from gateway.infra.webhook_endpoints import EndpointRecord
 from gateway.infra.webhook_log import DeliveryRecord
+from gateway.schemas.shape import SHOWN
 
 
 @dataclass(frozen=True)
 class DisabledDocument:
     """Why nothing is sent to an endpoint. Without a `reason` somebody asked for it."""
+
+    __pydantic_config__ = SHOWN
 
     reason: DisabledReason | None
     message: str
@@ -20,6 +23,8 @@ class DisabledDocument:
 @dataclass(frozen=True)
 class WebhookEndpointDocument:
     """One endpoint. Its secret is shown once, by who makes it."""
+
+    __pydantic_config__ = SHOWN
 
     id: str
     url: str
@@ -36,6 +41,8 @@ class WebhookEndpointDocument:
 class NewWebhookEndpointDocument(WebhookEndpointDocument):
     """An endpoint whose secret was made just now."""
 
+    __pydantic_config__ = SHOWN
+
     secret: str
     """It cannot be read again."""
 
@@ -43,6 +50,8 @@ class NewWebhookEndpointDocument(WebhookEndpointDocument):
 @dataclass(frozen=True)
 class WebhookEndpointList:
     """All of a tenant's, oldest first."""
+
+    __pydantic_config__ = SHOWN
 
     items: tuple[WebhookEndpointDocument, ...]
     next_cursor: None = None
@@ -52,6 +61,8 @@ class WebhookEndpointList:
 class CallbackSecretDocument:
     """What signs a tenant's callbacks from now on."""
 
+    __pydantic_config__ = SHOWN
+
     secret: str
     old_secret_expires_at: datetime | None
 
@@ -59,6 +70,8 @@ class CallbackSecretDocument:
 @dataclass(frozen=True)
 class TryDocument:
     """One try. Without a `status` there was no answer, and `error` says why."""
+
+    __pydantic_config__ = SHOWN
 
     at: str
     seconds: float
@@ -72,6 +85,8 @@ class TryDocument:
 @dataclass(frozen=True)
 class WebhookDeliveryDocument:
     """One message to one receiver. `endpoint_id` is null for a callback."""
+
+    __pydantic_config__ = SHOWN
 
     id: str
     message_id: str
@@ -92,6 +107,8 @@ class WebhookDeliveryDocument:
 class WebhookDeliveryList:
     """A page, newest first."""
 
+    __pydantic_config__ = SHOWN
+
     items: tuple[WebhookDeliveryDocument, ...]
     next_cursor: str | None
 
@@ -99,6 +116,8 @@ class WebhookDeliveryList:
 @dataclass(frozen=True)
 class ReplayDocument:
     """How many deliveries are sent again."""
+
+    __pydantic_config__ = SHOWN
 
     replayed: int
 

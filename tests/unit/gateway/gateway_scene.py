@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
+from api_conformance import Conformance
 from fakes import FakeAgent, FakeFilterService, FakeFineTuner, FakeGeneratorService, FakeRunner
 from fastapi.testclient import TestClient
 from fresh_databases import hurried, url_in
@@ -71,5 +73,12 @@ def gateway_in(home: Path, **settings) -> Iterator[Scene]:
     with TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as http:
         # Tests change what is ready and what is counted, and look at once.
         app.state.readiness.fresh_seconds = app.state.metrics.page_seconds = 0.0
+        http.event_hooks["response"].append(_conformance(chosen.keyless))
         agent = FakeAgent(http, TOKEN)
         yield Scene(http, agent, app.state.services, generator, novelty, runner, fine_tuner)
+
+
+@cache
+def _conformance(keyless: bool) -> Conformance:
+    """Every answer of every test is held to the document; made once, since gateways are alike in it."""
+    return Conformance(create_app(Settings(home="/nowhere", require_keys=not keyless)).openapi())
