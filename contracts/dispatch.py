@@ -39,6 +39,11 @@ class Resource(StrEnum):
         """Whether a device, as evaluations name it, is of this kind."""
         return self is not Resource.FINE_TUNE and (device == "cpu") == (self is Resource.CPU)
 
+    @property
+    def kind(self) -> str:
+        """In names of agents and logs."""
+        return self.name.lower().replace("_", "-")
+
     def queue_of(self, agent_id: str) -> str:
         """Where those attempts wait that not every agent of this resource can run."""
         return f"{self.value}.{agent_id}"

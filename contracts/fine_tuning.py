@@ -212,6 +212,8 @@ class FineTuneStatus:
     trainer_starts: int = 0
     """Above 1: it was taken up again from a checkpoint so many times less one."""
     care: FineTuneCare = FineTuneCare.OWN
+    rests: bool = False
+    """It is borrowed, and nobody has asked for it since its trainer ended."""
     last_event: int = 0
     """The sequence number of the last event so far."""
     chats: ChatCounts | None = None

@@ -1,5 +1,7 @@
 """The processes of one host of a farm: the launcher, and for each resource a runner and its agent.
 
+A host that trains has a generator and its agent instead.
+
 The agent alone knows the gateway and the broker. The runner, the launcher and what they start get neither
 address nor token; the runner knows the token as a hash.
 """
@@ -52,15 +54,23 @@ class HostPlan:
     runner_address: str | None
     """A runner that runs already; None: one is started for each resource."""
     drain_seconds: float
+    trains: bool = False
+    """Fine-tunes are lent and nothing else, by a GPU where one is leased, and else by the cores."""
+    generator_address: str | None = None
+    """A generator that runs already, for this agent alone; None: one is started."""
 
     @property
     def resources(self) -> tuple[Resource, ...]:
         """What is lent."""
+        if self.trains:
+            return (Resource.FINE_TUNE,)
         return (*((Resource.CPU,) if self.lends_cpu else ()), *((Resource.GPU,) if self.gpus else ()))
 
 
 def services_of_a_host(plan: HostPlan, home: Path, run_folder: Path) -> tuple[list[Service], list[Service]]:
     """What serves the agents, and the agents, in the order in which they start."""
+    if plan.trains:
+        return _services_that_train(plan, home, run_folder)
     below: list[Service] = []
     launcher_socket = {"DELTANAS_LAUNCHER_SOCKET": str(run_folder / "launcher.sock")}
     if plan.runner_address is None:
@@ -74,12 +84,28 @@ def services_of_a_host(plan: HostPlan, home: Path, run_folder: Path) -> tuple[li
         )
     agents = []
     for resource in plan.resources:
-        kind = resource.name.lower()
+        kind = resource.kind
         address = plan.runner_address or f"unix:{run_folder / f'runner-{kind}.sock'}"
         if plan.runner_address is None:
             below.append(_runner(plan, resource, kind, home, address, launcher_socket))
-        agents.append(_agent(plan, resource, kind, home, address))
+        agents.append(_agent(plan, resource, home, {"DELTANAS_RUNNER_ADDRESS": address}))
     return below, agents
+
+
+def _services_that_train(plan: HostPlan, home: Path, run_folder: Path) -> tuple[list[Service], list[Service]]:
+    address = plan.generator_address or f"unix:{run_folder / 'generator.sock'}"
+    agent = _agent(plan, Resource.FINE_TUNE, home, {"DELTANAS_GENERATOR_ADDRESS": address})
+    if plan.generator_address is not None:
+        return [], [agent]
+    inherited = environment_of("generator", home)
+    environment = {
+        # It asks no endpoint for anything, so it need not know a key.
+        **{name: value for name, value in inherited.items() if not name.startswith("DELTANAS_LLM_")},
+        "DELTANAS_GENERATOR_ADDRESS": address,
+        "DELTANAS_SERVICE_TOKEN_SHA256": token_digest(plan.service_token),
+        "CUDA_VISIBLE_DEVICES": ",".join(plan.gpus),
+    }
+    return [Service("generator", "generator_svc", environment, address)], [agent]
 
 
 def _runner(
@@ -98,21 +124,21 @@ def _runner(
     return Service(f"runner-{kind}", "sandbox_runner", environment, address, umask=0o022)
 
 
-def _agent(plan: HostPlan, resource: Resource, kind: str, home: Path, runner_address: str) -> Service:
+def _agent(plan: HostPlan, resource: Resource, home: Path, served_by: dict[str, str]) -> Service:
     name = plan.agent_id
     if name is not None and len(plan.resources) > 1:
-        name = f"{name}-{kind}"
+        name = f"{name}-{resource.kind}"
     environment = {
         **environment_of("agent", home),
         "DELTANAS_GATEWAY_ADDRESS": plan.gateway_address,
-        "DELTANAS_RUNNER_ADDRESS": runner_address,
+        **served_by,
         "DELTANAS_SERVICE_TOKEN": plan.service_token,
         "DELTANAS_AGENT_RESOURCE": resource.value,
         "DELTANAS_AGENT_DRAIN_SECONDS": str(plan.drain_seconds),
         **({} if name is None else {"DELTANAS_AGENT_ID": name}),
         **({} if plan.broker_url is None else {"DELTANAS_BROKER_URL": plan.broker_url}),
     }
-    return Service(f"agent-{kind}", "sandbox_runner.agent", environment, None)
+    return Service(f"agent-{resource.kind}", "sandbox_runner.agent", environment, None)
 
 
 class WorkerHost:

@@ -1,4 +1,4 @@
-"""`deltanas agent`: a host of a farm lends its cores or its GPUs to a gateway."""
+"""`deltanas agent`: a host of a farm lends its cores or its GPUs to a gateway, for sandboxes or to train."""
 
 import json
 import os
@@ -37,6 +37,13 @@ def agent(
     runner: Annotated[
         str | None, typer.Option(metavar="URL", help="A runner that runs already; else one is started.")
     ] = None,
+    fine_tunes: Annotated[
+        bool, typer.Option("--fine-tunes", help="Train long fine-tunes, one at a time, and run no sandboxes.")
+    ] = False,
+    generator: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="With --fine-tunes: a generator of its own that runs already."),
+    ] = None,
     agent_id: Annotated[
         str | None, typer.Option("--id", envvar="DELTANAS_AGENT_ID", help="Default: the host's name.")
     ] = None,
@@ -46,6 +53,8 @@ def agent(
     as_json: Annotated[bool, typer.Option("--json", help="Print news as one JSON document a line.")] = False,
 ) -> None:
     """Lend this host to a farm: launcher, sandbox runner and agent, kept running until ctrl-C.
+
+    With --fine-tunes: a generator that trains, and its agent; add models with `deltanas models add` first.
 
     The gateway's DELTANAS_SERVICE_TOKEN must be in the environment.
     """
@@ -58,6 +67,7 @@ def agent(
         parse_address(runner)
         if gpus is not None and slots is not None:
             raise _invalid("--runner", "serves one kind of slots", "Leave out --gpus or --slots.")
+    _check_training(fine_tunes, generator, gpus, slots, runner)
     with_gpus = None if gpus is None else _number_of_gpus(gpus)
     broker_url = _broker(broker)
     leases = None if gpus is None else GpuLeases.take(with_gpus, gpus_of_this_host())
@@ -71,8 +81,31 @@ def agent(
         gpus=() if leases is None else leases.uuids,
         runner_address=runner,
         drain_seconds=drain_seconds,
+        trains=fine_tunes,
+        generator_address=generator,
     )
     WorkerHost(Home.locate(), plan, announce).run()
+
+
+def _check_training(
+    trains: bool, generator: str | None, gpus: str | None, slots: int | None, runner: str | None
+) -> None:
+    """Refuse what a host that trains cannot do besides, and what only such a host can."""
+    if not trains:
+        if generator is not None:
+            raise _invalid("--generator", "trains fine-tunes", "Add --fine-tunes.")
+        return
+    if slots is not None or runner is not None:
+        option = "--slots" if runner is None else "--runner"
+        remedy = "Start a second `deltanas agent` for sandboxes, with a DELTANAS_HOME of its own."
+        raise _invalid(option, "is for sandboxes, and --fine-tunes runs none", remedy)
+    if gpus not in {None, "1"}:
+        raise _invalid("--gpus", "must be 1 with --fine-tunes: one is trained at a time", "Write --gpus 1.")
+    if generator is not None:
+        parse_address(generator)
+        if gpus is not None:
+            remedy = "Set CUDA_VISIBLE_DEVICES of that generator instead."
+            raise _invalid("--gpus", "is for the generator that is started here", remedy)
 
 
 def _broker(given: str | None) -> str | None:

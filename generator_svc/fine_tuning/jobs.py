@@ -138,6 +138,7 @@ class Job:
             finished_at=standing.finished_at,
             trainer_starts=standing.trainer_starts,
             care=record.care,
+            rests=self.rests and not self.is_over,
             last_event=seen.last_event,
             chats=seen.chats,
             step=seen.step,

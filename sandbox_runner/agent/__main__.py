@@ -3,10 +3,12 @@
 import os
 import signal
 
+from contracts.dispatch import Resource
 from contracts.service_logs import set_up_logs
 from sandbox_runner.agent.agent import run_agent
 from sandbox_runner.agent.settings import AgentSettings
 from sandbox_runner.agent.stop import Stop
+from sandbox_runner.agent.training_agent import run_training_agent
 
 CELERYS_OWN = "CELERY_"
 """Variables of this name override what a Celery application was told."""
@@ -20,7 +22,11 @@ def main() -> None:
     stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.ask())
-    run_agent(AgentSettings(), stop)
+    settings = AgentSettings()
+    if settings.resource is Resource.FINE_TUNE:
+        run_training_agent(settings, stop)
+    else:
+        run_agent(settings, stop)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """An agent's life: clear what an earlier life left, fill the slots, tell the gateway of it, drain."""
 
 import logging
-import time
 from contextlib import ExitStack
 from dataclasses import replace
 from threading import Event
 
 from contracts.jobs import AgentHeartbeat, RunnerCapabilities
+from sandbox_runner.agent.draining import drain, wait_for
 from sandbox_runner.agent.errand import Errands
 from sandbox_runner.agent.intake import Intake, Polling
 from sandbox_runner.agent.lending import lent_by
@@ -19,7 +19,6 @@ logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 8.0
 """For so long giving back may take."""
-LOOK_AGAIN_SECONDS = 0.2
 
 
 def run_agent(settings: AgentSettings, stop: Stop) -> None:
@@ -39,8 +38,8 @@ def run_agent(settings: AgentSettings, stop: Stop) -> None:
         intake.start()
         while not stop.draining.wait(settings.agent_heartbeat_seconds):
             heart.beat()
-        _drain(settings.agent_drain_seconds, heart, errands, stop)
-        _wait_for(errands, STOP_SECONDS)
+        drain(settings.agent_drain_seconds, heart, errands, stop)
+        wait_for(errands, STOP_SECONDS)
         intake.join(STOP_SECONDS)
 
 
@@ -54,9 +53,13 @@ def _intake(
 ) -> Intake:
     if settings.broker_url is None or settings.resource is None:
         poll_seconds = settings.agent_poll_seconds
+
+        def is_ready() -> bool:
+            return runner.capabilities().tier is not None
+
         return Polling(
             [
-                Slot(settings.agent_id, gateway, runner, errands, poll_seconds, stop.draining)
+                Slot(settings.agent_id, gateway, is_ready, errands, poll_seconds, stop.draining)
                 for _ in range(slots)
             ]
         )
@@ -78,25 +81,6 @@ def _take_over(runner: RunnerLink, draining: Event) -> RunnerCapabilities | None
             logger.info("waiting for the runner: %s", error)
             draining.wait(0.5)
     return None
-
-
-def _drain(seconds: float, heart: "_Heart", errands: Errands, stop: Stop) -> None:
-    """Take nothing new on and let what runs end, at most so long; then what is left is given back."""
-    heart.beat()
-    give_up = time.monotonic() + seconds
-    beat_again = time.monotonic() + heart.interval
-    while errands.under_way and time.monotonic() < give_up and not stop.hurrying.is_set():
-        stop.hurrying.wait(LOOK_AGAIN_SECONDS)
-        if time.monotonic() >= beat_again:
-            heart.beat()
-            beat_again = time.monotonic() + heart.interval
-    stop.hurry()
-
-
-def _wait_for(errands: Errands, seconds: float) -> None:
-    give_up = time.monotonic() + seconds
-    while errands.under_way and time.monotonic() < give_up:
-        time.sleep(LOOK_AGAIN_SECONDS / 4)
 
 
 class _Heart:

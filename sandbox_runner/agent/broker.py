@@ -21,13 +21,14 @@ from kombu.transport import virtual
 
 from contracts.dispatch import TASK, MessageRefused, Resource, named_attempt
 from contracts.measurements import LIMIT_RANGES
-from sandbox_runner.agent.errand import Errands
 from sandbox_runner.agent.links import Rejected, Unreachable
+from sandbox_runner.agent.slot import ClaimRunner
 
 logger = logging.getLogger(__name__)
 
 VISIBILITY_SECONDS = int(LIMIT_RANGES["wall_seconds"][1]) + 7200
-"""Redis delivers again what was not acknowledged for so long: longer than any attempt takes."""
+"""Redis delivers again what was not acknowledged for so long: longer than any sandbox runs. A fine-tune may
+take longer; then its message comes again, its claim is refused, and it is dropped."""
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 """The broker answers within this, or the connection counts as lost. Longer than any of its waits."""
@@ -74,7 +75,7 @@ class BrokerIntake:
     """Takes attempts' names out of the queues of one resource until `draining` is set."""
 
     def __init__(
-        self, url: str, resource: Resource, agent_id: str, slots: int, errands: Errands, draining: Event
+        self, url: str, resource: Resource, agent_id: str, slots: int, errands: ClaimRunner, draining: Event
     ) -> None:
         self._url = url
         self._queues = (resource.value, resource.queue_of(agent_id))

@@ -7,7 +7,7 @@ from sandbox_runner.agent.slot import Slot
 
 
 class Intake(Protocol):
-    """Brings attempts to `Errands`, as many at a time as there are slots, until the agent drains."""
+    """Brings attempts to a `ClaimRunner`, as many at a time as there are slots, until the agent drains."""
 
     def start(self) -> None:
         """Begin."""

@@ -1,6 +1,10 @@
-"""The two services that an agent speaks with, each as a few typed calls over HTTP."""
+"""The two services that an agent speaks with, each as a few typed calls over HTTP.
 
-from collections.abc import Mapping
+Where its host trains, they are those of `training_links`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +26,9 @@ from contracts.log_context import request_headers
 
 CALL_SECONDS = 15.0
 CONNECT_SECONDS = 5.0
+DOWNLOAD_SECONDS = 60.0
+"""Between two pieces of a download."""
+DOWNLOAD_BYTES = 1024 * 1024
 
 _CLAIMED = TypeAdapter(ClaimedAttempt)
 _STATUS = TypeAdapter(AttemptStatus)
@@ -44,7 +51,7 @@ class Rejected(Exception):
         self.code = code
 
 
-class _Link:
+class ServiceLink:
     """One service behind an address, with the service token."""
 
     def __init__(self, address: str, token: str) -> None:
@@ -69,9 +76,11 @@ class _Link:
         method: str,
         path: str,
         *,
-        content: bytes | None = None,
+        content: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
+        parameters: Mapping[str, str] | None = None,
         wait_seconds: float = 0.0,
+        patience_seconds: float = CALL_SECONDS,
     ) -> httpx.Response:
         """One call. Raises Unreachable or Rejected."""
         try:
@@ -79,12 +88,30 @@ class _Link:
                 method,
                 path,
                 content=content,
-                params={"wait": f"{wait_seconds:.3f}"} if wait_seconds else None,
+                params={**(parameters or {}), **({"wait": f"{wait_seconds:.3f}"} if wait_seconds else {})},
                 headers={"content-type": "application/json", **request_headers(), **(headers or {})},
-                timeout=httpx.Timeout(CALL_SECONDS + wait_seconds, connect=CONNECT_SECONDS),
+                timeout=httpx.Timeout(patience_seconds + wait_seconds, connect=CONNECT_SECONDS),
             )
         except httpx.HTTPError as error:
             raise Unreachable(f"{method} {path}: {type(error).__name__} {error}") from error
+        return self._checked(method, path, response)
+
+    @contextmanager
+    def _download(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[Iterator[bytes]]:
+        """The bytes of an answer as they come. Raises Unreachable, also on the way, or Rejected."""
+        timeout = httpx.Timeout(DOWNLOAD_SECONDS, connect=CONNECT_SECONDS)
+        sent = {**request_headers(), **(headers or {})}
+        try:
+            with self._client.stream("GET", path, headers=sent, timeout=timeout) as response:
+                if response.status_code >= 400:
+                    response.read()
+                self._checked("GET", path, response)
+                yield response.iter_raw(DOWNLOAD_BYTES)
+        except httpx.HTTPError as error:
+            raise Unreachable(f"GET {path}: {type(error).__name__} {error}") from error
+
+    @staticmethod
+    def _checked(method: str, path: str, response: httpx.Response) -> httpx.Response:
         if response.status_code >= 500 or response.status_code == 429:
             raise Unreachable(f"{method} {path}: {response.status_code} {response.text[:500]}")
         if response.status_code >= 400:
@@ -100,7 +127,7 @@ class Lease:
     token: str
 
 
-class GatewayLink(_Link):
+class GatewayLink(ServiceLink):
     """The gateway's internal surface."""
 
     def heartbeat_agent(self, agent_id: str, heartbeat: AgentHeartbeat) -> None:
@@ -129,25 +156,25 @@ class GatewayLink(_Link):
         """Keep the lease; True asks to cancel. Raises Rejected (409) when the lease is lost."""
         content = TypeAdapter(dict[str, str]).dump_json({"phase": phase})
         response = self._call(
-            "POST", self._attempt(lease.attempt_id, "heartbeat"), content=content, headers=_shown(lease)
+            "POST", self._attempt(lease.attempt_id, "heartbeat"), content=content, headers=shown(lease)
         )
         return bool(response.json().get("cancel"))
 
     def report(self, lease: Lease, outcome: AttemptOutcome) -> None:
         """Deliver the outcome. Raises Rejected (409) when it is stale."""
         path = self._attempt(lease.attempt_id, "report")
-        self._call("POST", path, content=_OUTCOME.dump_json(outcome), headers=_shown(lease))
+        self._call("POST", path, content=_OUTCOME.dump_json(outcome), headers=shown(lease))
 
     def release(self, lease: Lease) -> None:
         """Give the attempt back unfinished, by nobody's fault. Raises Rejected (409) when it is lost."""
-        self._call("POST", self._attempt(lease.attempt_id, "release"), headers=_shown(lease))
+        self._call("POST", self._attempt(lease.attempt_id, "release"), headers=shown(lease))
 
     @staticmethod
     def _attempt(attempt_id: str, verb: str) -> str:
         return f"/internal/v1/attempts/{quote(attempt_id, safe='')}:{verb}"
 
 
-class RunnerLink(_Link):
+class RunnerLink(ServiceLink):
     """The local runner."""
 
     def capabilities(self) -> RunnerCapabilities:
@@ -191,5 +218,6 @@ def _problem_code(response: httpx.Response) -> str:
     return str(document.get("code", "")) if isinstance(document, dict) else ""
 
 
-def _shown(lease: Lease) -> dict[str, str]:
+def shown(lease: Lease) -> dict[str, str]:
+    """The header that proves a lease."""
     return {"X-Attempt-Token": lease.token}

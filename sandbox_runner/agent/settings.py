@@ -13,9 +13,9 @@ _AGENT_ID = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
 
 def _default_id(known: dict[str, Any]) -> str:
-    host = re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower()).strip("-")[:58] or "agent"
+    host = re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower()).strip("-")[:52] or "agent"
     lent = known.get("agent_resource")
-    return host if lent is None else f"{host}-{lent.name.lower()}"
+    return host if lent is None else f"{host}-{lent.kind}"
 
 
 class AgentSettings(BaseSettings):
@@ -25,9 +25,11 @@ class AgentSettings(BaseSettings):
 
     gateway_address: str = "http://127.0.0.1:8000"
     runner_address: str = "http://127.0.0.1:8003"
+    generator_address: str = "http://127.0.0.1:8001"
+    """Of the generator that trains, where fine-tunes are lent; it serves this agent alone."""
     service_token: str
     agent_resource: Resource | None = None
-    """What of the runner's host it lends; None: whatever the runner has. With a broker it is one of them."""
+    """What of its host it lends; None: whatever the runner has. With a broker it is one of them."""
     agent_id: str = Field(default_factory=_default_id, pattern=_AGENT_ID)
     """Of its own among all agents of the farm; by default the host's name, and what is lent."""
     agent_heartbeat_seconds: float = Field(default=5.0, gt=0, le=60)

@@ -1,12 +1,28 @@
 """One slot of an agent that asks the gateway for work: ask, have it run, ask again."""
 
 import logging
+from collections.abc import Callable
 from threading import Event
+from typing import Protocol
 
-from sandbox_runner.agent.errand import PAUSE_SECONDS, Errands
-from sandbox_runner.agent.links import GatewayLink, Rejected, RunnerLink, Unreachable
+from sandbox_runner.agent.errand import PAUSE_SECONDS
+from sandbox_runner.agent.links import Rejected, Unreachable
 
 logger = logging.getLogger(__name__)
+
+
+class ClaimRunner(Protocol):
+    """Claims an attempt and sees it through."""
+
+    def run(self, attempt_id: str) -> bool:
+        """Until it is over; False if it cannot be claimed. Raises Unreachable, Rejected."""
+
+
+class Offers(Protocol):
+    """A gateway that can be asked for work."""
+
+    def next_attempt(self, agent_id: str, wait_seconds: float) -> str | None:
+        """The id of an attempt to claim, or None when there is none within the wait."""
 
 
 class Slot:
@@ -15,15 +31,15 @@ class Slot:
     def __init__(
         self,
         agent_id: str,
-        gateway: GatewayLink,
-        runner: RunnerLink,
-        errands: Errands,
+        gateway: Offers,
+        is_ready: Callable[[], bool],
+        errands: ClaimRunner,
         poll_seconds: float,
         draining: Event,
     ) -> None:
         self._agent_id = agent_id
         self._gateway = gateway
-        self._runner = runner
+        self._is_ready = is_ready
         self._errands = errands
         self._poll_seconds = poll_seconds
         self._draining = draining
@@ -44,7 +60,7 @@ class Slot:
                 self._draining.wait(PAUSE_SECONDS)
 
     def _work_once(self) -> None:
-        if self._runner.capabilities().tier is None:
+        if not self._is_ready():
             self._draining.wait(PAUSE_SECONDS)
             return
         attempt_id = self._gateway.next_attempt(self._agent_id, self._poll_seconds)

@@ -19,9 +19,11 @@ from gateway.domain.fine_tuning import EliteSource, FineTuneRequest
 from gateway.domain.search import ProposerChoice
 from gateway.infra.baseline_catalogue import BaselineCatalogue
 from gateway.infra.events import read_events
+from gateway.infra.fine_tune_attempts import FineTuneAttempts
 from gateway.infra.fine_tune_client import FineTuneClient
 from gateway.infra.fine_tunes import FineTuneStore, fine_tune_topic
 from gateway.infra.generator_client import GeneratorClient
+from gateway.infra.training_hosts import TrainingHosts
 from gateway.loop.fine_tune_conductor import FineTuneConductor
 from gateway.loop.one_at_a_time import OneAtATime
 
@@ -73,9 +75,11 @@ def family(tmp_path):
     services.generator = AskingBoth(family.addresses["generator"], TOKEN)
     services.fine_tuning = FineTuneClient(family.addresses["generator"], TOKEN)
     services.fine_tunes = FineTuneStore(family.database)
+    services.fine_tune_attempts = FineTuneAttempts(family.database, lease_seconds=15)
+    services.training_hosts = TrainingHosts(family.database)
     services.baselines = BaselineCatalogue(family.database)
     services.pair_makings = OneAtATime()
-    services.settings = SimpleNamespace(home=home)
+    services.settings = SimpleNamespace(home=home, fine_tune_agents=False)
     family.wait_for(lambda: not services.generator.readiness_problems(), 120)
     write_tiny_llama(home, [network.source for network in services.generator.baselines()])
     conductor = FineTuneConductor(services)

@@ -53,6 +53,26 @@ def test_the_agent_alone_knows_gateway_broker_and_token(monkeypatch):
         assert not {TOKEN, PASSWORD} & set(" ".join(service.argv).split())
 
 
+def test_a_host_that_trains_has_a_generator_and_its_agent_and_runs_no_sandboxes(monkeypatch):
+    monkeypatch.setenv("DELTANAS_LLM_API_KEY", "a key of an endpoint")
+    monkeypatch.setenv("DELTANAS_FINE_TUNE_THREADS", "3")
+    below, agents = services(trains=True, gpus=UUIDS[:1])
+    (generator,), (agent,) = below.values(), agents.values()
+    assert (generator.module, generator.environment["CUDA_VISIBLE_DEVICES"]) == ("generator_svc", UUIDS[0])
+    assert generator.environment["DELTANAS_FINE_TUNE_THREADS"] == "3"
+    said = " ".join([*generator.argv, *generator.environment, *generator.environment.values()])
+    assert not [hidden for hidden in (TOKEN, PASSWORD, "a key of an endpoint") if hidden in said]
+    assert agent.environment["DELTANAS_AGENT_RESOURCE"] == Resource.FINE_TUNE.value
+    assert agent.environment["DELTANAS_GENERATOR_ADDRESS"] == generator.health_address
+    assert services(trains=True)[0]["generator"].environment["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_a_generator_that_runs_already_is_only_given_an_agent():
+    below, agents = services(trains=True, generator_address="http://gpu:8001")
+    assert not below
+    assert agents["agent-fine-tune"].environment["DELTANAS_GENERATOR_ADDRESS"] == "http://gpu:8001"
+
+
 def test_each_resource_has_a_runner_that_sees_its_own_devices_alone():
     below, agents = services(gpus=UUIDS)
     cpu, gpu = below["runner-cpu"].environment, below["runner-gpu"].environment
@@ -101,6 +121,12 @@ def test_a_folder_serves_one_agent_at_a_time(tmp_path, monkeypatch):
         (["--gpus", "0"], "neither `all` nor a number"),
         (["--gateway", "nowhere"], "nowhere"),
         (["--runner", "unix:/r.sock", "--gpus", "1", "--slots", "1"], "one kind of slots"),
+        (["--generator", "unix:/g.sock"], "--generator: trains fine-tunes"),
+        (["--fine-tunes", "--slots", "2"], "--slots: is for sandboxes"),
+        (["--fine-tunes", "--runner", "unix:/r.sock"], "--runner: is for sandboxes"),
+        (["--fine-tunes", "--gpus", "2"], "--gpus: must be 1"),
+        (["--fine-tunes", "--gpus", "1", "--generator", "unix:/g.sock"], "--gpus: is for the generator"),
+        (["--fine-tunes", "--generator", "nowhere"], "nowhere"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_its_name(tmp_path, monkeypatch, capsys, words, told):

@@ -26,7 +26,9 @@ def _quick(monkeypatch) -> None:
 def a_slot(gateway: FakeGatewayLink, runner: FakeRunnerLink, stop: Stop) -> tuple[Thread, Errands]:
     """A slot at work, in a thread of its own."""
     errands = Errands("agent", gateway, runner, stop.hurrying)  # type: ignore[arg-type]
-    slot = Slot("agent", gateway, runner, errands, 0.01, stop.draining)  # type: ignore[arg-type]
+    slot = Slot(
+        "agent", gateway, lambda: runner.capabilities().tier is not None, errands, 0.01, stop.draining
+    )
     thread = Thread(target=slot.work)
     thread.start()
     return thread, errands
