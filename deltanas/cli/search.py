@@ -24,6 +24,7 @@ from deltanas.cli.output import (
 from deltanas.cli.search_config import read_search_config
 from deltanas.cli.search_diagnosis import show_diagnosis
 from deltanas.cli.search_progress import SearchProgress
+from deltanas.cli.search_theory import show_theory, what_if
 from deltanas.cli.sources import write_text
 from deltanas.client import Client
 from deltanas.errors import DeltanasError, RequestInvalid
@@ -111,13 +112,18 @@ def diagnose(
     search_id: Annotated[str | None, typer.Argument(metavar="ID", help="Default: the newest search.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what became of the deltas of a search: applied or why not, hunk by hunk, and what was repaired."""
+    """Show what became of a search's deltas, hunk by hunk, and the convergence theory against its data."""
     with connected(need_ready=False, quiet=as_json) as client:
-        found = client.diagnostics(search_id or _newest(client))
+        identifier = search_id or _newest(client)
+        found, readings = client.diagnostics(identifier), client.theory(identifier)["readings"]
     if as_json:
-        emit(found)
-    else:
-        show_diagnosis(found, result_console())
+        emit({**found, "theory": readings})
+        return
+    show_diagnosis(found, result_console())
+    show_theory(readings, result_console())
+
+
+app.command("what-if")(what_if)
 
 
 @app.command("list")

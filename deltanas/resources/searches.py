@@ -42,6 +42,15 @@ class SearchCalls(Resource):
         """What became of a search's deltas: {"proposals", "delta_failures", "hunks", "repairs"}."""
         return self._transport.json("GET", f"/v1/searches/{part(search_id)}/diagnostics")
 
+    def theory(self, search_id: str) -> Json:
+        """The convergence theory against a search: {"readings"}, one for each instrument."""
+        return self._transport.json("GET", f"/v1/searches/{part(search_id)}/diagnostics/theory")
+
+    def what_if(self, search_id: str, **rules: Any) -> Json:
+        """Selection replayed with other `elites`, `seeds` or `novelty_threshold`: {"cycles"}."""
+        path = f"/v1/searches/{part(search_id)}/diagnostics/what-if"
+        return self._transport.json("GET", path, params=rules)
+
     def search_events(self, search_id: str, after: str = "") -> Iterator[Event]:
         """Follow a search from its start, or `after` the id of an event.
 

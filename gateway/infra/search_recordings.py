@@ -21,6 +21,8 @@ from gateway.theory.variance_components import Replication
 
 SOURCES_PER_CYCLE = 8
 """Drawn for the diversity of a cycle: 28 pairs."""
+SOURCES_IN_ALL = 240
+"""In a search of many cycles fewer are drawn from each, but two at the least."""
 _PROPOSING = ("proposal", "repair")
 _CUT_OFF = ("length", "timeout", "too_long")
 """How an answer ended that is not whole: its length is a limit's, not its own."""
@@ -129,12 +131,13 @@ def _sources(session: Session, search: SearchRecord, slots: Iterable[Slot]) -> d
     for slot in slots:
         if not slot.is_baseline and slot.candidate_id is not None and slot.state is not SlotState.LOST:
             by_cycle.setdefault(slot.cycle, []).append(slot)
+    most = min(SOURCES_PER_CYCLE, max(2, SOURCES_IN_ALL // max(len(by_cycle), 1)))
     drawn = {
         slot.proposal_id: cycle
         for cycle, of_it in by_cycle.items()
         for slot in sorted(
             of_it, key=lambda one: derive_number("diversity", search.request.seed, one.cycle, one.slot)
-        )[:SOURCES_PER_CYCLE]
+        )[:most]
     }
     found: dict[int, list[str]] = {}
     for row in session.execute(

@@ -140,6 +140,7 @@ DIAGNOSTICS = {
 
 def test_diagnose_shows_where_deltas_were_lost(gateway, deltanas):
     gateway.answer("GET", f"{SEARCH}/diagnostics", DIAGNOSTICS)
+    gateway.answer("GET", f"{SEARCH}/diagnostics/theory", {"readings": []})
     ended = deltanas("search", "diagnose", "se_1")
     assert ended.code == 0
     rows = [" ".join(line.split()) for line in ended.out.splitlines()]
@@ -154,12 +155,15 @@ def test_diagnose_shows_where_deltas_were_lost(gateway, deltanas):
 
 def test_diagnose_gives_programs_the_records_as_they_are(gateway, deltanas):
     gateway.answer("GET", f"{SEARCH}/diagnostics", DIAGNOSTICS)
-    assert deltanas("search", "diagnose", "se_1", "--json").json == DIAGNOSTICS
+    gateway.answer("GET", f"{SEARCH}/diagnostics/theory", {"readings": [{"fit": "fails"}]})
+    ended = deltanas("search", "diagnose", "se_1", "--json")
+    assert ended.json == {**DIAGNOSTICS, "theory": [{"fit": "fails"}]}
 
 
 def test_diagnose_says_when_nothing_has_been_proposed(gateway, deltanas):
     empty = {"search_id": "se_1", "proposals": [], "delta_failures": [], "hunks": [], "repairs": []}
     gateway.answer("GET", f"{SEARCH}/diagnostics", empty)
+    gateway.answer("GET", f"{SEARCH}/diagnostics/theory", {"readings": []})
     assert "nothing has been proposed yet" in deltanas("search", "diagnose", "se_1").out
 
 

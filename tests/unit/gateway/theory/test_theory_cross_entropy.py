@@ -4,7 +4,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.theory.cross_entropy import (
@@ -26,6 +26,7 @@ ELITES = st.lists(st.sampled_from("abcde"), min_size=1, max_size=30)
 MODELS = st.fixed_dictionaries({word: st.floats(0.01, 1) for word in "abcde"}).map(model_of)
 
 
+@settings(max_examples=40, deadline=None)
 @given(ELITES, MODELS)
 def test_the_gap_is_never_negative_and_the_rest_of_the_cross_entropy(elites, model):
     found = divergence(elites, [model[elite] for elite in elites])
@@ -33,6 +34,7 @@ def test_the_gap_is_never_negative_and_the_rest_of_the_cross_entropy(elites, mod
     assert found.cross_entropy == pytest.approx(found.elite_entropy + found.gap)
 
 
+@settings(max_examples=40, deadline=None)
 @given(ELITES, MODELS, MODELS)
 def test_the_loss_falls_by_what_the_divergence_falls_by(elites, model, other):
     before, after = ([one[elite] for elite in elites] for one in (model, other))

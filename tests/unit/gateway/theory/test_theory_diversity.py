@@ -4,7 +4,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.theory.diversity import (
@@ -37,6 +37,7 @@ def exact_distance(one, other):
     return 1 - len(first & second) / len(first | second)
 
 
+@settings(max_examples=40, deadline=None)
 @given(TEXTS, TEXTS)
 def test_a_distance_is_symmetric_within_0_and_1_and_zero_to_itself(one, other):
     first, second = sketch_of(one), sketch_of(other)

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.theory.elite_probability import (
@@ -95,6 +95,7 @@ def test_without_gamma_or_a_second_cycle_nothing_can_be_told():
         assert {reading.fit for reading in read_elite_probability(cycles, gamma)} == {Fit.UNTOLD}
 
 
+@settings(max_examples=40, deadline=None)
 @given(COUNTS)
 def test_every_curve_is_a_probability_within_its_interval_and_the_bound_never_falls(counts):
     curves = elite_curves([CycleHits(cycle, n, hits) for cycle, (n, hits) in enumerate(counts)])

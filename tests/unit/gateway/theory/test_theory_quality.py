@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.theory.monotone_quality import quality_over_cycles, read_quality
@@ -65,6 +65,7 @@ def test_without_two_scores_in_two_cycles_nothing_can_be_told():
     assert read_quality({}).observed is None
 
 
+@settings(max_examples=40, deadline=None)
 @given(SCORES)
 def test_the_largest_fall_is_that_of_two_means_in_their_order(scores):
     fall = quality_over_cycles(scores).largest_fall
@@ -76,8 +77,17 @@ def test_the_largest_fall_is_that_of_two_means_in_their_order(scores):
     assert fall.interval[0] <= fall.value <= fall.interval[1]
 
 
+@settings(max_examples=40, deadline=None)
 @given(SCORES, st.floats(-1, 1))
 def test_a_shift_of_all_scores_changes_no_fall(scores, shift):
     moved = {cycle: [value + shift for value in values] for cycle, values in scores.items()}
     one, other = quality_over_cycles(scores).largest_fall, quality_over_cycles(moved).largest_fall
     assert other.value == pytest.approx(one.value, abs=1e-9)
+
+
+def test_the_interval_leaves_room_for_a_fall_where_few_scores_are():
+    many, few = [0.5 + 0.001 * (place % 5) for place in range(40)], [0.2, 0.83]
+    fall = quality_over_cycles({1: many, 2: [value - 0.05 for value in many], 3: few}).largest_fall
+    assert (fall.earlier, fall.later) == (1, 2)
+    assert fall.interval[1] > 0.3  # from 1 to 3 nobody can say
+    assert fall.interval[0] > 0  # from 1 to 2 they can

@@ -144,7 +144,7 @@ def test_one_run_each_tells_nothing_of_noise():
 SCORES = st.lists(st.lists(st.floats(0, 1), max_size=4), min_size=3, max_size=15)
 
 
-@settings(max_examples=50)
+@settings(max_examples=40, deadline=None)
 @given(SCORES, st.sampled_from(Replication), st.floats(0.1, 10), st.floats(-1, 1))
 def test_components_are_bounded_and_know_no_unit(scores, replication, scale, shift):
     found = variance_components(scores, replication)
@@ -158,6 +158,7 @@ def test_components_are_bounded_and_know_no_unit(scores, replication, scale, shi
     assert again.icc.interval[0] == pytest.approx(found.icc.interval[0], abs=1e-4)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=5, max_size=30))
 def test_the_measured_correlation_is_scipys_ties_included(pairs):
     found = measured_spearman([(float(a), float(b)) for a, b in pairs])
@@ -167,6 +168,18 @@ def test_the_measured_correlation_is_scipys_ties_included(pairs):
         return
     assert found.value == pytest.approx(scipy.stats.spearmanr(one, other).statistic, abs=1e-9)
     assert -1 <= found.interval[0] <= found.value <= found.interval[1] <= 1
+
+
+def test_the_interval_of_a_measured_correlation_covers_a_planted_one():
+    covered = 0
+    for seed in range(300):
+        draws = random.Random(seed)
+        pairs = [
+            (x := draws.gauss(0, 1), 0.75 * x + math.sqrt(1 - 0.75**2) * draws.gauss(0, 1)) for _ in range(40)
+        ]
+        low, high = measured_spearman(pairs).interval
+        covered += low <= spearman_of_pearson(0.75) <= high
+    assert 0.92 <= covered / 300 <= 0.985
 
 
 def audit_sample(correlation, seed, count=120, interaction=0.0):
@@ -200,6 +213,7 @@ def test_without_a_ceiling_or_a_sample_there_is_no_gap():
     assert ceiling_gap(Estimate(0.9, (0.8, 0.95)), [(1.0, 2.0)] * 9) is None
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1), st.floats(0.05, 1))
 def test_elites_of_a_sample_are_its_best_by_proxy(pairs, share):
     kept = top_pairs(pairs, share)

@@ -4,7 +4,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.theory.reading import Fit
@@ -95,6 +95,7 @@ def test_answers_that_are_all_valid_bound_the_errors_from_above_alone():
     assert estimate.interval[1] == pytest.approx(1.92 / 3000, rel=0.01)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.floats(0.01, 0.99), st.floats(0.1, 10), st.floats(0.1, 10))
 def test_lengths_multiply_as_powers(rate, one, other):
     assert predicted_rate(predicted_rate(rate, one), other) == pytest.approx(
@@ -102,6 +103,7 @@ def test_lengths_multiply_as_powers(rate, one, other):
     )
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(1, 2000), st.booleans()), min_size=1, max_size=40).filter(
         lambda rows: any(valid for _, valid in rows)
@@ -117,6 +119,7 @@ def test_the_best_rate_is_within_its_interval_and_explains_the_valid_share(rows)
         assert predicted_share(estimate.value, answers) == pytest.approx(share, abs=1e-6)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(1, 1000), max_size=30))
 def test_two_arms_by_length_are_all_answers_in_two(values):
     short, long = split_by_length([Answer(value, True) for value in values])

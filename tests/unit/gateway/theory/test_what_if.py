@@ -1,6 +1,6 @@
 """Selection replayed: nothing changed changes nothing, and what is unknown is said to be unknown."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from slots import slot
 
@@ -17,6 +17,7 @@ POPULATIONS = st.lists(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(POPULATIONS, st.integers(1, 6))
 def test_the_rules_as_they_were_give_the_elites_as_they_were(slots, elites):
     replay = replay_selection(slots, Rules(), elites)
@@ -27,6 +28,7 @@ def test_the_rules_as_they_were_give_the_elites_as_they_were(slots, elites):
         assert cycle.recorded == cycle.replayed == expected
 
 
+@settings(max_examples=40, deadline=None)
 @given(POPULATIONS, st.integers(1, 6), st.integers(1, 6))
 def test_fewer_elites_are_the_first_of_more(slots, fewer, more):
     fewer, more = sorted((fewer, more))

@@ -1,0 +1,80 @@
+"""`/v1/searches/{id}/diagnostics/…`: the instruments of the theory, and selection under other rules."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from gateway.infra.search_recordings import SearchRecordings
+from gateway.loop.likeness import likeness_of
+from gateway.routes.answers import json_response
+from gateway.routes.api_document import may_answer
+from gateway.routes.dependencies import ServicesOf, Tenant
+from gateway.routes.problems import RequestProblem
+from gateway.schemas.theory_document import replay_document, theory_document
+from gateway.schemas.theory_shape import ReplayDocument, TheoryDocument
+from gateway.theory.search_instruments import read_search
+from gateway.theory.what_if import Rules, replay_selection
+
+router = APIRouter(prefix="/v1", tags=["searches"], responses=may_answer(404))
+
+MOST_COMPARED = 2000
+"""Sources that the filter compares with each other for a changed threshold: some seconds' work."""
+LEAST_THRESHOLD = 0.5
+"""Below it nearly everything is near everything."""
+
+
+@router.get("/searches/{search_id}/diagnostics/theory", response_model=TheoryDocument)
+def read_theory(search_id: str, services: ServicesOf, tenant: Tenant) -> Response:
+    """What the convergence theory predicts, what this search shows, and whether they agree.
+
+    Of a search that goes on, what needs the sealed half or the finals cannot be told yet.
+    """
+    recorded = SearchRecordings(services.database, services.evaluations).recorded(search_id, tenant)
+    return json_response(theory_document(search_id, read_search(recorded)))
+
+
+@router.get(
+    "/searches/{search_id}/diagnostics/what-if", response_model=ReplayDocument, responses=may_answer(502)
+)
+def replay_search(
+    search_id: str,
+    services: ServicesOf,
+    tenant: Tenant,
+    elites: Annotated[int | None, Query(ge=1, le=200)] = None,
+    seeds: Annotated[int | None, Query(ge=1, le=20)] = None,
+    novelty_threshold: Annotated[float | None, Query(ge=LEAST_THRESHOLD, le=1)] = None,
+) -> Response:
+    """Who would have been elite with another number of elites, of seeds, or another novelty threshold.
+
+    Nothing is measured anew. A threshold is tried on the sources, by the filter's exact Jaccard similarity.
+    """
+    recordings = SearchRecordings(services.database, services.evaluations)
+    search = recordings.search(search_id, tenant)
+    slots = recordings.slots(search_id, tenant)
+    rules = Rules(elites, seeds, novelty_threshold)
+    later = recordings.later_runs(search_id) if search.state.is_terminal and seeds is not None else {}
+    runs = {
+        slot.candidate_id: (slot.score.accuracy, *later.get(slot.proposal_id, ()))
+        for slot in reversed(slots)
+        if slot.candidate_id is not None and slot.score is not None
+    }
+    likeness = None
+    if novelty_threshold is not None:
+        sources = recordings.screened_sources(search_id, tenant, MOST_COMPARED + 1)
+        _require_comparable(sources, novelty_threshold)
+        likeness = likeness_of(services.filter, sources, novelty_threshold)
+    replay = replay_selection(slots, rules, search.request.elites, runs, likeness)
+    return json_response(replay_document(search_id, rules, replay))
+
+
+def _require_comparable(sources: Mapping[str, str], threshold: float) -> None:
+    if len(sources) > MOST_COMPARED:
+        raise RequestProblem(
+            422,
+            "search_too_large",
+            f"Another threshold can be tried on searches of up to {MOST_COMPARED} sources.",
+            field="query.novelty_threshold",
+            value=threshold,
+            remedy="Leave it out; elites and seeds can be replayed on searches of any size.",
+        )
