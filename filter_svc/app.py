@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from contracts.jobs import Admission, Screening, ScreeningRequest
 from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
 from contracts.request_log import LogRequests
+from contracts.service_documents import NDJSON, READINESS, completed
 from contracts.service_gate import BodyLimit, RequireToken
 from filter_svc.canonical import NotScreenable
 from filter_svc.config import FilterSettings
@@ -28,6 +29,15 @@ from filter_svc.screening import screen
 MAX_BODY_BYTES = 512 * 1024
 """One source with JSON's escapes."""
 MAX_LABEL_CHARACTERS = 200
+
+MAY_ANSWER: dict[str, tuple[int, ...]] = {
+    "/v1/screenings": (503,),
+    "/v1/architectures/{proposal_id}": (503,),
+    "/v1/scopes/{scope}": (503,),
+    NEAR_PATH: (409, 503),
+}
+STREAMS = {NEAR_PATH: NDJSON, "/metrics": "text/plain"}
+"""For the document: with which problems paths answer, and which answer no JSON."""
 
 SCOPE = re.compile(r"[a-z][a-z_]{0,31}(?::[A-Za-z0-9][A-Za-z0-9_.-]{0,127})?")
 PROPOSAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -72,6 +82,8 @@ def create_app(settings: FilterSettings) -> FastAPI:
     _add_metrics(app, metrics)
     _add_health(app, holder)
     _add_error_handlers(app)
+    derived = app.openapi
+    app.openapi = lambda: completed(derived(), MAY_ANSWER, STREAMS)  # type: ignore[method-assign]
     app.add_middleware(BodyLimit, limit_for_path=_body_limit)
     app.add_middleware(
         RequireToken,
@@ -148,7 +160,7 @@ def _add_health(app: FastAPI, holder: IndexHolder) -> None:
         """The process lives."""
         return {"status": "ok"}
 
-    @app.get("/readyz")
+    @app.get("/readyz", responses=READINESS)
     def readyz() -> JSONResponse:
         """Whether the index can be read."""
         try:

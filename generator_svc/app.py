@@ -19,6 +19,7 @@ from contracts.jobs import BaselineNetwork
 from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
 from contracts.proposals import ProposerBlocked
 from contracts.request_log import LogRequests
+from contracts.service_documents import NDJSON, OCTETS, READINESS, TAR, completed
 from contracts.service_gate import BodyLimit, RequireToken
 from generator_svc.config import GeneratorSettings
 from generator_svc.held_up import HeldUp
@@ -44,6 +45,35 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 
 BODY_LIMITS: dict[str, int | None] = {READ_NETWORKS_PATH: None, TRAINING_PAIRS_PATH: MAX_ORDERS_BYTES}
 """Of paths that are an exception. None where the handler itself reads a bounded stream."""
+
+_JOB, _ADAPTER = f"{FINE_TUNES_PATH}/{{job_id}}", f"{ADAPTERS_PATH}/{{adapter_id}}"
+MAY_ANSWER: dict[str, tuple[int, ...]] = {
+    "/v1/proposals": (503,),
+    "/v1/baselines/{name}": (404,),
+    READ_NETWORKS_PATH: (409, 503),
+    _JOB: (404, 409, 503),
+    f"{_JOB}:cancel": (404,),
+    f"{_JOB}:retry": (404,),
+    f"{_JOB}:rest": (404,),
+    f"{_JOB}/events": (404,),
+    f"{_JOB}/chats": (404,),
+    _ADAPTER: (404, 409, 503),
+    f"{_ADAPTER}/files": (404,),
+    f"{_ADAPTER}/files/{{name}}": (404,),
+    f"{_ADAPTER}/parcel": (404,),
+}
+STREAMS = {
+    "/v1/proposals": NDJSON,
+    TRAINING_PAIRS_PATH: NDJSON,
+    READ_NETWORKS_PATH: NDJSON,
+    f"{_JOB}/events": NDJSON,
+    f"{_JOB}/chats": NDJSON,
+    f"{_ADAPTER}/files": TAR,
+    f"{_ADAPTER}/files/{{name}}": OCTETS,
+    f"{_ADAPTER}/parcel": OCTETS,
+    "/metrics": "text/plain",
+}
+"""For the document: with which problems paths answer, and which answer no JSON."""
 
 
 def create_app(settings: GeneratorSettings) -> FastAPI:
@@ -81,6 +111,8 @@ def create_app(settings: GeneratorSettings) -> FastAPI:
     _add_metrics(app, metrics)
     _add_health(app)
     _add_error_handlers(app)
+    derived = app.openapi
+    app.openapi = lambda: completed(derived(), MAY_ANSWER, STREAMS)  # type: ignore[method-assign]
     app.add_middleware(BodyLimit, limit_for_path=_body_limit)
     app.add_middleware(
         RequireToken,
@@ -138,7 +170,7 @@ def _add_health(app: FastAPI) -> None:
         """The process lives."""
         return {"status": "ok"}
 
-    @app.get("/readyz")
+    @app.get("/readyz", responses=READINESS)
     def readyz() -> JSONResponse:
         """Whether the shipped baselines can be read."""
         try:

@@ -60,7 +60,11 @@ def add_desk_routes(app: FastAPI, desk: FineTuneDesk) -> None:
 
 
 def _add_jobs(app: FastAPI, desk: FineTuneDesk) -> None:
-    @app.put(FINE_TUNES_PATH + "/{job_id}")
+    @app.put(
+        FINE_TUNES_PATH + "/{job_id}",
+        response_model=FineTuneStatus,
+        responses={202: {"model": FineTuneStatus, "description": "The job is taken in."}},
+    )
     async def put_job(job_id: str, request: Request, care: FineTuneCare = FineTuneCare.OWN) -> Response:
         """Take a job in: settings on the first line, a training chat on each other. 202, or 200 if known."""
         if not NAME.fullmatch(job_id):

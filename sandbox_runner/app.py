@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from contracts.jobs import AttemptSpec, AttemptStatus, DatasetReport, RunnerCapabilities
 from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
 from contracts.request_log import LogRequests
+from contracts.service_documents import READINESS, completed
 from contracts.service_gate import BodyLimit, RequireToken
 from sandbox_runner.admission import Refused
 from sandbox_runner.attempt_table import AttemptUnknown, FenceConflict, NoFreeSlot
@@ -28,6 +29,15 @@ from sandbox_runner.uploads import Upload
 MAX_BODY_BYTES = 640 * 1024
 """One attempt: a source with JSON's escapes, and its hyperparameters."""
 MAX_WAIT_SECONDS = 30.0
+
+MAY_ANSWER: dict[str, tuple[int, ...]] = {
+    "/v1/attempts/{attempt_id}": (404, 409, 503),
+    "/v1/datasets/{name}:prepare": (404, 503),
+    "/v1/datasets/{name}": (404, 503),
+    "/v1/datasets/{name}:upload": (404, 503),
+}
+STREAMS = {"/metrics": "text/plain"}
+"""For the document: with which problems paths answer, and which answer no JSON."""
 
 
 def create_app(settings: RunnerSettings, backends: Sequence[SandboxBackend] | None = None) -> FastAPI:
@@ -51,6 +61,8 @@ def create_app(settings: RunnerSettings, backends: Sequence[SandboxBackend] | No
     _add_metrics(app, metrics)
     _add_health(app, runner)
     _add_error_handlers(app)
+    derived = app.openapi
+    app.openapi = lambda: completed(derived(), MAY_ANSWER, STREAMS)  # type: ignore[method-assign]
     app.add_middleware(BodyLimit, limit_for_path=_body_limit)
     app.add_middleware(
         RequireToken,
@@ -145,7 +157,7 @@ def _add_health(app: FastAPI, runner: Runner) -> None:
         """The process lives."""
         return {"status": "ok"}
 
-    @app.get("/readyz")
+    @app.get("/readyz", responses=READINESS)
     def readyz() -> JSONResponse:
         """Whether a sandbox backend has passed its probe: no sandbox, no run."""
         reasons = runner.reasons_not_ready()
