@@ -17,6 +17,7 @@ class Training:
     model: str
     weights_sha256: str | None
     """Of the model where its adapters are used; None: it is not there, and any of the name will do."""
+    job_id: str = ""
     promised_until: datetime | None = None
     """Till then it is kept for whom it was offered or published to."""
 
@@ -36,6 +37,11 @@ def can_train(host: TrainingHost, wanted: Training) -> bool:
     return has is not None and wanted.weights_sha256 in {None, has}
 
 
+def may_go_on(host: TrainingHost, wanted: Training) -> bool:
+    """Whether a host can train a job and still has it from an earlier attempt, perhaps with a checkpoint."""
+    return wanted.job_id in host.borrowed and can_train(host, wanted)
+
+
 def in_turn(waiting: Sequence[Training], running: Mapping[str, int]) -> list[Training]:
     """Attempts in the order in which they are given out, from those in the order of their age.
 
@@ -52,17 +58,20 @@ def in_turn(waiting: Sequence[Training], running: Mapping[str, int]) -> list[Tra
 def places(trainings: Sequence[Training], listeners: Sequence[Listener], room: int) -> dict[str, str | None]:
     """Who of those at the broker is told of which attempt; None: whoever of them is free first.
 
-    `room` is how many can be told of in all. What none of them can train is left out.
+    `room` is how many can be told of in all. What none of them can train is left out, and a job that one of
+    them can go on with goes there.
     """
     free = {listener.agent_id: listener.free for listener in listeners}
     told: dict[str, str | None] = {}
     for training in trainings:
-        able = [listener.agent_id for listener in listeners if can_train(listener.host, training)]
-        best = max(able, key=lambda agent_id: (free[agent_id], agent_id), default=None)
-        if len(told) >= room or best is None or free[best] <= 0:
+        able = [one for one in listeners if can_train(one.host, training) and free[one.agent_id] > 0]
+        begun = [one for one in able if may_go_on(one.host, training)]
+        best = max(begun or able, key=lambda one: (free[one.agent_id], one.agent_id), default=None)
+        if len(told) >= room or best is None:
             continue
-        free[best] -= 1
-        told[training.attempt_id] = None if len(able) == len(listeners) else best
+        free[best.agent_id] -= 1
+        anybody = not begun and all(can_train(one.host, training) for one in listeners)
+        told[training.attempt_id] = None if anybody else best.agent_id
     return told
 
 

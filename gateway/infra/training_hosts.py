@@ -18,7 +18,15 @@ from contracts.dispatch import Resource
 from contracts.fine_tune_attempts import TrainingHost
 from contracts.fine_tuning import FineTuneState
 from contracts.names import AttemptState
-from gateway.domain.training_hosts import Listener, Training, can_train, in_turn, obstacle, places
+from gateway.domain.training_hosts import (
+    Listener,
+    Training,
+    can_train,
+    in_turn,
+    may_go_on,
+    obstacle,
+    places,
+)
 from gateway.infra.agent_directory import ALIVE_FOR, FORGOTTEN_AFTER
 from gateway.infra.attempt_offers import OFFER_SECONDS
 from gateway.infra.database import Database, now_in
@@ -71,9 +79,16 @@ class TrainingHosts:
             if not _waiting(session):
                 return None
         with self._database.write() as session:
-            now = now_in(session)
+            now, leased = now_in(session), _leased(session)
+            others = [
+                other
+                for name, other in _live(session).items()
+                if name != agent_id and other.slots > leased[name]
+            ]
             for training in _waiting(session):
-                if can_train(host, training) and not _is_promised(training, now):
+                is_free = can_train(host, training) and not _is_promised(training, now)
+                elsewhere = any(may_go_on(other, training) for other in others)
+                if is_free and (may_go_on(host, training) or not elsewhere):
                     _promise(session, training.attempt_id, _own(agent_id), now, OFFER_SECONDS)
                     return training.attempt_id
         return None
@@ -153,6 +168,7 @@ def _waiting(session: Session) -> Sequence[Training]:
             FineTuneRow.tenant,
             FineTuneRow.model,
             FineTuneRow.weights_sha256,
+            FineTuneRow.id,
             FineTuneAttemptRow.promised_until,
         )
         .join(FineTuneRow, FineTuneRow.id == FineTuneAttemptRow.job_id)

@@ -197,6 +197,29 @@ def test_a_host_that_goes_on_where_it_stood_tells_no_event_twice(farm):
     assert steps == [1, 2, 4, 5]
 
 
+def test_who_has_a_checkpoint_of_a_job_is_asked_before_others(farm):
+    job_id = farm.lend()
+    begun, other = farm.agent("begun"), farm.agent("other")
+    claimed = begun.claim_next()
+    begun.release(claimed)
+    begun.heartbeat(borrowed=(job_id,))
+    other.heartbeat()
+    assert other.next() is None
+    begun.heartbeat(slots=0, borrowed=(job_id,))
+    assert other.next() is not None
+
+
+def test_without_the_service_token_no_host_is_heard(farm):
+    job_id = farm.lend()
+    attempt_id = farm.agent().claim_next().attempt_id
+    stranger = FakeTrainingAgent(farm.gateway.http, "guessed", "stranger")
+    assert stranger.try_claim(attempt_id).status_code == 401
+    path = f"/internal/v1/fine-tune-attempts/{attempt_id}"
+    assert farm.gateway.http.get(f"{path}/chats").status_code == 401
+    assert farm.gateway.http.put(f"{path}/adapter", content=b"x").status_code == 401
+    assert farm.read(job_id)["state"] == "running"
+
+
 def test_a_job_that_outlives_no_host_fails_as_the_platforms_fault(farm):
     job_id = farm.lend()
     agent = farm.agent()

@@ -4,12 +4,12 @@ from contracts.fine_tune_attempts import TrainingHost
 from gateway.domain.training_hosts import Listener, Training, can_train, in_turn, obstacle, places
 
 
-def host(slots: int = 1, **models: str) -> TrainingHost:
-    return TrainingHost(slots, models or {"tiny": "aa"})
+def host(slots: int = 1, borrowed: tuple[str, ...] = (), **models: str) -> TrainingHost:
+    return TrainingHost(slots, models or {"tiny": "aa"}, borrowed=borrowed)
 
 
 def training(name: str, tenant: str = "local", model: str = "tiny", weights: str | None = None) -> Training:
-    return Training(name, tenant, model, weights)
+    return Training(name, tenant, model, weights, f"job of {name}")
 
 
 def names(trainings: list[Training]) -> list[str]:
@@ -39,6 +39,15 @@ def test_what_not_every_host_can_train_goes_to_one_that_can_and_others_pass_it_b
     listeners = [Listener("x", host(large="ll"), 1), Listener("y", host(), 1)]
     waiting = [training("a", model="large"), training("b", model="large"), training("c"), training("d")]
     assert places(waiting, listeners, 2) == {"a": "x", "c": "y"}
+
+
+def test_a_job_goes_to_the_host_that_can_go_on_with_it_while_that_one_is_free():
+    begun = Listener("x", host(borrowed=("job of a",)), 1)
+    others = [Listener("y", host(), 1), Listener("z", host(), 1)]
+    assert places([training("a")], [begun, *others], 3) == {"a": "x"}
+    assert places([training("b"), training("a")], [begun, *others], 3) == {"b": None, "a": "x"}
+    busy = Listener("x", begun.host, 0)
+    assert places([training("a")], [busy, *others], 2) == {"a": None}
 
 
 def test_what_no_host_can_train_waits_and_holds_up_nothing():
