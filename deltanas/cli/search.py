@@ -24,6 +24,7 @@ from deltanas.cli.output import (
 from deltanas.cli.search_config import read_search_config
 from deltanas.cli.search_diagnosis import show_diagnosis
 from deltanas.cli.search_progress import SearchProgress
+from deltanas.cli.search_replay import replay
 from deltanas.cli.search_theory import show_theory, what_if
 from deltanas.cli.sources import write_text
 from deltanas.client import Client
@@ -124,6 +125,7 @@ def diagnose(
 
 
 app.command("what-if")(what_if)
+app.command("replay")(replay)
 
 
 @app.command("list")

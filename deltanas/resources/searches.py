@@ -51,6 +51,11 @@ class SearchCalls(Resource):
         path = f"/v1/searches/{part(search_id)}/diagnostics/what-if"
         return self._transport.json("GET", path, params=rules)
 
+    def replay_candidate(self, search_id: str, proposal_id: str) -> Json:
+        """One candidate once more: {"proposed_again", "applied_again", "recorded_accuracy", "evaluation"}."""
+        path = f"/v1/searches/{part(search_id)}/candidates/{part(proposal_id)}:replay"
+        return self._transport.json("POST", path)
+
     def search_events(self, search_id: str, after: str = "") -> Iterator[Event]:
         """Follow a search from its start, or `after` the id of an event.
 

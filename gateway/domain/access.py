@@ -42,6 +42,7 @@ CALLS: dict[tuple[str, str], frozenset[KeyScope]] = {
     ("POST", "/v1/searches/{search_id}:pause"): _SEARCH,
     ("POST", "/v1/searches/{search_id}:resume"): _SEARCH,
     ("POST", "/v1/searches/{search_id}:cancel"): _SEARCH,
+    ("POST", "/v1/searches/{search_id}/candidates/{proposal_id}:replay"): _SEARCH,
     ("POST", "/v1/searches/{search_id}:ask"): _SEARCH,
     ("POST", "/v1/searches/{search_id}:tell"): _SEARCH,
     ("POST", "/v1/searches/{search_id}:heartbeat"): _SEARCH,

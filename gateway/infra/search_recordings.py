@@ -12,7 +12,7 @@ from gateway.infra.candidate_store import ROWS_AT_A_TIME, without_delta
 from gateway.infra.database import Database
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.search_store import found_search
-from gateway.infra.search_tables import ModelCallRow, SlotRow
+from gateway.infra.search_tables import ModelCallRow, SearchRow, SlotRow
 from gateway.infra.slot_records import SlotRecords
 from gateway.infra.slot_rows import search_record, slot_record
 from gateway.theory.cross_entropy import LossChange
@@ -35,10 +35,11 @@ class SearchRecordings:
         self._database = database
         self._evaluations = evaluations
 
-    def search(self, search_id: str, tenant: str | None = None) -> SearchRecord:
-        """The search itself."""
+    def slot(self, search_id: str, proposal_id: str) -> Slot | None:
+        """One slot of a search, or None."""
         with self._database.read() as session:
-            return search_record(found_search(session, search_id, tenant))
+            row = session.get(SlotRow, proposal_id)
+            return None if row is None or row.search_id != search_id else slot_record(row)
 
     def slots(self, search_id: str, tenant: str | None = None) -> tuple[Slot, ...]:
         """Every slot in slot order, without its delta."""
@@ -94,6 +95,11 @@ class SearchRecordings:
                 .limit(limit)
             )
             return {row.proposal_id: row.source or "" for row in rows}
+
+
+def split_key_of(session: Session, search_id: str) -> str:
+    """What draws the halves of a search's evaluation images."""
+    return session.get_one(SearchRow, search_id).split_key
 
 
 def _slots(session: Session, search_id: str) -> Iterable[Slot]:

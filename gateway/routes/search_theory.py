@@ -50,7 +50,7 @@ def replay_search(
     Nothing is measured anew. A threshold is tried on the sources, by the filter's exact Jaccard similarity.
     """
     recordings = SearchRecordings(services.database, services.evaluations)
-    search = recordings.search(search_id, tenant)
+    search = services.searches.read(search_id, tenant)
     slots = recordings.slots(search_id, tenant)
     rules = Rules(elites, seeds, novelty_threshold)
     later = recordings.later_runs(search_id) if search.state.is_terminal and seeds is not None else {}

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gateway.schemas.shape import Count, ProposalId, SearchId, Shape
+from gateway.schemas.evaluation_document import EvaluationDocument
+from gateway.schemas.shape import Count, ProposalId, SearchId, Shape, Share
 from gateway.theory.reading import Fit
 
 Figure = float | int | str | bool | list[float] | None
@@ -41,6 +42,20 @@ class TheoryDocument(Shape):
 
     search_id: SearchId
     readings: list[ReadingShape]
+
+
+class CandidateReplay(Shape):
+    """One candidate from the journal once more."""
+
+    proposal_id: ProposalId
+    proposed_again: bool | None
+    """Whether its proposer answers the same, to the last character. Null of baselines and language models."""
+    applied_again: bool | None
+    """Whether the recorded answer makes the same source of the recorded parent. Null of baselines."""
+    recorded_accuracy: Share
+    """What the evaluation has to end with on the same device and versions, to the last bit on a CPU."""
+    evaluation: EvaluationDocument
+    """Queued: not answered from the record, and no part of the search."""
 
 
 class ReplayRules(Shape):
