@@ -47,16 +47,16 @@ SHORT = QUICK | {"learning_rate": 0.0005, "max_steps": 3, "evaluate_every": 3, "
 class TrainingFarm:
     """A gateway that lends its fine-tunes, the generator that proposes, and a host that trains."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *, with_broker):
         self.folder = folder
-        self.redis = RedisServer(folder).start()
+        self.redis = RedisServer(folder).start() if with_broker else None
         self.homes = {name: folder / name for name in ("gateway", "proposer", "host")}
         for home in self.homes.values():
             home.mkdir()
         self.generator_address = f"unix:{self.homes['proposer']}/g.sock"
         self.farm = Farm(
             self.homes["gateway"],
-            self.redis.url,
+            self.broker_url,
             generator_address=self.generator_address,
             fine_tune_agents="true",
         )
@@ -68,6 +68,10 @@ class TrainingFarm:
         self.proposer = Process("generator_svc", self.homes["proposer"], environment)
         self.host = None
         self.client = FineTuneClient(self.generator_address, TOKEN)
+
+    @property
+    def broker_url(self):
+        return None if self.redis is None else self.redis.url
 
     def start(self, models):
         for name in ("proposer", "host"):
@@ -84,7 +88,7 @@ class TrainingFarm:
             "HOME": str(home),
             "DELTANAS_HOME": str(home),
             "DELTANAS_SERVICE_TOKEN": TOKEN,
-            "DELTANAS_BROKER_URL": self.redis.url,
+            **({} if self.broker_url is None else {"DELTANAS_BROKER_URL": self.broker_url}),
             "DELTANAS_AGENT_HEARTBEAT_SECONDS": "1",
             "DELTANAS_FINE_TUNE_THREADS": "1",
             "OMP_NUM_THREADS": "1",
@@ -115,7 +119,8 @@ class TrainingFarm:
             self.kill_host()
         self.proposer.kill()
         self.farm.close()
-        self.redis.end()
+        if self.redis is not None:
+            self.redis.end()
         self.client.close()
 
     def words(self):
@@ -125,17 +130,17 @@ class TrainingFarm:
 
 
 @pytest.fixture
-def training(tmp_path):
-    farm = TrainingFarm(tmp_path)
+def training(tmp_path, request):
+    farm = TrainingFarm(tmp_path, with_broker=getattr(request, "param", True))
     yield farm
     farm.close()
 
 
-def start_job(database, model, settings, widths):
+def start_job(database, model, settings, widths, parent=None):
     pairs = [GivenPair("cifar-10", NETWORK, NETWORK.replace("32", str(width)), 0.5) for width in widths]
     given = GivenPairs(len(pairs), "")
     with database.write() as session:
-        request = FineTuneRequest(model, None, settings, given=given)
+        request = FineTuneRequest(model, parent, settings, given=given)
         return FineTuneStore(database).create(session, "local", request, pairs).id
 
 
@@ -196,6 +201,24 @@ def test_a_job_outlives_its_host_goes_on_from_its_checkpoint_and_is_proposed_wit
         assert redis.llen(Resource.FINE_TUNE.value) == 0
     training.host.send_signal(signal.SIGTERM)
     assert training.host.wait(START_SECONDS) == 0
+
+
+@pytest.mark.parametrize("training", [False], ids=["without a broker"], indirect=True)
+def test_a_job_goes_on_from_the_adapter_of_another_on_a_host_that_asks_the_gateway(training, tmp_path):
+    texts = [message.content for width in range(33, 43) for message in chat(width)]
+    write_tiny_llama(tmp_path / "store", texts)
+    training.start(tmp_path / "store" / "models")
+    with closing(Database(f"sqlite:///{training.homes['gateway']}/gateway.sqlite3")) as database:
+        parent = start_job(database, "tiny", QUICK | {"max_steps": 6}, range(33, 43))
+        assert until(lambda: ended(database, parent), PATIENCE, training.words).state == "succeeded"
+        kept = training.homes["host"] / "adapters"
+        until(lambda: not list(kept.glob("ft_*")), PATIENCE, training.words)
+        child = start_job(database, "tiny", QUICK | {"max_steps": 6}, range(43, 53), parent)
+        record = until(lambda: ended(database, child), PATIENCE, training.words)
+        assert record.state is FineTuneState.SUCCEEDED, record.failure
+        assert training.client.adapter(child).parent_adapter == parent
+        until(lambda: not list(kept.glob("ft_*")), PATIENCE, training.words)
+        assert {adapter.id for adapter in training.client.adapters()} == {parent, child}
 
 
 def test_smollm2_is_trained_on_a_host_and_proposes_with_what_it_learnt_there(training):
