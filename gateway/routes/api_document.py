@@ -10,15 +10,22 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
+from pydantic.json_schema import JsonSchemaMode
 
 from contracts.problems import PROBLEM_MEDIA_TYPE
 from gateway.callers import UNLIMITED_PATHS
 from gateway.schemas.problem_document import ProblemDocument
+from gateway.schemas.training_pairs_shape import TrainingPairsLine
 
 Json = dict[str, Any]
 
 _REFERENCE = "#/components/schemas/{model}"
 _PROBLEM = ProblemDocument.__name__
+_BESIDE: tuple[tuple[type, JsonSchemaMode], ...] = (
+    (TrainingPairsLine, "serialization"),
+    (ProblemDocument, "validation"),
+)
+"""What is answered without being any route's `response_model`. Of a problem, what is None is left out."""
 _FASTAPIS_OWN = ("HTTPValidationError", "ValidationError")
 
 _MEANINGS = {
@@ -53,9 +60,12 @@ def or_a_problem(status: int, model: type) -> dict[int | str, Json]:
     return {status: problem | {"content": {"application/json": {"schema": schema}, **problem["content"]}}}
 
 
-def may_send(media_type: str, meaning: str) -> dict[int | str, Json]:
-    """That a route answers 200 with something else than JSON."""
-    return {200: {"description": meaning, "content": {media_type: {"schema": {"type": "string"}}}}}
+def may_send(media_type: str, meaning: str, lines: type | None = None) -> dict[int | str, Json]:
+    """That a route answers 200 with something else than JSON; `lines`: what each is, one of `_BESIDE`."""
+    content: Json = {"schema": {"type": "string"}}
+    if lines is not None:
+        content["itemSchema"] = {"$ref": _REFERENCE.format(model=lines.__name__)}
+    return {200: {"description": meaning, "content": {media_type: content}}}
 
 
 def takes_octets(meaning: str) -> Json:
@@ -81,9 +91,10 @@ def _completed(document: Json, keyless: bool) -> Json:
     schemas = document["components"]["schemas"]
     for name in _FASTAPIS_OWN:
         schemas.pop(name, None)
-    described = TypeAdapter(ProblemDocument).json_schema(ref_template=_REFERENCE)
-    schemas |= described.pop("$defs")
-    schemas[_PROBLEM] = described
+    for model, mode in _BESIDE:
+        described = TypeAdapter(model).json_schema(ref_template=_REFERENCE, mode=mode)
+        schemas |= described.pop("$defs")
+        schemas[model.__name__] = described
     document["components"]["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "An API key, `dn_…`."}
     }

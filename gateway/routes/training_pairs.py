@@ -21,6 +21,7 @@ from gateway.routes.dependencies import ServicesOf, Tenant
 from gateway.routes.problems import RequestProblem, problem_of
 from gateway.schemas.training_pairs_body import TrainingPairsBody
 from gateway.schemas.training_pairs_document import PairLines, failed_line
+from gateway.schemas.training_pairs_shape import TrainingPairsLine
 from gateway.services import Services
 
 router = APIRouter(prefix="/v1", tags=["training pairs"])
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 @router.post(
     "/training-pairs",
     response_class=StreamingResponse,
-    responses=may_answer(502, 507) | may_send("application/x-ndjson", "The lines."),
+    responses=may_answer(502, 507) | may_send("application/x-ndjson", "The lines.", TrainingPairsLine),
 )
 def make_training_pairs(body: TrainingPairsBody, services: ServicesOf, _tenant: Tenant) -> StreamingResponse:
     """Pairs (baseline → better network) of a dataset as chats, split by family, with deltas of some length.

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 
 import pytest
+from api_conformance import closed, validator
 from baseline_scene import SUMMARY, imported, network
 from fastapi.testclient import TestClient
 
@@ -142,7 +143,12 @@ def lines(scene, **fields) -> list[dict]:
     answer = asked(scene, **fields)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/x-ndjson"
-    return [json.loads(line) for line in answer.content.split(b"\n") if line]
+    found = [json.loads(line) for line in answer.content.split(b"\n") if line]
+    document = closed(scene.http.app.openapi())
+    is_told = validator(document, {"$ref": "#/components/schemas/TrainingPairsLine"})
+    for line in found:
+        is_told.validate(line)
+    return found
 
 
 def made(found) -> list[dict]:
