@@ -1,5 +1,6 @@
 """How jobs come to their end whatever happens: crashes, services that are away, refusals, lost jobs."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,10 +8,13 @@ import search_scene
 from fakes import CrashingDatabase, FakeFineTuner, FakeGenerator, PowerCut
 from fresh_databases import url_in
 
-from contracts.fine_tuning import FineTuneState
+from contracts.fine_tune_attempts import FineTuneOutcome, TrainingHost, TrainingNews
+from contracts.fine_tuning import FineTuneEvent, FineTuneResult, FineTuneState
 from gateway.domain.fine_tuning import EliteSource, FineTuneRequest
+from gateway.infra.attempt_queue import LeaseLost
 from gateway.infra.database import Database, utc_now
 from gateway.infra.events import read_events
+from gateway.infra.fine_tune_attempt_tables import FineTuneAttemptRow
 from gateway.infra.fine_tune_attempts import FineTuneAttempts
 from gateway.infra.fine_tune_journal import FineTuneJournal
 from gateway.infra.fine_tunes import FineTuneStore, fine_tune_topic
@@ -44,10 +48,12 @@ class Jobs:
     def read(self, job_id: str):
         return self.store.read(job_id, "local")
 
-    def submitter(self, database: Database | None = None, is_stopping=lambda: False) -> Submitter:
+    def submitter(
+        self, database: Database | None = None, is_stopping=lambda: False, *, lends: bool = False
+    ) -> Submitter:
         journal = FineTuneJournal(database or self.database)
         chats = FineTuneChats(journal, None, None, self.generator, OneAtATime(), self.folder)
-        return Submitter(journal, self.tuner, chats, is_stopping)
+        return Submitter(journal, self.tuner, chats, is_stopping, lends=lends)
 
     def follower(self, database: Database | None = None, in_seconds: float = 0.0) -> Follower:
         journal = FineTuneJournal(database or self.database)
@@ -106,6 +112,81 @@ def test_a_gateway_that_is_killed_at_any_write_tells_the_same_story_and_hands_in
     assert story[:3] == (
         FineTuneState.SUCCEEDED, True, ("state", "state", "step", "step", "retrying", "finished"),
     )  # fmt: skip
+
+
+class Host:
+    """A host that trains: what the gateway answers is lost to it when the gateway is killed."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self.jobs = jobs
+        self.claimed = self.status = None
+
+    def work(self, database: Database) -> None:
+        hosts, attempts = TrainingHosts(database), FineTuneAttempts(database, lease_seconds=15)
+        hosts.heard("gpu-1", TrainingHost(1, {"tiny": "aa"}))
+        if self.claimed is None:
+            offered = hosts.next_for("gpu-1")
+            if offered is None:
+                return
+            self.claimed = attempts.claim(offered, "gpu-1")
+            self.status = self.jobs.tuner.status(self.claimed.fine_tune_id)
+        job_id, claimed = self.claimed.fine_tune_id, self.claimed
+        step = FineTuneEvent(1, "now", "step", {"step": 1, "loss": 1.0})
+        news = TrainingNews(replace(self.status, phase="training", step=1), 0, (step,))
+        attempts.heartbeat(claimed.attempt_id, claimed.token, news)
+        attempts.delivered(claimed.attempt_id, claimed.token)
+        result = FineTuneResult(job_id, True, "It fell.", job_id, 2, 1.0, 0.5)
+        attempts.report(claimed.attempt_id, claimed.token, FineTuneOutcome(news, result=result))
+
+    def work_again(self, database: Database) -> None:
+        """After a kill: with its claim, else once the lease that it never heard of has run out."""
+        with database.write() as session:
+            for row in session.query(FineTuneAttemptRow):
+                row.promised_until = None
+                if self.claimed is None and row.lease_expires_at is not None:
+                    row.lease_expires_at -= timedelta(seconds=60)
+        FineTuneAttempts(database, lease_seconds=15).sweep()
+        with database.write() as session:
+            for row in session.query(FineTuneAttemptRow):
+                row.available_at -= timedelta(seconds=60)
+        try:
+            self.work(database)
+        except LeaseLost:  # the report had come, and the job is over
+            assert self.jobs.read(self.claimed.fine_tune_id).state.is_terminal
+
+
+@pytest.mark.slow
+@pytest.mark.full
+@pytest.mark.parametrize("after_commit", [False, True])
+def test_a_gateway_that_is_killed_at_any_write_loses_no_job_that_is_lent_and_ends_it_once(
+    tmp_path, after_commit
+):
+    killed_at = []
+    for at_write in range(13):
+        folder = tmp_path / f"{at_write}"
+        folder.mkdir()
+        jobs = Jobs(folder)
+        job_id, host = jobs.start(), Host(jobs)
+        crashing = CrashingDatabase(url_in(folder), at_write, after_commit)
+        search_scene.hurried(crashing)
+        try:
+            jobs.submitter(crashing, lends=True).advance()
+            host.work(crashing)
+            jobs.follower(crashing).advance()
+        except PowerCut:
+            killed_at.append(at_write)
+            crashing.close()
+            jobs.submitter(lends=True).advance()
+            host.work_again(jobs.database)
+            jobs.follower().advance()
+        record = jobs.read(job_id)
+        assert (record.state, record.has_adapter) == (FineTuneState.SUCCEEDED, True)
+        assert jobs.kinds(job_id).count("finished") == 1
+        assert jobs.kinds(job_id).count("step") == 1
+        assert jobs.tuner.puts == [job_id]
+        assert jobs.tuner.status(job_id) is None, "what was kept for hosts is gone"
+        assert not FineTuneJournal(jobs.database).unsettled(submitted=True)
+    assert killed_at == list(range(1, 12))
 
 
 def test_a_generator_that_is_away_is_waited_for_and_said_so(jobs):
