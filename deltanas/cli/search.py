@@ -25,7 +25,7 @@ from deltanas.cli.search_config import read_search_config
 from deltanas.cli.search_diagnosis import show_diagnosis
 from deltanas.cli.search_progress import SearchProgress
 from deltanas.cli.search_replay import replay
-from deltanas.cli.search_theory import show_theory, what_if
+from deltanas.cli.search_theory import filter_effect, show_theory, what_if
 from deltanas.cli.sources import write_text
 from deltanas.client import Client
 from deltanas.errors import DeltanasError, RequestInvalid
@@ -125,6 +125,7 @@ def diagnose(
 
 
 app.command("what-if")(what_if)
+app.command("filter-effect")(filter_effect)
 app.command("replay")(replay)
 
 

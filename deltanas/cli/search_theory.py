@@ -56,6 +56,32 @@ def what_if(
         show_replay(found, result_console())
 
 
+def filter_effect(
+    pairs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="WITH,WITHOUT...", help="Pairs of searches, alike but for a higher novelty_threshold."
+        ),
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Compare pairs of searches with and without the novelty filter, one pair for each seed."""
+    named = [_pair(text) for text in pairs]
+    with connected(need_ready=False, quiet=as_json) as client:
+        found = client.filter_effect(named)
+    if as_json:
+        emit(found)
+    else:
+        show_theory(found["readings"], result_console())
+
+
+def _pair(text: str) -> tuple[str, str]:
+    kept, comma, free = text.partition(",")
+    if not (kept and comma and free) or "," in free:
+        raise typer.BadParameter(f"{text!r} is no pair of ids with a comma between them, such as se_1,se_2")
+    return kept, free
+
+
 def show_replay(replay: Json, console: Console) -> None:
     """Print the elites of each cycle as they were and as they would have been."""
     numbers = ("others", "copies", "unscored")

@@ -51,6 +51,11 @@ class SearchCalls(Resource):
         path = f"/v1/searches/{part(search_id)}/diagnostics/what-if"
         return self._transport.json("GET", path, params=rules)
 
+    def filter_effect(self, pairs: list[tuple[str, str]]) -> Json:
+        """What the novelty filter adds, from pairs of searches with and without it: {"readings"}."""
+        asked = {"with_filter": [kept for kept, _ in pairs], "without_filter": [free for _, free in pairs]}
+        return self._transport.json("GET", "/v1/diagnostics/filter-effect", params=asked)
+
     def replay_candidate(self, search_id: str, proposal_id: str) -> Json:
         """One candidate once more: {"proposed_again", "applied_again", "recorded_accuracy", "evaluation"}."""
         path = f"/v1/searches/{part(search_id)}/candidates/{part(proposal_id)}:replay"

@@ -1,23 +1,27 @@
-"""`/v1/searches/{id}/diagnostics/…`: the instruments of the theory, and selection under other rules."""
+"""`…/diagnostics/…`: the instruments of the theory on searches and pairs, and selection under other rules."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from gateway.domain.search import SearchRecord
 from gateway.infra.search_recordings import SearchRecordings
 from gateway.loop.likeness import likeness_of
 from gateway.routes.answers import json_response
 from gateway.routes.api_document import may_answer
 from gateway.routes.dependencies import ServicesOf, Tenant
 from gateway.routes.problems import RequestProblem
-from gateway.schemas.theory_document import replay_document, theory_document
-from gateway.schemas.theory_shape import ReplayDocument, TheoryDocument
-from gateway.theory.search_instruments import read_search
+from gateway.schemas.theory_document import filter_effect_document, replay_document, theory_document
+from gateway.schemas.theory_shape import FilterEffectDocument, ReplayDocument, TheoryDocument
+from gateway.theory.search_instruments import read_filter_pairs, read_search
 from gateway.theory.what_if import Rules, replay_selection
 
 router = APIRouter(prefix="/v1", tags=["searches"], responses=may_answer(404))
 
+MOST_PAIRS = 20
+_MAY_DIFFER = {"name", "novelty_threshold"}
 MOST_COMPARED = 2000
 """Sources that the filter compares with each other for a changed threshold: some seconds' work."""
 LEAST_THRESHOLD = 0.5
@@ -66,6 +70,50 @@ def replay_search(
         likeness = likeness_of(services.filter, sources, novelty_threshold)
     replay = replay_selection(slots, rules, search.request.elites, runs, likeness)
     return json_response(replay_document(search_id, rules, replay))
+
+
+@router.get("/diagnostics/filter-effect", response_model=FilterEffectDocument)
+def read_pairs(
+    services: ServicesOf,
+    tenant: Tenant,
+    with_filter: Annotated[list[str], Query(min_length=1, max_length=MOST_PAIRS)],
+    without_filter: Annotated[list[str], Query(min_length=1, max_length=MOST_PAIRS)],
+) -> Response:
+    """What the novelty filter adds to the diversity of proposals, over pairs of searches with one seed each.
+
+    The n-th of `with_filter` and the n-th of `without_filter` are a pair: alike, but for a higher threshold.
+    """
+    if len(with_filter) != len(without_filter):
+        raise _no_pair("query.without_filter", without_filter, "there are not as many as with_filter")
+    for kept, free in zip(with_filter, without_filter, strict=True):
+        _require_pair(services.searches.read(kept, tenant), services.searches.read(free, tenant))
+    recordings = SearchRecordings(services.database, services.evaluations)
+    readings = read_filter_pairs(
+        [
+            (recordings.recorded(kept, tenant), recordings.recorded(free, tenant))
+            for kept, free in zip(with_filter, without_filter, strict=True)
+        ]
+    )
+    return json_response(filter_effect_document(with_filter, without_filter, readings))
+
+
+def _require_pair(kept: SearchRecord, free: SearchRecord) -> None:
+    """Refuse two searches whose difference would not be the filter's."""
+    one, other = asdict(kept.request), asdict(free.request)
+    differing = sorted(name for name in one if name not in _MAY_DIFFER and one[name] != other[name])
+    if differing:
+        raise _no_pair(
+            "query.without_filter", free.id, f"it differs from {kept.id} in {', '.join(differing)}"
+        )
+    if not one["novelty_threshold"] < other["novelty_threshold"]:
+        raise _no_pair("query.without_filter", free.id, f"its threshold is not above that of {kept.id}")
+
+
+def _no_pair(field: str, value: object, why: str) -> RequestProblem:
+    remedy = "Name searches that differ in novelty_threshold alone; 1.0 is the nearest to no filter."
+    return RequestProblem(
+        422, "not_a_pair", f"This is no pair: {why}.", field=field, value=value, remedy=remedy
+    )
 
 
 def _require_comparable(sources: Mapping[str, str], threshold: float) -> None:

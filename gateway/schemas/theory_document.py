@@ -24,6 +24,17 @@ def theory_document(search_id: str, readings: Sequence[Reading]) -> Document:
     return {"search_id": search_id, "readings": [asdict(reading) for reading in readings]}
 
 
+def filter_effect_document(
+    with_filter: Sequence[str], without_filter: Sequence[str], readings: Sequence[Reading]
+) -> Document:
+    """The pairs, and what they say."""
+    return {
+        "with_filter": list(with_filter),
+        "without_filter": list(without_filter),
+        "readings": [asdict(reading) for reading in readings],
+    }
+
+
 def replay_document(search_id: str, rules: Rules, replay: Replay) -> Document:
     """A replay, and how far it can be believed."""
     return {

@@ -44,6 +44,14 @@ class TheoryDocument(Shape):
     readings: list[ReadingShape]
 
 
+class FilterEffectDocument(Shape):
+    """What the novelty filter adds to diversity, over pairs of searches."""
+
+    with_filter: list[SearchId]
+    without_filter: list[SearchId]
+    readings: list[ReadingShape]
+
+
 class CandidateReplay(Shape):
     """One candidate from the journal once more."""
 

@@ -27,6 +27,10 @@ _CANNOT_TELL = (
     "One search has one arm: whether the filter is the cause is told by a pair of searches from one seed, "
     "with and without it. Texts that differ may be the same network, and a narrow proposer may be a good one."
 )
+_EFFECT_CANNOT_TELL = (
+    "That nothing is shown does not say that the filter does nothing. Without it the same program is still "
+    "turned away. Texts that differ may be the same network, and a narrow proposer may be a good one."
+)
 Sketch = tuple[int, ...]
 
 
@@ -179,14 +183,16 @@ def filter_effect(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> E
     return Estimate(math.fsum(gains) / len(gains), mean_interval(gains, CONFIDENCE))
 
 
-def read_filter_effect(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Reading:
-    """The theorem's claim as a measured pair."""
+def read_filter_effect(
+    pairs: Sequence[tuple[Sequence[float], Sequence[float]]], instrument: str = "filter_effect"
+) -> Reading:
+    """The theorem's claim as a measured pair, for one measure of diversity."""
     effect = filter_effect(pairs)
     if effect is None or effect.interval is None:
         verdict = (
             "Cannot be told: it takes two pairs of searches with and without the filter, a pair for a seed."
         )
-        return Reading("filter_effect", _CLAIM, Fit.UNTOLD, verdict, _CANNOT_TELL)
+        return Reading(instrument, _CLAIM, Fit.UNTOLD, verdict, _EFFECT_CANNOT_TELL)
     told = f"{effect.value:+.3f} ({span(effect.interval)}) over {len(pairs)} seeds"
     if effect.interval[0] > 0:
         fit, verdict = Fit.HOLDS, f"With the filter late proposals are more diverse: {told}."
@@ -194,7 +200,7 @@ def read_filter_effect(pairs: Sequence[tuple[Sequence[float], Sequence[float]]])
         fit, verdict = Fit.FAILS, f"The model does not fit: with the filter they are less diverse: {told}."
     else:
         fit, verdict = Fit.UNDECIDED, f"No effect of the filter on diversity is shown: {told}."
-    return Reading("filter_effect", _CLAIM, fit, verdict, _CANNOT_TELL, Estimate(0.0), effect)
+    return Reading(instrument, _CLAIM, fit, verdict, _EFFECT_CANNOT_TELL, Estimate(0.0), effect)
 
 
 def _unique_alarm(one: CycleDiversity, limits: AlarmThresholds) -> Alarm | None:

@@ -11,6 +11,7 @@ from gateway.theory.diversity import (
     CycleDiversity,
     mean_distance,
     read_diversity,
+    read_filter_effect,
     sketch_of,
     token_entropy,
 )
@@ -69,9 +70,50 @@ def read_search(search: RecordedSearch) -> list[Reading]:
         read_quality(_sealed_scores(closed) if search.has_ended else {}),
         *read_elite_probability(hits, gamma),
         _read_validity(search),
-        read_diversity([_diversity(cycle, slots, search.sources) for cycle, slots in closed.items()]),
+        read_diversity(diversity_course(search)),
         read_reliability(search.runs, search.replication),
     ]
+
+
+def diversity_course(search: RecordedSearch) -> list[CycleDiversity]:
+    """The diversity of every closed cycle of proposals."""
+    closed = closed_cycles(search.slots)
+    return [_diversity(cycle, slots, search.sources) for cycle, slots in closed.items()]
+
+
+def read_filter_pairs(pairs: Sequence[tuple[RecordedSearch, RecordedSearch]]) -> list[Reading]:
+    """What the novelty filter adds, from searches with and without it, a pair for a seed.
+
+    Both measures are the same for both: what a filter calls new depends on its threshold, and is not used.
+    """
+    return [
+        read_filter_effect(
+            [(_distinct_shares(kept), _distinct_shares(free)) for kept, free in pairs],
+            "filter_effect_distinct",
+        ),
+        read_filter_effect(
+            [(_distances(kept), _distances(free)) for kept, free in pairs], "filter_effect_distance"
+        ),
+    ]
+
+
+def _distinct_shares(search: RecordedSearch) -> list[float]:
+    """By closed cycle, the share of its sources that no earlier slot of the search had, word for word."""
+    seen = {slot.candidate_id for slot in search.slots if slot.is_baseline}
+    shares = []
+    for slots in closed_cycles(search.slots).values():
+        proposed = [slot.candidate_id for slot in slots if slot.state not in _WITHOUT_SOURCE]
+        fresh = 0
+        for candidate in proposed:
+            fresh += candidate not in seen
+            seen.add(candidate)
+        if proposed:
+            shares.append(fresh / len(proposed))
+    return shares
+
+
+def _distances(search: RecordedSearch) -> list[float]:
+    return [one.mean_distance for one in diversity_course(search) if one.mean_distance is not None]
 
 
 def closed_cycles(slots: Sequence[Slot]) -> dict[int, list[Slot]]:

@@ -65,3 +65,12 @@ def test_what_if_gives_programs_the_replay_as_it_is(gateway, deltanas):
 def test_what_if_refuses_rules_out_of_range(gateway, deltanas):
     assert deltanas("search", "what-if", "se_1", "--elites", "0").code == 2
     assert deltanas("search", "what-if").code == 2
+
+
+def test_filter_effect_sends_its_pairs_in_order(gateway, deltanas):
+    gateway.answer("GET", "/v1/diagnostics/filter-effect", {"readings": READINGS})
+    ended = deltanas("search", "filter-effect", "se_1,se_2", "se_3,se_4", "--json")
+    assert ended.code == 0
+    assert ended.json == {"readings": READINGS}
+    assert {"with_filter", "without_filter"} == set(gateway.heard[-1].query)
+    assert deltanas("search", "filter-effect", "se_1").code == 2

@@ -133,3 +133,43 @@ def test_rules_out_of_range_are_refused_by_name(scene, query):
 def test_an_unknown_search_is_not_found(scene, what):
     answer = scene.http.get(f"/v1/searches/se_0/diagnostics/{what}")
     assert (answer.status_code, answer.json()["code"]) == (404, "search_unknown")
+
+
+def pair_of(scene, seed):
+    kept = start(scene, seed=seed, novelty_threshold=0.8, cycles=2)
+    free = start(scene, seed=seed, novelty_threshold=1.0, cycles=2)
+    finish(scene, kept)
+    finish(scene, free)
+    return kept["id"], free["id"]
+
+
+def ask_for_pairs(scene, *pairs):
+    query = {"with_filter": [kept for kept, _ in pairs], "without_filter": [free for _, free in pairs]}
+    return scene.http.get("/v1/diagnostics/filter-effect", params=query)
+
+
+def test_pairs_of_searches_say_what_the_filter_adds(scene):
+    pairs = [pair_of(scene, seed) for seed in (1, 2)]
+    answer = ask_for_pairs(scene, *pairs)
+    assert answer.status_code == 200, answer.text
+    readings = answer.json()["readings"]
+    assert [one["instrument"] for one in readings] == ["filter_effect_distinct", "filter_effect_distance"]
+    # The fake filter knows no threshold, so both arms are the same search.
+    assert [one["observed"]["value"] for one in readings] == [0, 0]
+    assert {one["fit"] for one in readings} == {"undecided"}
+    assert {one["fit"] for one in ask_for_pairs(scene, pairs[0]).json()["readings"]} == {"cannot_be_told"}
+
+
+def test_searches_that_differ_in_more_than_the_filter_are_no_pair(scene):
+    one, other = start(scene, novelty_threshold=0.8), start(scene, novelty_threshold=1.0, seed=4)
+    answer = ask_for_pairs(scene, (one["id"], other["id"]))
+    assert (answer.status_code, answer.json()["code"]) == (422, "not_a_pair")
+    assert "differs" in answer.json()["detail"]
+    assert "seed" in answer.json()["detail"]
+    same = ask_for_pairs(scene, (one["id"], one["id"]))
+    assert "threshold is not above" in same.json()["detail"]
+    uneven = scene.http.get(
+        f"/v1/diagnostics/filter-effect?with_filter={one['id']}&with_filter={one['id']}&without_filter={one['id']}"
+    )
+    assert uneven.json()["code"] == "not_a_pair"
+    assert ask_for_pairs(scene, ("se_0", one["id"])).status_code == 404

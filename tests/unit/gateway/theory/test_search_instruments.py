@@ -13,6 +13,7 @@ from gateway.theory.search_instruments import (
     RecordedAnswer,
     RecordedSearch,
     closed_cycles,
+    read_filter_pairs,
     read_search,
 )
 from gateway.theory.variance_components import Replication
@@ -135,3 +136,26 @@ def test_fine_tunes_and_runs_reach_their_instruments():
     assert found["cross_entropy"].observed.value == pytest.approx(0.1)
     assert found["proxy_reliability"].fit is Fit.HOLDS
     assert "Of 10 architectures 2 were trained more than once" in found["proxy_reliability"].verdict
+
+
+def arm_of_copies(seed, copies, cycles=6):
+    """A search that repeats its first candidate so often in each late cycle."""
+    slots = []
+    for cycle in range(1, cycles + 1):
+        for place in range(8):
+            is_copy = cycle > 3 and place < copies
+            slots.append(
+                judged(
+                    cycle, place, 0.5, candidate_id=f"{seed}/1/0" if is_copy else f"{seed}/{cycle}/{place}"
+                )
+            )
+    return RecordedSearch(slots=(*BASELINES, *slots), has_ended=True)
+
+
+def test_the_filter_is_judged_by_a_ruler_that_both_arms_share():
+    pairs = [(arm_of_copies(seed, seed % 2), arm_of_copies(seed, 4 + seed % 3)) for seed in range(5)]
+    distinct, distance = read_filter_pairs(pairs)
+    assert distinct.fit is Fit.HOLDS
+    assert distinct.observed.value == pytest.approx((4 + 5 + 6 + 4 + 5 - 2) / 5 / 8)
+    assert distance.fit is Fit.UNTOLD  # no sources were given
+    assert read_filter_pairs([(free, kept) for kept, free in pairs])[0].fit is Fit.FAILS
