@@ -13,6 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 
 from gateway.infra.engines import is_conflict, is_trouble, open_engine, readers_of, writers_of
 from gateway.infra.signals import Signals
+from gateway.infra.writer_turns import WriterTurns
 
 TOPICS = "topics"
 """Key in `Session.info`: topics to signal once the transaction is on disk."""
@@ -80,7 +81,8 @@ class Database:
         `connections`: to a server, at most at a time; who finds none free waits for one.
         """
         self.signals = Signals()
-        self.engine = open_engine(url, connections)
+        self._turns = WriterTurns()
+        self.engine = open_engine(url, connections, self._turns)
         self._reading = readers_of(self.engine)
         self._writing = writers_of(self.engine)
 
@@ -101,14 +103,17 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """One transaction: on disk when the block ends, undone when it raises. Then wakes those who wait."""
-        with _naming_trouble(), Session(self._writing, expire_on_commit=False) as session:
-            with session.begin():
-                yield session
-                for act in session.info.get(LAST_ACTS, ()):
-                    act(session)
-                if (condition := _condition.get()) is not None:
-                    condition(session)
-            topics = session.info.get(TOPICS, ())
+        try:
+            with _naming_trouble(), Session(self._writing, expire_on_commit=False) as session:
+                with session.begin():
+                    yield session
+                    for act in session.info.get(LAST_ACTS, ()):
+                        act(session)
+                    if (condition := _condition.get()) is not None:
+                        condition(session)
+                topics = session.info.get(TOPICS, ())
+        finally:
+            self._turns.give_back()
         self.signals.announce(topics)
 
     def change(self, act: Callable[[Session], T]) -> T:

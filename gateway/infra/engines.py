@@ -1,18 +1,23 @@
 """Opens SQLAlchemy's engine for a URL, tuned so that accepted means on disk, and says what its errors mean.
 
-SQLite: WAL, `synchronous=FULL`; writers take their lock at BEGIN and so never fail half-way with a stale
-snapshot. PostgreSQL: readers see one snapshot (REPEATABLE READ, READ ONLY), which never fails; writers run
-under READ COMMITTED and lock the rows that they decide by, so that of two changes the second sees the first.
+SQLite: WAL, `synchronous=FULL`; writers take their lock at BEGIN, each in its turn, and never fail half-way
+with a stale snapshot. PostgreSQL: readers see one snapshot (REPEATABLE READ, READ ONLY), which never fails;
+writers run under READ COMMITTED and lock the rows that they decide by, so that of two changes the second sees
+the first.
 Nobody waits for ever: not for a lock or a statement, nor for a gateway that stopped within a transaction.
 """
 
 import os
 import platform
+import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from gateway.infra.writer_turns import WriterTurns
 
 BUSY_TIMEOUT_MS = 15_000
 """How long a writer waits for another one's lock."""
@@ -38,14 +43,17 @@ _AWAY = frozenset({"25P03", "25006", "25P04"})
 """The server ended an idle transaction or one that took too long, or it is a standby that only reads."""
 
 
-def open_engine(url: str, connections: int) -> Engine:
-    """The engine of a SQLAlchemy URL, with at most so many connections to a server."""
+def open_engine(url: str, connections: int, turns: WriterTurns) -> Engine:
+    """The engine of a SQLAlchemy URL, with at most so many connections to a server.
+
+    A writer of SQLite has its turn once its transaction has begun; whoever ends that gives the turn back.
+    """
     if url.startswith("sqlite"):
         engine = create_engine(
             url, connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000}
         )
         event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "begin", _begin_sqlite_with(turns))
         return engine
     settings = {
         "lock_timeout": BUSY_TIMEOUT_MS,
@@ -112,9 +120,17 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _begin_sqlite_with(turns: WriterTurns) -> Callable[[Connection], None]:
+    def begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get(WRITES, False):
+            connection.exec_driver_sql("BEGIN")
+            return
+        if not turns.take(BUSY_TIMEOUT_MS / 1000):
+            locked = sqlite3.OperationalError("database is locked")
+            raise OperationalError("BEGIN IMMEDIATE", None, locked)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return begin
 
 
 def _configure_postgres(connection: Any, _record: Any) -> None:
