@@ -66,6 +66,7 @@ def _measured(database: str, parts: list[str], sizes: dict[str, float]) -> dict[
         for step in ramp.steps:
             _tell(f"{database}: {step.rate:.0f} submissions/s", {
                 "holds": step.holds, "accepted": f"{step.accepted} of {step.offered}",
+                **({"refused": step.refused} if step.refused else {}),
                 "p50_ms": round(1000 * step.p50, 1), "p99_ms": round(1000 * step.p99, 1),
                 "gateway_cpu_ms_each": round(1000 * step.gateway_cpu_seconds / step.offered, 2),
             })  # fmt: skip

@@ -7,6 +7,7 @@ stalls cannot slow down those who arrive (no coordinated omission).
 import asyncio
 import json
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 
 from load.deadline import Deadline
@@ -19,6 +20,7 @@ GROWTH = 1.25
 TRIES = 2
 """A rate is given up after it failed so often in a row: something else may have used the machine."""
 ANSWER_SECONDS = 30.0
+ACCEPTED = 202
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Step:
     rate: float
     offered: int
     accepted: int
+    refused: dict[int, int]
+    """How many were answered with each other status; 0: not at all."""
     seconds: float
     """Until the last answer."""
     p50: float
@@ -80,11 +84,13 @@ def offer(gateway: LoadedGateway, rate: float, seconds: float, first_seed: int) 
     begin = time.perf_counter()
     answered = asyncio.run(_arrive(gateway.port, rate, count, first_seed))
     taken = time.perf_counter() - begin
+    statuses = Counter(status for status, _ in answered)
     latencies = sorted(latency for _, latency in answered)
     return Step(
         rate=rate,
         offered=count,
-        accepted=sum(status == 202 for status, _ in answered),
+        accepted=statuses.pop(ACCEPTED, 0),
+        refused=dict(statuses),
         seconds=taken,
         p50=percentile(latencies, 0.5),
         p99=percentile(latencies, 0.99),
@@ -121,12 +127,22 @@ async def _submit(port: int, idle: list["_Connection"], request: bytes, due: flo
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            connection = idle.pop() if idle else await _Connection.open(port)
+            connection = _still_open(idle) or await _Connection.open(port)
             status = await connection.ask(request)
             idle.append(connection)
     except (OSError, TimeoutError, EOFError):
         status = 0
     return status, loop.time() - due
+
+
+def _still_open(idle: list["_Connection"]) -> "_Connection | None":
+    """One that the gateway has not closed meanwhile, as it does after some seconds without a request."""
+    while idle:
+        connection = idle.pop()
+        if not connection.is_closed:
+            return connection
+        connection.close()
+    return None
 
 
 class _Connection:
@@ -138,6 +154,11 @@ class _Connection:
     @classmethod
     async def open(cls, port: int) -> "_Connection":
         return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the other end has closed it."""
+        return self._reader.at_eof()
 
     async def ask(self, request: bytes) -> int:
         self._writer.write(request)
