@@ -58,7 +58,7 @@ class GatewayMetrics:
         )
         self._transactions = Histogram(
             "deltanas_database_transaction_seconds",
-            "Transactions of this gateway, waiting for the lock included.",
+            "Transactions of this gateway, from their beginning; a writer of SQLite has the lock by then.",
             ("kind",),
             buckets=_TRANSACTION_BOUNDS,
             registry=self._registry,
@@ -132,6 +132,6 @@ def time_transactions(engine: Engine, observe: Callable[[str, float], Any]) -> N
             writes = connection.get_execution_options().get("deltanas_writes", False)
             observe("write" if writes else "read", time.perf_counter() - begin)
 
-    event.listen(engine, "begin", begun, insert=True)  # before the BEGIN itself, which waits for the lock
+    event.listen(engine, "begin", begun)
     event.listen(engine, "commit", ended)
     event.listen(engine, "rollback", ended)

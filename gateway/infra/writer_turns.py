@@ -16,8 +16,10 @@ class WriterTurns:
 
     def take(self, seconds: float) -> bool:
         """Wait for the turn at most so long; gives whether it came."""
-        self._thread.has_it = self._free.acquire(timeout=seconds)
-        return self._thread.has_it
+        came = self._free.acquire(timeout=seconds)
+        if came:
+            self._thread.has_it = True
+        return came
 
     def give_back(self) -> None:
         """Let the next one begin, if this thread has the turn."""

@@ -10,6 +10,7 @@ from sqlalchemy import event, func, select
 
 from gateway.infra.database import Database, StorageUnavailable
 from gateway.infra.tally_tables import TallyRow
+from gateway.infra.writer_turns import WriterTurns
 
 WRITERS, TIMES = 8, 25
 
@@ -56,3 +57,11 @@ def test_a_writer_that_fails_or_cannot_begin_leaves_its_turn_to_the_next(databas
         other.execute("ROLLBACK")
     add(database, "accepted")
     assert count(database) == 1
+
+
+def test_who_waits_in_vain_does_not_keep_the_turn_of_the_one_that_has_it():
+    turns = WriterTurns()
+    assert turns.take(1)
+    assert not turns.take(0.01)
+    turns.give_back()
+    assert turns.take(1)
