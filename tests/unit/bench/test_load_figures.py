@@ -4,12 +4,14 @@ import math
 
 import pytest
 from load import open_loop
+from load.deadline import Deadline
 from load.open_loop import Ramp, Step, ramp
 from load.percentiles import percentile, summary
 
 
 def step(rate, p99=0.1, missing=0):
-    return Step(rate, 100, 100 - missing, 1.0, 0.05, p99, 0.5)
+    refused = {429: missing} if missing else {}
+    return Step(rate, 100, 100 - missing, refused, 1.0, 0.05, p99, gateway_cpu_seconds=0.5)
 
 
 def test_a_percentile_is_a_value_that_was_seen():
@@ -40,7 +42,9 @@ def test_a_ramp_ends_once_a_rate_has_failed_twice(monkeypatch):
         return step(rate, p99=1.0 if rate > 20 else 0.1)
 
     monkeypatch.setattr(open_loop, "offer", offer)
-    found = ramp(None, first_rate=16.0, step_seconds=1.0)
+    found = ramp(None, first_rate=16.0, step_seconds=1.0, most_steps=20, deadline=Deadline(600))
     assert [round(one.rate, 1) for one in found.steps] == [16.0, 20.0, 25.0, 25.0]
     assert found.best.rate == pytest.approx(20.0)
     assert offered[0] == 16.0, "its first requests are not counted"
+    assert len(ramp(None, 16.0, 1.0, most_steps=2, deadline=Deadline(600)).steps) == 2
+    assert ramp(None, 16.0, 1.0, most_steps=20, deadline=Deadline(0)).steps == ()

@@ -65,7 +65,9 @@ def _paths(with_parameters: bool) -> list[tuple[str, str]]:
 
 
 THINGS = [found for found in _paths(True) if found[1] not in FOR_EVERYBODY | OPERATORS]
-LISTS = [path for verb, path in _paths(False) if verb == "GET" and path != "/v1/audit"]
+COMPARISON = "/v1/diagnostics/filter-effect"
+"""Names its things in its query."""
+LISTS = [path for verb, path in _paths(False) if verb == "GET" and path not in {"/v1/audit", COMPARISON}]
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +129,16 @@ def test_another_tenants_thing_is_not_there(street, verb, path):
         assert mark not in answer.text
     if verb == "GET" and not path.endswith("/events"):
         assert street.scene.http.get(url).status_code == 200, "and its owner does not see it either"
+
+
+def test_another_tenants_searches_cannot_be_compared(street):
+    search = street.things["search_id"]
+    asked = {"with_filter": search, "without_filter": search}
+    answer = street.scene.http.get(COMPARISON, params=asked, headers=street.bob)
+    assert answer.status_code == 404, answer.text
+    assert street.scene.http.get(COMPARISON, params=asked).json()["code"] == "not_a_pair", (
+        "the owner's are seen"
+    )
 
 
 @pytest.mark.parametrize("path", LISTS)
