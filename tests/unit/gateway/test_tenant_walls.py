@@ -54,11 +54,13 @@ class Street:
         return path
 
 
+ROUTES = create_app(Settings(home="/nowhere", conductor=False)).openapi()["paths"]
+
+
 def _paths(with_parameters: bool) -> list[tuple[str, str]]:
-    document = create_app(Settings(home="/nowhere", conductor=False)).openapi()
     return [
         (verb.upper(), path)
-        for path, verbs in document["paths"].items()
+        for path, verbs in ROUTES.items()
         for verb in verbs
         if verb in VERBS and path.startswith("/v1/") and ("{" in path) is with_parameters
     ]
