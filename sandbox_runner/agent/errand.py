@@ -5,16 +5,14 @@ In all of them the runner forgets it.
 """
 
 import logging
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Event
 
 from contracts.failures import Failure, FailureReason
 from contracts.jobs import AttemptOutcome, AttemptSpec, ClaimedAttempt
 from contracts.log_context import log_context
 from sandbox_runner.agent.links import GatewayLink, Lease, Rejected, RunnerLink, Unreachable
+from sandbox_runner.agent.under_way import UnderWay
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +35,7 @@ class Errands:
         self._gateway = gateway
         self._runner = runner
         self._hurrying = hurrying
-        self._lock = threading.Lock()
-        self._under_way: set[str] = set()
+        self._under_way = UnderWay()
 
     @property
     def under_way(self) -> int:
@@ -47,26 +44,13 @@ class Errands:
 
     def run(self, attempt_id: str) -> bool:
         """Claim the attempt, see it through; False if it cannot be claimed. Raises Unreachable, Rejected."""
-        with self._once(attempt_id) as is_first:
+        with self._under_way.once(attempt_id) as is_first:
             claimed = self._gateway.claim(self._agent_id, attempt_id) if is_first else None
             if claimed is not None:
                 about = {"evaluation_id": claimed.spec.evaluation_id, "attempt_id": attempt_id}
                 with log_context(request_id=attempt_id, **about):
                     self._see_through(claimed)
             return claimed is not None
-
-    @contextmanager
-    def _once(self, attempt_id: str) -> Iterator[bool]:
-        """Whether nobody here is at this attempt already: brokers deliver twice."""
-        with self._lock:
-            is_first = attempt_id not in self._under_way
-            self._under_way.add(attempt_id)
-        try:
-            yield is_first
-        finally:
-            if is_first:
-                with self._lock:
-                    self._under_way.discard(attempt_id)
 
     def _see_through(self, claimed: ClaimedAttempt) -> None:
         spec, lease = claimed.spec, Lease(claimed.spec.attempt_id, claimed.token)

@@ -5,10 +5,7 @@ checkpoint, else the gateway says when it can be forgotten.
 """
 
 import logging
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Event
 
 from contracts.fine_tune_attempts import ClaimedFineTune, FineTuneOutcome, TrainingNews
@@ -18,6 +15,7 @@ from sandbox_runner.agent.errand import HEARTBEATS_PER_LEASE, LAST_REPORT_SECOND
 from sandbox_runner.agent.lease_keeping import LeaseKeeper, NotWanted
 from sandbox_runner.agent.links import Lease, Rejected, Unreachable
 from sandbox_runner.agent.training_links import GeneratorLink, TrainingGatewayLink
+from sandbox_runner.agent.under_way import UnderWay
 
 logger = logging.getLogger(__name__)
 
@@ -42,35 +40,21 @@ class TrainingErrands:
         self._gateway = gateway
         self._generator = generator
         self._hurrying = hurrying
-        self._lock = threading.Lock()
-        self._attempts: set[str] = set()
+        self._under_way = UnderWay()
 
     @property
     def under_way(self) -> int:
         """How many attempts are held now."""
-        return len(self._attempts)
+        return len(self._under_way)
 
     def run(self, attempt_id: str) -> bool:
         """Claim the attempt, see it through; False if it cannot be claimed. Raises Unreachable, Rejected."""
-        with self._once(attempt_id) as is_first:
+        with self._under_way.once(attempt_id) as is_first:
             claimed = self._gateway.claim(self._agent_id, attempt_id) if is_first else None
             if claimed is not None:
                 with log_context(request_id=attempt_id, attempt_id=attempt_id):
                     self._see_through(claimed)
             return claimed is not None
-
-    @contextmanager
-    def _once(self, attempt_id: str) -> Iterator[bool]:
-        """Whether nobody here is at this attempt already: brokers deliver twice."""
-        with self._lock:
-            is_first = attempt_id not in self._attempts
-            self._attempts.add(attempt_id)
-        try:
-            yield is_first
-        finally:
-            if is_first:
-                with self._lock:
-                    self._attempts.discard(attempt_id)
 
     def _see_through(self, claimed: ClaimedFineTune) -> None:
         lease = Lease(claimed.attempt_id, claimed.token)
