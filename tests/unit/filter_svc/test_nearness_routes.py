@@ -241,6 +241,8 @@ def test_the_next_comparison_waits_for_one_whose_client_has_gone(client, monkeyp
 
     async def noted(comparisons):
         if started.is_set():
+            while not any(other.is_abandoned for other in comparisons):
+                await asyncio.sleep(0.01)
             waiting.set()
         return await may_begin(comparisons)
 
