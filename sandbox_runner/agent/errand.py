@@ -5,12 +5,12 @@ In all of them the runner forgets it.
 """
 
 import logging
-import time
 from threading import Event
 
 from contracts.failures import Failure, FailureReason
 from contracts.jobs import AttemptOutcome, AttemptSpec, ClaimedAttempt
 from contracts.log_context import log_context
+from sandbox_runner.agent.handing_in import give_back, hand_in
 from sandbox_runner.agent.links import GatewayLink, Lease, Rejected, RunnerLink, Unreachable
 from sandbox_runner.agent.under_way import UnderWay
 
@@ -18,10 +18,6 @@ logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 1.0
 """Before a call that failed is tried again."""
-REPORT_SECONDS = 600.0
-"""For so long a report is tried; the lease is lost long before."""
-LAST_REPORT_SECONDS = 2.0
-"""The same when the agent is to stop."""
 MAX_WAIT_SECONDS = 10.0
 HEARTBEATS_PER_LEASE = 4
 
@@ -58,9 +54,9 @@ class Errands:
         try:
             outcome = self._run(spec, lease, interval)
             if outcome is not None:
-                self._report(lease, outcome)
+                hand_in(lease, lambda: self._gateway.report(lease, outcome), self._hurrying)
             elif self._hurrying.is_set():
-                self._give_back(lease)
+                give_back(lease, self._gateway.release)
         finally:
             self._forget(spec.attempt_id)
 
@@ -111,31 +107,6 @@ class Errands:
         except Rejected as rejected:
             logger.info("attempt %s: its lease is lost (%s)", lease.attempt_id, rejected.status)
             return False
-
-    def _report(self, lease: Lease, outcome: AttemptOutcome) -> None:
-        """Deliver, again and again if need be; a stale outcome is dropped."""
-        begin = time.monotonic()
-        while True:
-            try:
-                self._gateway.report(lease, outcome)
-                return
-            except Rejected as rejected:
-                logger.info("attempt %s: the report was refused (%s)", lease.attempt_id, rejected.status)
-                return
-            except Unreachable as error:
-                logger.warning("%s", error)
-            patience = LAST_REPORT_SECONDS if self._hurrying.is_set() else REPORT_SECONDS
-            if time.monotonic() - begin > patience:
-                logger.error("attempt %s: its outcome could not be delivered", lease.attempt_id)
-                return
-            time.sleep(PAUSE_SECONDS / 2)
-
-    def _give_back(self, lease: Lease) -> None:
-        """Let the gateway queue it again at once, and not as a loss. Unheard, the lease runs out."""
-        try:
-            self._gateway.release(lease)
-        except (Unreachable, Rejected) as error:
-            logger.warning("attempt %s could not be given back: %s", lease.attempt_id, error)
 
     def _forget(self, attempt_id: str) -> None:
         try:

@@ -11,7 +11,8 @@ from threading import Event
 from contracts.fine_tune_attempts import ClaimedFineTune, FineTuneOutcome, TrainingNews
 from contracts.fine_tuning import FineTuneFailure, FineTuneState, FineTuneStatus
 from contracts.log_context import log_context
-from sandbox_runner.agent.errand import HEARTBEATS_PER_LEASE, LAST_REPORT_SECONDS, REPORT_SECONDS
+from sandbox_runner.agent.errand import HEARTBEATS_PER_LEASE
+from sandbox_runner.agent.handing_in import give_back, hand_in
 from sandbox_runner.agent.lease_keeping import LeaseKeeper, NotWanted
 from sandbox_runner.agent.links import Lease, Rejected, Unreachable
 from sandbox_runner.agent.training_links import GeneratorLink, TrainingGatewayLink
@@ -19,8 +20,6 @@ from sandbox_runner.agent.under_way import UnderWay
 
 logger = logging.getLogger(__name__)
 
-PAUSE_SECONDS = 0.5
-"""Before a report is tried again."""
 TROUBLE_SECONDS = 600.0
 """So long the generator, or a transfer, may fail until the attempt has failed: another host may do better."""
 LONGEST_LOOK_SECONDS = 5.0
@@ -62,10 +61,10 @@ class TrainingErrands:
         try:
             with LeaseKeeper(self._gateway, lease, interval, self._hurrying) as keeper:
                 outcome = self._train(claimed, lease, keeper, interval)
-                self._report(lease, outcome)
+                hand_in(lease, lambda: self._gateway.report(lease, outcome), self._hurrying)
         except NotWanted:
             if self._hurrying.is_set():
-                self._give_back(lease)
+                give_back(lease, self._gateway.release)
         finally:
             self._let_rest(claimed.fine_tune_id)
 
@@ -125,31 +124,6 @@ class TrainingErrands:
     def _deliver(self, claimed: ClaimedFineTune, lease: Lease, keeper: LeaseKeeper) -> None:
         with self._generator.parcel(claimed.fine_tune_id) as chunks:
             self._gateway.deliver(lease, keeper.while_wanted(chunks))
-
-    def _report(self, lease: Lease, outcome: FineTuneOutcome) -> None:
-        """Deliver, again and again if need be; a stale outcome is dropped."""
-        begin = time.monotonic()
-        while True:
-            try:
-                self._gateway.report(lease, outcome)
-                return
-            except Rejected as rejected:
-                logger.info("attempt %s: the report was refused (%s)", lease.attempt_id, rejected.status)
-                return
-            except Unreachable as error:
-                logger.warning("%s", error)
-            patience = LAST_REPORT_SECONDS if self._hurrying.is_set() else REPORT_SECONDS
-            if time.monotonic() - begin > patience:
-                logger.error("attempt %s: its outcome could not be delivered", lease.attempt_id)
-                return
-            time.sleep(PAUSE_SECONDS)
-
-    def _give_back(self, lease: Lease) -> None:
-        """Let the gateway offer the job again at once, and not as a loss. Unheard, the lease runs out."""
-        try:
-            self._gateway.release(lease)
-        except (Unreachable, Rejected) as error:
-            logger.warning("attempt %s could not be given back: %s", lease.attempt_id, error)
 
     def _let_rest(self, job_id: str) -> None:
         try:

@@ -1,13 +1,13 @@
 """Models and adapters that cannot be used are refused before anything starts, and told why."""
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from local_model_program import OBEDIENT, ask, held_up
 from model_folders import write_adapter_folder
 
+from generator_svc.language_models.local import models as local_models
 from generator_svc.language_models.model_store import MANIFEST
 
 
@@ -44,8 +44,8 @@ def test_memory_that_others_use_just_now_is_waited_for(models, tmp_path, monkeyp
     assert blocked.retry_after_seconds
 
 
-@pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
-def test_four_bits_without_the_library_are_refused_by_its_name(models, tmp_path):
+def test_four_bits_without_the_library_are_refused_by_its_name(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(local_models, "find_spec", lambda name: None)
     used = models(OBEDIENT)
     change_manifest(tmp_path, load_in_4bit=True)
     blocked = held_up(used)

@@ -18,7 +18,7 @@ from contracts.fine_tuning import (
     FineTuneState,
     FineTuneStatus,
 )
-from sandbox_runner.agent import training_errand
+from sandbox_runner.agent import handing_in, training_errand
 from sandbox_runner.agent.links import Rejected, Unreachable
 from sandbox_runner.agent.settings import AgentSettings
 from sandbox_runner.agent.training_agent import TrainingHeart
@@ -156,7 +156,7 @@ class Generator:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(training_errand, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(handing_in, "PAUSE_SECONDS", 0.01)
 
 
 def run(gateway, generator, hurrying=None):
