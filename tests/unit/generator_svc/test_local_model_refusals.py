@@ -45,7 +45,7 @@ def test_memory_that_others_use_just_now_is_waited_for(models, tmp_path, monkeyp
 
 
 def test_four_bits_without_the_library_are_refused_by_its_name(models, tmp_path, monkeypatch):
-    monkeypatch.setattr(local_models, "find_spec", lambda name: None)
+    monkeypatch.setattr(local_models, "find_spec", lambda name: name != "bitsandbytes" or None)
     used = models(OBEDIENT)
     change_manifest(tmp_path, load_in_4bit=True)
     blocked = held_up(used)
