@@ -44,6 +44,7 @@ class Measuring:
         self._plan: Plan = study.plan
         self._public_id = public_id
         self._folder = folder
+        self._share_arms = [arm for arm in ShareArm if arm in self._plan.share_arms]
         self._shares: dict[ShareArm, list[ProposalRecord]] = {}
         self._candidates: dict[ShareArm, list[Json]] = {}
         self._stamp = digest([SUMMARY_FORM, self._plan.document, public_id, study.model])
@@ -64,7 +65,7 @@ class Measuring:
         return self._summaries
 
     def _valid_share(self) -> Json:
-        records = {arm: self._arm(arm) for arm in ShareArm}
+        records = {arm: self._arm(arm) for arm in self._share_arms}
         families = {one["name"]: one["family"] for one in self._study.baselines}
         related = kin(families, self._study.training_families())
         job = self._study.fine_tune()
@@ -75,12 +76,14 @@ class Measuring:
         }
 
     def _tokens(self) -> Json:
-        return token_summary({arm: self._arm(arm) for arm in ShareArm}, self._plan.seed)
+        return token_summary({arm: self._arm(arm) for arm in self._share_arms}, self._plan.seed)
 
     def _applier(self) -> Json:
         baselines = {one["name"]: one for one in self._study.baselines}
         answers: list[RawAnswer] = []
-        for arm in (ShareArm.DELTA_BEFORE, ShareArm.DELTA_AFTER):
+        for arm in self._share_arms:
+            if arm.form != "delta":
+                continue
             self._arm(arm)
             answers += raw_answers(self._study.client, self._public_id, arm, self._candidates[arm], baselines)
         corpus, sources = self._folder / CORPUS, {}

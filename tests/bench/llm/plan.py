@@ -70,6 +70,8 @@ class Plan:
     """Of part a's searches, of all draws and resamples."""
     delta_proposals: int = 100
     source_proposals: int = 40
+    share_arms: tuple[str, ...] = tuple(ShareArm)
+    """Of part a, and so of c and d: fewer where others are measured already."""
     delta_tokens: int = 512
     source_tokens: int = 1_280
     temperature: float = 0.35
@@ -98,6 +100,9 @@ class Plan:
         for name in ("train_images", "delta_proposals", "source_proposals", "cycles", "candidates_per_cycle"):
             if getattr(self, name) < 1:
                 raise PlanInvalid(f"{name} must be 1 or more, not {getattr(self, name)}")
+        unknown = sorted(set(self.share_arms) - set(ShareArm))
+        if unknown or not self.share_arms:
+            raise PlanInvalid(f"share_arms are some of {', '.join(ShareArm)}, not {list(self.share_arms)}")
         if not self.search_seeds or len(set(self.search_seeds)) < len(self.search_seeds):
             raise PlanInvalid(f"search_seeds must be different numbers, not {list(self.search_seeds)}")
 

@@ -82,6 +82,8 @@ def test_a_plan_takes_what_is_given_and_refuses_what_it_does_not_know():
         ({"cycles": 0}, "cycles"),
         ({"search_seeds": [1, 1]}, "search_seeds"),
         ({"start_tuned": 1}, "start_tuned"),
+        ({"share_arms": ["delta_later"]}, "share_arms"),
+        ({"share_arms": []}, "share_arms"),
         ({"fine_tune": {"preset": "cpu", "rank": 4}}, "rank"),
     ):
         with pytest.raises(PlanInvalid, match=word):
