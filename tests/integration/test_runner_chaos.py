@@ -94,6 +94,7 @@ def test_a_runner_that_is_told_to_stop_leaves_nothing(tmp_path):
         assert not runner.data_folders()
 
 
+@pytest.mark.full
 def test_whoever_kills_what_waits_harms_no_attempt(tmp_path):
     with runner_on(tmp_path, slots=2) as runner:
         before = score(runner.evaluate(make_attempt("at_before")))

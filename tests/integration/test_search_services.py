@@ -46,6 +46,7 @@ def test_applied_candidates_carry_canonical_deltas(undisturbed):
             assert summary
 
 
+@pytest.mark.full  # what is killed and lost below is held to the same story
 def test_an_equal_seed_elsewhere_makes_the_same_candidates(family, undisturbed):
     search_id = family.search(**SEARCH)
     family.finished(search_id)

@@ -262,11 +262,12 @@ def field(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Field]
         made.close()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "evaluations",
     [
         pytest.param(FEW, id="a few"),
-        pytest.param(MANY, id="many", marks=[pytest.mark.full, pytest.mark.timeout(4 * 3600)]),
+        pytest.param(MANY, id="many", marks=pytest.mark.timeout(4 * 3600)),
     ],
 )
 def test_nothing_grows_and_every_outcome_is_right_however_many_run(field: Field, evaluations: int) -> None:
