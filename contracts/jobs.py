@@ -4,8 +4,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.failures import Failure
-from contracts.measurements import Isolation, Limits, Measurement, Provenance, SmokeResult
-from contracts.names import AttemptKind, Integrity, IsolationTier, NoveltyLayer, ScoredOn
+from contracts.measurements import Isolation, Limits, Measurement, Provenance, SmokeResult, TraceResult
+from contracts.names import (
+    AttemptKind,
+    Integrity,
+    IsolationTier,
+    NoveltyLayer,
+    ScoredOn,
+    StructureComparison,
+)
 
 # --- gateway → runner, through the agent -------------------------------------------------------
 
@@ -42,7 +49,7 @@ class AttemptSpec:
 
 @dataclass(frozen=True)
 class AttemptOutcome:
-    """What the runner says of a finished attempt: a measurement, a smoke result or a failure, exactly one."""
+    """What the runner says of a finished attempt: a measurement, a smoke result, a trace or a failure."""
 
     attempt_id: str
     fence: int
@@ -55,6 +62,8 @@ class AttemptOutcome:
     """stdout and stderr, bounded, control characters escaped. Untrusted."""
     smoke: SmokeResult | None = None
     """Of an attempt of the kind `smoke`, and of no other."""
+    trace: TraceResult | None = None
+    """Of an attempt of the kind `trace`, and of no other."""
 
 
 @dataclass(frozen=True)
@@ -266,6 +275,11 @@ class ScreeningRequest:
     proposal_id: str
     source: str
     threshold: float = 0.90
+    """Of the lexical layer: the Jaccard similarity from which a source is a copy."""
+    graph: str | None = None
+    """`TraceResult.claimed_graph` of this source. None: the structure layer says nothing."""
+    structure_threshold: float | None = 1.0
+    """From which likeness of two graphs one is a copy: 1 asks that they are isomorphic. None: from none."""
 
 
 @dataclass(frozen=True)
@@ -275,6 +289,8 @@ class Neighbour:
     id: str
     jaccard: float
     label: str = ""
+    structure: float | None = None
+    """Likeness of the two graphs in [0, 1]: 1 if they are isomorphic. None where either has none."""
 
 
 @dataclass(frozen=True)
@@ -284,6 +300,9 @@ class Screening:
     novel: bool
     layer: NoveltyLayer | None
     nearest: tuple[Neighbour, ...]
+    difference: tuple[str, ...] = ()
+    """Lines of a unified diff from the nearest architecture to this source; bounded, untrusted."""
+    structure: StructureComparison = StructureComparison.NOT_TRACED
 
 
 @dataclass(frozen=True)
@@ -293,3 +312,5 @@ class Admission:
     scope: str
     source: str
     label: str = ""
+    graph: str | None = None
+    """`TraceResult.claimed_graph` of this source, if it has been traced."""

@@ -85,6 +85,21 @@ class SmokeResult:
     claimed_train_loss: float | None = None
 
 
+@dataclass(frozen=True)
+class TraceResult:
+    """A trace that came to its end: what the network's `forward` computes, or why that cannot be said."""
+
+    claimed_graph: str | None
+    """Well-formed text of `contracts.computation_graph`, whose content is the guest's word."""
+    not_traceable: str | None
+    """Why there is no graph, where there is none: bounded, escaped, untrusted. No sign of a new network."""
+    startup_seconds: float
+    wall_seconds: float
+    cpu_seconds: float
+    peak_memory_bytes: int
+    peak_gpu_memory_bytes: int | None = None
+
+
 SEALED_HALF_DISAGREES = "sealed_half_disagrees"
 """The one flag that tells of the sealed half: within a search nobody sees it before the end."""
 

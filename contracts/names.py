@@ -126,6 +126,7 @@ class AttemptKind(StrEnum):
 
     EVALUATE = "evaluate"
     SMOKE = "smoke"
+    TRACE = "trace"
 
 
 class Integrity(StrEnum):
@@ -164,3 +165,13 @@ class NoveltyLayer(StrEnum):
     EXACT = "exact"
     STRUCTURE = "structure"
     JACCARD = "jaccard"
+
+
+class StructureComparison(StrEnum):
+    """What the structure layer of the novelty filter could do for a source."""
+
+    COMPARED = "compared"
+    NOT_TRACED = "not_traced"
+    """No graph came with the source: the other layers decided alone."""
+    OFF = "off"
+    """The request asked for no structure layer."""

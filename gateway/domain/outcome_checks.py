@@ -7,9 +7,10 @@ import math
 from dataclasses import replace
 from typing import TypeVar
 
+from contracts.computation_graph import MAX_GRAPH_BYTES
 from contracts.failures import Failure, FailureReason
 from contracts.jobs import AttemptOutcome
-from contracts.measurements import Isolation, Measurement, Provenance, SmokeResult
+from contracts.measurements import Isolation, Measurement, Provenance, SmokeResult, TraceResult
 from contracts.names import AttemptKind, IsolationTier, ScoredOn
 
 MAX_LOG_CHARACTERS = 512 * 1024
@@ -19,7 +20,12 @@ MAX_FLAGS = 32
 MAX_COUNT = 2**53
 MAX_SECONDS = 1e9
 
-_Result = TypeVar("_Result", Measurement, SmokeResult)
+_Trained = TypeVar("_Trained", Measurement, SmokeResult)
+_RESULTS = {
+    AttemptKind.EVALUATE: Measurement,
+    AttemptKind.SMOKE: SmokeResult,
+    AttemptKind.TRACE: TraceResult,
+}
 
 
 class OutcomeImpossible(ValueError):
@@ -38,19 +44,20 @@ def checked_outcome(
         _check(outcome, kind, scored_on, minimum_tier)
     except OutcomeImpossible as error:
         failure = Failure(FailureReason.INFRASTRUCTURE, f"the runner reported the impossible: {error}")
-        return replace(_bounded(outcome), measurement=None, smoke=None, failure=failure)
+        return replace(_bounded(outcome), measurement=None, smoke=None, trace=None, failure=failure)
     return _bounded(outcome)
 
 
 def _check(
     outcome: AttemptOutcome, kind: AttemptKind, scored_on: ScoredOn, minimum_tier: IsolationTier
 ) -> None:
-    result = outcome.measurement or outcome.smoke
-    if sum(part is not None for part in (outcome.measurement, outcome.smoke, outcome.failure)) != 1:
-        raise OutcomeImpossible("exactly one of measurement, smoke and failure must be set")
+    result = outcome.measurement or outcome.smoke or outcome.trace
+    parts = (outcome.measurement, outcome.smoke, outcome.trace, outcome.failure)
+    if sum(part is not None for part in parts) != 1:
+        raise OutcomeImpossible("exactly one of measurement, smoke, trace and failure must be set")
     if result is None:
         return
-    if isinstance(result, SmokeResult) is not (kind is AttemptKind.SMOKE):
+    if type(result) is not _RESULTS[kind]:
         raise OutcomeImpossible(f"a {type(result).__name__} of an attempt of the kind {kind}")
     if outcome.isolation is None or outcome.provenance is None:
         raise OutcomeImpossible("a result without isolation or provenance")
@@ -59,6 +66,15 @@ def _check(
     _check_costs(result)
     if isinstance(result, Measurement):
         _check_scores(result, scored_on)
+    if isinstance(result, TraceResult):
+        _check_trace(result)
+
+
+def _check_trace(trace: TraceResult) -> None:
+    if (trace.claimed_graph is None) == (trace.not_traceable is None):
+        raise OutcomeImpossible("a trace has either a graph or the reason why it has none")
+    if trace.claimed_graph is not None and len(trace.claimed_graph) > MAX_GRAPH_BYTES:
+        raise OutcomeImpossible(f"a graph of more than {MAX_GRAPH_BYTES} bytes")
 
 
 def _check_scores(measurement: Measurement, scored_on: ScoredOn) -> None:
@@ -74,7 +90,7 @@ def _check_scores(measurement: Measurement, scored_on: ScoredOn) -> None:
         raise OutcomeImpossible("no image was evaluated")
 
 
-def _check_costs(result: Measurement | SmokeResult) -> None:
+def _check_costs(result: Measurement | SmokeResult | TraceResult) -> None:
     for name in ("startup_seconds", "wall_seconds", "cpu_seconds"):
         if not 0.0 <= getattr(result, name) <= MAX_SECONDS:
             raise OutcomeImpossible(f"{name} is outside [0, {MAX_SECONDS:g}]")
@@ -87,10 +103,12 @@ def _check_costs(result: Measurement | SmokeResult) -> None:
 
 def _bounded(outcome: AttemptOutcome) -> AttemptOutcome:
     measurement, smoke, failure = outcome.measurement, outcome.smoke, outcome.failure
+    trace = outcome.trace
     return replace(
         outcome,
         measurement=None if measurement is None else _plain_claims(measurement),
         smoke=None if smoke is None else _plain_claims(smoke),
+        trace=None if trace is None else _bounded_trace(trace),
         failure=None if failure is None else _bounded_failure(failure),
         isolation=None if outcome.isolation is None else _bounded_isolation(outcome.isolation),
         provenance=None if outcome.provenance is None else _bounded_provenance(outcome.provenance),
@@ -99,7 +117,12 @@ def _bounded(outcome: AttemptOutcome) -> AttemptOutcome:
     )
 
 
-def _plain_claims(result: _Result) -> _Result:
+def _bounded_trace(trace: TraceResult) -> TraceResult:
+    reason = trace.not_traceable
+    return replace(trace, not_traceable=None if reason is None else _cut(reason, MAX_MESSAGE_CHARACTERS))
+
+
+def _plain_claims(result: _Trained) -> _Trained:
     """Claims are the guest's word: a senseless one is dropped, the result stands."""
     parameters = result.claimed_parameters
     return replace(

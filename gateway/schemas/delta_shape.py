@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from contracts.jobs import HunkReport
-from contracts.names import NoveltyLayer
+from contracts.names import NoveltyLayer, StructureComparison
 from gateway.schemas.shape import Shape, Share, Untrusted
 
 
@@ -35,6 +35,8 @@ class NeighbourDocument(Shape):
     jaccard: Share
     """Similarity of the token shingles of both."""
     label: str
+    structure: Share | None
+    """Likeness of the computation graphs: 1 if they are isomorphic; null where either was not traced."""
 
 
 class ScreeningDocument(Shape):
@@ -45,3 +47,7 @@ class ScreeningDocument(Shape):
     """What recognised a copy; null when it is new."""
     nearest: list[NeighbourDocument]
     """The nearest first."""
+    difference: list[Untrusted]
+    """Lines of a unified diff from the nearest architecture to this one."""
+    structure: StructureComparison
+    """Whether the computation graphs were compared."""
