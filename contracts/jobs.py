@@ -280,6 +280,8 @@ class ScreeningRequest:
     """`TraceResult.claimed_graph` of this source. None: the structure layer says nothing."""
     structure_threshold: float | None = 1.0
     """From which likeness of two graphs one is a copy: 1 asks that they are isomorphic. None: from none."""
+    among: tuple[str, ...] | None = None
+    """The architectures of the scope to compare with, by proposal id. None: all of them."""
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,8 @@ def _add_architectures(app: FastAPI, holder: IndexHolder) -> None:
         """Whether a source is new within its scope. Reads only."""
         _check_scope(request.scope)
         _check_proposal_id(request.proposal_id)
+        for name in request.among or ():
+            _check_proposal_id(name, "among")
         if not 0.0 < request.threshold <= 1.0:
             refuse_field("threshold", request.threshold, "Choose a number above 0 and at most 1.")
         return screen(holder.get(), request)
@@ -134,12 +136,12 @@ def _add_architectures(app: FastAPI, holder: IndexHolder) -> None:
 
 def _check_scope(scope: str) -> None:
     if not SCOPE.fullmatch(scope):
-        refuse_field("scope", scope, "Write `library` or `search:` and the id of a search.")
+        refuse_field("scope", scope, "Write a word such as `search`, a colon, and a name or an id.")
 
 
-def _check_proposal_id(proposal_id: str) -> None:
+def _check_proposal_id(proposal_id: str, field: str = "proposal_id") -> None:
     if not PROPOSAL_ID.fullmatch(proposal_id):
-        refuse_field("proposal_id", proposal_id, "Use 1 to 128 letters, digits, dots, dashes or underscores.")
+        refuse_field(field, proposal_id, "Use 1 to 128 letters, digits, dots, dashes or underscores.")
 
 
 def _check_label(label: str) -> None:

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,10 +72,20 @@ class NoveltyIndex:
             self._database.execute(UPSERT, _row(scope, proposal_id, label, made, source))
             neighbourhood.put(proposal_id, label, made)
 
-    def compare(self, scope: str, made: Fingerprint, threshold: float, exclude: str) -> list[Compared]:
-        """What of the scope is near, nearest first, without the proposal itself. Raises IndexBroken."""
+    def compare(
+        self,
+        scope: str,
+        made: Fingerprint,
+        threshold: float,
+        exclude: str,
+        among: Collection[str] | None = None,
+    ) -> list[Compared]:
+        """What of the scope, or `among` some of it, is near, nearest first, without the proposal itself.
+
+        Raises IndexBroken.
+        """
         with self._guarded():
-            return self._loaded(scope).compare(made, threshold, exclude)
+            return self._loaded(scope).compare(made, threshold, exclude, among)
 
     def count(self, scope: str) -> int:
         """How many architectures a scope holds. Raises IndexBroken."""

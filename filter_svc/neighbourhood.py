@@ -6,6 +6,7 @@ nothing is near. What they find is compared exactly.
 """
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,9 +86,17 @@ class Neighbourhood:
         if row != last:
             self._rows[self._ids[row]] = row
 
-    def compare(self, fingerprint: Fingerprint, threshold: float, exclude: str) -> list[Compared]:
-        """All that may reach the threshold, and the nearest others; nearest first, ids breaking ties."""
-        met = self._same(fingerprint) | self._met(fingerprint, threshold) | self._ranked(fingerprint)
+    def compare(
+        self, fingerprint: Fingerprint, threshold: float, exclude: str, among: Collection[str] | None = None
+    ) -> list[Compared]:
+        """All that may reach the threshold, and the nearest others; nearest first, ids breaking ties.
+
+        With `among`: exactly those of them that are here.
+        """
+        if among is None:
+            met = self._same(fingerprint) | self._met(fingerprint, threshold) | self._ranked(fingerprint)
+        else:
+            met = self._rows.keys() & set(among)
         compared = [self._compared(fingerprint, id_) for id_ in met if id_ != exclude]
         return sorted(compared, key=lambda one: (not one.same_digest, -one.jaccard, one.proposal_id))
 

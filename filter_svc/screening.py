@@ -20,7 +20,7 @@ def screen(index: NoveltyIndex, request: ScreeningRequest) -> Screening:
     Raises NotScreenable, IndexBroken.
     """
     made = fingerprint(request.source)
-    compared = index.compare(request.scope, made, request.threshold, request.proposal_id)
+    compared = index.compare(request.scope, made, request.threshold, request.proposal_id, request.among)
     layer = _layer(compared, request.threshold)
     nearest = tuple(Neighbour(one.proposal_id, one.jaccard, one.label) for one in compared[:NEAREST])
     return Screening(layer is None, layer, nearest)

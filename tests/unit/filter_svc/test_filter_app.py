@@ -59,6 +59,7 @@ def test_an_admitted_architecture_is_found_again(client):
         ({"proposal_id": "a b"}, "proposal_id"),
         ({"proposal_id": "x" * 200}, "proposal_id"),
         ({"source": None}, "source"),
+        ({"among": ["se_0a-c000-s000", "../etc"]}, "among"),
     ],
 )
 def test_a_bad_screening_is_a_problem_that_names_field_and_remedy(client, change, field):

@@ -1,5 +1,6 @@
 import sqlite3
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,6 +66,18 @@ def test_a_near_copy_is_recognised_by_its_shingles_and_a_far_one_is_not(novelty)
     far = ask(novelty, source(*(w + 50 for w in MANY)))
     assert (far.novel, far.layer) == (True, None)
     assert 0.0 < far.nearest[0].jaccard < 0.9
+
+
+def test_only_those_are_compared_that_the_request_names(novelty):
+    novelty.admit(SCOPE, "twin", source(*MANY))
+    novelty.admit(SCOPE, "parent", source(*MANY[:-1], 99))
+    novelty.admit(SCOPE, "other", source(1, 2))
+    asked = ScreeningRequest(SCOPE, "new", source(*MANY), 0.9, among=("parent", "new", "unknown"))
+    screening = screen(novelty, asked)
+    assert screening.layer is NoveltyLayer.JACCARD
+    assert [near.id for near in screening.nearest] == ["parent"]
+    assert screen(novelty, replace(asked, among=("other",))).novel
+    assert screen(novelty, replace(asked, among=())).nearest == ()
 
 
 def test_the_threshold_of_the_request_decides(novelty):
