@@ -60,7 +60,7 @@ def filter_effect(
     pairs: Annotated[
         list[str],
         typer.Argument(
-            metavar="WITH,WITHOUT...", help="Pairs of searches, alike but for a higher novelty_threshold."
+            metavar="WITH,WITHOUT...", help="Pairs of searches, alike but for a higher novelty.threshold."
         ),
     ],
     as_json: JsonOption = False,

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway.dashboard.accuracy_figure import accuracy_figure
+from gateway.dashboard.copies import novelty_sentence
 from gateway.dashboard.delta_outcomes import delta_outcomes
 from gateway.dashboard.gain_figure import gain_figure
 from gateway.dashboard.learning import learning_rows
@@ -173,7 +174,7 @@ def _provenance(search: Json, evaluation: Json) -> list[tuple[str, str]]:
         *_proposing(request),
         ("threads", request.get("threads")),
         ("device", request.get("device")),
-        ("novelty threshold", request.get("novelty_threshold")),
+        ("novelty", novelty_sentence(request.get("novelty"))),
         ("environment", proven.get("environment_digest")),
         ("runner version", proven.get("runner_version")),
     ]

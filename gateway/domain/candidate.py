@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from contracts.names import SlotState
 from contracts.proposals import AnswerForm
+from gateway.domain.novelty import Likeness
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Slot:
     candidate_id: str | None = None
     failure: SlotFailure | None = None
     duplicate_of: str | None = None
+    likeness: Likeness | None = None
+    """What it is a copy of: of a duplicate, and of a copy that was evaluated all the same."""
     evaluation_id: str | None = None
     admitted: bool = False
     """Whether the novelty filter must know this architecture."""
@@ -81,3 +84,10 @@ class Slot:
     def is_baseline(self) -> bool:
         """Whether the slot belongs to cycle 0."""
         return self.cycle == 0
+
+    @property
+    def selection_score(self) -> float | None:
+        """By what selection ranks it: its accuracy, less the penalty of a copy; None without a score."""
+        if self.score is None:
+            return None
+        return self.score.accuracy * (1 - (self.likeness.penalty if self.likeness else 0.0))

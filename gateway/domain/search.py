@@ -17,6 +17,7 @@ from contracts.proposals import DataShape, DeploymentLimits, EditPermissions
 from gateway.domain.feedback import FeedbackMemory
 from gateway.domain.fine_tune_plan import FineTunePlan
 from gateway.domain.model_budget import BudgetStop, ModelBudget
+from gateway.domain.novelty import NoveltyRules
 
 MAX_CYCLES = 100
 MAX_CANDIDATES_PER_CYCLE = 200
@@ -61,7 +62,7 @@ class SearchRequest:
     minimum_tier: IsolationTier = IsolationTier.NAMESPACES
     minimum_gpu_memory_bytes: int = 0
     integrity: Integrity = Integrity.STANDARD
-    novelty_threshold: float = 0.90
+    novelty: NoveltyRules = field(default_factory=NoveltyRules)
     elites: int = 8
     final_seeds: int = 3
 

@@ -21,7 +21,7 @@ EXPLORATION_SHARE = 0.25
 
 
 def select_elites(population: Iterable[Slot], count: int) -> tuple[Slot, ...]:
-    """The best `count` plausible slots by accuracy on the selection half, best first.
+    """The best `count` plausible slots by accuracy on the selection half, best first; copies less a penalty.
 
     Ties go to the earlier slot. (Measured CPU seconds would be the fairer judge, but they differ from
     run to run, and ties are common on a small half: equal seeds would part.) A source counts once.
@@ -57,8 +57,8 @@ def _may_be_elite(slot: Slot) -> bool:
 
 
 def _rank_key(slot: Slot) -> tuple[float, int, int]:
-    assert slot.score is not None
-    return (-slot.score.accuracy, slot.cycle, slot.slot)
+    assert slot.selection_score is not None
+    return (-slot.selection_score, slot.cycle, slot.slot)
 
 
 def _exploration_slots(count: int) -> int:

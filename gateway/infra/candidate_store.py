@@ -12,7 +12,7 @@ from gateway.infra.database import Database
 from gateway.infra.model_calls import calls_of
 from gateway.infra.search_diagnostics import diagnostics_in
 from gateway.infra.search_store import found_search
-from gateway.infra.search_tables import SlotRow
+from gateway.infra.search_tables import SELECTION_SCORE, SlotRow
 from gateway.infra.slot_rows import search_record, slot_record
 from gateway.schemas.search_document import Document, candidate_document
 
@@ -62,7 +62,7 @@ class CandidateStore:
             query = (
                 select(SlotRow)
                 .where(SlotRow.search_id == search_id, SlotRow.elite)
-                .order_by(SlotRow.accuracy.desc(), SlotRow.proposal_id)
+                .order_by(SELECTION_SCORE.desc(), SlotRow.proposal_id)
             )
             return _documents(record, session.scalars(query))
 
@@ -98,6 +98,7 @@ class CandidateStore:
                 return None
             document = candidate_document(slot_record(row), revealed=record.reveals(wanted))
             return document | {
+                "difference": row.difference,
                 "delta_report": row.delta_report,
                 "source": row.source,
                 "raw_proposal": row.raw_proposal,

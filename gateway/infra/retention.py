@@ -13,7 +13,9 @@ from sqlalchemy import ColumnElement, Select, and_, delete, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from contracts.names import SearchState
+from gateway.domain.novelty import tenant_scope
 from gateway.domain.retention import Retention
+from gateway.domain.search import novelty_scope
 from gateway.infra.database import Database, now_in
 from gateway.infra.events import EventRow
 from gateway.infra.marks import Mark, move_mark, read_mark
@@ -69,8 +71,11 @@ class Forgetting:
         due = session.scalar(_ended_searches(before).limit(1))
         if due is None:
             return False
+        tenant = session.get_one(SearchRow, due).tenant
         if not remove_search_step(session, due):
-            self._forget_scope(f"search:{due}")
+            self._forget_scope(novelty_scope(due))
+            # It is filled again from what is left, once a search compares with it.
+            self._forget_scope(tenant_scope(tenant))
         return True
 
 

@@ -50,6 +50,7 @@ def cycle_documents(session: Session, search: SearchRow) -> list[Document]:
             failures.get(row.cycle, {}),
             of_deltas.get(row.cycle, {}),
             spending.get(row.cycle, ModelSpending()),
+            row.diversity,
             row.adapter,
             learnt.get(row.cycle),
         )

@@ -30,7 +30,7 @@ from gateway.infra.identifiers import new_id
 from gateway.infra.journalled_keys import search_split_key
 from gateway.infra.model_calls import spending_by_cycle
 from gateway.infra.search_progress import cycle_documents, slot_tally
-from gateway.infra.search_tables import CycleRow, FinalRow, SearchRow, SlotRow
+from gateway.infra.search_tables import SELECTION_SCORE, CycleRow, FinalRow, SearchRow, SlotRow
 from gateway.infra.slot_rows import search_record, slot_record, storable, stored_request
 from gateway.schemas.search_document import Document, SlotCount, search_document
 
@@ -123,7 +123,7 @@ class SearchStore:
             select(SlotRow)
             .where(SlotRow.search_id == search_id, SlotRow.state == SlotState.JUDGED)
             .where(SlotRow.plausible.is_(True))
-            .order_by(SlotRow.accuracy.desc(), SlotRow.cycle, SlotRow.slot)
+            .order_by(SELECTION_SCORE.desc(), SlotRow.cycle, SlotRow.slot)
             .limit(1)
         ).first()
         proposed: Counter[tuple[SlotState, bool]] = Counter()

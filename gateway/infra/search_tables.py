@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, false, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.infra.database import Base, UtcTime
@@ -46,6 +46,8 @@ class CycleRow(Base):
     closed_at: Mapped[datetime | None] = mapped_column(UtcTime)
     adapter: Mapped[str | None] = mapped_column(String(100))
     """What its proposals are made with."""
+    diversity: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """Of its sources, as it closed; None while it is open, and where nobody counted it."""
 
 
 class SlotRow(Base):
@@ -81,8 +83,16 @@ class SlotRow(Base):
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     failure_reason: Mapped[str | None] = mapped_column(String(40))
     duplicate_of: Mapped[str | None] = mapped_column(String(60))
+    likeness: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """What it is a copy of, without the penalty, by which elites are ordered."""
+    penalty: Mapped[float | None]
+    """The share of its accuracy that selection does not see."""
+    difference: Mapped[list[str] | None] = mapped_column(JSON, deferred=True)
+    """Lines of a diff from the nearest architecture to this one: untrusted."""
     evaluation_id: Mapped[str | None] = mapped_column(String(40), index=True)
     admitted: Mapped[bool] = mapped_column(default=False)
+    is_in_tenant_index: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether the filter was told of it for searches of its tenant that compare with all others."""
     accuracy: Mapped[float | None]
     accuracy_standard_error: Mapped[float | None]
     audit_accuracy: Mapped[float | None]
@@ -92,6 +102,10 @@ class SlotRow(Base):
     plausible: Mapped[bool | None]
     elite: Mapped[bool] = mapped_column(default=False)
     step_errors: Mapped[int] = mapped_column(default=0)
+
+
+SELECTION_SCORE = SlotRow.accuracy * (1 - func.coalesce(SlotRow.penalty, 0))
+"""As `Slot.selection_score`, for an order in SQL."""
 
 
 class ModelCallRow(Base):

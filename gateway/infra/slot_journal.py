@@ -22,6 +22,7 @@ from gateway.domain.evaluation import EvaluationRequest
 from gateway.domain.fine_tuning import FineTuneRecord, FineTuneRequest
 from gateway.domain.judging import Verdict
 from gateway.domain.model_budget import BudgetStop
+from gateway.domain.novelty import Likeness
 from gateway.domain.search import PauseReason, proposal_id
 from gateway.infra.database import Database, now_in
 from gateway.infra.evaluation_store import EvaluationStore
@@ -33,7 +34,14 @@ from gateway.infra.search_store import end_search, pause_search, search_topic
 from gateway.infra.search_tables import CycleRow, FinalRow, SearchRow, SlotRow
 from gateway.infra.slot_proposals import keep_proposal, log_slot
 from gateway.infra.slot_records import SlotRecords, fine_tunes_of
-from gateway.infra.slot_rows import slot_record, storable, write_end, write_report, write_verdict
+from gateway.infra.slot_rows import (
+    slot_record,
+    storable,
+    write_end,
+    write_likeness,
+    write_report,
+    write_verdict,
+)
 from gateway.schemas.search_document import Document
 
 HasRoom = Callable[[Session, str], bool]
@@ -90,7 +98,7 @@ class SlotJournal(SlotRecords):
             row.cycle = cycle
             self._log(session, "cycle_started", {"cycle": cycle, "adapter": adapter})
 
-    def close_cycle(self, cycle: int, elites: Iterable[str]) -> None:
+    def close_cycle(self, cycle: int, elites: Iterable[str], diversity: Document | None = None) -> None:
         """End a cycle and mark who is elite now, by proposal id. A closed cycle stays as it is."""
         wanted = set(elites)
         with self._step() as (session, row):
@@ -98,6 +106,7 @@ class SlotJournal(SlotRecords):
             if opened.closed_at is not None:
                 return
             opened.closed_at = now_in(session)
+            opened.diversity = diversity
             judged = select(SlotRow).where(
                 SlotRow.search_id == row.id, SlotRow.elite | SlotRow.proposal_id.in_(wanted)
             )
@@ -208,10 +217,14 @@ class SlotJournal(SlotRecords):
 
         return self._take(slot, SlotState.PROPOSED, change)
 
-    def record_novel(self, slot: Slot) -> Slot:
-        """Applied becomes novel: from now on the filter must know it."""
+    def record_novel(
+        self, slot: Slot, likeness: Likeness | None = None, difference: Sequence[str] = ()
+    ) -> Slot:
+        """Applied becomes novel: from now on the filter must know it. A copy that goes on is marked."""
 
         def change(_session: Session, row: SlotRow) -> None:
+            if likeness is not None:
+                write_likeness(row, likeness, difference)
             row.admitted = True
             row.state = SlotState.NOVEL
 
@@ -226,16 +239,19 @@ class SlotJournal(SlotRecords):
 
         return self._take(slot, SlotState.PROPOSED, change)
 
-    def record_end(
-        self, slot: Slot, state: SlotState, failure: SlotFailure | None, duplicate_of: str | None = None
-    ) -> Slot:
-        """The slot ends here, before it is evaluated: duplicate or lost."""
+    def record_duplicate(self, slot: Slot, likeness: Likeness, difference: Sequence[str]) -> Slot:
+        """Applied ends here: it is a copy."""
 
         def change(_session: Session, row: SlotRow) -> None:
-            write_end(row, state, failure)
-            row.duplicate_of = duplicate_of
+            write_end(row, SlotState.DUPLICATE, None)
+            write_likeness(row, likeness, difference)
+            row.duplicate_of = likeness.proposal_id
 
-        return self._take(slot, slot.state, change)
+        return self._take(slot, SlotState.APPLIED, change)
+
+    def record_lost(self, slot: Slot, failure: SlotFailure) -> Slot:
+        """The slot ends here, before it is evaluated, by the platform's fault."""
+        return self._take(slot, slot.state, lambda _session, row: write_end(row, SlotState.LOST, failure))
 
     def submit(self, slot: Slot, request: EvaluationRequest) -> Slot:
         """Novel becomes evaluating: the evaluation and the slot that waits for it are one transaction.

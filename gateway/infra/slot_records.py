@@ -65,6 +65,14 @@ class SlotRecords:
             raise LookupError(f"{wanted} has no source")
         return found
 
+    def sources(self, wanted: Sequence[str]) -> dict[str, str]:
+        """By proposal id, the architecture sources of those slots that have one."""
+        with self._database.read() as session:
+            rows = session.execute(
+                select(SlotRow.proposal_id, SlotRow.source).where(SlotRow.proposal_id.in_(wanted))
+            )
+            return {row.proposal_id: row.source for row in rows if row.source is not None}
+
     def raw_proposal(self, wanted: str) -> str:
         """What the proposer answered for a slot, as it came."""
         with self._database.read() as session:

@@ -1,11 +1,12 @@
 """Between rows and the domain's words: how searches and slots are written down and read back."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from contracts.jobs import HunkReport
 from contracts.measurements import Limits
-from contracts.names import Integrity, IsolationTier, SearchState, SlotState
+from contracts.names import Integrity, IsolationTier, NoveltyLayer, SearchState, SlotState
 from contracts.proposals import AnswerForm, DataShape, DeploymentLimits, EditPermissions, Proposal
 from gateway.domain.candidate import Score, Slot, SlotFailure
 from gateway.domain.delta_reports import APPLIED, DeltaReport
@@ -13,6 +14,7 @@ from gateway.domain.feedback import FeedbackMemory
 from gateway.domain.fine_tune_plan import FineTunePlan
 from gateway.domain.judging import Verdict
 from gateway.domain.model_budget import BudgetStop, ModelBudget
+from gateway.domain.novelty import CopyPolicy, Likeness, NoveltyRules, NoveltyScope
 from gateway.domain.search import PauseReason, ProposerChoice, SearchRecord, SearchRequest
 from gateway.infra.search_tables import SearchRow, SlotRow
 
@@ -37,6 +39,7 @@ def search_record(row: SearchRow) -> SearchRecord:
         feedback=FeedbackMemory(**fields.pop("feedback", {})),
         model_budget=ModelBudget(**fields.pop("model_budget", {})),
         fine_tune=_fine_tune_plan(fields.pop("fine_tune", None)),
+        novelty=_novelty_rules(fields.pop("novelty")),
         **fields,
     )
     return SearchRecord(
@@ -77,6 +80,11 @@ def _fine_tune_plan(stored: dict[str, Any] | None) -> FineTunePlan | None:
     return None if stored is None else FineTunePlan(**stored)
 
 
+def _novelty_rules(stored: dict[str, Any]) -> NoveltyRules:
+    scopes = tuple(NoveltyScope(scope) for scope in stored["scopes"])
+    return NoveltyRules(**stored | {"scopes": scopes, "policy": CopyPolicy(stored["policy"])})
+
+
 def slot_record(row: SlotRow) -> Slot:
     """A slot as the domain knows it, without its long texts."""
     return Slot(
@@ -100,11 +108,24 @@ def slot_record(row: SlotRow) -> Slot:
         candidate_id=row.candidate_id,
         failure=None if row.failure is None else SlotFailure(**row.failure),
         duplicate_of=row.duplicate_of,
+        likeness=_likeness(row),
         evaluation_id=row.evaluation_id,
         admitted=row.admitted,
         score=_score(row),
         elite=row.elite,
         step_errors=row.step_errors,
+    )
+
+
+def _likeness(row: SlotRow) -> Likeness | None:
+    if row.likeness is None:
+        return None
+    fields = dict(row.likeness)
+    return Likeness(
+        scope=NoveltyScope(fields.pop("scope")),
+        layer=NoveltyLayer(fields.pop("layer")),
+        penalty=row.penalty or 0.0,
+        **fields,
     )
 
 
@@ -128,6 +149,14 @@ def write_verdict(row: SlotRow, verdict: Verdict) -> None:
     if verdict.score is not None:
         for name, value in asdict(verdict.score).items():
             setattr(row, name, value)
+
+
+def write_likeness(row: SlotRow, likeness: Likeness, difference: Sequence[str]) -> None:
+    """What a slot is a copy of, with the lines in which both differ."""
+    fields = asdict(likeness)
+    row.penalty = fields.pop("penalty") or None
+    row.likeness = fields | {"name": storable(likeness.name, 120)}
+    row.difference = [storable(line, 500) for line in difference]
 
 
 def write_end(row: SlotRow, state: SlotState, failure: SlotFailure | None) -> None:

@@ -24,9 +24,9 @@ class Leftovers:
         self._runner = runner
         self._spool = spool
 
-    def forget_scope(self, search_id: str) -> None:
-        """The filter's index of a search."""
-        self._filter.forget(f"search:{search_id}")
+    def forget_scope(self, scope: str) -> None:
+        """An index of the filter."""
+        self._filter.forget(scope)
 
     def forget_fine_tune(self, job_id: str) -> None:
         """The generator's job, its chats, and its adapter."""

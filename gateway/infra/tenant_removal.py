@@ -15,6 +15,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from contracts.fine_tuning import FineTuneState
 from contracts.names import SearchState
+from gateway.domain.novelty import tenant_scope
+from gateway.domain.search import novelty_scope
 from gateway.infra.baseline_imports import import_topic
 from gateway.infra.baseline_smokes import smoke_run_topic
 from gateway.infra.baseline_tables import BaselineImportRow, SmokeRunRow
@@ -39,8 +41,8 @@ _HANGS_ON = {
 class Elsewhere(Protocol):
     """What other services keep for a tenant. Each call may be made again; a service away raises."""
 
-    def forget_scope(self, search_id: str) -> None:
-        """The filter's index of a search."""
+    def forget_scope(self, scope: str) -> None:
+        """An index of the filter: of a search, or of the tenant."""
 
     def forget_fine_tune(self, job_id: str) -> None:
         """The generator's job, its chats, and its adapter."""
@@ -97,6 +99,7 @@ class TenantRemoval:
         self._each(tenant, BaselineImportRow.id, BaselineImportRow.tenant, self._remove_import)
         self._each(tenant, SmokeRunRow.id, SmokeRunRow.tenant, self._remove_smoke_run)
         self._remove_evaluations(tenant)
+        self._elsewhere.forget_scope(tenant_scope(tenant))
         self._each(tenant, DatasetOwnerRow.name, DatasetOwnerRow.tenant, self._remove_dataset)
         self._remove_rows(tenant, _tables())
         self._wipe()
@@ -122,10 +125,11 @@ class TenantRemoval:
         self._remove_row(FineTuneRow.id, job_id, fine_tune_topic(job_id))
 
     def _remove_search(self, search_id: str) -> None:
-        self._elsewhere.forget_scope(search_id)
+        self._elsewhere.forget_scope(novelty_scope(search_id))
         while self._in_step(lambda session: remove_search_step(session, search_id)):
             pass
-        self._elsewhere.forget_scope(search_id)  # a step in progress may have admitted one more
+        # A step in progress may have admitted one more.
+        self._elsewhere.forget_scope(novelty_scope(search_id))
 
     def _remove_import(self, import_id: str) -> None:
         self._elsewhere.forget_import(import_id)

@@ -21,6 +21,7 @@ from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.infra.slot_journal import SearchNotRunning, SlotJournal
 from gateway.infra.work_leases import WorkLease, WorkLeaseLost
 from gateway.loop.delays import HeldUpWait, growing_delay
+from gateway.loop.novelty_indexes import SharedIndexes
 from gateway.loop.search_run import SearchRun
 from gateway.services import Services
 
@@ -45,6 +46,7 @@ class Conductor:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._signals = services.database.signals
+        self._indexes = SharedIndexes(services.database, services.generator.baselines, services.filter)
         self._stopping = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, name="conductor", daemon=True)
         self._drivers: dict[str, threading.Thread] = {}
@@ -93,7 +95,7 @@ class Conductor:
     def _drive(self, search_id: str, lease: WorkLease) -> None:
         services = self._services
         journal = SlotJournal(services.database, services.evaluations, search_id, services.quotas.has_room)
-        run = SearchRun(journal, services.generator, services.filter)
+        run = SearchRun(journal, services.generator, services.filter, self._indexes)
         bell = threading.Event()
         try:
             with (

@@ -201,16 +201,16 @@ class Cycle:
     def _screen(self, slot: Slot) -> Slot:
         source = self._journal.source(slot.proposal_id)
         try:
-            if not slot.is_baseline:
-                screening = self._novelty.screen(slot, source)
-                if not screening.novel:
-                    copied = screening.nearest[0].id if screening.nearest else None
-                    return self._journal.record_end(slot, SlotState.DUPLICATE, None, copied)
+            copy = None if slot.is_baseline else self._novelty.screen(slot, source)
+            if copy is not None and copy.ends_slot:
+                return self._journal.record_duplicate(slot, copy.likeness, copy.difference)
             self._novelty.admit(slot, source)
         except ServiceRefused as error:
             # Never "novel" by an error: what the filter cannot read is not evaluated.
             return self._lose(slot, f"the novelty filter refused it: {error}")
-        return self._journal.record_novel(slot)
+        if copy is None:
+            return self._journal.record_novel(slot)
+        return self._journal.record_novel(slot, copy.likeness, copy.difference)
 
     def _settle(self) -> None:
         by_id = {slot.proposal_id: slot for slot in self._slots.values()}
@@ -228,7 +228,7 @@ class Cycle:
 
     def _lose(self, slot: Slot, message: str) -> Slot:
         failure = SlotFailure(FailureReason.INFRASTRUCTURE.value, message)
-        return self._keep(self._journal.record_end(slot, SlotState.LOST, failure))
+        return self._keep(self._journal.record_lost(slot, failure))
 
     @contextmanager
     def _blaming(self, slots: Iterable[Slot]) -> Iterator[None]:

@@ -12,18 +12,27 @@ from gateway.infra.slot_journal import SlotJournal
 from gateway.loop.adapter_lineage import AdapterLineage
 from gateway.loop.budget import BudgetKeeper
 from gateway.loop.cycle import Cycle
+from gateway.loop.cycle_diversity import cycle_diversity
 from gateway.loop.final_runs import Finals
 from gateway.loop.novelty import Novelty
+from gateway.loop.novelty_indexes import SharedIndexes
 from gateway.loop.ports import GeneratorService, NoveltyFilter
 
 
 class SearchRun:
     """One search and the services it needs."""
 
-    def __init__(self, journal: SlotJournal, generator: GeneratorService, filter_: NoveltyFilter) -> None:
+    def __init__(
+        self,
+        journal: SlotJournal,
+        generator: GeneratorService,
+        filter_: NoveltyFilter,
+        indexes: SharedIndexes,
+    ) -> None:
         self._journal = journal
         self._generator = generator
         self._filter = filter_
+        self._indexes = indexes
         self.waits_for: str | None = None
         """What an advance that gave False waits for, for people; None: evaluations alone."""
 
@@ -37,7 +46,7 @@ class SearchRun:
         search = self._journal.search()
         if search.state is not SearchState.RUNNING:
             self._journal.start()
-        novelty = Novelty(self._journal, self._filter, search.id, search.request.novelty_threshold)
+        novelty = Novelty(search, self._journal, self._filter, self._indexes)
         for number in range(search.cycle, search.request.cycles + 1):
             if number > search.cycle:
                 if self._proposes_no_more(number):
@@ -85,7 +94,8 @@ class SearchRun:
         """Select, and end the cycle; False when the search failed because nobody can be a parent."""
         population = self._journal.slots()
         elites = select_elites(population, search.request.elites)
-        self._journal.close_cycle(number, [slot.proposal_id for slot in elites])
+        diversity = cycle_diversity(self._journal, number, search.request.seed)
+        self._journal.close_cycle(number, [slot.proposal_id for slot in elites], diversity)
         if any(slot.state is SlotState.JUDGED for slot in population):
             return True
         self._journal.fail(_why_no_baseline_ran(population))

@@ -73,7 +73,7 @@ def prepared(body: SearchBody, services: Services, tenant: str) -> PreparedSearc
         minimum_tier=body.minimum_tier,
         minimum_gpu_memory_bytes=body.minimum_gpu_memory_bytes,
         integrity=body.integrity,
-        novelty_threshold=body.novelty_threshold,
+        novelty=body.novelty.rules,
         elites=body.elites,
         final_seeds=body.final_seeds,
     )

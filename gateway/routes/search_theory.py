@@ -1,7 +1,7 @@
 """`…/diagnostics/…`: the instruments of the theory on searches and pairs, and selection under other rules."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -21,7 +21,6 @@ from gateway.theory.what_if import Rules, replay_selection
 router = APIRouter(prefix="/v1", tags=["searches"], responses=may_answer(404))
 
 MOST_PAIRS = 20
-_MAY_DIFFER = {"name", "novelty_threshold"}
 MOST_COMPARED = 2000
 """Sources that the filter compares with each other for a changed threshold: some seconds' work."""
 LEAST_THRESHOLD = 0.5
@@ -99,18 +98,24 @@ def read_pairs(
 
 def _require_pair(kept: SearchRecord, free: SearchRecord) -> None:
     """Refuse two searches whose difference would not be the filter's."""
-    one, other = asdict(kept.request), asdict(free.request)
-    differing = sorted(name for name in one if name not in _MAY_DIFFER and one[name] != other[name])
+    one, other = _but_threshold(kept), _but_threshold(free)
+    differing = sorted(name for name in one if one[name] != other[name])
     if differing:
         raise _no_pair(
             "query.without_filter", free.id, f"it differs from {kept.id} in {', '.join(differing)}"
         )
-    if not one["novelty_threshold"] < other["novelty_threshold"]:
+    if not kept.request.novelty.threshold < free.request.novelty.threshold:
         raise _no_pair("query.without_filter", free.id, f"its threshold is not above that of {kept.id}")
 
 
+def _but_threshold(search: SearchRecord) -> dict[str, object]:
+    """All that a pair must share."""
+    request = replace(search.request, name="", novelty=replace(search.request.novelty, threshold=1.0))
+    return asdict(request)
+
+
 def _no_pair(field: str, value: object, why: str) -> RequestProblem:
-    remedy = "Name searches that differ in novelty_threshold alone; 1.0 is the nearest to no filter."
+    remedy = "Name searches that differ in novelty.threshold alone; 1.0 is the nearest to no filter."
     return RequestProblem(
         422, "not_a_pair", f"This is no pair: {why}.", field=field, value=value, remedy=remedy
     )

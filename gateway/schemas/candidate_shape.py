@@ -8,6 +8,7 @@ from contracts.jobs import HunkReport
 from contracts.names import SlotState
 from contracts.proposals import AnswerForm, ModelCall
 from gateway.domain.candidate import SlotFailure
+from gateway.domain.novelty import Likeness
 from gateway.schemas.shape import (
     Bytes,
     Count,
@@ -64,7 +65,11 @@ class CandidateDocument(Shape):
     """False of an accuracy that chance explains: it is never elite."""
     failure: SlotFailure | None
     duplicate_of: ProposalId | None
-    """Which earlier candidate it is a copy of."""
+    """Of a duplicate: which candidate it is a copy of; null where that is one of the corpus."""
+    likeness: Likeness | None
+    """What it is a copy of, evaluated or not; null of a candidate that is new."""
+    selection_score: Share | None
+    """What selection ranks it by: its accuracy, less the penalty of a copy."""
     elite: bool
     evaluation_id: EvaluationId | None
 
@@ -95,6 +100,8 @@ class DeltaReportDocument(Shape):
 class WholeCandidateDocument(CandidateDocument):
     """A candidate with its long texts."""
 
+    difference: list[Untrusted] | None
+    """Of a copy: lines of a unified diff from the nearest architecture to this one."""
     delta_report: DeltaReportDocument | None
     source: str | None
     raw_proposal: str | None

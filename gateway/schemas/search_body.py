@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, field
 
 from contracts.names import Integrity, IsolationTier
 from gateway.domain.feedback import MAX_WINDOW
+from gateway.domain.novelty import DEFAULT_PENALTY, CopyPolicy, NoveltyRules, NoveltyScope
 from gateway.domain.search import (
     MAX_BASELINES,
     MAX_CANDIDATES_PER_CYCLE,
@@ -65,6 +66,37 @@ class ModelBudgetBody(BaseModel):
     max_calls: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = None
 
 
+class NoveltyBody(BaseModel):
+    """With what candidates are compared, when one is a copy, and what becomes of it."""
+
+    model_config = _CLOSED
+
+    scopes: Annotated[list[NoveltyScope], Field(min_length=1, max_length=len(NoveltyScope))] = Field(
+        default_factory=lambda: [NoveltyScope.SEARCH]
+    )
+    """`parent`, `search` (all that it has admitted), `corpus` (shipped and imported reference networks),
+    `tenant` (all of the tenant's searches); each once."""
+    policy: CopyPolicy = CopyPolicy.REJECT
+    """`reject`: a copy is not evaluated; `flag`: it is, and says what it is like; `penalise`: moreover
+    selection takes it for less accurate than it is."""
+    threshold: Annotated[FiniteFloat, Field(gt=0, le=1)] = 0.90
+    """Jaccard similarity from which an architecture counts as a copy."""
+    penalty: Annotated[FiniteFloat, Field(gt=0, le=1)] = DEFAULT_PENALTY
+    """Under `penalise`: the share of its accuracy that a copy loses in selection."""
+
+    @field_validator("scopes")
+    @classmethod
+    def _each_once(cls, scopes: list[NoveltyScope]) -> list[NoveltyScope]:
+        if len(set(scopes)) < len(scopes):
+            raise ValueError("each scope may be named once")
+        return [scope for scope in NoveltyScope if scope in scopes]
+
+    @property
+    def rules(self) -> NoveltyRules:
+        """As the search keeps them."""
+        return NoveltyRules(tuple(self.scopes), self.policy, self.threshold, self.penalty)
+
+
 class SearchBody(BaseModel):
     """One search to run. `baselines`: names, or null for all that deltanas ships."""
 
@@ -97,8 +129,8 @@ class SearchBody(BaseModel):
     minimum_gpu_memory_bytes: GpuMemory = 0
     """Each candidate runs on a GPU with at least so much memory; 0: on any."""
     integrity: Integrity = Integrity.STANDARD
-    novelty_threshold: Annotated[FiniteFloat, Field(gt=0, le=1)] = 0.90
-    """Jaccard similarity from which an architecture counts as a copy."""
+    novelty: NoveltyBody = Field(default_factory=NoveltyBody)
+    """With what candidates are compared, and what becomes of copies."""
     elites: Annotated[int, Field(strict=True, ge=1, le=200)] = 8
     """How many candidates are kept as parents."""
     final_seeds: Annotated[int, Field(strict=True, ge=1, le=MAX_FINAL_SEEDS)] = 3

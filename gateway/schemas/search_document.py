@@ -53,6 +53,8 @@ def candidate_document(slot: Slot, *, revealed: bool = False) -> Document:
         "plausible": score and score.plausible,
         "failure": asdict(slot.failure) if slot.failure else None,
         "duplicate_of": slot.duplicate_of,
+        "likeness": asdict(slot.likeness) if slot.likeness else None,
+        "selection_score": slot.selection_score,
         "elite": slot.elite,
         "evaluation_id": slot.evaluation_id,
     }
@@ -137,6 +139,7 @@ def cycle_document(
     failures: Mapping[str, int],
     delta_failures: Mapping[str, int],
     spent: ModelSpending,
+    diversity: Document | None,
     adapter: str | None,
     fine_tune: Document | None,
 ) -> Document:
@@ -154,6 +157,7 @@ def cycle_document(
         "failures": dict(failures),
         "delta_failures": dict(delta_failures),
         "model": spending_document(spent, funnel.ran),
+        "diversity": diversity,
         "adapter": adapter,
         "fine_tune": fine_tune,
     }

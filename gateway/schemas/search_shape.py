@@ -11,6 +11,7 @@ from gateway.domain.feedback import FeedbackMemory
 from gateway.domain.finals import FinalPair
 from gateway.domain.fine_tune_plan import EliteDeltas
 from gateway.domain.model_budget import BudgetStop, ModelBudget
+from gateway.domain.novelty import NoveltyRules
 from gateway.domain.search import Funnel, PauseReason, ProposerChoice
 from gateway.domain.training_pairs import PairSettings
 from gateway.schemas.candidate_shape import CandidateDocument
@@ -58,8 +59,7 @@ class SearchRequestDocument(Shape):
     minimum_tier: IsolationTier
     minimum_gpu_memory_bytes: Bytes
     integrity: Integrity
-    novelty_threshold: Share
-    """Jaccard similarity from which an architecture counts as a copy."""
+    novelty: NoveltyRules
     elites: Count
     final_seeds: Count
 
@@ -145,6 +145,27 @@ class SearchList(Shape):
     """Sent as `cursor` it gives the next page; null: there is none."""
 
 
+class DiversityDocument(Shape):
+    """How diverse the sources of a cycle are, before the filter turned any away."""
+
+    sources: Count
+    """Slots of which a source came."""
+    new: Count
+    """Of these, how many the novelty filter knew nothing like; evaluated copies are not among them."""
+    unique_source_rate: Share | None
+    """Distinct source texts per source."""
+    traced: Count
+    """Sources whose computation graph is known."""
+    unique_graph_rate: Share | None
+    """Distinct computation graphs per traced source; null where none was traced."""
+    compared: Count
+    """Sources that the two next figures are of: all, or of many as many drawn by the search's seed."""
+    mean_distance: Share | None
+    """Of two sources: the Jaccard distance of their token shingles, from sketches; null of fewer than two."""
+    token_entropy: Annotated[float | None, Field(ge=0, examples=[4.2])]
+    """Of the tokens of all compared sources, in nats."""
+
+
 class CycleDocument(Shape):
     """One cycle. Cycle 0 counts the baselines, as if they had been proposed."""
 
@@ -159,6 +180,8 @@ class CycleDocument(Shape):
     delta_failures: Annotated[dict[str, Count], Field(examples=[{"hunk_unplaceable": 3}])]
     """Proposals of which no source came, by the applier's code."""
     model: SpendingDocument
+    diversity: DiversityDocument | None
+    """Counted as the cycle closes; null before."""
     adapter: str | None
     """What its proposals were made with."""
     fine_tune: CycleFineTuneDocument | None

@@ -7,6 +7,7 @@ from contracts.names import SlotState
 from contracts.proposals import AnswerForm
 from gateway.domain.candidate import Slot
 from gateway.theory.cross_entropy import LossChange, read_loss_changes
+from gateway.theory.cycle_figures import is_new
 from gateway.theory.diversity import (
     CycleDiversity,
     mean_distance,
@@ -152,7 +153,7 @@ def _diversity(cycle: int, slots: Sequence[Slot], sources: Mapping[int, Sequence
     return CycleDiversity(
         cycle=cycle,
         sources=len(with_source),
-        unique=sum(slot.state is not SlotState.DUPLICATE for slot in with_source),
+        unique=sum(is_new(slot) for slot in with_source),
         mean_distance=mean_distance([sketch_of(text) for text in texts]),
         token_entropy=token_entropy(texts),
     )

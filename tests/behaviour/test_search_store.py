@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from contracts.names import EvaluationState, Integrity, SearchState, SlotState
 from contracts.proposals import Proposal
+from gateway.domain.candidate import SlotFailure
 from gateway.domain.evaluation import EvaluationRequest
 from gateway.domain.judging import judge
 from gateway.domain.search import SearchRequest, proposal_id
@@ -175,7 +176,7 @@ def test_no_step_is_kept_once_a_search_does_not_run(store, journal, search_id, v
     for step in (
         lambda: journal.open_cycle(1, [slot]),
         lambda: journal.record_novel(slot),
-        lambda: journal.record_end(slot, SlotState.LOST, None),
+        lambda: journal.record_lost(slot, SlotFailure("infrastructure", "gone")),
         lambda: journal.submit(slot, evaluation_of(journal, slot)),
         lambda: journal.close_cycle(0, []),
         lambda: journal.succeed(None),

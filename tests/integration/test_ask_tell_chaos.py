@@ -20,6 +20,7 @@ from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.schema_migrations import migrate
 from gateway.infra.search_store import SearchStore
 from gateway.infra.slot_journal import SlotJournal
+from gateway.loop.novelty_indexes import SharedIndexes
 from gateway.loop.search_run import SearchRun
 
 pytestmark = [pytest.mark.slow, pytest.mark.full]
@@ -71,7 +72,9 @@ def open_search(database: Database) -> str:
     )
     with database.write() as session:
         search_id = SearchStore(database, evaluations).create(session, "local", request, [network], 10)
-    run = SearchRun(SlotJournal(database, evaluations, search_id), FakeGenerator(), FakeFilter())
+    novelty = FakeFilter()
+    indexes = SharedIndexes(database, lambda: [network], novelty)
+    run = SearchRun(SlotJournal(database, evaluations, search_id), FakeGenerator(), novelty, indexes)
     assert not run.advance()
     assert FakeFarm(database).work() == 1
     assert not run.advance()

@@ -10,6 +10,7 @@ from search_family import Family
 from contracts.names import SearchState, SlotState
 from gateway.domain.feedback import FeedbackMemory
 from gateway.domain.model_budget import ModelBudget
+from gateway.domain.novelty import NoveltyRules
 from gateway.domain.search import ProposerChoice
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -18,7 +19,7 @@ KEY = "sk-never-to-be-seen-anywhere"
 PRICES = {"usd_per_million_prompt_tokens": 10.0, "usd_per_million_completion_tokens": 100.0}
 SEARCH = {
     "cycles": 2, "candidates_per_cycle": 4, "seed": 5, "final_seeds": 2, "elites": 4,
-    "novelty_threshold": 1.0, "proposer": ProposerChoice("openai_compatible", {"repairs": 1}),
+    "novelty": NoveltyRules(threshold=1.0), "proposer": ProposerChoice("openai_compatible", {"repairs": 1}),
 }  # fmt: skip
 
 

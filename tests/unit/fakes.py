@@ -161,6 +161,9 @@ class FakeGenerator:
         line = "# again\n" if delta == "nothing new" else f"grown_by_{delta.split()[1]} = 1\n"
         return AppliedDelta("applied", "", "", 1.0, baseline_source + line, f"+{line}")
 
+    def baselines(self) -> list[BaselineNetwork]:
+        return []
+
     def training_pairs(
         self, orders: Iterable[PairOrder], fewest_lines: int, most_lines: int
     ) -> Iterator[TrainingPairLine]:
@@ -202,20 +205,33 @@ def model_call(role: str, slot: ProposalSlot, answer: str, **fields) -> ModelCal
 
 
 class FakeFilter:
-    """Sees exact copies, comments left out, within a scope."""
+    """Sees exact copies, comments left out, within a scope; and likeness line by line where it is told to."""
 
     def __init__(self) -> None:
         self.scopes: dict[str, dict[str, str]] = {}
+        self.labels: dict[str, str] = {}
         self.trouble: list[Exception] = []
+        self.sees_likeness = False
+        self.asked: list[ScreeningRequest] = []
+        self.unreadable: set[str] = set()
+        """Ids of architectures that are refused."""
 
     def screen(self, request: ScreeningRequest) -> Screening:
         if self.trouble:
             raise self.trouble.pop(0)
-        known = self.scopes.get(request.scope, {})
-        for name, source in known.items():
-            if name != request.proposal_id and source == _without_comments(request.source):
-                return Screening(False, NoveltyLayer.STRUCTURE, (Neighbour(name, 1.0),))
-        return Screening(True, None, ())
+        self.asked.append(request)
+        mine = _without_comments(request.source)
+        near = [
+            Neighbour(name, 1.0 if source == mine else _common_lines(source, mine), self.labels[name])
+            for name, source in self.scopes.get(request.scope, {}).items()
+            if name != request.proposal_id and (request.among is None or name in request.among)
+        ]
+        nearest = tuple(sorted(near, key=lambda one: (-one.jaccard, one.id)))
+        if nearest and nearest[0].jaccard == 1.0:
+            return Screening(False, NoveltyLayer.EXACT, nearest, ("+# again",))
+        if self.sees_likeness and nearest and nearest[0].jaccard >= request.threshold:
+            return Screening(False, NoveltyLayer.JACCARD, nearest, ("-old = 1", "+new = 1"))
+        return Screening(True, None, nearest)
 
     def near(self, sources: Iterable[NamedSource], at_least: float) -> Iterator[NearnessLine]:
         """Everything is near everything."""
@@ -225,8 +241,11 @@ class FakeFilter:
         yield NearnessLine(compared=len(names))
 
     def admit(self, proposal_id: str, admission: Admission) -> None:
+        if proposal_id in self.unreadable:
+            raise ServiceRefused("filter", 422, {"code": "not_screenable", "detail": "no Net"})
         scope = self.scopes.setdefault(admission.scope, {})
         scope[proposal_id] = _without_comments(admission.source)
+        self.labels[proposal_id] = admission.label
 
     def forget(self, scope: str) -> None:
         self.scopes.pop(scope, None)
@@ -311,6 +330,12 @@ def measurement(accuracy: float, audit_accuracy: float | None = None, **fields) 
 def baseline(name: str, family: str = "plain", **fields) -> BaselineNetwork:
     source = f"import torch\n\n\nclass Net(torch.nn.Module):\n    pass\n\n\nname = {name!r}\n"
     return BaselineNetwork(name, family, "plain", f"the {name}", source, **fields)
+
+
+def _common_lines(one: str, other: str) -> float:
+    """Below 1, since comments and order may differ."""
+    lines, others = set(one.splitlines()), set(other.splitlines())
+    return min(0.99, len(lines & others) / len(lines | others))
 
 
 def _without_comments(source: str) -> str:

@@ -114,7 +114,8 @@ def sample_search(candidates, state="succeeded", **fields):
         "request": {
             "name": "demo", "dataset": "fashion-mnist", "cycles": 3, "candidates_per_cycle": 8, "seed": 0,
             "proposer": {"kind": "mutation", "options": {}}, "epochs": 1, "train_images": 10_000, "threads": 1,
-            "device": "cpu", "integrity": "standard", "minimum_tier": "namespaces", "novelty_threshold": 0.9,
+            "device": "cpu", "integrity": "standard", "minimum_tier": "namespaces",
+            "novelty": {"scopes": ["search", "corpus"], "policy": "penalise", "threshold": 0.9, "penalty": 0.05},
         },
         "progress": {"cycle": 3, "cycles": 3, "slots_done": total, "slots_total": total, "waiting_for": None},
         "funnel": sample_funnel(candidates), "best": best,

@@ -7,6 +7,7 @@ from fakes import FakeFarm, FakeFilter, FakeGenerator, baseline
 from fresh_databases import hurried, url_in
 
 import gateway.infra.search_tables  # noqa: F401 - registers its tables
+from contracts.jobs import BaselineNetwork
 from gateway.domain.quotas import Quota
 from gateway.domain.search import SearchRequest
 from gateway.infra.candidate_store import CandidateStore
@@ -14,6 +15,7 @@ from gateway.infra.database import Database
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.search_store import SearchStore
 from gateway.infra.slot_journal import SlotJournal
+from gateway.loop.novelty_indexes import SharedIndexes
 from gateway.loop.search_run import SearchRun
 
 AMPLE = Quota(1.0, queued=10_000, running=None, gpu_seconds_per_day=None, storage_bytes=None, searches=100)
@@ -51,6 +53,11 @@ class Scene:
     search_id: str
     generator: FakeGenerator = field(default_factory=FakeGenerator)
     filter: FakeFilter = field(default_factory=FakeFilter)
+    shipped: tuple[BaselineNetwork, ...] = (*BASELINES, baseline("yew"))
+    indexes: SharedIndexes | None = None
+
+    def __post_init__(self) -> None:
+        self.indexes = self.indexes or SharedIndexes(self.database, lambda: list(self.shipped), self.filter)
 
     @property
     def store(self) -> SearchStore:
@@ -69,7 +76,7 @@ class Scene:
         return FakeFarm(self.database)
 
     def run(self) -> SearchRun:
-        return SearchRun(self.journal, self.generator, self.filter)
+        return SearchRun(self.journal, self.generator, self.filter, self.indexes)
 
     def finish(self, run: SearchRun | None = None) -> None:
         """Advance and let the farm work, in turns, until the search has ended."""

@@ -117,7 +117,7 @@ def test_an_ended_search_goes_with_all_that_hangs_on_it(ended):
     other = accept(ended.database, request(seed=8))
     grow_old(ended, 10)
     scopes = forget(ended, Retention(attempt_logs=None, events=None, searches=9))
-    assert scopes == [f"search:{ended.search_id}"]
+    assert scopes == [f"search:{ended.search_id}", "tenant:local"]
     with ended.database.read() as session:
         assert session.scalars(select(SearchRow.id)).all() == [other]
         assert session.scalars(select(SlotRow.search_id).distinct()).all() == [other]

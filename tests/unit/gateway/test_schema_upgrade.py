@@ -19,6 +19,7 @@ import gateway.infra.tenant_tables  # noqa: F401 - they register their tables
 from contracts.proposals import DeploymentLimits, EditPermissions
 from gateway.domain.feedback import FeedbackMemory
 from gateway.domain.model_budget import ModelBudget
+from gateway.domain.novelty import NoveltyRules
 from gateway.infra.candidate_store import CandidateStore
 from gateway.infra.database import Base, Database
 from gateway.infra.evaluation_store import EvaluationStore
@@ -249,6 +250,22 @@ def test_what_ended_before_is_counted_once_whichever_version_counts(first):
     assert first.contents()["marks"] == []
     first.downgrade("0016")
     assert [dict(row)["row_id"] for row in first.contents()["marks"]] == ["ev_0"]
+
+
+def test_a_lone_threshold_becomes_rules_of_novelty_and_is_alone_again_on_the_way_down(first):
+    first.upgrade("0018")
+    before = first.contents()
+    first.upgrade("0019")
+    (search,) = first.contents()["searches"]
+    stored = dict(search)["request"]
+    assert stored["novelty"]["threshold"] == REQUEST["novelty_threshold"]
+    assert "novelty_threshold" not in stored
+    store = SearchStore(first.database, EvaluationStore(first.database))
+    assert store.read("se_1").request.novelty == NoveltyRules(threshold=REQUEST["novelty_threshold"])
+    assert {cycle["diversity"] for cycle in store.cycles("se_1")} == {None}
+    assert CandidateStore(first.database).read("se_1", "se_1-c001-s001")["likeness"] is None
+    first.downgrade("0018")
+    assert first.contents() == before
 
 
 def test_the_newest_schema_is_what_the_tables_say(schema):

@@ -136,8 +136,8 @@ def test_an_unknown_search_is_not_found(scene, what):
 
 
 def pair_of(scene, seed):
-    kept = start(scene, seed=seed, novelty_threshold=0.8, cycles=2)
-    free = start(scene, seed=seed, novelty_threshold=1.0, cycles=2)
+    kept = start(scene, seed=seed, novelty={"threshold": 0.8}, cycles=2)
+    free = start(scene, seed=seed, novelty={"threshold": 1.0}, cycles=2)
     finish(scene, kept)
     finish(scene, free)
     return kept["id"], free["id"]
@@ -161,7 +161,7 @@ def test_pairs_of_searches_say_what_the_filter_adds(scene):
 
 
 def test_searches_that_differ_in_more_than_the_filter_are_no_pair(scene):
-    one, other = start(scene, novelty_threshold=0.8), start(scene, novelty_threshold=1.0, seed=4)
+    one, other = start(scene, novelty={"threshold": 0.8}), start(scene, novelty={"threshold": 1.0}, seed=4)
     answer = ask_for_pairs(scene, (one["id"], other["id"]))
     assert (answer.status_code, answer.json()["code"]) == (422, "not_a_pair")
     assert "differs" in answer.json()["detail"]
