@@ -11,6 +11,7 @@ Json = dict[str, Any]
 
 MAX_SOURCE_CHARACTERS = 64 * 1024
 MAX_SENTENCE_CHARACTERS = 600
+MAX_DIFFERENCE_CHARACTERS = 4000
 MAX_HISTORY = 20
 MAX_HUNKS = 12
 
@@ -26,7 +27,8 @@ _CANDIDATE_FACTS = (
     "cpu_seconds",
     "claimed_parameters",
     "plausible",
-    "duplicate_of",
+    "likeness",
+    "selection_score",
     "elite",
 )
 _TASK_FACTS = (
@@ -116,6 +118,8 @@ def verdict(candidate: Json, with_source: bool) -> Json:
     """What became of a proposal, hunk by hunk where it was refused."""
     report = candidate.get("delta_report") or {}
     told: Json = {**candidate_line(candidate), "hunks": _hunks(report.get("hunks") or [])}
+    if candidate.get("difference"):
+        told["difference"] = untrusted("\n".join(candidate["difference"]), MAX_DIFFERENCE_CHARACTERS)
     if with_source:
         told["source"] = untrusted(candidate.get("source"), MAX_SOURCE_CHARACTERS)
     return told

@@ -61,6 +61,12 @@ def _row(place: int, candidate: Json, is_winner: bool) -> list[Any]:
     ]
 
 
+def copy_sentence(likeness: Json) -> str:
+    """What a candidate is like: `copy of oak (jaccard 0.953, corpus)`."""
+    seen = f"{likeness['layer']} {likeness['similarity']:.3f}, {likeness['scope']}"
+    return f"copy of {plain(likeness['name'], limit=60)} ({seen})"
+
+
 def short_id(candidate: Json) -> str:
     """`se_…-c001-s003` → `c001-s003`."""
     return "-".join(str(candidate.get("proposal_id", "")).split("-")[-2:])

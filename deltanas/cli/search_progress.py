@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from contracts.names import SlotState
-from deltanas.cli.leaderboard import short_id
+from deltanas.cli.leaderboard import copy_sentence, short_id
 from deltanas.cli.model_usage import stop_sentence
 from deltanas.cli.output import accuracy, percent, plain
 from deltanas.client import Client
@@ -118,6 +118,8 @@ class SearchProgress:
             if candidate["accuracy"] > self._best:
                 self._best = candidate["accuracy"]
                 line.append("  best so far", style="green")
+            if likeness := candidate.get("likeness"):
+                line.append(f"  {copy_sentence(likeness)}", style="yellow")
         else:
             line.append(_reason(candidate), style=style)
         return line
@@ -132,8 +134,8 @@ def _has_stopped(kind: str, data: Json) -> bool:
 
 
 def _reason(candidate: Json) -> str:
-    if candidate.get("duplicate_of"):
-        return f"copy of {plain(short_id({'proposal_id': candidate['duplicate_of']}), limit=20)}"
+    if likeness := candidate.get("likeness"):
+        return copy_sentence(likeness)
     if candidate.get("state") == "skipped":
         return "nothing proposed: the model budget is spent"
     failure = candidate.get("failure") or {}

@@ -10,6 +10,7 @@ from rich.text import Text
 from contracts.names import SlotState
 from contracts.proposals import AnswerForm
 from deltanas.cli.connection import connected
+from deltanas.cli.leaderboard import copy_sentence
 from deltanas.cli.output import (
     JsonOption,
     accuracy,
@@ -138,8 +139,8 @@ def _show_candidate(told: Json) -> None:
     score = accuracy(candidate["accuracy"], candidate["accuracy_standard_error"])
     line = f"{candidate['name']} {candidate['state']}"
     result_console().print(Text(f"{line} {score}" if candidate["state"] == "judged" else line))
-    if candidate.get("duplicate_of"):
-        complain(f"not new: a copy of {candidate['duplicate_of']}")
+    if likeness := candidate.get("likeness"):
+        complain(f"not new: a {copy_sentence(likeness)}")
     failure = candidate.get("failure")
     if failure:
         complain(f"{failure.get('code') or failure['reason']}: {failure['message']}")

@@ -4,6 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.dashboard.copies import copy_reason
+
 _STEPS = (
     ("proposed", "proposed", "a proposer answered"),
     ("applied", "applied", "its delta fits the baseline"),
@@ -67,5 +69,5 @@ def failure_groups(candidates: list[dict[str, Any]]) -> list[FailureGroup]:
 def _reason(candidate: dict[str, Any]) -> str:
     failure = candidate.get("failure") or {}
     if candidate["state"] == "duplicate":
-        return "copy of an earlier candidate"
+        return copy_reason(candidate)
     return str(failure.get("code") or failure.get("reason") or candidate["state"]).replace("_", " ")

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway.dashboard.accuracy_figure import accuracy_figure
-from gateway.dashboard.copies import novelty_sentence
+from gateway.dashboard.copies import copy_table, novelty_sentence
 from gateway.dashboard.delta_outcomes import delta_outcomes
 from gateway.dashboard.gain_figure import gain_figure
 from gateway.dashboard.learning import learning_rows
@@ -45,7 +45,7 @@ def render_report(
     `search`, `cycles`, `candidates` and `diagnostics` are the JSON of `/v1/searches/{id}`, `…/cycles`
     (items), `…/candidates` (items) and `…/diagnostics`; `evaluation` is one evaluation of the search, the
     winner's if there is one: its provenance and isolation are those of all. Of the candidates only the
-    winner and its ancestors need their delta.
+    winner and its ancestors need their delta, and those of `copies_shown` their difference.
     """
     winner = winner_id(search)
     line = ancestors(candidates, winner)
@@ -61,8 +61,11 @@ def render_report(
         steps=funnel_steps(search, candidates),
         reading=delta_outcomes(diagnostics),
         failures=failure_groups(candidates),
+        diff_lines=diff_lines,
         deltas=[(short_id(c), c, diff_lines(c.get("delta") or "")) for c in line if c.get("delta")][::-1],
         leaders=_leaders(candidates, winner),
+        copies=copy_table(search, candidates),
+        diversity=[cycle for cycle in cycles if cycle.get("diversity")],
         usage=usage_rows(search, cycles),
         learning=learning_rows(cycles),
         stopped=stop_sentence(search),

@@ -80,7 +80,7 @@ def _outcome(slot: Slot, parent_accuracy: float | None) -> str:
         baseline = "" if parent_accuracy is None else f", its baseline {_percent(parent_accuracy)}"
         return f"accuracy {_percent(slot.score.accuracy)}{baseline}"
     if slot.state is SlotState.DUPLICATE:
-        return f"duplicate of {_short_name(slot.duplicate_of)}"
+        return f"duplicate of {_copied(slot)}"
     if slot.failure is None:
         return "refused" if slot.state is SlotState.REFUSED else "failed"
     return _failed(slot.failure, refused=slot.state is SlotState.REFUSED)
@@ -93,9 +93,11 @@ def _failed(failure: SlotFailure, *, refused: bool) -> str:
     return ": ".join(["refused" if refused else "failed", *filter(None, words)])
 
 
-def _short_name(proposal_id: str | None) -> str:
+def _copied(slot: Slot) -> str:
     """`se_…-c001-s003` → `c001-s003`: what is proposed must not depend on the search's id."""
-    return "an earlier candidate" if proposal_id is None else "-".join(proposal_id.split("-")[-2:])
+    if slot.duplicate_of is not None:
+        return "-".join(slot.duplicate_of.split("-")[-2:])
+    return "an earlier candidate" if slot.likeness is None else slot.likeness.name
 
 
 def _percent(fraction: float) -> str:

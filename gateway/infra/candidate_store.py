@@ -89,6 +89,16 @@ class CandidateStore:
             )
             return {row.proposal_id: row.delta for row in rows}
 
+    def differences(self, search_id: str, proposal_ids: Collection[str]) -> dict[str, list[str] | None]:
+        """The lines in which some copies of a search differ from what they are like."""
+        with self._database.read() as session:
+            rows = session.execute(
+                select(SlotRow.proposal_id, SlotRow.difference).where(
+                    SlotRow.search_id == search_id, SlotRow.proposal_id.in_(proposal_ids)
+                )
+            )
+            return {row.proposal_id: row.difference for row in rows}
+
     def read(self, search_id: str, wanted: str, tenant: str | None = None) -> Document | None:
         """One candidate as JSON with its long texts, or None. Raises SearchNotFound."""
         with self._database.read() as session:

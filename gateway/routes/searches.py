@@ -10,6 +10,7 @@ from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
 from contracts.names import SearchState, SlotState
+from gateway.dashboard.copies import copies_shown
 from gateway.dashboard.lineage_figure import ancestors
 from gateway.dashboard.report import render_report, winner_id
 from gateway.infra.idempotency import Answer, answer_once, recall
@@ -188,6 +189,10 @@ def report_search(search_id: str, services: ServicesOf, tenant: Tenant) -> HTMLR
     deltas = services.candidates.deltas(search_id, [candidate["proposal_id"] for candidate in line])
     for candidate in line:
         candidate["delta"] = deltas.get(candidate["proposal_id"])
+    copies = copies_shown(candidates)
+    differences = services.candidates.differences(search_id, [copy["proposal_id"] for copy in copies])
+    for candidate in copies:
+        candidate["difference"] = differences.get(candidate["proposal_id"])
     page = render_report(
         jsonable_encoder(search),
         services.searches.cycles(search_id, tenant),

@@ -16,7 +16,8 @@ CANDIDATE = {
     "proposer": "external/mcp", "parent": {"proposal_id": PARENT, "name": "residual"}, "summary": INJECTION,
     "delta_code": "applied", "accuracy": 0.8, "accuracy_standard_error": 0.01, "cpu_seconds": 3.0,
     "claimed_parameters": 10,
-    "plausible": True, "duplicate_of": None, "elite": True, "failure": None, "source": "s" * 70_000,
+    "plausible": True, "likeness": None, "selection_score": 0.8, "elite": True,
+    "difference": [f"-{INJECTION}"] * 400, "failure": None, "source": "s" * 70_000,
     "delta_report": {"hunks": [{"number": n, "status": "exact", "message": ""} for n in range(24)]},
 }  # fmt: skip
 BASELINE = {

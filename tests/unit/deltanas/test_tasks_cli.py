@@ -92,8 +92,15 @@ def test_an_answer_that_came_to_nothing_is_told_by_the_exit_code(gateway, deltan
 
 
 def test_of_a_copy_the_original_is_named(gateway, deltanas, delta):
-    gateway.answer("POST", f"{SEARCH}:tell", told("duplicate", duplicate_of="se_1-c000-s000"))
-    assert "a copy of se_1-c000-s000" in deltanas("task", "tell", "se_1", "tk_1", delta, "--wait", 5).err
+    like = {
+        "scope": "corpus", "layer": "jaccard", "similarity": 0.95312, "name": "lemur/\x1b[2JResNet",
+        "proposal_id": None, "penalty": 0.0,
+    }  # fmt: skip
+    gateway.answer("POST", f"{SEARCH}:tell", told("duplicate", likeness=like))
+    told_of = deltanas("task", "tell", "se_1", "tk_1", delta, "--wait", 5).err
+    assert "not new: a copy of lemur/" in told_of
+    assert "(jaccard 0.953, corpus)" in told_of
+    assert "\x1b[2J" not in told_of
 
 
 def test_a_lost_lease_is_bad_usage_with_its_remedy(gateway, deltanas, delta):

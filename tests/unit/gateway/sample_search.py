@@ -29,6 +29,21 @@ FAILURES = {
 }  # fmt: skip
 
 
+LAYERS, SCOPES = ("jaccard", "structure", "exact"), ("search", "corpus", "parent", "tenant")
+DIFFERENCE = [
+    "@@ -14 +14 @@",
+    "-        self.stem = nn.Conv2d(1, 31, 3)",
+    "+        self.stem = nn.Conv2d(1, 32, 3)",
+]
+
+
+def likeness(nearest, layer="jaccard", scope="search", penalty=0.0):
+    return {
+        "scope": scope, "layer": layer, "similarity": 0.953 if layer == "jaccard" else 1.0, "name": nearest["name"],
+        "proposal_id": None if scope == "corpus" else nearest["proposal_id"], "penalty": penalty,
+    }  # fmt: skip
+
+
 def proposal_id(cycle, slot):
     return f"{SEARCH_ID}-c{cycle:03d}-s{slot:03d}"
 
@@ -42,7 +57,8 @@ def candidate(cycle, slot, *, state="judged", accuracy=None, parent=None, summar
         "accuracy": accuracy, "accuracy_standard_error": 0.0049 if scored else None, "audit_accuracy": None,
         "cpu_seconds": 14.2 + slot if scored else None, "peak_memory_bytes": 512 * 2**20 if scored else None,
         "claimed_parameters": 120_000 if scored else None, "failure": FAILURES.get(state),
-        "duplicate_of": None, "elite": False, "evaluation_id": "ev_1", **fields,
+        "duplicate_of": None, "likeness": None, "selection_score": accuracy, "elite": False,
+        "difference": DIFFERENCE if fields.get("likeness") else None, "evaluation_id": "ev_1", **fields,
     }  # fmt: skip
 
 
@@ -55,8 +71,12 @@ def sample_candidates(cycles=3, slots=8, seed=1):
             state, parent = draw.choice(FATES), draw.choice(elites)
             score = min(parent["accuracy"] + draw.gauss(0.001, 0.012), 0.93) if state == "judged" else None
             summary = draw.choice(SUMMARIES)
+            copies = state == "duplicate" or (state == "judged" and slot == 5)
+            like = likeness(parent, LAYERS[slot % 3], SCOPES[slot % 4]) if copies else None
             everyone.append(
-                candidate(cycle, slot, state=state, accuracy=score, parent=parent, summary=summary)
+                candidate(
+                    cycle, slot, state=state, accuracy=score, parent=parent, summary=summary, likeness=like
+                )
             )
     best = sorted((c for c in everyone if c["accuracy"]), key=lambda c: -c["accuracy"])[:8]
     for elite in best:
@@ -87,6 +107,11 @@ def sample_cycles(candidates):
             "cycle": number, "state": "finished", "funnel": funnel, "failures": {},
             "best_accuracy": max(scores, default=None),
             "mean_accuracy": sum(scores) / len(scores) if scores else None,
+            "diversity": {
+                "sources": len(own), "new": len(own) - 1, "unique_source_rate": 1 - 1 / len(own),
+                "traced": 4 * (number % 2), "unique_graph_rate": 0.75 if number % 2 else None,
+                "compared": len(own), "mean_distance": 0.412, "token_entropy": 4.8,
+            },
         }  # fmt: skip
 
     return [cycle(number) for number in sorted({c["cycle"] for c in candidates})]

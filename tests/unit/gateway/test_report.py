@@ -6,7 +6,9 @@ from html.parser import HTMLParser
 import pytest
 from sample_search import (
     EVALUATION,
+    SEARCH_ID,
     candidate,
+    likeness,
     sample_candidates,
     sample_cycles,
     sample_final,
@@ -126,7 +128,10 @@ def test_hostile_text_stays_text_wherever_it_stands():
     child = candidate(1, 0, accuracy=0.9, parent=parent, summary=HOSTILE, delta=f"+{HOSTILE}\n-{HOSTILE}")
     failure = {"reason": HOSTILE, "code": HOSTILE, "message": HOSTILE}
     failed = candidate(1, 1, state="failed", parent=parent, summary=HOSTILE, failure=failure)
-    candidates = [parent, child, failed]
+    copied = candidate(
+        1, 2, state="duplicate", parent=parent, likeness=likeness(parent), difference=[f"+{HOSTILE}"]
+    )
+    candidates = [parent, child, failed, copied]
     search = sample_search(candidates, name=HOSTILE)
     search["request"] |= {"dataset": HOSTILE, "proposer": {"kind": HOSTILE}}
     search["final"]["note"] = HOSTILE
@@ -141,6 +146,63 @@ def test_hostile_text_stays_text_wherever_it_stands():
         assert "\x1b" not in page
         assert "\u202e" not in page
         assert "{{ 7*7 }}" in page  # and not 49
+
+
+def test_a_copy_is_explained_by_layer_scope_similarity_and_the_lines_that_differ():
+    parent = candidate(0, 0, accuracy=0.8, name="oak")
+    near = candidate(
+        1, 0, accuracy=0.7, parent=parent, likeness=likeness(parent, penalty=0.1), selection_score=0.63
+    )
+    known = candidate(1, 1, state="duplicate", parent=parent, likeness=likeness(parent, "exact", "corpus"))
+    page = report([parent, near, known])
+    shown = page[page.index("<h2>Copies") : page.index("<h2>Diversity")]
+    words = " ".join(re.sub(r"<[^>]+>", " ", shown).split())
+    assert "c001-s000 nearly the same text as oak 95.3 % alike, compared with this search" in words
+    assert "flagged, −10 % in selection" in words
+    assert "c001-s001 the same program as oak 100.0 % alike, compared with the reference networks" in words
+    assert f'<a href="/v1/searches/{SEARCH_ID}/candidates/{parent["proposal_id"]}">oak</a>' in shown
+    assert shown.count("<a ") == 1
+    assert '<span class="added">+        self.stem' in shown
+    assert "like oak, ranked as 63.00 %" in page
+    assert "copy of a reference network" in page
+
+
+def test_a_copy_from_another_search_is_not_linked():
+    elsewhere = {**candidate(1, 3, name="c001-s003"), "proposal_id": "se_other-c001-s003"}
+    mine = candidate(1, 0, state="duplicate", likeness=likeness(elsewhere, scope="tenant"))
+    shown = report([candidate(0, 0, accuracy=0.8, name="oak"), mine])
+    assert "<b>c001-s003</b>" in shown
+    assert "se_other" not in shown
+
+
+def test_of_many_copies_some_are_shown_and_the_rest_counted():
+    parent = candidate(0, 0, accuracy=0.8, name="oak")
+    copies = [
+        candidate(1, place, state="duplicate", parent=parent, likeness=likeness(parent))
+        for place in range(30)
+    ]
+    page = report([parent, *copies])
+    assert "6 more are in" in page
+    assert page.count("nearly the same text as") == 24
+
+
+def test_a_search_without_copies_says_nothing_of_them():
+    assert "<h2>Copies" not in report([candidate(0, 0, accuracy=0.8, name="oak")])
+
+
+def test_each_cycle_tells_how_diverse_it_is_and_counts_graphs_only_where_there_are(page):
+    shown = page[page.index("<h2>Diversity") : page.index("<h2>Cycle by cycle")]
+    rows = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in shown.split("<tr>")[2:]]
+    assert rows[0].startswith("0 ")
+    assert " – 0.412 4.80" in rows[0]
+    assert " 75 % of 4 0.412 4.80" in rows[1]
+
+
+def test_the_rules_of_novelty_are_part_of_the_provenance(page):
+    assert (
+        "compared with this search, the reference networks; copies from a Jaccard similarity of 0.9 on are "
+        "evaluated, and 5 % lower in selection"
+    ) in page
 
 
 PLACE = {"cycle": 1, "proposer": "mutation"}
