@@ -1,6 +1,6 @@
 """A search on a real journal between fakes, for the tests of the loop."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fakes import FakeFarm, FakeFilter, FakeGenerator, baseline
@@ -101,6 +101,7 @@ class Scene:
                     slot.score and slot.score.accuracy,
                     _place(slot.parent_id),
                     _place(slot.duplicate_of),
+                    slot.likeness and replace(slot.likeness, proposal_id=_place(slot.likeness.proposal_id)),
                 )
                 for slot in self.journal.slots()
             ],

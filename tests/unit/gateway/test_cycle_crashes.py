@@ -3,13 +3,14 @@
 from collections import Counter
 
 import pytest
-from fakes import CrashingDatabase, PowerCut
+from fakes import CrashingDatabase, PowerCut, baseline
 from search_scene import Scene, hurried, new_scene
 from sqlalchemy import select
 
 from contracts.names import SlotState
 from gateway.domain.feedback import FeedbackMemory
 from gateway.domain.model_budget import ModelBudget
+from gateway.domain.novelty import CopyPolicy, NoveltyRules, NoveltyScope
 from gateway.infra.events import EventRow
 from gateway.infra.search_store import search_topic
 from gateway.infra.tables import EvaluationRow
@@ -29,6 +30,15 @@ def undisturbed(tmp_path_factory) -> Scene:
     return scene
 
 
+def scene_with_many_scopes(folder) -> Scene:
+    """Copies from every scope are penalised; a corpus of some networks is to be filled."""
+    rules = NoveltyRules(tuple(NoveltyScope), CopyPolicy.PENALISE, threshold=0.8)
+    scene = new_scene(folder, novelty=rules)
+    scene.shipped += tuple(baseline(f"tree-{number}") for number in range(120))
+    scene.filter.sees_likeness = True
+    return scene
+
+
 def scene_with_budget(folder) -> Scene:
     scene = new_scene(folder, **BUDGET)
     scene.generator.calls_per_proposal = 2
@@ -45,7 +55,8 @@ def live_through_power_cuts(scene: Scene, at_write: int, after_commit: bool) -> 
         database = hurried(CrashingDatabase(url, at_write, after_commit))
         try:
             # The services live on: they remember what a cut-off life has told them.
-            if Scene(database, scene.search_id, scene.generator, scene.filter).run().advance():
+            life = Scene(database, scene.search_id, scene.generator, scene.filter, scene.shipped)
+            if life.run().advance():
                 return lives
         except PowerCut:
             if scene.journal.search().state.is_terminal:
@@ -76,6 +87,21 @@ def test_a_search_that_loses_power_at_every_write_tells_the_same_story(
     assert count_evaluations(scene) == count_evaluations(undisturbed)
     assert set(times_ended(scene).values()) == {1}
     assert times_ended(scene).total() == times_ended(undisturbed).total()
+
+
+@pytest.mark.parametrize(
+    ("at_write", "after_commit"),
+    [(7, True), *(pytest.param(3, after, marks=pytest.mark.slow) for after in (True, False))],
+)
+def test_a_search_that_loses_power_finds_the_same_copies_in_every_scope(tmp_path, at_write, after_commit):
+    calm, cut = tmp_path / "calm", tmp_path / "cut"
+    calm.mkdir(), cut.mkdir()
+    undisturbed, scene = scene_with_many_scopes(calm), scene_with_many_scopes(cut)
+    undisturbed.finish()
+    assert live_through_power_cuts(scene, at_write, after_commit) > 3
+    assert scene.story() == undisturbed.story()
+    assert any(likeness for *_, likeness in scene.story()["slots"])
+    assert count_evaluations(scene) == count_evaluations(undisturbed)
 
 
 @pytest.mark.parametrize(
