@@ -12,6 +12,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,18 +35,34 @@ CREATE TABLE IF NOT EXISTS architectures (
     shingles BLOB NOT NULL,
     sketch BLOB NOT NULL,
     source BLOB NOT NULL,
+    structure BLOB,
     PRIMARY KEY (scope, proposal_id)
 ) WITHOUT ROWID, STRICT
 """
+BY_STRUCTURE = """
+CREATE INDEX IF NOT EXISTS by_structure ON architectures (scope, structure) WHERE structure IS NOT NULL
+"""
 UPSERT = """
-INSERT INTO architectures VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO architectures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET label = excluded.label, version = excluded.version, digest = excluded.digest,
-    shingles = excluded.shingles, sketch = excluded.sketch, source = excluded.source
+    shingles = excluded.shingles, sketch = excluded.sketch, source = excluded.source,
+    structure = excluded.structure
 """
 
 
 class IndexBroken(Exception):
     """The index cannot be used; nothing can be said to be novel. The message says what to do."""
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """An architecture as it was admitted."""
+
+    proposal_id: str
+    label: str
+    source: str
+    structure: bytes | None
+    """Equal where two architectures compute the same; None where nobody has looked."""
 
 
 class NoveltyIndex:
@@ -64,12 +81,14 @@ class NoveltyIndex:
         with self._lock:
             self._database.close()
 
-    def admit(self, scope: str, proposal_id: str, source: str, label: str = "") -> None:
+    def admit(
+        self, scope: str, proposal_id: str, source: str, label: str = "", structure: bytes | None = None
+    ) -> None:
         """Add an architecture; the same id again replaces it. Raises NotScreenable, IndexBroken."""
         made = fingerprint(source)
         with self._guarded():
             neighbourhood = self._loaded(scope)
-            self._database.execute(UPSERT, _row(scope, proposal_id, label, made, source))
+            self._database.execute(UPSERT, _row(scope, proposal_id, label, made, source, structure))
             neighbourhood.put(proposal_id, label, made)
 
     def compare(
@@ -86,6 +105,21 @@ class NoveltyIndex:
         """
         with self._guarded():
             return self._loaded(scope).compare(made, threshold, exclude, among)
+
+    def find(self, scope: str, proposal_id: str) -> Admitted | None:
+        """An architecture of the scope, or None where it has none of that id. Raises IndexBroken."""
+        with self._guarded():
+            query = "SELECT label, source, structure FROM architectures WHERE scope = ? AND proposal_id = ?"
+            row = self._database.execute(query, (scope, proposal_id)).fetchone()
+            return None if row is None else Admitted(proposal_id, row[0], _text(row[1]), row[2])
+
+    def with_structure(self, scope: str, structure: bytes) -> tuple[str, ...]:
+        """The ids of the scope's architectures that have this structure, sorted. Raises IndexBroken."""
+        with self._guarded():
+            query = (
+                "SELECT proposal_id FROM architectures WHERE scope = ? AND structure = ? ORDER BY proposal_id"
+            )
+            return tuple(row[0] for row in self._database.execute(query, (scope, structure)).fetchall())
 
     def count(self, scope: str) -> int:
         """How many architectures a scope holds. Raises IndexBroken."""
@@ -130,6 +164,10 @@ class NoveltyIndex:
             database.execute("PRAGMA synchronous = FULL")
             database.execute("PRAGMA secure_delete = ON")
             database.execute(SCHEMA)
+            columns = {name for (_, name, *_) in database.execute("PRAGMA table_info(architectures)")}
+            if "structure" not in columns:
+                database.execute("ALTER TABLE architectures ADD COLUMN structure BLOB")
+            database.execute(BY_STRUCTURE)
             (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
                 raise sqlite3.DatabaseError(str(verdict)[:200])
@@ -151,22 +189,31 @@ class NoveltyIndex:
     def _read(self, scope: str) -> Neighbourhood:
         neighbourhood = Neighbourhood()
         query = (
-            "SELECT proposal_id, label, version, digest, shingles, sketch, source FROM architectures "
-            "WHERE scope = ? ORDER BY proposal_id"
+            "SELECT proposal_id, label, version, digest, shingles, sketch, source, structure "
+            "FROM architectures WHERE scope = ? ORDER BY proposal_id"
         )
-        for proposal_id, label, version, digest, shingles, sketch, source in self._database.execute(
-            query, (scope,)
-        ).fetchall():
+        for (
+            proposal_id,
+            label,
+            version,
+            digest,
+            shingles,
+            sketch,
+            source,
+            structure,
+        ) in self._database.execute(query, (scope,)).fetchall():
             if version == FINGERPRINT_VERSION:
                 made = _stored(digest, shingles, sketch)
             else:
                 text, made = _made_again(source)
-                self._database.execute(UPSERT, _row(scope, proposal_id, label, made, text))
+                self._database.execute(UPSERT, _row(scope, proposal_id, label, made, text, structure))
             neighbourhood.put(proposal_id, label, made)
         return neighbourhood
 
 
-def _row(scope: str, proposal_id: str, label: str, made: Fingerprint, source: str) -> tuple[str | bytes, ...]:
+def _row(
+    scope: str, proposal_id: str, label: str, made: Fingerprint, source: str, structure: bytes | None
+) -> tuple[str | bytes | None, ...]:
     return (
         scope,
         proposal_id,
@@ -176,14 +223,22 @@ def _row(scope: str, proposal_id: str, label: str, made: Fingerprint, source: st
         made.shingles.astype("<u8").tobytes(),
         made.sketch.astype("<u8").tobytes(),
         zlib.compress(source.encode()),
+        structure,
     )
 
 
 def _made_again(source: bytes) -> tuple[str, Fingerprint]:
+    text = _text(source)
     try:
-        text = zlib.decompress(source).decode()
         return text, fingerprint(text)
-    except (NotScreenable, UnicodeDecodeError) as error:
+    except NotScreenable as error:
+        raise sqlite3.DatabaseError(f"a stored source cannot be read again: {error}") from error
+
+
+def _text(source: bytes) -> str:
+    try:
+        return zlib.decompress(source).decode()
+    except UnicodeDecodeError as error:
         raise sqlite3.DatabaseError(f"a stored source cannot be read again: {error}") from error
 
 

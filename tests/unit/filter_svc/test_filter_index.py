@@ -119,6 +119,20 @@ def test_admitting_again_replaces_and_counts_once(novelty):
     assert ask(novelty, source(7, 8, 9)).nearest[0].label == "second"
 
 
+def test_architectures_are_found_by_their_structure_and_by_their_id(novelty):
+    novelty.admit(SCOPE, "p2", source(1, 2), "second", structure=b"same")
+    novelty.admit(SCOPE, "p1", source(3, 4), "first", structure=b"same")
+    novelty.admit(SCOPE, "p3", source(5, 6), structure=b"other")
+    novelty.admit(SCOPE, "p4", source(7, 8))
+    novelty.admit("library", "p5", source(1, 2), structure=b"same")
+    assert novelty.with_structure(SCOPE, b"same") == ("p1", "p2")
+    assert novelty.find(SCOPE, "p1") == index.Admitted("p1", "first", source(3, 4), b"same")
+    assert novelty.find(SCOPE, "p4").structure is None
+    assert novelty.find(SCOPE, "p5") is None
+    novelty.admit(SCOPE, "p2", source(1, 2), "second")
+    assert novelty.with_structure(SCOPE, b"same") == ("p1",)
+
+
 def test_scopes_know_nothing_of_each_other(novelty):
     novelty.admit(SCOPE, "p1", source(1, 2))
     assert ask(novelty, source(1, 2), scope="library").novel is True
