@@ -19,7 +19,7 @@ import numpy as np
 from contracts.failures import Failure
 from contracts.guest_wire import MAX_CLAIMS_BYTES, FrameKind
 from contracts.jobs import AttemptOutcome, AttemptSpec
-from contracts.measurements import Isolation, Measurement, Provenance, SmokeResult
+from contracts.measurements import Isolation, Measurement, Provenance, SmokeResult, TraceResult
 from contracts.names import AttemptKind, Integrity
 from contracts.source_rules import CheckedSource, SourceRejected, check_source
 from sandbox_runner.channel import Lengths
@@ -46,11 +46,14 @@ from sandbox_runner.scoring import (
 from sandbox_runner.smoke import ANSWERED_IMAGES, smoke_spec
 from sandbox_runner.starts import Starts
 from sandbox_runner.stops import GuestStopped, Stop, StopKind
+from sandbox_runner.trace import Traced, hear_trace, trace_spec
 from sandbox_runner.verdicts import failure_of, infrastructure
 
 logger = logging.getLogger(__name__)
 
 NOTHING = Lengths(0, 0)
+_NARROWED = {AttemptKind.SMOKE: smoke_spec, AttemptKind.TRACE: trace_spec}
+"""Kinds of attempts that ask less than their spec says."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,13 @@ class Bench:
 
 @dataclass(frozen=True)
 class _Answered:
-    """What a guest that came through has earned. A smoke run earns no score."""
+    """What a guest that came through has earned: a smoke run no score, a trace no more than its word."""
 
-    score: Score | None
-    images: int
-    predict_seconds: float
-    claims: dict[str, Any]
+    score: Score | None = None
+    images: int = 0
+    predict_seconds: float = 0.0
+    claims: dict[str, Any] = field(default_factory=dict)
+    traced: Traced | None = None
 
 
 def run_attempt(
@@ -85,7 +89,7 @@ def run_attempt(
         attempt.failure = Failure(rejected.reason, rejected.message, location=rejected.location)
     except Exception as error:
         logger.exception("attempt %s: the platform failed", spec.attempt_id)
-        attempt.measurement, attempt.smoke = None, None
+        attempt.measurement, attempt.smoke, attempt.trace = None, None, None
         attempt.failure = infrastructure(f"{type(error).__name__}: {error}")
     return attempt.outcome()
 
@@ -98,6 +102,7 @@ class _Attempt:
     ) -> None:
         self.measurement: Measurement | None = None
         self.smoke: SmokeResult | None = None
+        self.trace: TraceResult | None = None
         self.failure: Failure | None = None
         self._spec = spec
         self._bench = bench
@@ -112,11 +117,11 @@ class _Attempt:
         """Draw the split, take a sandbox, converse; the sandbox is closed whatever happened."""
         spec = self._spec
         self._on_phase(Phase.PREPARING)
+        pack = self._bench.library.open(spec.dataset)
+        if spec.kind in _NARROWED:
+            spec = self._spec = _NARROWED[spec.kind](spec, pack.description.train_count)
         with self._gpu() as gpu:
             meter = Meter()  # not before: to wait for a GPU is no part of the start
-            pack = self._bench.library.open(spec.dataset)
-            if spec.kind is AttemptKind.SMOKE:
-                spec = self._spec = smoke_spec(spec, pack.description.train_count)
             split = open_split(pack, spec.integrity, spec.split_key, spec.train_images, spec.scored_on)
             self._dataset_hash = split.content_hash
             name = f"{spec.attempt_id}-{spec.fence}".replace("_", "-")
@@ -156,6 +161,9 @@ class _Attempt:
             return
         if usage.pids_limit_hits:
             self._flags.append("pids_limit_was_reached")
+        if answered.traced is not None:
+            self.trace = _trace(answered.traced, watch.meter)
+            return
         if answered.score is None:
             self.smoke = self._smoked(answered, watch.meter)
             return
@@ -165,12 +173,14 @@ class _Attempt:
         self._flags += flags_of(self._observed(answered.score, split, watch.meter))
 
     def _converse(self, guest: Conversation, checked: CheckedSource, split: Split) -> _Answered:
-        """IMPORTED, JOB, READY, BUILT, TRAINED, then batch after batch. Raises GuestStopped."""
+        """IMPORTED, JOB, READY, BUILT, TRAINED, then batch after batch; or TRACED. Raises GuestStopped."""
         guest.greet()
         guest.send(FrameKind.JOB, self._job(checked, split))
         guest.hear(FrameKind.READY, NOTHING)
         guest.enter(Phase.BUILDING)
         guest.hear(FrameKind.BUILT, NOTHING)
+        if self._spec.kind is AttemptKind.TRACE:
+            return _Answered(traced=hear_trace(guest))
         guest.enter(Phase.TRAINING)
         claims = claims_from(guest.hear(FrameKind.TRAINED, Lengths(2, MAX_CLAIMS_BYTES)))
         guest.enter(Phase.PREDICTING)
@@ -212,6 +222,7 @@ class _Attempt:
             # A sandbox sees one GPU or none, whatever its number on the host.
             "device": "cpu" if spec.device == "cpu" else "cuda:0",
             "hyperparameters": spec.hyperparameters,
+            "trace": spec.kind is AttemptKind.TRACE,
         }
         return json.dumps(job).encode()
 
@@ -251,6 +262,7 @@ class _Attempt:
             fence=spec.fence,
             measurement=self.measurement,
             smoke=self.smoke,
+            trace=self.trace,
             failure=self.failure,
             isolation=Isolation(backend.tier, backend.name, spec.limits),
             provenance=Provenance(
@@ -267,15 +279,27 @@ class _Attempt:
         )
 
 
-def _costs(answered: _Answered, meter: Meter) -> dict[str, Any]:
-    """What is told of every run that came through: the host's readings, and beside them the guest's word."""
-    claims = answered.claims
+def _trace(traced: Traced, meter: Meter) -> TraceResult:
+    return TraceResult(
+        claimed_graph=traced.claimed_graph, not_traceable=traced.not_traceable, **_readings(meter)
+    )
+
+
+def _readings(meter: Meter) -> dict[str, Any]:
     return {
         "startup_seconds": meter.startup_seconds,
         "wall_seconds": meter.wall_seconds,
         "cpu_seconds": meter.cpu_seconds,
         "peak_memory_bytes": meter.peak_memory_bytes,
         "peak_gpu_memory_bytes": meter.peak_gpu_memory_bytes,
+    }
+
+
+def _costs(answered: _Answered, meter: Meter) -> dict[str, Any]:
+    """What is told of every run that came through: the host's readings, and beside them the guest's word."""
+    claims = answered.claims
+    return {
+        **_readings(meter),
         "claimed_train_seconds": claimed_number(claims.get("train_seconds")),
         "claimed_predict_seconds": answered.predict_seconds,
         "claimed_parameters": claimed_count(claims.get("parameters")),

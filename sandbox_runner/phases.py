@@ -12,6 +12,8 @@ class Phase(StrEnum):
     STARTING = "starting"
     """The sandbox is launched; the guest imports. No line of the candidate has run."""
     BUILDING = "building"
+    TRACING = "tracing"
+    """In the place of training and predicting, where the attempt is a trace."""
     TRAINING = "training"
     PREDICTING = "predicting"
     FINISHING = "finishing"
@@ -37,9 +39,11 @@ _REASONS = {
     Phase.PREPARING: FailureReason.INFRASTRUCTURE,
     Phase.STARTING: FailureReason.INFRASTRUCTURE,
     Phase.BUILDING: FailureReason.BUILD_ERROR,
+    Phase.TRACING: FailureReason.TRAIN_ERROR,
     Phase.TRAINING: FailureReason.TRAIN_ERROR,
 }
 _TIMEOUTS = {
     Phase.BUILDING: TimeoutPhase.STARTUP,
+    Phase.TRACING: TimeoutPhase.TRAIN,
     Phase.TRAINING: TimeoutPhase.TRAIN,
 }

@@ -1,5 +1,7 @@
 """The guest's story: import, wait, build, train, answer batches, end. `python -m sandbox_runner.guest`.
 
+A trace ends sooner: build, trace, end.
+
 Torch is imported before the job is read, so that a process can wait, fully imported, before any
 candidate exists. The process ends with `os._exit`: nothing that a candidate registered for the end runs.
 """
@@ -18,7 +20,7 @@ import torch
 from contracts.failures import FailureReason
 from contracts.guest_wire import FrameKind
 from contracts.names import SourceContract
-from sandbox_runner.guest import lemur, plain
+from sandbox_runner.guest import lemur, plain, tracing
 from sandbox_runner.guest.answers import payload_of
 from sandbox_runner.guest.candidate_loader import check_contract, load_candidate
 from sandbox_runner.guest.channel import HostChannel, HostGone
@@ -56,16 +58,27 @@ def _serve(channel: HostChannel, job: dict[str, Any]) -> None:
     _make_deterministic(int(job["seed"]), int(job["threads"]))
     channel.write(FrameKind.READY)
 
-    def build() -> Any:
-        module: types.ModuleType = load_candidate(job["source"])
-        check_contract(module, contract)
-        return _BUILDERS[contract](module, job)
+    def module() -> types.ModuleType:
+        loaded = load_candidate(job["source"])
+        check_contract(loaded, contract)
+        return loaded
 
-    session = _guarded(channel, FailureReason.BUILD_ERROR, build)
+    if job["trace"]:
+        _trace(channel, lambda: tracing.build(module(), contract, job))
+        return
+    session: Any = _guarded(channel, FailureReason.BUILD_ERROR, lambda: _BUILDERS[contract](module(), job))
     channel.write(FrameKind.BUILT)
     claims = _guarded(channel, FailureReason.TRAIN_ERROR, session.train)
     channel.write_json(FrameKind.TRAINED, claims)
     _answer_batches(channel, session, tuple(job["data"]["shape"]), int(job["data"]["classes"]))
+
+
+def _trace(channel: HostChannel, build: Callable[[], tracing.Traceable]) -> None:
+    built = _guarded(channel, FailureReason.BUILD_ERROR, build)
+    channel.write(FrameKind.BUILT)
+    told = _guarded(channel, FailureReason.TRAIN_ERROR, lambda: tracing.answer(lambda: tracing.trace(built)))
+    channel.write_json(FrameKind.TRACED, told)
+    channel.read()
 
 
 def _answer_batches(channel: HostChannel, session: Any, shape: tuple[int, ...], classes: int) -> None:

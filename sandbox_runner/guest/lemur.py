@@ -6,6 +6,7 @@ data for each call of `learn`, hyperparameters as it asks for them.
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -45,16 +46,42 @@ def build(module: ModuleType, job: dict[str, Any]) -> "Session":
 
     Raises HyperparameterInvalid, UnknownTransform, and what the source raises.
     """
-    data = TrainingData.from_description(job["data"])
-    prm = read_prm(set(module.supported_hyperparameters()), job.get("hyperparameters") or {}, data)
-    prm.setdefault("epoch", int(job["epochs"]))
-    transform = transform_named(prm["transform"], data.shape[0], data.normalised)
-    device = torch.device(job.get("device", "cpu"))
-    first = transform.for_prediction(data.images[:1])
-    in_shape = (min(int(prm["batch"]), len(data)), *(int(side) for side in first.shape[1:]))
-    network = module.Net(in_shape, (data.classes,), prm, device)
-    network.to(device)
-    return Session(network, data, transform, prm, int(job["epochs"]), int(job["seed"]), device)
+    setting = _Setting.of(module, job)
+    network = module.Net(*setting.arguments())
+    network.to(setting.device)
+    return Session(network, setting, int(job["epochs"]), int(job["seed"]))
+
+
+def arguments(module: ModuleType, job: dict[str, Any]) -> tuple[Any, ...]:
+    """What `Net` is called with, in_shape first.
+
+    Raises HyperparameterInvalid, UnknownTransform, and what the source's `supported_hyperparameters` raises.
+    """
+    return _Setting.of(module, job).arguments()
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What a network is built for."""
+
+    data: TrainingData
+    transform: Transform
+    prm: dict[str, Value]
+    device: torch.device
+
+    @classmethod
+    def of(cls, module: ModuleType, job: dict[str, Any]) -> "_Setting":
+        data = TrainingData.from_description(job["data"])
+        prm = read_prm(set(module.supported_hyperparameters()), job.get("hyperparameters") or {}, data)
+        prm.setdefault("epoch", int(job["epochs"]))
+        transform = transform_named(prm["transform"], data.shape[0], data.normalised)
+        return cls(data, transform, prm, torch.device(job.get("device", "cpu")))
+
+    def arguments(self) -> tuple[Any, ...]:
+        first = self.transform.for_prediction(self.data.images[:1])
+        batch = min(int(self.prm["batch"]), len(self.data))
+        in_shape = (batch, *(int(side) for side in first.shape[1:]))
+        return in_shape, (self.data.classes,), self.prm, self.device
 
 
 def read_prm(supported: set[str], given: Mapping[str, Value], data: TrainingData) -> dict[str, Value]:
@@ -125,23 +152,14 @@ class TransformedImages:
 class Session:
     """A built network between its training and its predictions."""
 
-    def __init__(
-        self,
-        network: Any,
-        data: TrainingData,
-        transform: Transform,
-        prm: dict[str, Value],
-        epochs: int,
-        seed: int,
-        device: torch.device,
-    ) -> None:
+    def __init__(self, network: Any, setting: _Setting, epochs: int, seed: int) -> None:
         self._network = network
-        self._data = data
-        self._transform = transform
-        self._prm = prm
+        self._data = setting.data
+        self._transform = setting.transform
+        self._prm = setting.prm
+        self._device = setting.device
         self._epochs = epochs
         self._seed = seed
-        self._device = device
 
     def train(self) -> dict[str, float | int]:
         """Let the network set itself up and learn; the claims are seconds and number of parameters.

@@ -18,11 +18,24 @@ def build(module: ModuleType, job: dict[str, Any]) -> "Session":
 
     Raises HyperparameterInvalid, and what `Net` raises.
     """
-    data = TrainingData.from_description(job["data"])
-    wanted = recipe.read_hyperparameters(job.get("hyperparameters") or {}, len(data))
-    network = module.Net((wanted.batch, *data.shape), (data.classes,))
+    data, wanted = _setting(job)
+    network = module.Net(*_arguments(data, wanted))
     network.to(torch.device(job.get("device", "cpu")))
     return Session(network, data, wanted, int(job["epochs"]), int(job["seed"]))
+
+
+def arguments(_module: ModuleType, job: dict[str, Any]) -> tuple[Any, ...]:
+    """What `Net` is called with, in_shape first. Raises HyperparameterInvalid."""
+    return _arguments(*_setting(job))
+
+
+def _setting(job: dict[str, Any]) -> tuple[TrainingData, recipe.Hyperparameters]:
+    data = TrainingData.from_description(job["data"])
+    return data, recipe.read_hyperparameters(job.get("hyperparameters") or {}, len(data))
+
+
+def _arguments(data: TrainingData, wanted: recipe.Hyperparameters) -> tuple[Any, ...]:
+    return (wanted.batch, *data.shape), (data.classes,)
 
 
 class Session:
