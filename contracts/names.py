@@ -173,5 +173,7 @@ class StructureComparison(StrEnum):
     COMPARED = "compared"
     NOT_TRACED = "not_traced"
     """No graph came with the source: the other layers decided alone."""
+    UNDECIDED = "undecided"
+    """The graph has too many like parts to be compared in time: the other layers decided alone."""
     OFF = "off"
     """The request asked for no structure layer."""
