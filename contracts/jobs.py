@@ -279,7 +279,7 @@ class ScreeningRequest:
     graph: str | None = None
     """`TraceResult.claimed_graph` of this source. None: the structure layer says nothing."""
     structure_threshold: float | None = 1.0
-    """From which likeness of two graphs one is a copy: 1 asks that they are isomorphic. None: from none."""
+    """From which likeness of two graphs one is a copy: 1, that they are isomorphic, or None: from none."""
     among: tuple[str, ...] | None = None
     """The architectures of the scope to compare with, by proposal id. None: all of them."""
 
@@ -292,7 +292,7 @@ class Neighbour:
     jaccard: float
     label: str = ""
     structure: float | None = None
-    """Likeness of the two graphs in [0, 1]: 1 if they are isomorphic. None where either has none."""
+    """1 if the two graphs are isomorphic, 0 if they are not. None where either has none."""
 
 
 @dataclass(frozen=True)
@@ -305,6 +305,8 @@ class Screening:
     difference: tuple[str, ...] = ()
     """Lines of a unified diff from the nearest architecture to this source; bounded, untrusted."""
     structure: StructureComparison = StructureComparison.NOT_TRACED
+    structure_key: str | None = None
+    """Of the request's graph, in hex: equal where graphs are isomorphic, in every scope. None without one."""
 
 
 @dataclass(frozen=True)

@@ -51,3 +51,5 @@ class ScreeningDocument(Shape):
     """Lines of a unified diff from the nearest architecture to this one."""
     structure: StructureComparison
     """Whether the computation graphs were compared."""
+    structure_key: str | None
+    """Of this one's computation graph: equal where two are isomorphic."""

@@ -38,6 +38,7 @@ def test_an_admitted_architecture_is_found_again(client):
         "nearest": [{"id": "se_0a-c000-s001", "jaccard": 1.0, "label": "residual", "structure": None}],
         "difference": [],
         "structure": "not_traced",
+        "structure_key": None,
     }
     assert client.delete("/v1/scopes/search:se_0a").status_code == 204
     assert client.post("/v1/screenings", json=SCREENING).json()["novel"] is True
