@@ -19,7 +19,7 @@ from threading import Event
 from typing import Self
 
 from contracts.jobs import AttemptOutcome, AttemptSpec
-from contracts.names import AttemptKind, Integrity, IsolationTier, ScoredOn
+from contracts.names import Integrity, IsolationTier, ScoredOn
 from sandbox_runner.attempt import Bench, run_attempt
 from sandbox_runner.datasets.library import Library
 from sandbox_runner.gpus import find_gpus
@@ -206,7 +206,7 @@ class Arena:
             attempt_id=f"at_{self.mark}_{number}",
             evaluation_id="ev_specimen",
             fence=1,
-            kind=AttemptKind.EVALUATE,
+            kind=specimen.kind,
             source=self._source(specimen),
             dataset=quadrants.NAME,
             epochs=3,

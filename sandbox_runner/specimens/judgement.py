@@ -11,6 +11,8 @@ from sandbox_runner.specimens.specimen import (
     EarnsTrueScore,
     Expectation,
     Fails,
+    IsNotTraceable,
+    IsTraced,
     Specimen,
 )
 
@@ -43,6 +45,8 @@ def shortcomings(
             found = _of_score(outcome, scores.honest, scores.images) + _of_time(outcome)
         case EarnsConstantScore():
             found = _of_score(outcome, scores.constant, scores.images)
+        case IsTraced() | IsNotTraceable():
+            found = _of_trace(outcome, expected)
     admitted = specimen.admitted.get(tier, ())
     found += [
         f"the sandbox let it through: {line}"
@@ -72,6 +76,10 @@ def expectation_words(expected: Expectation) -> str:
             return "true score"
         case EarnsConstantScore():
             return "score of a constant"
+        case IsTraced():
+            return "graph"
+        case IsNotTraceable():
+            return "not traceable"
 
 
 def outcome_words(outcome: AttemptOutcome) -> str:
@@ -79,13 +87,15 @@ def outcome_words(outcome: AttemptOutcome) -> str:
     failure = outcome.failure
     if failure is not None:
         return _reason_words(failure.reason, failure.phase or failure.resource)
+    if outcome.trace is not None:
+        return "graph" if outcome.trace.claimed_graph is not None else "not traceable"
     return "no result" if outcome.measurement is None else f"{100 * outcome.measurement.accuracy:.2f} %"
 
 
 def _of_failure(outcome: AttemptOutcome, expected: Fails) -> list[str]:
     failure = outcome.failure
-    if failure is None or outcome.measurement is not None:
-        return [f"it was scored ({outcome_words(outcome)})"]
+    if failure is None or outcome.measurement is not None or outcome.trace is not None:
+        return [f"it did not fail ({outcome_words(outcome)})"]
     found = []
     if (failure.reason, failure.phase, failure.resource) != (
         expected.reason,
@@ -97,6 +107,21 @@ def _of_failure(outcome: AttemptOutcome, expected: Fails) -> list[str]:
         found.append(f"the message does not hold {expected.says!r}: {_excerpt(failure)}")
     if len(failure.message) > MAX_MESSAGE or UNSAFE.search(failure.message):
         found.append("the message is too long or not escaped")
+    return found
+
+
+def _of_trace(outcome: AttemptOutcome, expected: IsTraced | IsNotTraceable) -> list[str]:
+    trace = outcome.trace
+    if trace is None:
+        return [
+            f"it failed as {outcome_words(outcome)}: {_excerpt(outcome.failure) if outcome.failure else ''}"
+        ]
+    if isinstance(expected, IsTraced):
+        return [] if trace.claimed_graph is not None else [f"there is no graph: {trace.not_traceable}"]
+    reason = trace.not_traceable or ""
+    found = [] if expected.says in reason else [f"the reason does not hold {expected.says!r}: {reason[:300]}"]
+    if len(reason) > MAX_MESSAGE or UNSAFE.search(reason):
+        found.append("the reason is too long or not escaped")
     return found
 
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from contracts.failures import FailureReason, MemoryResource, TimeoutPhase
 from contracts.measurements import MIB, Limits
-from contracts.names import IsolationTier
+from contracts.names import AttemptKind, IsolationTier
 
 SOURCES = Path(__file__).parent / "sources"
 
@@ -44,7 +44,19 @@ class EarnsConstantScore:
     """The score is exactly that of naming class 0 for every image."""
 
 
-Expectation = Fails | EarnsTrueScore | EarnsConstantScore
+@dataclass(frozen=True)
+class IsTraced:
+    """A trace ends with a graph: the guest's word, whatever made it."""
+
+
+@dataclass(frozen=True)
+class IsNotTraceable:
+    """A trace ends without a graph, and the reason holds `says`."""
+
+    says: str
+
+
+Expectation = Fails | EarnsTrueScore | EarnsConstantScore | IsTraced | IsNotTraceable
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,7 @@ class Specimen:
     """Text that the log must hold: the proof that the attack was really tried."""
     essential: bool = False
     """Part of the dozen that `make test` runs on the Docker tiers too."""
+    kind: AttemptKind = AttemptKind.EVALUATE
     device: str = "cpu"
     after: str = ""
     """The specimen that must have run on the same worker before this one."""

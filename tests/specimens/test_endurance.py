@@ -176,7 +176,7 @@ class Field:
     def _run(self, work: Work) -> Done:
         limits = replace(work.specimen.limits, **{name: getattr(PATIENT, name) for name in CLOCKS})
         name = f"at_{self._mark}_{next(self._numbers)}"
-        spec = make_attempt(name, source=work.source, seed=work.seed, limits=limits)
+        spec = make_attempt(name, source=work.source, seed=work.seed, limits=limits, kind=work.specimen.kind)
         outcome = self.runner.evaluate(spec, PATIENT.wall_seconds)
         return Done(work, outcome, work.shortcomings(outcome))
 

@@ -9,6 +9,7 @@ from sandbox_runner.specimens.catalogue import (
     processes,
     resources,
     supply_chain,
+    tracing,
 )
 
 SECTIONS = (
@@ -20,6 +21,7 @@ SECTIONS = (
     forging.SECTION,
     between_jobs.SECTION,
     supply_chain.SECTION,
+    tracing.SECTION,
 )
 
 SPECIMENS = tuple(specimen for section in SECTIONS for specimen in section.specimens)

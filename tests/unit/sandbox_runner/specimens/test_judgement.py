@@ -44,7 +44,7 @@ def test_what_is_as_expected_has_no_shortcomings():
 @pytest.mark.parametrize(
     ("outcome", "expected", "told"),
     [
-        (SCORED, Fails(FailureReason.TIMEOUT), "it was scored (60.00 %)"),
+        (SCORED, Fails(FailureReason.TIMEOUT), "it did not fail (60.00 %)"),
         (FAILED, EarnsTrueScore(), "failed as timeout(predict): too slow"),
         (FAILED, Fails(FailureReason.TIMEOUT, TimeoutPhase.TRAIN), "failed as timeout(predict)"),
         (FAILED, Fails(FailureReason.SIGNALLED), "failed as timeout(predict)"),

@@ -1,0 +1,16 @@
+"""Kills its own process in a traced `forward`."""
+
+import os
+import signal
+
+import torch
+
+
+class Net(torch.nn.Module):
+    def __init__(self, in_shape, out_shape):
+        super().__init__()
+        self.classify = torch.nn.Linear(in_shape[1] * in_shape[2] * in_shape[3], out_shape[0])
+
+    def forward(self, images):
+        os.kill(os.getpid(), signal.SIGKILL)
+        return self.classify(images.flatten(1))

@@ -1,0 +1,12 @@
+"""Raises an error in `forward` whose text clears a terminal and turns its direction."""
+
+import torch
+
+
+class Net(torch.nn.Module):
+    def __init__(self, in_shape, out_shape):
+        super().__init__()
+        self.classify = torch.nn.Linear(in_shape[1] * in_shape[2] * in_shape[3], out_shape[0])
+
+    def forward(self, images):
+        raise RuntimeError("\x1b[2J\u202e" + "all is well " * 10_000)
