@@ -200,4 +200,5 @@ def novelty(answer: Json) -> Json:
             {"id": near["id"], "jaccard": near["jaccard"], "label": untrusted(near.get("label"))}
             for near in answer["nearest"][:5]
         ],
+        "difference": untrusted("\n".join(answer["difference"]), MAX_DIFFERENCE_CHARACTERS),
     }

@@ -12,9 +12,10 @@ from deltanas.cli.sources import read_text
 
 _LAYERS = {
     "exact": "it is the same program",
-    "structure": "it has the same structure",
+    "structure": "it computes the same",
     "jaccard": "most of its code is the same",
 }
+_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def novelty(
@@ -46,3 +47,5 @@ def novelty(
                 cell(neighbour["id"]), f"{neighbour['jaccard']:.3f}", cell(neighbour.get("label") or "")
             )
         console.print(shown)
+    for line in answer["difference"]:
+        console.print(cell(line, _COLOURS.get(line[:1], "")))

@@ -168,10 +168,13 @@ def test_a_delta_that_does_not_fit_exits_1_and_says_why(gateway, deltanas, sourc
 
 def test_novelty_says_what_it_is_a_copy_of(gateway, deltanas, source):
     nearest = [{"id": "library-residual", "jaccard": 0.97, "label": "residual"}]
-    gateway.answer("POST", "/v1/novelty:check", {"novel": False, "layer": "structure", "nearest": nearest})
+    told = {"layer": "structure", "nearest": nearest, "difference": ["-    x = a(x)", "+    y = b(y)\x1b[2J"]}
+    gateway.answer("POST", "/v1/novelty:check", {"novel": False, **told})
     ended = deltanas("novelty", source, "--search", "se_1")
     assert ended.code == 0
-    assert "same structure" in ended.out
+    assert "computes the same" in ended.out
+    assert "-    x = a(x)\n+    y = b(y)" in ended.out
+    assert "\x1b" not in ended.out
     assert "0.970" in ended.out
     assert gateway.heard[0].json == {"source": "class Net: ...\n", "scope": "se_1"}
 

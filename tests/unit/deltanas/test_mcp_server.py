@@ -190,7 +190,11 @@ def test_a_source_is_evaluated_alone_and_compared(gateway, call):
     gateway.answer("POST", "/v1/evaluations", {"id": "ev_1", "state": "queued"}, status=202)
     gateway.answer("GET", "/v1/evaluations/ev_1", evaluation)
     near = {"id": "library-oak", "jaccard": 0.9, "label": "oak"}
-    gateway.answer("POST", "/v1/novelty:check", {"novel": False, "layer": "exact", "nearest": [near] * 9})
+    gateway.answer(
+        "POST",
+        "/v1/novelty:check",
+        {"novel": False, "layer": "exact", "nearest": [near] * 9, "difference": ["+a", "-b\u202e"]},
+    )
     for told in (
         said(call("evaluate", dataset="digits", source="class Net: ...")),
         said(call("evaluation", evaluation_id="ev_1")),
@@ -199,6 +203,7 @@ def test_a_source_is_evaluated_alone_and_compared(gateway, call):
         assert set(told["failure"]["message"]) == {"untrusted"}
     novelty = said(call("check_novelty", source="class Net: ...", search_id="se_1"))
     assert (novelty["novel"], len(novelty["nearest"])) == (False, 5)
+    assert novelty["difference"] == {"untrusted": "+a\n-b"}
     assert sent(gateway, "/v1/novelty:check")[0]["scope"] == "se_1"
 
 
