@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from contracts.computation_graph import MAX_GRAPH_BYTES, GraphMalformed
 from contracts.jobs import Admission, Screening, ScreeningRequest
 from contracts.problems import PROBLEM_MEDIA_TYPE, problem, validation_problem
 from contracts.request_log import LogRequests
@@ -24,10 +25,10 @@ from filter_svc.index import IndexBroken, NoveltyIndex
 from filter_svc.metrics import CONTENT_TYPE, FilterMetrics
 from filter_svc.request_checks import Refused, refuse_field
 from filter_svc.routes_nearness import NEAR_PATH, add_nearness_routes
-from filter_svc.screening import screen
+from filter_svc.screening import admit, screen
 
-MAX_BODY_BYTES = 512 * 1024
-"""One source with JSON's escapes."""
+MAX_BODY_BYTES = 512 * 1024 + 2 * MAX_GRAPH_BYTES
+"""One source and its graph, with JSON's escapes."""
 MAX_LABEL_CHARACTERS = 200
 
 MAY_ANSWER: dict[str, tuple[int, ...]] = {
@@ -109,6 +110,9 @@ def _add_architectures(app: FastAPI, holder: IndexHolder) -> None:
             _check_proposal_id(name, "among")
         if not 0.0 < request.threshold <= 1.0:
             refuse_field("threshold", request.threshold, "Choose a number above 0 and at most 1.")
+        if request.structure_threshold not in {1.0, None}:
+            remedy = "Write 1 (isomorphic graphs are copies) or null (no graph is looked at)."
+            refuse_field("structure_threshold", request.structure_threshold, remedy)
         return screen(holder.get(), request)
 
     @app.put("/v1/architectures/{proposal_id}", status_code=204)
@@ -117,7 +121,7 @@ def _add_architectures(app: FastAPI, holder: IndexHolder) -> None:
         _check_scope(admission.scope)
         _check_proposal_id(proposal_id)
         _check_label(admission.label)
-        holder.get().admit(admission.scope, proposal_id, admission.source, admission.label)
+        admit(holder.get(), proposal_id, admission)
         return Response(status_code=204)
 
     @app.get("/v1/scopes/{scope}")
@@ -190,6 +194,11 @@ def _add_error_handlers(app: FastAPI) -> None:
         return answer(
             problem(422, "not_screenable", str(error), field="source", value=error.location, remedy=remedy)
         )
+
+    @app.exception_handler(GraphMalformed)
+    async def no_graph(_request: Request, error: GraphMalformed) -> JSONResponse:
+        remedy = "Send a graph as a trace told it, or none."
+        return answer(problem(422, "graph_malformed", str(error), field="graph", remedy=remedy))
 
     @app.exception_handler(IndexBroken)
     async def broken(_request: Request, error: IndexBroken) -> JSONResponse:

@@ -60,6 +60,8 @@ def test_an_admitted_architecture_is_found_again(client):
         ({"proposal_id": "a b"}, "proposal_id"),
         ({"proposal_id": "x" * 200}, "proposal_id"),
         ({"source": None}, "source"),
+        ({"structure_threshold": 0.5}, "structure_threshold"),
+        ({"graph": "{}"}, "graph"),
         ({"among": ["se_0a-c000-s000", "../etc"]}, "among"),
     ],
 )
@@ -71,6 +73,17 @@ def test_a_bad_screening_is_a_problem_that_names_field_and_remedy(client, change
     assert problem["field"] == field
     assert problem["remedy"]
     assert "novel" not in problem
+
+
+def test_graphs_come_with_admissions_and_screenings(client):
+    graph = '{"operations":[["input",[],[["float32",[2]]]]],"nodes":[[0,[]]],"outputs":[[0,0]]}'
+    admission = {"scope": "search:se_0a", "source": NET.format(1), "graph": "[]"}
+    refused = client.put("/v1/architectures/p1", json=admission)
+    assert (refused.status_code, refused.json()["field"]) == (422, "graph")
+    assert client.put("/v1/architectures/p1", json={**admission, "graph": graph}).status_code == 204
+    told = client.post("/v1/screenings", json={**SCREENING, "graph": graph}).json()
+    assert (told["structure"], len(told["structure_key"])) == ("compared", 64)
+    assert told["nearest"][0]["structure"] == 1.0
 
 
 @pytest.mark.parametrize("label", ["x" * 201, "two\nlines", "\x1b[31m", "\ud800"])
@@ -100,7 +113,7 @@ def test_only_the_family_is_served_but_anybody_may_ask_for_health(settings):
 
 
 def test_a_body_that_is_too_large_is_refused_unread(client):
-    assert client.post("/v1/screenings", json={**SCREENING, "source": "#" * 600_000}).status_code == 413
+    assert client.post("/v1/screenings", json={**SCREENING, "source": "#" * 1_200_000}).status_code == 413
 
 
 def test_a_broken_index_is_said_so_and_never_called_novel_until_it_is_mended(settings):
