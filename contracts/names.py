@@ -100,6 +100,7 @@ class SlotState(StrEnum):
     PROPOSED = "proposed"
     REFUSED = "refused"
     APPLIED = "applied"
+    TRACING = "tracing"
     DUPLICATE = "duplicate"
     NOVEL = "novel"
     EVALUATING = "evaluating"

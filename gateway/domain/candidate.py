@@ -72,6 +72,12 @@ class Slot:
     duplicate_of: str | None = None
     likeness: Likeness | None = None
     """What it is a copy of: of a duplicate, and of a copy that was evaluated all the same."""
+    trace_evaluation_id: str | None = None
+    """Writes down what its network computes, before it is compared."""
+    traced: bool | None = None
+    """Whether it was compared by its computation graph; None where that was not asked, or not needed."""
+    structure_key: str | None = None
+    """Equal where two candidates compute the same; None of one that was not traced."""
     evaluation_id: str | None = None
     admitted: bool = False
     """Whether the novelty filter must know this architecture."""

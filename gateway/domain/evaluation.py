@@ -1,7 +1,7 @@
 """An evaluation: one request to measure one candidate, its attempts, and what is known of it. Pure data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from contracts.failures import Failure
@@ -11,6 +11,8 @@ from gateway.domain.placement import Obstacle
 
 Hyperparameter = float | int | str | bool
 
+TRACE_LIMITS = Limits(wall_seconds=300.0, cpu_seconds=60.0, startup_seconds=120.0)
+"""A network is built and its `forward` written down; nothing is trained."""
 SMOKE_LIMITS = Limits(wall_seconds=300.0, cpu_seconds=60.0, startup_seconds=120.0, predict_batch_seconds=60.0)
 """Two small batches and one answer. The processor's time binds; on a busy machine the wall must not."""
 
@@ -37,9 +39,23 @@ class EvaluationRequest:
     reuse: bool = True
     """Whether the record of an identical earlier request may answer this one."""
     kind: AttemptKind = AttemptKind.EVALUATE
-    """`smoke`: build, learn two small batches, answer one; nothing is scored."""
+    """`smoke`: build, learn two small batches, answer one; `trace`: build, and write down what `forward`
+    computes. Neither is scored."""
     minimum_gpu_memory_bytes: int = 0
     """Of the GPU that it runs on; 0: any."""
+
+
+@dataclass(frozen=True)
+class TraceSummary:
+    """What a trace came to, without its graph: that is long, and read by itself."""
+
+    not_traceable: str | None
+    """Why there is no graph: untrusted text. None: there is one."""
+    startup_seconds: float
+    wall_seconds: float
+    cpu_seconds: float
+    peak_memory_bytes: int
+    peak_gpu_memory_bytes: int | None = None
 
 
 def smoke_request(
@@ -62,6 +78,18 @@ def smoke_request(
     )
 
 
+def trace_of(request: EvaluationRequest) -> EvaluationRequest:
+    """What only asks for the computation graph of what another request evaluates, where that can run."""
+    return replace(
+        request,
+        epochs=1,
+        seeds=(0,),
+        train_images=None,
+        limits=TRACE_LIMITS,
+        kind=AttemptKind.TRACE,
+    )
+
+
 @dataclass(frozen=True)
 class AttemptRecord:
     """One run in one sandbox, as the gateway knows it."""
@@ -74,6 +102,7 @@ class AttemptRecord:
     phase: str | None
     measurement: Measurement | None
     smoke: SmokeResult | None
+    trace: TraceSummary | None
     failure: Failure | None
     created_at: datetime
     started_at: datetime | None
@@ -94,9 +123,11 @@ class EvaluationRecord:
     request: EvaluationRequest
     failure: Failure | None
     measurement: Measurement | None
-    """The mean over seeds. None of a smoke evaluation, whatever became of it."""
+    """The mean over seeds. None of a smoke evaluation and of a trace, whatever became of them."""
     smoke: SmokeResult | None
     """Of a smoke evaluation that succeeded: its costliest attempt."""
+    trace: TraceSummary | None
+    """Of a trace that came to its end."""
     isolation: Isolation | None
     provenance: Provenance | None
     flags: tuple[str, ...]

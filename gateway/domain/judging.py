@@ -53,6 +53,20 @@ def judge(
     )
 
 
+def trace_loss(state: EvaluationState, failure: Failure | None) -> str | None:
+    """Why a slot is lost with its trace, which has ended; None where it goes on, be it traced or not.
+
+    That a candidate's own code broke its trace says nothing of it but that its graph is unknown.
+    """
+    if state is EvaluationState.CANCELLED:
+        return "its trace was cancelled"
+    if state is EvaluationState.SUCCEEDED:
+        return None
+    if failure is None:
+        return "its trace ended without a result and without a failure"
+    return failure.message if failure.reason is FailureReason.INFRASTRUCTURE else None
+
+
 def is_plausible(accuracy: float, classes: int | None) -> bool:
     """Whether an accuracy is more than chance explains. Raises nothing, whatever the accuracy."""
     if classes is None or classes < 1:

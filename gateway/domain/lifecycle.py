@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts.failures import Failure, FailureReason
-from contracts.measurements import Measurement, SmokeResult
+from contracts.measurements import Measurement, SmokeResult, TraceResult
 from contracts.names import AttemptState, EvaluationState
 from gateway.domain.aggregation import mean_over_seeds
 
@@ -24,11 +24,12 @@ class AttemptFacts:
     measurement: Measurement | None = None
     failure: Failure | None = None
     smoke: SmokeResult | None = None
+    trace: TraceResult | None = None
 
     @property
     def has_result(self) -> bool:
         """Whether its seed is done."""
-        return self.measurement is not None or self.smoke is not None
+        return self.measurement is not None or self.smoke is not None or self.trace is not None
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Standing:
     failure: Failure | None = None
     retries: tuple[tuple[int, float], ...] = ()
     smoke: SmokeResult | None = None
+    trace: TraceResult | None = None
 
 
 def standing(seeds: Sequence[int], attempts: Sequence[AttemptFacts]) -> Standing:
@@ -72,6 +74,9 @@ def _succeeded(done: Sequence[AttemptFacts]) -> Standing:
     smokes = [a.smoke for a in done if a.smoke is not None]
     if smokes:
         return Standing(EvaluationState.SUCCEEDED, smoke=max(smokes, key=lambda smoke: smoke.cpu_seconds))
+    traces = [a.trace for a in done if a.trace is not None]
+    if traces:
+        return Standing(EvaluationState.SUCCEEDED, trace=traces[0])
     measured = [a.measurement for a in done if a.measurement is not None]
     return Standing(EvaluationState.SUCCEEDED, measurement=mean_over_seeds(measured))
 

@@ -49,6 +49,8 @@ class NoveltyRules:
     """Jaccard similarity from which an architecture is a copy."""
     penalty: float = DEFAULT_PENALTY
     """Under `penalise`: the share of its accuracy that a copy loses in selection."""
+    structure: bool = False
+    """Whether candidates are traced, so that those that compute the same are recognised."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,25 @@ class Likeness:
     """Of the nearest architecture; None where it is one of the corpus."""
     penalty: float = 0.0
     """The share of its accuracy that the candidate loses in selection."""
+
+
+@dataclass(frozen=True)
+class ScreenedSlot:
+    """What screening has found of a slot."""
+
+    likeness: Likeness | None = None
+    """What it is a copy of; None: it is new."""
+    difference: tuple[str, ...] = ()
+    """Of a copy: lines of a diff from there to here, untrusted."""
+    ends_slot: bool = False
+    """Whether it is not evaluated."""
+    traced: bool | None = None
+    """Whether computation graphs were compared; None where nobody asked, or equal sources decided before."""
+    structure_key: str | None = None
+    """Of its own graph: equal where two candidates compute the same."""
+
+
+NOTHING_LIKE_IT = ScreenedSlot()
 
 
 def tenant_scope(tenant: str) -> str:

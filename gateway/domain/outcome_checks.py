@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 from typing import TypeVar
 
-from contracts.computation_graph import MAX_GRAPH_BYTES
+from contracts.computation_graph import GraphMalformed, graph_from
 from contracts.failures import Failure, FailureReason
 from contracts.jobs import AttemptOutcome
 from contracts.measurements import Isolation, Measurement, Provenance, SmokeResult, TraceResult
@@ -73,8 +73,11 @@ def _check(
 def _check_trace(trace: TraceResult) -> None:
     if (trace.claimed_graph is None) == (trace.not_traceable is None):
         raise OutcomeImpossible("a trace has either a graph or the reason why it has none")
-    if trace.claimed_graph is not None and len(trace.claimed_graph) > MAX_GRAPH_BYTES:
-        raise OutcomeImpossible(f"a graph of more than {MAX_GRAPH_BYTES} bytes")
+    if trace.claimed_graph is not None:
+        try:
+            graph_from(trace.claimed_graph)
+        except GraphMalformed as error:
+            raise OutcomeImpossible(f"a trace whose {error}") from error
 
 
 def _check_scores(measurement: Measurement, scored_on: ScoredOn) -> None:

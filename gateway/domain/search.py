@@ -86,7 +86,7 @@ class Funnel:
 
 
 _BEFORE_APPLIED = {SlotState.PENDING, SlotState.PROPOSED, SlotState.REFUSED}
-_BEFORE_NOVEL = _BEFORE_APPLIED | {SlotState.APPLIED, SlotState.DUPLICATE}
+_BEFORE_NOVEL = _BEFORE_APPLIED | {SlotState.APPLIED, SlotState.TRACING, SlotState.DUPLICATE}
 
 
 def count_funnel(tallied: Mapping[tuple[SlotState, bool], int]) -> Funnel:

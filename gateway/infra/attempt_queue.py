@@ -18,7 +18,7 @@ from contracts.service_gate import token_digest
 from gateway.domain.lifecycle import RETRY_DELAYS_SECONDS
 from gateway.domain.outcome_checks import checked_outcome
 from gateway.infra.database import Database, now_in
-from gateway.infra.evaluation_rows import document_of, stored_request
+from gateway.infra.evaluation_rows import document_of, stored_request, trace_columns
 from gateway.infra.evaluation_transitions import QUEUE_TOPIC, locked_evaluation, settle
 from gateway.infra.events import signal_after_commit
 from gateway.infra.slot_rows import storable
@@ -221,6 +221,7 @@ def _store_outcome(attempt: AttemptRow, outcome: AttemptOutcome, now: datetime) 
     attempt.state = AttemptState.REPORTED
     attempt.measurement = document_of(outcome.measurement)
     attempt.smoke = document_of(outcome.smoke)
+    attempt.trace, attempt.graph = trace_columns(outcome.trace)
     attempt.failure = document_of(outcome.failure)
     attempt.isolation = document_of(outcome.isolation)
     attempt.provenance = document_of(outcome.provenance)

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from contracts.failures import Failure
-from contracts.measurements import Isolation, Limits, Measurement, Provenance, SmokeResult
+from contracts.measurements import Isolation, Limits, Measurement, Provenance, SmokeResult, TraceResult
 from contracts.names import AttemptKind, AttemptState, EvaluationState, Integrity, IsolationTier, ScoredOn
-from gateway.domain.evaluation import AttemptRecord, EvaluationRecord, EvaluationRequest
+from gateway.domain.evaluation import AttemptRecord, EvaluationRecord, EvaluationRequest, TraceSummary
 from gateway.domain.lifecycle import AttemptFacts
 from gateway.domain.placement import Obstacle, Requirements
 from gateway.infra.tables import AttemptRow, Document, EvaluationRow
@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 _MEASUREMENT = TypeAdapter(Measurement)
 _SMOKE = TypeAdapter(SmokeResult)
+_TRACE = TypeAdapter(TraceSummary)
 _FAILURE = TypeAdapter(Failure)
 _ISOLATION = TypeAdapter(Isolation)
 _PROVENANCE = TypeAdapter(Provenance)
@@ -67,6 +68,8 @@ def attempt_facts(row: AttemptRow) -> AttemptFacts:
         _read(_MEASUREMENT, row.measurement),
         _read(_FAILURE, row.failure),
         _read(_SMOKE, row.smoke),
+        # The graph is read for those alone that have one.
+        None if row.trace is None else TraceResult(claimed_graph=row.graph, **row.trace),
     )
 
 
@@ -81,6 +84,7 @@ def attempt_record(row: AttemptRow) -> AttemptRecord:
         phase=row.phase,
         measurement=_read(_MEASUREMENT, row.measurement),
         smoke=_read(_SMOKE, row.smoke),
+        trace=_read(_TRACE, row.trace),
         failure=_read(_FAILURE, row.failure),
         created_at=row.created_at,
         started_at=row.started_at,
@@ -108,6 +112,7 @@ def evaluation_record(
         failure=_read(_FAILURE, row.failure),
         measurement=_read(_MEASUREMENT, row.measurement),
         smoke=_read(_SMOKE, row.smoke),
+        trace=_read(_TRACE, row.trace),
         isolation=_read(_ISOLATION, row.isolation),
         provenance=_read(_PROVENANCE, row.provenance),
         flags=tuple(row.flags),
@@ -124,6 +129,19 @@ def evaluation_record(
 def document_of(value: Any) -> Document | None:
     """A contract's dataclass as a JSON column, or None."""
     return None if value is None else asdict(value)
+
+
+def stored_failure(document: Document | None) -> Failure | None:
+    """A failure back from its column."""
+    return _read(_FAILURE, document)
+
+
+def trace_columns(trace: TraceResult | None) -> tuple[Document | None, str | None]:
+    """A trace as stored: what it came to, and apart from that its graph."""
+    if trace is None:
+        return None, None
+    summary = asdict(trace)
+    return summary, summary.pop("claimed_graph")
 
 
 def _read(kind: TypeAdapter[T], document: Document | None) -> T | None:

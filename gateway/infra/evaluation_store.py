@@ -181,6 +181,7 @@ class EvaluationStore:
             return
         row.reused_from = earlier.reused_from or earlier.id
         row.measurement, row.smoke, row.isolation = earlier.measurement, earlier.smoke, earlier.isolation
+        row.trace, row.graph = earlier.trace, earlier.graph if earlier.trace else None
         row.provenance, row.flags = earlier.provenance, list(earlier.flags)
         row.started_at = now_in(session)
         finish(session, row, EvaluationState.SUCCEEDED)

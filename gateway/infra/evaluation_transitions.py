@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from contracts.names import AttemptState, EvaluationState
 from gateway.domain.lifecycle import Standing, standing
 from gateway.infra.database import now_in
-from gateway.infra.evaluation_rows import attempt_facts, document_of
+from gateway.infra.evaluation_rows import attempt_facts, document_of, trace_columns
 from gateway.infra.events import append_event, signal_after_commit
 from gateway.infra.identifiers import new_id
 from gateway.infra.journalled_keys import shuffle_key
@@ -99,6 +99,7 @@ def finish(session: Session, evaluation: EvaluationRow, state: EvaluationState) 
 def _record_result(evaluation: EvaluationRow, result: Standing) -> None:
     evaluation.measurement = document_of(result.measurement)
     evaluation.smoke = document_of(result.smoke)
+    evaluation.trace, evaluation.graph = trace_columns(result.trace)
     evaluation.failure = document_of(result.failure)
     deciding = [attempt for attempt in evaluation.attempts if attempt.isolation is not None]
     if deciding:

@@ -257,8 +257,9 @@ def _baseline_slot(search_id: str, place: int, network: BaselineNetwork) -> Slot
 
 
 def _evaluations_of(session: Session, search_id: str) -> list[str]:
-    slots = select(SlotRow.evaluation_id).where(
-        SlotRow.search_id == search_id, SlotRow.state == SlotState.EVALUATING
-    )
+    of_search = SlotRow.search_id == search_id
+    slots = select(SlotRow.evaluation_id).where(of_search, SlotRow.state == SlotState.EVALUATING)
+    traces = select(SlotRow.trace_evaluation_id).where(of_search, SlotRow.state == SlotState.TRACING)
     finals = select(FinalRow.evaluation_id).where(FinalRow.search_id == search_id)
-    return [name for name in (*session.scalars(slots), *session.scalars(finals)) if name is not None]
+    found = (*session.scalars(slots), *session.scalars(traces), *session.scalars(finals))
+    return [name for name in found if name is not None]

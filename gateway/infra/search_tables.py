@@ -89,6 +89,11 @@ class SlotRow(Base):
     """The share of its accuracy that selection does not see."""
     difference: Mapped[list[str] | None] = mapped_column(JSON, deferred=True)
     """Lines of a diff from the nearest architecture to this one: untrusted."""
+    trace_evaluation_id: Mapped[str | None] = mapped_column(String(40), index=True)
+    traced: Mapped[bool | None]
+    """Whether its computation graph was compared; None where nobody asked for it."""
+    structure_key: Mapped[str | None] = mapped_column(String(64))
+    """Equal where two graphs compute the same."""
     evaluation_id: Mapped[str | None] = mapped_column(String(40), index=True)
     admitted: Mapped[bool] = mapped_column(default=False)
     is_in_tenant_index: Mapped[bool] = mapped_column(default=False, server_default=false())

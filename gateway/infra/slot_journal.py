@@ -22,7 +22,7 @@ from gateway.domain.evaluation import EvaluationRequest
 from gateway.domain.fine_tuning import FineTuneRecord, FineTuneRequest
 from gateway.domain.judging import Verdict
 from gateway.domain.model_budget import BudgetStop
-from gateway.domain.novelty import Likeness
+from gateway.domain.novelty import NOTHING_LIKE_IT, ScreenedSlot
 from gateway.domain.search import PauseReason, proposal_id
 from gateway.infra.database import Database, now_in
 from gateway.infra.evaluation_store import EvaluationStore
@@ -38,8 +38,8 @@ from gateway.infra.slot_rows import (
     slot_record,
     storable,
     write_end,
-    write_likeness,
     write_report,
+    write_screened,
     write_verdict,
 )
 from gateway.schemas.search_document import Document
@@ -217,18 +217,30 @@ class SlotJournal(SlotRecords):
 
         return self._take(slot, SlotState.PROPOSED, change)
 
-    def record_novel(
-        self, slot: Slot, likeness: Likeness | None = None, difference: Sequence[str] = ()
-    ) -> Slot:
-        """Applied becomes novel: from now on the filter must know it. A copy that goes on is marked."""
+    def trace(self, slot: Slot, request: EvaluationRequest) -> Slot:
+        """Applied becomes tracing: its trace and the slot that waits for it are one transaction.
+
+        While its tenant's queue is full the slot stays applied.
+        """
+
+        def change(session: Session, row: SlotRow) -> None:
+            search = session.get_one(SearchRow, self.search_id)
+            if not self._has_room(session, search.tenant):
+                return
+            row.trace_evaluation_id = self._submit(session, search, request, f"{slot.proposal_id}-trace")
+            row.state = SlotState.TRACING
+
+        return self._take(slot, SlotState.APPLIED, change)
+
+    def record_novel(self, slot: Slot, screened: ScreenedSlot = NOTHING_LIKE_IT) -> Slot:
+        """A screened slot goes on: from now on the filter must know it. A copy that goes on is marked."""
 
         def change(_session: Session, row: SlotRow) -> None:
-            if likeness is not None:
-                write_likeness(row, likeness, difference)
+            write_screened(row, screened)
             row.admitted = True
             row.state = SlotState.NOVEL
 
-        return self._take(slot, SlotState.APPLIED, change)
+        return self._take(slot, _before_screening(slot), change)
 
     def record_refused(self, slot: Slot, failure: SlotFailure, report: DeltaReport) -> Slot:
         """Proposed ends here: no source came of its delta."""
@@ -239,15 +251,15 @@ class SlotJournal(SlotRecords):
 
         return self._take(slot, SlotState.PROPOSED, change)
 
-    def record_duplicate(self, slot: Slot, likeness: Likeness, difference: Sequence[str]) -> Slot:
-        """Applied ends here: it is a copy."""
+    def record_duplicate(self, slot: Slot, screened: ScreenedSlot) -> Slot:
+        """A screened slot ends here: it is a copy."""
 
         def change(_session: Session, row: SlotRow) -> None:
             write_end(row, SlotState.DUPLICATE, None)
-            write_likeness(row, likeness, difference)
-            row.duplicate_of = likeness.proposal_id
+            write_screened(row, screened)
+            row.duplicate_of = None if screened.likeness is None else screened.likeness.proposal_id
 
-        return self._take(slot, SlotState.APPLIED, change)
+        return self._take(slot, _before_screening(slot), change)
 
     def record_lost(self, slot: Slot, failure: SlotFailure) -> Slot:
         """The slot ends here, before it is evaluated, by the platform's fault."""
@@ -311,6 +323,10 @@ class SlotJournal(SlotRecords):
 
     def _log(self, session: Session, event_type: str, data: Mapping[str, object]) -> None:
         append_event(session, search_topic(self.search_id), event_type, dict(data))
+
+
+def _before_screening(slot: Slot) -> SlotState:
+    return SlotState.TRACING if slot.state is SlotState.TRACING else SlotState.APPLIED
 
 
 def _child_slot(search_id: str, cycle: int, place: int, parent: Slot) -> SlotRow:

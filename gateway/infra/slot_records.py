@@ -5,9 +5,11 @@ Each answer is one snapshot. A slot's long texts (source, raw proposal) are read
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Select, func, select
 
+from contracts.failures import Failure
 from contracts.names import EvaluationState, SlotState
 from gateway.domain.candidate import Slot
 from gateway.domain.evaluation import EvaluationRecord
@@ -16,6 +18,7 @@ from gateway.domain.fine_tuning import FineTuneRecord
 from gateway.domain.model_budget import ModelSpending, add_spending
 from gateway.domain.search import SearchRecord, proposal_id
 from gateway.infra.database import Database
+from gateway.infra.evaluation_rows import stored_failure
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.fine_tunes import fine_tune_record
@@ -34,6 +37,13 @@ class FinalRun:
     proposal_id: str
     seed: int
     evaluation: EvaluationRecord
+
+
+class TraceEnd(NamedTuple):
+    """How a trace ended; its graph is read by itself."""
+
+    state: EvaluationState
+    failure: Failure | None
 
 
 class SlotRecords:
@@ -130,6 +140,31 @@ class SlotRecords:
                 .order_by(SlotRow.cycle, SlotRow.slot)
             ).all()
             return {row.proposal_id: self._evaluations.read_in(session, row.evaluation_id) for row in waiting}
+
+    def ended_traces(self) -> dict[str, TraceEnd]:
+        """By proposal id, what became of the traces that slots still wait with."""
+        with self._database.read() as session:
+            rows = session.execute(
+                select(SlotRow.proposal_id, EvaluationRow.state, EvaluationRow.failure)
+                .join(EvaluationRow, EvaluationRow.id == SlotRow.trace_evaluation_id)
+                .where(
+                    SlotRow.search_id == self.search_id,
+                    SlotRow.state == SlotState.TRACING,
+                    EvaluationRow.state.in_(_TERMINAL),
+                )
+            ).all()
+        return {
+            row.proposal_id: TraceEnd(EvaluationState(row.state), stored_failure(row.failure)) for row in rows
+        }
+
+    def graph(self, slot: Slot) -> str | None:
+        """What a slot's network computes; None where it was not traced."""
+        if slot.trace_evaluation_id is None:
+            return None
+        with self._database.read() as session:
+            return session.scalar(
+                select(EvaluationRow.graph).where(EvaluationRow.id == slot.trace_evaluation_id)
+            )
 
     def final_runs(self) -> list[FinalRun]:
         """The finals in the order of their seeds; empty until they are opened."""

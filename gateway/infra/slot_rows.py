@@ -1,6 +1,5 @@
 """Between rows and the domain's words: how searches and slots are written down and read back."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +13,7 @@ from gateway.domain.feedback import FeedbackMemory
 from gateway.domain.fine_tune_plan import FineTunePlan
 from gateway.domain.judging import Verdict
 from gateway.domain.model_budget import BudgetStop, ModelBudget
-from gateway.domain.novelty import CopyPolicy, Likeness, NoveltyRules, NoveltyScope
+from gateway.domain.novelty import CopyPolicy, Likeness, NoveltyRules, NoveltyScope, ScreenedSlot
 from gateway.domain.search import PauseReason, ProposerChoice, SearchRecord, SearchRequest
 from gateway.infra.search_tables import SearchRow, SlotRow
 
@@ -109,6 +108,9 @@ def slot_record(row: SlotRow) -> Slot:
         failure=None if row.failure is None else SlotFailure(**row.failure),
         duplicate_of=row.duplicate_of,
         likeness=_likeness(row),
+        trace_evaluation_id=row.trace_evaluation_id,
+        traced=row.traced,
+        structure_key=row.structure_key,
         evaluation_id=row.evaluation_id,
         admitted=row.admitted,
         score=_score(row),
@@ -151,12 +153,15 @@ def write_verdict(row: SlotRow, verdict: Verdict) -> None:
             setattr(row, name, value)
 
 
-def write_likeness(row: SlotRow, likeness: Likeness, difference: Sequence[str]) -> None:
-    """What a slot is a copy of, with the lines in which both differ."""
-    fields = asdict(likeness)
+def write_screened(row: SlotRow, screened: ScreenedSlot) -> None:
+    """What a slot is a copy of, if of anything, with the lines in which both differ; and its structure."""
+    row.traced, row.structure_key = screened.traced, screened.structure_key
+    if screened.likeness is None:
+        return
+    fields = asdict(screened.likeness)
     row.penalty = fields.pop("penalty") or None
-    row.likeness = fields | {"name": storable(likeness.name, 120)}
-    row.difference = [storable(line, 500) for line in difference]
+    row.likeness = fields | {"name": storable(screened.likeness.name, 120)}
+    row.difference = [storable(line, 500) for line in screened.difference]
 
 
 def write_end(row: SlotRow, state: SlotState, failure: SlotFailure | None) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Select, func, select, update
 
 from gateway.infra.database import Database
 from gateway.infra.search_tables import SearchRow, SlotRow
+from gateway.infra.tables import EvaluationRow
 
 READ_AT_A_TIME = 50
 
@@ -22,6 +23,7 @@ class AdmittedCandidate:
     proposal_id: str
     name: str
     source: str
+    graph: str | None
 
 
 class TenantCandidates:
@@ -42,7 +44,8 @@ class TenantCandidates:
     def untold(self) -> list[AdmittedCandidate]:
         """Some of those that the filter was not told of yet; empty once there is none."""
         query = (
-            select(SlotRow.proposal_id, SlotRow.name, SlotRow.source)
+            select(SlotRow.proposal_id, SlotRow.name, SlotRow.source, EvaluationRow.graph)
+            .join(EvaluationRow, EvaluationRow.id == SlotRow.trace_evaluation_id, isouter=True)
             .where(SlotRow.search_id.in_(self._searches()), SlotRow.admitted)
             .where(SlotRow.is_in_tenant_index.is_(False))
             .order_by(SlotRow.proposal_id)
@@ -50,7 +53,7 @@ class TenantCandidates:
         )
         with self._database.read() as session:
             rows = session.execute(query).all()
-        return [AdmittedCandidate(row.proposal_id, row.name, row.source or "") for row in rows]
+        return [AdmittedCandidate(row.proposal_id, row.name, row.source or "", row.graph) for row in rows]
 
     def note_told(self, proposal_ids: Iterable[str]) -> None:
         """The filter knows these."""

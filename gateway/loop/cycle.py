@@ -16,10 +16,13 @@ from contracts.proposals import Proposal
 from contracts.source_rules import SourceRejected, check_source
 from gateway.domain.candidate import Slot, SlotFailure
 from gateway.domain.delta_reports import APPLIED, UNACCEPTABLE, DeltaReport, delta_report
-from gateway.domain.judging import judge
+from gateway.domain.evaluation import EvaluationRequest, trace_of
+from gateway.domain.judging import judge, trace_loss
+from gateway.domain.novelty import NOTHING_LIKE_IT
 from gateway.domain.search import SearchRecord, training_seed
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.infra.slot_journal import SlotJournal
+from gateway.infra.slot_records import TraceEnd
 from gateway.loop.budget import BudgetKeeper, evaluation_request
 from gateway.loop.novelty import Novelty
 from gateway.loop.ports import GeneratorService
@@ -32,6 +35,7 @@ PATIENCE = 8
 TRUSTED_ERRORS = 1
 """With more failures than this a slot is proposed alone, so that it cannot take its batch along."""
 
+_UNSCREENED = {SlotState.PROPOSED, SlotState.APPLIED, SlotState.TRACING}
 _REFUSAL_REASONS = {
     "syntax_error": FailureReason.SYNTAX_ERROR,
     "policy_violation": FailureReason.POLICY_VIOLATION,
@@ -68,6 +72,8 @@ class Cycle:
         self._tasks = ProposalTasks(search, cycle, journal)
         self._budget = BudgetKeeper(search.request.model_budget, journal)
         self._queue_is_full = False
+        self._traces = search.request.novelty.structure
+        self._ended_traces: dict[str, TraceEnd] = {}
         # In slot order, which updating a slot in place keeps.
         self._slots = {slot.slot: slot for slot in journal.slots(cycle)}
 
@@ -142,28 +148,32 @@ class Cycle:
     # --- apply, screen, submit, judge ------------------------------------------------------------------
 
     def _progress(self) -> None:
-        """Carry the slots in slot order as far as they go, up to the first that is not proposed yet."""
+        """Carry the slots in slot order as far as they go, up to the first that is not proposed yet.
+
+        While one waits for its trace, later ones are applied and traced, too, but not screened.
+        """
         self._queue_is_full = False
+        self._ended_traces = self._journal.ended_traces() if self._traces else {}
+        in_turn = True
         for slot in list(self._slots.values()):
             if slot.state is SlotState.PENDING:
                 break
             if not slot.state.is_final and slot.state is not SlotState.EVALUATING:
-                self._carry(slot)
+                self._carry(slot, in_turn)
+                in_turn = in_turn and self._slots[slot.slot].state not in _UNSCREENED
         self._settle()
 
-    def _carry(self, slot: Slot) -> None:
+    def _carry(self, slot: Slot, in_turn: bool) -> None:
         if slot.step_errors >= PATIENCE:
             self._lose(slot, "a service failed each time it was asked about this slot")
             return
         with self._blaming([slot]):
             if slot.state is SlotState.PROPOSED:
                 slot = self._keep(self._apply(slot))
-            if slot.state is SlotState.APPLIED:
-                slot = self._keep(self._screen(slot))
+            if slot.state in _UNSCREENED and self._may_be_screened(slot) and in_turn:
+                slot = self._keep(self._screen(self._slots[slot.slot]))
         if slot.state is SlotState.NOVEL and not self._queue_is_full:
-            source = self._journal.source(slot.proposal_id)
-            seed = training_seed(self._search.request.seed)
-            request = evaluation_request(self._search.request, slot, source, seed)
+            request = self._evaluation(slot, self._journal.source(slot.proposal_id))
             submitted = self._keep(self._journal.submit(slot, request))
             self._queue_is_full = submitted.state is SlotState.NOVEL
 
@@ -198,19 +208,50 @@ class Cycle:
         failure = SlotFailure(reason.value, message, report.code)
         return self._journal.record_refused(slot, failure, report)
 
+    def _may_be_screened(self, slot: Slot) -> bool:
+        """Whether all is known that screening looks at; asks for a trace where that is wanted and needed."""
+        if slot.state is SlotState.APPLIED and self._traces:
+            source = self._journal.source(slot.proposal_id)
+            try:
+                if not slot.is_baseline and self._novelty.is_same_as_another(slot, source):
+                    return True
+            except ServiceRefused as error:
+                self._lose(slot, f"the novelty filter refused it: {error}")
+                return False
+            slot = self._keep(self._journal.trace(slot, trace_of(self._evaluation(slot, source))))
+            self._queue_is_full = self._queue_is_full or slot.state is SlotState.APPLIED
+            # Its record may have answered at once.
+            self._ended_traces = self._journal.ended_traces()
+        if slot.state is not SlotState.TRACING:
+            return not self._traces
+        end = self._ended_traces.get(slot.proposal_id)
+        if end is None:
+            return False
+        loss = trace_loss(end.state, end.failure)
+        if loss is not None:
+            self._lose(slot, loss)
+        return loss is None
+
     def _screen(self, slot: Slot) -> Slot:
         source = self._journal.source(slot.proposal_id)
+        graph = self._journal.graph(slot) if slot.state is SlotState.TRACING else None
         try:
-            copy = None if slot.is_baseline else self._novelty.screen(slot, source)
-            if copy is not None and copy.ends_slot:
-                return self._journal.record_duplicate(slot, copy.likeness, copy.difference)
-            self._novelty.admit(slot, source)
+            screened = (
+                NOTHING_LIKE_IT
+                if slot.is_baseline and not self._traces
+                else self._novelty.screen(slot, source, graph)
+            )
+            if screened.ends_slot:
+                return self._journal.record_duplicate(slot, screened)
+            self._novelty.admit(slot, source, graph)
         except ServiceRefused as error:
             # Never "novel" by an error: what the filter cannot read is not evaluated.
             return self._lose(slot, f"the novelty filter refused it: {error}")
-        if copy is None:
-            return self._journal.record_novel(slot)
-        return self._journal.record_novel(slot, copy.likeness, copy.difference)
+        return self._journal.record_novel(slot, screened)
+
+    def _evaluation(self, slot: Slot, source: str) -> EvaluationRequest:
+        request = self._search.request
+        return evaluation_request(request, slot, source, training_seed(request.seed))
 
     def _settle(self) -> None:
         by_id = {slot.proposal_id: slot for slot in self._slots.values()}

@@ -11,4 +11,5 @@ def cycle_diversity(records: SlotRecords, cycle: int, seed: int) -> Document:
     """As the cycle's JSON shows it. `seed` is the search's."""
     slots = records.slots(cycle)
     sources = records.sources(drawn_for_comparison(slots, seed))
-    return asdict(cycle_figures(slots, [sources[name] for name in sorted(sources)]))
+    keys = [slot.structure_key for slot in slots if slot.structure_key is not None]
+    return asdict(cycle_figures(slots, [sources[name] for name in sorted(sources)], keys))

@@ -4,12 +4,20 @@ An error is never "novel": it leaves the slot where it was.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from contracts.jobs import Screening, ScreeningRequest
-from contracts.names import NoveltyLayer
+from contracts.names import NoveltyLayer, StructureComparison
 from gateway.domain.candidate import Slot
-from gateway.domain.novelty import Likeness, NoveltyRules, NoveltyScope, ends_slot, priced, telling
+from gateway.domain.novelty import (
+    Likeness,
+    NoveltyRules,
+    NoveltyScope,
+    ScreenedSlot,
+    ends_slot,
+    priced,
+    telling,
+)
 from gateway.domain.search import SearchRecord
 from gateway.infra.service_clients import ServiceUnavailable
 from gateway.infra.slot_journal import SlotJournal
@@ -25,16 +33,7 @@ from gateway.loop.ports import NoveltyFilter
 
 TRIES = 3
 """So often an index that others empty meanwhile is filled and asked; then the filter counts as away."""
-
-
-@dataclass(frozen=True)
-class FoundCopy:
-    """What a slot is a copy of. `difference`: lines of a diff from there to here, untrusted."""
-
-    likeness: Likeness
-    difference: tuple[str, ...]
-    ends_slot: bool
-    """Whether it is not evaluated."""
+SAME_GRAPH = 1.0
 
 
 class Novelty:
@@ -54,49 +53,72 @@ class Novelty:
             NoveltyScope.TENANT: shared.of_tenant(search.tenant),
         }
 
-    def screen(self, slot: Slot, source: str) -> FoundCopy | None:
-        """What a slot's architecture is a copy of, among all that was there before it; None when it is new.
+    def screen(self, slot: Slot, source: str, graph: str | None = None) -> ScreenedSlot:
+        """What a slot's architecture is a copy of, among all that was there before it; a baseline of nothing.
 
-        Raises ServiceUnavailable, ServiceRefused, SearchNotRunning.
+        `graph` is what a trace says that it computes. Raises ServiceUnavailable, ServiceRefused,
+        SearchNotRunning.
         """
-        found = [self._copy_in(scope, slot, source) for scope in self._rules.scopes]
-        if NoveltyScope.SEARCH not in self._rules.scopes:
-            again = self._copy_in(NoveltyScope.SEARCH, slot, source)
-            if again is not None and again.likeness.layer is NoveltyLayer.EXACT:
-                found.append(again)
-        copies = {copy.likeness: copy for copy in found if copy is not None}
-        most = telling(copies)
-        return None if most is None else copies[most]
+        found = self._compare(slot, source, graph)
+        likeness = telling(one for _, one in found if one is not None)
+        if likeness is None:
+            return _with_structure(ScreenedSlot(), found[0][0], self._rules)
+        screening = next(screening for screening, one in found if one == likeness)
+        ends = ends_slot(self._rules, likeness)
+        copy = ScreenedSlot(
+            likeness if ends else priced(self._rules, likeness), tuple(screening.difference), ends
+        )
+        # Equal sources decide before anybody asks for a graph, so whether one is known says nothing.
+        is_same = likeness.layer is NoveltyLayer.EXACT
+        return copy if is_same else _with_structure(copy, screening, self._rules)
 
-    def admit(self, slot: Slot, source: str) -> None:
+    def is_same_as_another(self, slot: Slot, source: str) -> bool:
+        """Whether equal sources alone decide, so that no graph is needed. Raises as `screen`."""
+        found = self._compare(slot, source, None)
+        return any(one is not None and one.layer is NoveltyLayer.EXACT for _, one in found)
+
+    def admit(self, slot: Slot, source: str, graph: str | None = None) -> None:
         """Have the filter know a slot's architecture. The journal records it only afterwards."""
-        self._own.admit(slot, source)
+        self._own.admit(slot, source, graph)
 
-    def _copy_in(self, scope: NoveltyScope, slot: Slot, source: str) -> FoundCopy | None:
-        index = self._indexes[scope]
+    def _compare(self, slot: Slot, source: str, graph: str | None) -> list[tuple[Screening, Likeness | None]]:
+        """Scope by scope, what the filter says, and what that makes the slot a copy of; one at the least."""
         asked = ScreeningRequest(
             "",
             slot.proposal_id,
             source,
             self._rules.threshold,
-            among=(str(slot.parent_id),) if scope is NoveltyScope.PARENT else None,
+            graph,
+            SAME_GRAPH if self._rules.structure else None,
         )
+        if slot.is_baseline:
+            return [self._compare_in(NoveltyScope.SEARCH, replace(asked, among=()))]
+        parent = (str(slot.parent_id),)
+        found = [
+            self._compare_in(scope, replace(asked, among=parent if scope is NoveltyScope.PARENT else None))
+            for scope in self._rules.scopes
+        ]
+        if NoveltyScope.SEARCH not in self._rules.scopes:
+            screening, likeness = self._compare_in(NoveltyScope.SEARCH, asked)
+            if likeness is not None and likeness.layer is NoveltyLayer.EXACT:
+                found.append((screening, likeness))
+        return found
+
+    def _compare_in(self, scope: NoveltyScope, asked: ScreeningRequest) -> tuple[Screening, Likeness | None]:
+        index = self._indexes[scope]
         for _ in range(TRIES):
             screening = self._screened(index, asked)
             if screening is None:
                 continue
             if screening.novel or screening.layer is None:
-                return None
+                return screening, None
             try:
                 nearest = index.nearest(screening.nearest[0])
             except IndexStale:
                 continue
-            likeness = Likeness(
+            return screening, Likeness(
                 scope, screening.layer, _similarity(screening), nearest.name, nearest.proposal_id
             )
-            ends = ends_slot(self._rules, likeness)
-            likeness = likeness if ends else priced(self._rules, likeness)
-            return FoundCopy(likeness, screening.difference, ends)
         raise ServiceUnavailable("filter", f"its index {scope.value} was emptied while it was compared with")
 
     def _screened(self, index: NoveltyIndex, asked: ScreeningRequest) -> Screening | None:
@@ -118,6 +140,13 @@ class Novelty:
         if has_waited:
             self._journal.wait_for(None)
         return ready
+
+
+def _with_structure(screened: ScreenedSlot, screening: Screening, rules: NoveltyRules) -> ScreenedSlot:
+    if not rules.structure:
+        return screened
+    was_compared = screening.structure is StructureComparison.COMPARED
+    return replace(screened, traced=was_compared, structure_key=screening.structure_key)
 
 
 def _similarity(screening: Screening) -> float:

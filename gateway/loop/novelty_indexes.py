@@ -74,12 +74,12 @@ class SearchIndex:
         if known(self._filter, self._scope) not in {expected, expected + 1}:
             self._filter.forget(self._scope)
             for slot in self._journal.admitted():
-                self.admit(slot, self._journal.source(slot.proposal_id))
+                self.admit(slot, self._journal.source(slot.proposal_id), self._journal.graph(slot))
         return Ready(self._scope, expected)
 
-    def admit(self, slot: Slot, source: str) -> None:
+    def admit(self, slot: Slot, source: str, graph: str | None) -> None:
         """Have the filter know a slot's architecture. The journal records it only afterwards."""
-        self._filter.admit(slot.proposal_id, Admission(self._scope, source, slot.name))
+        self._filter.admit(slot.proposal_id, Admission(self._scope, source, slot.name, graph))
 
     def nearest(self, neighbour: Neighbour) -> Nearest:
         """By the name that it was admitted with."""
@@ -104,7 +104,9 @@ class TenantIndex:
                 self._empty()
             while some := self._candidates.untold():
                 for one in some:
-                    self._filter.admit(one.proposal_id, Admission(self._scope, one.source, one.name))
+                    self._filter.admit(
+                        one.proposal_id, Admission(self._scope, one.source, one.name, one.graph)
+                    )
                 self._candidates.note_told(one.proposal_id for one in some)
                 if len(some) == ADMITTED_AT_A_TIME:
                     progress("the novelty filter, which takes in all that its tenant's searches have tried")

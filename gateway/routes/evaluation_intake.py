@@ -5,7 +5,7 @@ from typing import Any
 
 from contracts.measurements import Limits
 from contracts.names import AttemptKind
-from gateway.domain.evaluation import SMOKE_LIMITS, EvaluationRecord, EvaluationRequest
+from gateway.domain.evaluation import SMOKE_LIMITS, TRACE_LIMITS, EvaluationRecord, EvaluationRequest
 from gateway.infra.agent_directory import live_agents
 from gateway.infra.webhook_outbox import expect_callback
 from gateway.routes.problems import RequestProblem
@@ -58,6 +58,10 @@ def submit(
     return services.evaluations.submitted(session, evaluation_id)
 
 
+_USUAL_LIMITS = {AttemptKind.SMOKE: SMOKE_LIMITS, AttemptKind.TRACE: TRACE_LIMITS}
+"""Of kinds that ask less than an evaluation."""
+
+
 def require_room(services: Services, session: Any, tenant: str, wanted: Sequence[EvaluationRequest]) -> None:
     """Refuse, in the accepting transaction, what is beyond a tenant's quota. Raises QuotaExceeded."""
     services.quotas.require_evaluations(
@@ -70,8 +74,8 @@ def require_room(services: Services, session: Any, tenant: str, wanted: Sequence
 
 
 def _limits(body: EvaluationBody) -> Limits:
-    if body.kind is AttemptKind.SMOKE and "limits" not in body.model_fields_set:
-        return SMOKE_LIMITS
+    if "limits" not in body.model_fields_set and body.kind in _USUAL_LIMITS:
+        return _USUAL_LIMITS[body.kind]
     return Limits(**body.limits.model_dump())
 
 

@@ -68,6 +68,8 @@ class CandidateDocument(Shape):
     """Of a duplicate: which candidate it is a copy of; null where that is one of the corpus."""
     likeness: Likeness | None
     """What it is a copy of, evaluated or not; null of a candidate that is new."""
+    traced: bool | None
+    """Whether it was compared by what it computes; null where that was not asked, or equal texts decided."""
     selection_score: Share | None
     """What selection ranks it by: its accuracy, less the penalty of a copy."""
     elite: bool

@@ -108,7 +108,8 @@ class EvaluationBody(ArchitectureBody):
 
     dataset: Name
     kind: AttemptKind = AttemptKind.EVALUATE
-    """`smoke` only asks whether the network works: two small batches, whatever `epochs` says; no score."""
+    """`smoke` only asks whether the network works: two small batches, whatever `epochs` says; `trace`
+    whether it can be written down what its `forward` computes. Neither has a score."""
     epochs: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
     seed: Seed | None = None
     """One attempt; 0 when neither this nor `seeds` is given."""

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from contracts.failures import Failure
 from contracts.measurements import SEALED_HALF_DISAGREES, Isolation, Limits, Measurement, SmokeResult
 from contracts.names import AttemptKind, AttemptState, EvaluationState, Integrity, IsolationTier
-from gateway.domain.evaluation import AttemptRecord, EvaluationRecord, Hyperparameter
+from gateway.domain.evaluation import AttemptRecord, EvaluationRecord, Hyperparameter, TraceSummary
 from gateway.domain.placement import Obstacle
 from gateway.schemas.shape import SHOWN, SOME, Sha256
 
@@ -52,6 +52,7 @@ class AttemptDocument:
     phase: str | None
     measurement: Measurement | None
     smoke: SmokeResult | None
+    trace: TraceSummary | None
     failure: Failure | None
     created_at: datetime
     started_at: datetime | None
@@ -79,7 +80,7 @@ class ProvenanceDocument(TypedDict):
 
 @dataclass(frozen=True)
 class EvaluationDocument:
-    """One evaluation. `measurement` is the mean over seeds; a smoke evaluation has `smoke` in its place.
+    """One evaluation. `measurement` is the mean over seeds; others have `smoke` or `trace` in its place.
 
     `waiting_for` says of a queued one why no agent that is there now can run it; null when one can.
     """
@@ -95,6 +96,7 @@ class EvaluationDocument:
     request: RequestDocument
     measurement: Measurement | None
     smoke: SmokeResult | None
+    trace: TraceSummary | None
     isolation: Isolation | None
     provenance: ProvenanceDocument
     flags: tuple[str, ...]
@@ -163,6 +165,7 @@ def evaluation_document(record: EvaluationRecord) -> EvaluationDocument:
         ),
         measurement=_shown(record.measurement, hidden),
         smoke=record.smoke,
+        trace=record.trace,
         isolation=record.isolation,
         provenance=_provenance(record),
         flags=tuple(flag for flag in record.flags if flag != SEALED_HALF_DISAGREES or not record.sealed),
@@ -183,6 +186,7 @@ def _attempt(record: AttemptRecord, hidden: bool) -> AttemptDocument:
         phase=record.phase,
         measurement=_shown(record.measurement, hidden),
         smoke=record.smoke,
+        trace=record.trace,
         failure=record.failure,
         created_at=record.created_at,
         started_at=record.started_at,

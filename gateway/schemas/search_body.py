@@ -84,6 +84,9 @@ class NoveltyBody(BaseModel):
     penalty: Annotated[FiniteFloat, Field(gt=0, le=1)] = DEFAULT_PENALTY
     """Under `penalise`: the share of its accuracy that a copy loses in selection."""
 
+    structure: Annotated[bool, Field(strict=True)] = False
+    """Trace every candidate that is no equal text, in a sandbox, and compare what it computes."""
+
     @field_validator("scopes")
     @classmethod
     def _each_once(cls, scopes: list[NoveltyScope]) -> list[NoveltyScope]:
@@ -94,7 +97,7 @@ class NoveltyBody(BaseModel):
     @property
     def rules(self) -> NoveltyRules:
         """As the search keeps them."""
-        return NoveltyRules(tuple(self.scopes), self.policy, self.threshold, self.penalty)
+        return NoveltyRules(tuple(self.scopes), self.policy, self.threshold, self.penalty, self.structure)
 
 
 class SearchBody(BaseModel):

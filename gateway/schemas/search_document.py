@@ -54,6 +54,7 @@ def candidate_document(slot: Slot, *, revealed: bool = False) -> Document:
         "failure": asdict(slot.failure) if slot.failure else None,
         "duplicate_of": slot.duplicate_of,
         "likeness": asdict(slot.likeness) if slot.likeness else None,
+        "traced": slot.traced,
         "selection_score": slot.selection_score,
         "elite": slot.elite,
         "evaluation_id": slot.evaluation_id,

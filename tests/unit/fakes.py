@@ -53,7 +53,14 @@ from contracts.jobs import (
     ScreeningRequest,
 )
 from contracts.measurements import Isolation, Measurement, Provenance
-from contracts.names import EvaluationState, IsolationTier, NoveltyLayer, ScoredOn
+from contracts.names import (
+    AttemptKind,
+    EvaluationState,
+    IsolationTier,
+    NoveltyLayer,
+    ScoredOn,
+    StructureComparison,
+)
 from contracts.proposals import (
     AnswerForm,
     DataShape,
@@ -210,6 +217,7 @@ class FakeFilter:
     def __init__(self) -> None:
         self.scopes: dict[str, dict[str, str]] = {}
         self.labels: dict[str, str] = {}
+        self.graphs: dict[str, str] = {}
         self.trouble: list[Exception] = []
         self.sees_likeness = False
         self.asked: list[ScreeningRequest] = []
@@ -229,6 +237,13 @@ class FakeFilter:
         nearest = tuple(sorted(near, key=lambda one: (-one.jaccard, one.id)))
         if nearest and nearest[0].jaccard == 1.0:
             return Screening(False, NoveltyLayer.EXACT, nearest, ("+# again",))
+        if request.graph is not None and request.structure_threshold is not None:
+            seen = {"structure": StructureComparison.COMPARED, "structure_key": request.graph}
+            near = [one for one in nearest if self.graphs.get(one.id) == request.graph]
+            same = [replace(one, structure=1.0) for one in near]
+            if same:
+                return Screening(False, NoveltyLayer.STRUCTURE, tuple(same), ("-a", "+b"), **seen)
+            return Screening(True, None, nearest, **seen)
         if self.sees_likeness and nearest and nearest[0].jaccard >= request.threshold:
             return Screening(False, NoveltyLayer.JACCARD, nearest, ("-old = 1", "+new = 1"))
         return Screening(True, None, nearest)
@@ -246,6 +261,8 @@ class FakeFilter:
         scope = self.scopes.setdefault(admission.scope, {})
         scope[proposal_id] = _without_comments(admission.source)
         self.labels[proposal_id] = admission.label
+        if admission.graph is not None:
+            self.graphs[proposal_id] = admission.graph
 
     def forget(self, scope: str) -> None:
         self.scopes.pop(scope, None)
@@ -264,6 +281,8 @@ class FakeFarm:
         self._database = database
         self.ended_by_source: dict[str, tuple[EvaluationState, Failure | None]] = {}
         """Candidate ids with another end than usual."""
+        self.broken_traces: dict[str, Failure] = {}
+        """By candidate id, how a trace ends that does not come to its end."""
 
     def work(self, at_most: int = 10_000) -> int:
         with self._database.write() as session:
@@ -274,6 +293,9 @@ class FakeFarm:
             return len(rows)
 
     def _end(self, session, row: EvaluationRow) -> None:
+        if row.kind == AttemptKind.TRACE:
+            self._end_trace(session, row)
+            return
         seed = row.request["seeds"][0]
         number = int(hashlib.sha256(f"{row.candidate_id}{seed}".encode()).hexdigest()[:6], 16)
         breaks = int(row.candidate_id[:4], 16) % 8 == 0 and "grown" in row.source
@@ -289,6 +311,17 @@ class FakeFarm:
             accuracy = 0.5 + number % 4000 / 10_000
             row.measurement = asdict(measurement(accuracy, audit_accuracy=accuracy - 0.01))
         finish(session, row, state)
+
+    def _end_trace(self, session, row: EvaluationRow) -> None:
+        """Every source computes something else."""
+        failure = self.broken_traces.get(row.candidate_id)
+        if failure is not None:
+            row.failure = asdict(failure)
+            finish(session, row, EvaluationState.FAILED)
+            return
+        costs = {"startup_seconds": 0.1, "wall_seconds": 0.2, "cpu_seconds": 0.2, "peak_memory_bytes": 10**8}
+        row.trace, row.graph = {"not_traceable": None} | costs, f"graph-{row.candidate_id[:12]}"
+        finish(session, row, EvaluationState.SUCCEEDED)
 
 
 class CrashingDatabase(Database):

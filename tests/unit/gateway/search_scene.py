@@ -101,6 +101,7 @@ class Scene:
                     slot.score and slot.score.accuracy,
                     _place(slot.parent_id),
                     _place(slot.duplicate_of),
+                    (slot.traced, slot.structure_key),
                     slot.likeness and replace(slot.likeness, proposal_id=_place(slot.likeness.proposal_id)),
                 )
                 for slot in self.journal.slots()

@@ -39,6 +39,10 @@ def scene_with_many_scopes(folder) -> Scene:
     return scene
 
 
+def scene_with_traces(folder) -> Scene:
+    return new_scene(folder, novelty=NoveltyRules(policy=CopyPolicy.FLAG, structure=True))
+
+
 def scene_with_budget(folder) -> Scene:
     scene = new_scene(folder, **BUDGET)
     scene.generator.calls_per_proposal = 2
@@ -102,6 +106,23 @@ def test_a_search_that_loses_power_finds_the_same_copies_in_every_scope(tmp_path
     assert scene.story() == undisturbed.story()
     assert any(likeness for *_, likeness in scene.story()["slots"])
     assert count_evaluations(scene) == count_evaluations(undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("at_write", "after_commit"),
+    [(5, True), *(pytest.param(3, after, marks=pytest.mark.slow) for after in (True, False))],
+)
+def test_a_search_that_loses_power_traces_every_candidate_once(tmp_path, at_write, after_commit):
+    calm, cut = tmp_path / "calm", tmp_path / "cut"
+    calm.mkdir(), cut.mkdir()
+    undisturbed, scene = scene_with_traces(calm), scene_with_traces(cut)
+    undisturbed.finish()
+    assert live_through_power_cuts(scene, at_write, after_commit) > 3
+    assert scene.story() == undisturbed.story()
+    with scene.database.read() as session:
+        keys = session.scalars(select(EvaluationRow.origin_key)).all()
+    assert len(keys) == len(set(keys))
+    assert any(key.endswith("-trace") for key in keys)
 
 
 @pytest.mark.parametrize(

@@ -260,12 +260,30 @@ def test_a_lone_threshold_becomes_rules_of_novelty_and_is_alone_again_on_the_way
     stored = dict(search)["request"]
     assert stored["novelty"]["threshold"] == REQUEST["novelty_threshold"]
     assert "novelty_threshold" not in stored
+    first.upgrade("head")
     store = SearchStore(first.database, EvaluationStore(first.database))
     assert store.read("se_1").request.novelty == NoveltyRules(threshold=REQUEST["novelty_threshold"])
     assert {cycle["diversity"] for cycle in store.cycles("se_1")} == {None}
     assert CandidateStore(first.database).read("se_1", "se_1-c001-s001")["likeness"] is None
     first.downgrade("0018")
     assert first.contents() == before
+
+
+def test_a_slot_that_waits_for_its_trace_is_screened_without_it_by_an_older_version(first):
+    first.upgrade("0020")
+    contents = first.contents()
+    with first.database.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE slots SET state = 'tracing' WHERE state = 'pending'"))
+    (evaluation,), (attempt,) = contents["evaluations"], contents["attempts"]
+    first.insert("evaluations", dict(evaluation) | {"id": "ev_2", "kind": "trace", "graph": "{}"})
+    first.insert("attempts", dict(attempt) | {"id": "at_2", "evaluation_id": "ev_2"})
+    first.insert("uncounted_ends", {"evaluation_id": "ev_2"})
+    first.downgrade("0019")
+    after = first.contents()
+    assert {dict(row)["state"] for row in after["slots"]} >= {"applied", "duplicate"}
+    assert [dict(row)["id"] for row in after["evaluations"]] == ["ev_1"]
+    assert [dict(row)["id"] for row in after["attempts"]] == ["at_1"]
+    assert after["uncounted_ends"] == []
 
 
 def test_the_newest_schema_is_what_the_tables_say(schema):
