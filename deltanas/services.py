@@ -59,6 +59,7 @@ _USERS_SETTINGS = {
             *("SSL_CERT_FILE", "SSL_CERT_DIR"),
         }
     ),
+    "filter": frozenset({"DELTANAS_FILTER_INDEX"}),
     "launcher": frozenset(f"DELTANAS_{name}" for name in ("DOCKER_HOST", "GUEST_IMAGE", "CGROUP_ROOT")),
     "agent": frozenset(
         {"DELTANAS_AGENT_ID", "DELTANAS_AGENT_HEARTBEAT_SECONDS", "DELTANAS_AGENT_POLL_SECONDS"}

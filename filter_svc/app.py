@@ -4,7 +4,6 @@ import re
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -21,7 +20,7 @@ from contracts.service_documents import NDJSON, READINESS, completed
 from contracts.service_gate import BodyLimit, RequireToken
 from filter_svc.canonical import NotScreenable
 from filter_svc.config import FilterSettings
-from filter_svc.index import IndexBroken, NoveltyIndex
+from filter_svc.index import IndexBroken, NoveltyIndex, open_store
 from filter_svc.metrics import CONTENT_TYPE, FilterMetrics
 from filter_svc.request_checks import Refused, refuse_field
 from filter_svc.routes_nearness import NEAR_PATH, add_nearness_routes
@@ -47,8 +46,8 @@ PROPOSAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 class IndexHolder:
     """Opens the index when it is first needed; while that fails, every call says so and tries again."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, settings: FilterSettings) -> None:
+        self._settings = settings
         self._lock = threading.Lock()
         self._index: NoveltyIndex | None = None
 
@@ -56,7 +55,7 @@ class IndexHolder:
         """The open index. Raises IndexBroken."""
         with self._lock:
             if self._index is None:
-                self._index = NoveltyIndex(self._path)
+                self._index = NoveltyIndex(open_store(self._settings.filter_index, self._settings.home))
             return self._index
 
     def close(self) -> None:
@@ -69,7 +68,7 @@ class IndexHolder:
 
 def create_app(settings: FilterSettings) -> FastAPI:
     """The service, closed to callers without the service token."""
-    holder = IndexHolder(settings.index_path)
+    holder = IndexHolder(settings)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -202,7 +201,7 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(IndexBroken)
     async def broken(_request: Request, error: IndexBroken) -> JSONResponse:
-        remedy = "Mend the index as described, then DELETE the scope and admit its architectures again."
+        remedy = "Mend the index as described. Searches fill again what it has lost."
         return answer(problem(503, "index_broken", str(error), remedy=remedy))
 
     @app.exception_handler(HTTPException)

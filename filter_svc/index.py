@@ -1,57 +1,56 @@
-"""The index on disk: every admitted architecture by scope and proposal id, in one SQLite file.
+"""The novelty index: every admitted architecture by scope and proposal id, kept in a store.
 
-What an admission has answered is on disk, so a killed process loses nothing. Scopes are read into
-memory when first asked for; a few stay there. The source is kept beside its fingerprint, so that a
-new version of the fingerprints can be made from it. A file that cannot be read raises, always: an
-index that has forgotten would call every copy new.
+A scope is read into memory when first asked for, and follows the store from then on: what another
+filter has admitted to a shared store is known with the next question. A few scopes stay in memory, as
+outlines alone; shingles are fetched for those that are compared exactly. The source is kept beside its
+fingerprint, so that a new hash scheme's can be made from it. A store that cannot be asked raises,
+always: an index that has forgotten would call every copy new.
 """
 
-import sqlite3
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from filter_svc.canonical import NotScreenable
-from filter_svc.fingerprints import FINGERPRINT_VERSION, PERMUTATIONS, Fingerprint, fingerprint
+from filter_svc.encoding import (
+    OtherScheme,
+    Unreadable,
+    outline_bytes,
+    outline_from,
+    shingle_bytes,
+    shingles_from,
+)
+from filter_svc.fingerprints import Fingerprint, Hashes, Outline, fingerprint
 from filter_svc.neighbourhood import Compared, Neighbourhood
+from filter_svc.stores.file import FileStore
+from filter_svc.stores.memory import MemoryStore
+from filter_svc.stores.port import ArchitectureStore, Entry, IndexBroken, Record
+
+__all__ = ["Admitted", "IndexBroken", "NoveltyIndex", "open_store"]
 
 SCOPES_IN_MEMORY = 16
-BUSY_SECONDS = 5.0
-"""How long to wait for a process that is just letting go of the file."""
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS architectures (
-    scope TEXT NOT NULL,
-    proposal_id TEXT NOT NULL,
-    label TEXT NOT NULL,
-    version TEXT NOT NULL,
-    digest BLOB NOT NULL,
-    shingles BLOB NOT NULL,
-    sketch BLOB NOT NULL,
-    source BLOB NOT NULL,
-    structure BLOB,
-    PRIMARY KEY (scope, proposal_id)
-) WITHOUT ROWID, STRICT
-"""
-BY_STRUCTURE = """
-CREATE INDEX IF NOT EXISTS by_structure ON architectures (scope, structure) WHERE structure IS NOT NULL
-"""
-UPSERT = """
-INSERT INTO architectures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET label = excluded.label, version = excluded.version, digest = excluded.digest,
-    shingles = excluded.shingles, sketch = excluded.sketch, source = excluded.source,
-    structure = excluded.structure
-"""
+NEAREST = 5
+"""So many neighbours are named."""
+TRIES = 3
+"""So often a scope is read again that others empty meanwhile."""
 
 
-class IndexBroken(Exception):
-    """The index cannot be used; nothing can be said to be novel. The message says what to do."""
+def open_store(location: str, home: Path) -> ArchitectureStore:
+    """`memory:`, the URL of a Redis, or the path of a file; empty: `filter/index.db` in `home`.
+
+    Raises IndexBroken.
+    """
+    if location == "memory:":
+        return MemoryStore()
+    if "://" in location:
+        from filter_svc.stores.shared import SharedStore
+
+        return SharedStore(location)
+    return FileStore(home / (location or "filter/index.db"))
 
 
 @dataclass(frozen=True)
@@ -65,31 +64,41 @@ class Admitted:
     """Equal where two architectures compute the same; None where nobody has looked."""
 
 
-class NoveltyIndex:
-    """All scopes. Safe to use from several threads; one process at a time holds the file."""
+@dataclass
+class _Followed:
+    """A scope in memory, up to a mark of the store."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the file. Raises IndexBroken."""
-        self._path = path
+    neighbourhood: Neighbourhood = field(default_factory=Neighbourhood)
+    epoch: str | None = None
+    mark: int = 0
+
+
+class _Gone(Exception):
+    """An architecture of the scope is not in the store any more."""
+
+
+class NoveltyIndex:
+    """All scopes. Safe to use from several threads."""
+
+    def __init__(self, store: ArchitectureStore) -> None:
+        self._store = store
         self._lock = threading.RLock()
-        self._scopes: OrderedDict[str, Neighbourhood] = OrderedDict()
-        with self._guarded():
-            self._database = self._open()
+        self._scopes: OrderedDict[str, _Followed] = OrderedDict()
 
     def close(self) -> None:
-        """Release the file."""
+        """Let go of the store."""
         with self._lock:
-            self._database.close()
+            self._store.close()
 
     def admit(
         self, scope: str, proposal_id: str, source: str, label: str = "", structure: bytes | None = None
     ) -> None:
         """Add an architecture; the same id again replaces it. Raises NotScreenable, IndexBroken."""
         made = fingerprint(source)
+        entry = Entry(proposal_id, label, structure, outline_bytes(made))
+        record = Record(entry, shingle_bytes(made), zlib.compress(source.encode()))
         with self._guarded():
-            neighbourhood = self._loaded(scope)
-            self._database.execute(UPSERT, _row(scope, proposal_id, label, made, source, structure))
-            neighbourhood.put(proposal_id, label, made)
+            self._store.put(scope, record)
 
     def compare(
         self,
@@ -99,154 +108,137 @@ class NoveltyIndex:
         exclude: str,
         among: Collection[str] | None = None,
     ) -> list[Compared]:
-        """What of the scope, or `among` some of it, is near, nearest first, without the proposal itself.
+        """The NEAREST of the scope, or all `among` some of it, without the proposal itself; nearest first.
 
-        Raises IndexBroken.
+        Of the whole scope, those that reach the threshold are exactly those that comparing with every one
+        would find; the others are those that look nearest. Raises IndexBroken.
         """
+
+        def fetch(proposal_ids: Sequence[str]) -> list[Hashes]:
+            return self._shingles(scope, proposal_ids)
+
         with self._guarded():
-            return self._loaded(scope).compare(made, threshold, exclude, among)
+            for _ in range(TRIES):
+                here = self._followed(scope)
+                try:
+                    if among is None:
+                        return here.nearest(made, threshold, exclude, NEAREST, fetch)
+                    return here.among(made, among, exclude, fetch)
+                except _Gone:
+                    self._scopes.pop(scope, None)
+        raise IndexBroken(f"{scope} is emptied again and again while it is compared with; try again later")
 
     def find(self, scope: str, proposal_id: str) -> Admitted | None:
         """An architecture of the scope, or None where it has none of that id. Raises IndexBroken."""
         with self._guarded():
-            query = "SELECT label, source, structure FROM architectures WHERE scope = ? AND proposal_id = ?"
-            row = self._database.execute(query, (scope, proposal_id)).fetchone()
-            return None if row is None else Admitted(proposal_id, row[0], _text(row[1]), row[2])
+            record = self._store.find(scope, proposal_id)
+        if record is None:
+            return None
+        return Admitted(proposal_id, record.entry.label, _text(scope, record), record.entry.structure)
 
     def with_structure(self, scope: str, structure: bytes) -> tuple[str, ...]:
         """The ids of the scope's architectures that have this structure, sorted. Raises IndexBroken."""
         with self._guarded():
-            query = (
-                "SELECT proposal_id FROM architectures WHERE scope = ? AND structure = ? ORDER BY proposal_id"
-            )
-            return tuple(row[0] for row in self._database.execute(query, (scope, structure)).fetchall())
+            return self._followed(scope).with_structure(structure)
 
     def count(self, scope: str) -> int:
         """How many architectures a scope holds. Raises IndexBroken."""
         with self._guarded():
-            query = "SELECT count(*) FROM architectures WHERE scope = ?"
-            return int(self._database.execute(query, (scope,)).fetchone()[0])
+            return self._store.count(scope)
 
     def drop(self, scope: str) -> None:
         """Forget a scope. Raises IndexBroken."""
         with self._guarded():
             self._scopes.pop(scope, None)
-            self._database.execute("DELETE FROM architectures WHERE scope = ?", (scope,))
-            # Nothing of it is to be found in the log either.
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._store.drop(scope)
 
     def check(self) -> None:
-        """Read from the file. Raises IndexBroken."""
+        """Whether the store answers. Raises IndexBroken."""
         with self._guarded():
-            self._database.execute("SELECT scope FROM architectures LIMIT 1").fetchone()
+            self._store.check()
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         with self._lock:
             try:
                 yield
-            except (sqlite3.Error, OSError, zlib.error) as error:
+            except IndexBroken:
                 self._scopes.clear()
-                raise IndexBroken(
-                    f"the index {self._path} cannot be used ({error}); make sure that no other filter has it "
-                    "open and that the disk is not full, or move the file away and let it be rebuilt"
-                ) from error
+                raise
 
-    def _open(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(
-            self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
+    def _followed(self, scope: str) -> Neighbourhood:
+        """The scope as the store has it now."""
+        for _ in range(TRIES):
+            followed = self._scopes.pop(scope, None) or _Followed()
+            if self._catch_up(scope, followed):
+                self._scopes[scope] = followed
+                if len(self._scopes) > SCOPES_IN_MEMORY:
+                    self._scopes.popitem(last=False)
+                return followed.neighbourhood
+        raise IndexBroken(f"{scope} is emptied again and again while it is read; try again later")
+
+    def _catch_up(self, scope: str, followed: _Followed) -> bool:
+        """False where the scope was emptied meanwhile, or has lost something: it has to be read anew."""
+        has_more = True
+        while has_more:
+            news = self._store.news(scope, followed.mark)
+            if followed.epoch not in (None, news.epoch):
+                return False
+            followed.epoch = news.epoch
+            for entry in news.entries:
+                try:
+                    outline = self._outline(scope, entry)
+                except _Gone:
+                    return False
+                followed.neighbourhood.put(entry.proposal_id, entry.label, entry.structure, outline)
+            followed.mark, has_more = news.mark, news.has_more
+        return news.count is None or news.count == len(followed.neighbourhood)
+
+    def _outline(self, scope: str, entry: Entry) -> Outline:
         try:
-            # Exclusive, because a second process would not see what the first one holds in memory.
-            database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = FULL")
-            database.execute("PRAGMA secure_delete = ON")
-            database.execute(SCHEMA)
-            columns = {name for (_, name, *_) in database.execute("PRAGMA table_info(architectures)")}
-            if "structure" not in columns:
-                database.execute("ALTER TABLE architectures ADD COLUMN structure BLOB")
-            database.execute(BY_STRUCTURE)
-            (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict != "ok":
-                raise sqlite3.DatabaseError(str(verdict)[:200])
-        except BaseException:
-            database.close()
-            raise
-        return database
+            return outline_from(entry.outline)
+        except OtherScheme:
+            made = self._made_again(scope, entry.proposal_id)
+            return Outline(made.digest, len(made.shingles), made.sketch)
+        except Unreadable as error:
+            raise _damaged(scope, entry.proposal_id, error) from error
 
-    def _loaded(self, scope: str) -> Neighbourhood:
-        neighbourhood = self._scopes.get(scope)
-        if neighbourhood is None:
-            neighbourhood = self._read(scope)
-            self._scopes[scope] = neighbourhood
-            if len(self._scopes) > SCOPES_IN_MEMORY:
-                self._scopes.popitem(last=False)
-        self._scopes.move_to_end(scope)
-        return neighbourhood
+    def _shingles(self, scope: str, proposal_ids: Sequence[str]) -> list[Hashes]:
+        found: list[Hashes] = []
+        for proposal_id, kept in zip(proposal_ids, self._store.shingles(scope, proposal_ids), strict=True):
+            if kept is None:
+                raise _Gone
+            try:
+                found.append(shingles_from(kept))
+            except OtherScheme:
+                found.append(self._made_again(scope, proposal_id).shingles)
+            except Unreadable as error:
+                raise _damaged(scope, proposal_id, error) from error
+        return found
 
-    def _read(self, scope: str) -> Neighbourhood:
-        neighbourhood = Neighbourhood()
-        query = (
-            "SELECT proposal_id, label, version, digest, shingles, sketch, source, structure "
-            "FROM architectures WHERE scope = ? ORDER BY proposal_id"
-        )
-        for (
-            proposal_id,
-            label,
-            version,
-            digest,
-            shingles,
-            sketch,
-            source,
-            structure,
-        ) in self._database.execute(query, (scope,)).fetchall():
-            if version == FINGERPRINT_VERSION:
-                made = _stored(digest, shingles, sketch)
-            else:
-                text, made = _made_again(source)
-                self._database.execute(UPSERT, _row(scope, proposal_id, label, made, text, structure))
-            neighbourhood.put(proposal_id, label, made)
-        return neighbourhood
+    def _made_again(self, scope: str, proposal_id: str) -> Fingerprint:
+        """Of a source that was fingerprinted by another scheme."""
+        record = self._store.find(scope, proposal_id)
+        if record is None:
+            raise _Gone
+        try:
+            made = fingerprint(_text(scope, record))
+        except NotScreenable as error:
+            raise _damaged(scope, proposal_id, error) from error
+        entry = record.entry._replace(outline=outline_bytes(made))
+        self._store.renew(scope, Record(entry, shingle_bytes(made), record.source))
+        return made
 
 
-def _row(
-    scope: str, proposal_id: str, label: str, made: Fingerprint, source: str, structure: bytes | None
-) -> tuple[str | bytes | None, ...]:
-    return (
-        scope,
-        proposal_id,
-        label,
-        FINGERPRINT_VERSION,
-        made.digest,
-        made.shingles.astype("<u8").tobytes(),
-        made.sketch.astype("<u8").tobytes(),
-        zlib.compress(source.encode()),
-        structure,
-    )
-
-
-def _made_again(source: bytes) -> tuple[str, Fingerprint]:
-    text = _text(source)
+def _text(scope: str, record: Record) -> str:
     try:
-        return text, fingerprint(text)
-    except NotScreenable as error:
-        raise sqlite3.DatabaseError(f"a stored source cannot be read again: {error}") from error
+        return zlib.decompress(record.source).decode()
+    except (zlib.error, UnicodeDecodeError) as error:
+        raise _damaged(scope, record.entry.proposal_id, error) from error
 
 
-def _text(source: bytes) -> str:
-    try:
-        return zlib.decompress(source).decode()
-    except UnicodeDecodeError as error:
-        raise sqlite3.DatabaseError(f"a stored source cannot be read again: {error}") from error
-
-
-def _stored(digest: bytes, shingles: bytes, sketch: bytes) -> Fingerprint:
-    if len(digest) != 32 or not shingles or len(shingles) % 8 or len(sketch) != 8 * PERMUTATIONS:
-        raise sqlite3.DatabaseError("a stored fingerprint has the wrong size")
-    return Fingerprint(
-        digest,
-        np.frombuffer(shingles, dtype="<u8").astype(np.uint64),
-        np.frombuffer(sketch, dtype="<u8").astype(np.uint64),
+def _damaged(scope: str, proposal_id: str, error: Exception) -> IndexBroken:
+    return IndexBroken(
+        f"what the index keeps of {proposal_id} in {scope} cannot be read ({error}); DELETE the scope and "
+        "let it be filled again"
     )

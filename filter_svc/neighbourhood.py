@@ -1,33 +1,28 @@
 """The architectures of one scope in memory, ready to be compared with. Not thread-safe: its owner locks.
 
-Two ways lead to whom to compare with. The banded index finds the pairs above a threshold without
-looking at the others; a scan of all sketches ranks the rest, so that the nearest are known even when
-nothing is near. What they find is compared exactly.
+Sketches say of each how near it can be at most. Whoever can be among the nearest is compared exactly,
+those with the best prospects first; nobody else needs to be. So the answer is that of comparing with
+every one, down to the threshold. Below it, where nothing is a copy, the nearest are those whose
+sketches look nearest.
 """
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from datasketch import MinHashLSH
 
-from filter_svc.fingerprints import (
-    PERMUTATIONS,
-    Banding,
-    Fingerprint,
-    Hashes,
-    as_minhash,
-    banding_for,
-    jaccard,
-)
+from filter_svc.fingerprints import Fingerprint, Hashes, Outline, jaccard
+from filter_svc.sketches import Numbers, Sketches
 
-RANKED_BY_SKETCH = 16
-"""How many of the best sketches are compared exactly; an estimate's standard deviation is 0.03 to 0.044."""
+FIRST_COMPARED = 16
+"""So many that look nearest are compared exactly, whatever comes of it."""
+COMPARED_A_STEP = 32
 
-
-BANDINGS_KEPT = 3
-"""Each distinct banding that a threshold asks for costs as much memory as the sketches."""
+Candidate = tuple[float, str, int]
+"""How near it can be at most, negated; its id and its row. Sorts as what is found does."""
+ShinglesOf = Callable[[Sequence[str]], list[Hashes]]
+"""Fetches the shingles of some architectures."""
 
 
 @dataclass(frozen=True)
@@ -41,92 +36,113 @@ class Compared:
 
 
 class Neighbourhood:
-    """Fingerprints by proposal id."""
+    """Outlines by proposal id."""
 
     def __init__(self) -> None:
         self._ids: list[str] = []
         self._rows: dict[str, int] = {}
         self._labels: list[str] = []
-        self._fingerprints: list[Fingerprint] = []
-        self._sketches: Hashes = np.zeros((64, PERMUTATIONS), dtype=np.uint64)
-        self._by_digest: dict[bytes, set[str]] = defaultdict(set)
-        self._banded: dict[Banding, MinHashLSH] = {}
+        self._digests: list[bytes] = []
+        self._structures: list[bytes | None] = []
+        self._sketches = Sketches()
+        self._by_structure: dict[bytes, set[str]] = defaultdict(set)
 
     def __len__(self) -> int:
         return len(self._ids)
 
-    def put(self, proposal_id: str, label: str, fingerprint: Fingerprint) -> None:
+    def put(self, proposal_id: str, label: str, structure: bytes | None, outline: Outline) -> None:
         """Add an architecture, or replace the one of that id."""
-        self.remove(proposal_id)
-        row = len(self._ids)
-        if row == len(self._sketches):
-            self._sketches = np.concatenate([self._sketches, np.zeros_like(self._sketches)])
-        self._sketches[row] = fingerprint.sketch
-        self._rows[proposal_id] = row
+        self._remove(proposal_id)
+        self._rows[proposal_id] = len(self._ids)
         self._ids.append(proposal_id)
         self._labels.append(label)
-        self._fingerprints.append(fingerprint)
-        self._by_digest[fingerprint.digest].add(proposal_id)
-        for banded in self._banded.values():
-            banded.insert(proposal_id, as_minhash(fingerprint.sketch))
+        self._digests.append(outline.digest)
+        self._structures.append(structure)
+        self._sketches.append(outline.sketch, outline.size)
+        if structure is not None:
+            self._by_structure[structure].add(proposal_id)
 
-    def remove(self, proposal_id: str) -> None:
+    def with_structure(self, structure: bytes) -> tuple[str, ...]:
+        """The ids of those that have this structure, sorted."""
+        return tuple(sorted(self._by_structure.get(structure, ())))
+
+    def nearest(
+        self, made: Fingerprint, threshold: float, exclude: str, most: int, shingles_of: ShinglesOf
+    ) -> list[Compared]:
+        """The nearest, at most so many; nearest first, ids breaking ties.
+
+        Those that reach the threshold are exactly those that comparing with every one would find.
+        """
+        at_most, about = self._sketches.compare(made.sketch, len(made.shingles))
+        same = [row for row in np.flatnonzero(at_most >= 1.0).tolist() if self._digests[row] == made.digest]
+        excluded = self._rows.get(exclude)
+        found = [self._same(row) for row in same if row != excluded]
+        closed = set(same) if excluded is None else {*same, excluded}
+        about[list(closed)] = -1.0
+        first = [row for row in _highest(about, FIRST_COMPARED) if row not in closed]
+        found += self._compared(made, first, shingles_of)
+        found.sort(key=_nearness)
+        closed.update(first)
+        # Whoever is last of the nearest so far only gives way to what is nearer.
+        floor = max(threshold, found[most - 1].jaccard) if len(found) >= most else threshold
+        open_ = [(-at_most[row], self._ids[row], row) for row in np.flatnonzero(at_most >= floor).tolist()]
+        open_ = sorted(candidate for candidate in open_ if candidate[2] not in closed)
+        for step in _steps(open_):
+            if len(found) >= most and _nearness(found[most - 1]) < (True, *step[0][:2]):
+                break
+            found += self._compared(made, [row for _, _, row in step], shingles_of)
+            found.sort(key=_nearness)
+        return found[:most]
+
+    def among(
+        self, made: Fingerprint, proposal_ids: Collection[str], exclude: str, shingles_of: ShinglesOf
+    ) -> list[Compared]:
+        """Exactly those of them that are here, nearest first."""
+        rows = [self._rows[one] for one in sorted(self._rows.keys() & set(proposal_ids)) if one != exclude]
+        same = [row for row in rows if self._digests[row] == made.digest]
+        others = [row for row in rows if self._digests[row] != made.digest]
+        found = [self._same(row) for row in same] + self._compared(made, others, shingles_of)
+        return sorted(found, key=_nearness)
+
+    def _same(self, row: int) -> Compared:
+        return Compared(self._ids[row], self._labels[row], 1.0, True)
+
+    def _compared(self, made: Fingerprint, rows: Sequence[int], shingles_of: ShinglesOf) -> list[Compared]:
+        fetched = shingles_of([self._ids[row] for row in rows])
+        return [
+            Compared(self._ids[row], self._labels[row], jaccard(made.shingles, shingles), False)
+            for row, shingles in zip(rows, fetched, strict=True)
+        ]
+
+    def _remove(self, proposal_id: str) -> None:
         """Forget an architecture, if it is there; the last one takes its row."""
         row = self._rows.pop(proposal_id, None)
         if row is None:
             return
-        self._by_digest[self._fingerprints[row].digest].discard(proposal_id)
-        for banded in self._banded.values():
-            banded.remove(proposal_id)
-        last = len(self._ids) - 1
-        self._ids[row], self._labels[row] = self._ids[last], self._labels[last]
-        self._fingerprints[row] = self._fingerprints[last]
-        del self._ids[last], self._labels[last], self._fingerprints[last]
-        self._sketches[row] = self._sketches[last]
-        if row != last:
+        structure = self._structures[row]
+        if structure is not None:
+            self._by_structure[structure].discard(proposal_id)
+        for kept in (self._ids, self._labels, self._digests, self._structures):
+            last = kept.pop()
+            if row < len(kept):
+                kept[row] = last
+        self._sketches.remove(row)
+        if row < len(self._ids):
             self._rows[self._ids[row]] = row
 
-    def compare(
-        self, fingerprint: Fingerprint, threshold: float, exclude: str, among: Collection[str] | None = None
-    ) -> list[Compared]:
-        """All that may reach the threshold, and the nearest others; nearest first, ids breaking ties.
 
-        With `among`: exactly those of them that are here.
-        """
-        if among is None:
-            met = self._same(fingerprint) | self._met(fingerprint, threshold) | self._ranked(fingerprint)
-        else:
-            met = self._rows.keys() & set(among)
-        compared = [self._compared(fingerprint, id_) for id_ in met if id_ != exclude]
-        return sorted(compared, key=lambda one: (not one.same_digest, -one.jaccard, one.proposal_id))
+def _highest(values: Numbers, most: int) -> list[int]:
+    """Where the highest of them stand."""
+    if len(values) <= most:
+        return list(range(len(values)))
+    rows: list[int] = np.argpartition(-values, most)[:most].tolist()
+    return rows
 
-    def _compared(self, fingerprint: Fingerprint, proposal_id: str) -> Compared:
-        row = self._rows[proposal_id]
-        other = self._fingerprints[row]
-        same = other.digest == fingerprint.digest
-        similarity = 1.0 if same else jaccard(fingerprint.shingles, other.shingles)
-        return Compared(proposal_id, self._labels[row], similarity, same)
 
-    def _same(self, fingerprint: Fingerprint) -> set[str]:
-        return set(self._by_digest.get(fingerprint.digest, ()))
+def _nearness(one: Compared) -> tuple[bool, float, str]:
+    return (not one.same_digest, -one.jaccard, one.proposal_id)
 
-    def _met(self, fingerprint: Fingerprint, threshold: float) -> set[str]:
-        banding = banding_for(threshold)
-        if banding is None:
-            return set(self._ids)
-        if banding not in self._banded:
-            if len(self._banded) == BANDINGS_KEPT:
-                del self._banded[next(iter(self._banded))]
-            self._banded[banding] = self._build(banding)
-        return set(self._banded[banding].query(as_minhash(fingerprint.sketch)))
 
-    def _build(self, banding: Banding) -> MinHashLSH:
-        banded = MinHashLSH(num_perm=PERMUTATIONS, params=banding)
-        for proposal_id, known in zip(self._ids, self._fingerprints, strict=True):
-            banded.insert(proposal_id, as_minhash(known.sketch))
-        return banded
-
-    def _ranked(self, fingerprint: Fingerprint) -> set[str]:
-        equal = np.count_nonzero(self._sketches[: len(self._ids)] == fingerprint.sketch, axis=1)
-        best = np.argsort(-equal, kind="stable")[: RANKED_BY_SKETCH + 1]
-        return {self._ids[row] for row in best}
+def _steps(candidates: list[Candidate]) -> Iterator[list[Candidate]]:
+    for start in range(0, len(candidates), COMPARED_A_STEP):
+        yield candidates[start : start + COMPARED_A_STEP]

@@ -17,6 +17,7 @@ import pytest
 
 from contracts.service_gate import token_digest
 from filter_svc.index import NoveltyIndex
+from filter_svc.stores.file import FileStore
 
 pytestmark = pytest.mark.slow
 
@@ -138,7 +139,7 @@ def test_a_terminated_filter_lets_go_of_the_index(novelty):
 
 @pytest.mark.parametrize("architectures", [200, pytest.param(1000, marks=pytest.mark.full)])
 def test_a_screening_is_quick_however_many_architectures_are_known(tmp_path, architectures):
-    index = NoveltyIndex(tmp_path / "filter" / "index.db")
+    index = NoveltyIndex(FileStore(tmp_path / "filter" / "index.db"))
     for number, source in enumerate(variants(architectures, seed=2)):
         index.admit(SCOPE, f"p{number}", source)
     index.close()

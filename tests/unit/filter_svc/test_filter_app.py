@@ -117,8 +117,9 @@ def test_a_body_that_is_too_large_is_refused_unread(client):
 
 
 def test_a_broken_index_is_said_so_and_never_called_novel_until_it_is_mended(settings):
-    settings.index_path.parent.mkdir(parents=True)
-    settings.index_path.write_bytes(b"not a database" * 100)
+    path = settings.home / "filter" / "index.db"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"not a database" * 100)
     with TestClient(create_app(settings), headers=HEADERS) as client:
         ready = client.get("/readyz")
         assert ready.status_code == 503
@@ -126,6 +127,27 @@ def test_a_broken_index_is_said_so_and_never_called_novel_until_it_is_mended(set
         answer = client.post("/v1/screenings", json=SCREENING)
         assert (answer.status_code, answer.json()["code"]) == (503, "index_broken")
         assert client.get("/healthz").status_code == 200
-        settings.index_path.unlink()
+        path.unlink()
         assert client.get("/readyz").status_code == 200
         assert client.post("/v1/screenings", json=SCREENING).json()["novel"] is True
+
+
+def test_a_redis_that_is_away_makes_it_unready_and_nothing_novel(settings):
+    away = settings.model_copy(update={"filter_index": "redis://:verysecret@127.0.0.1:1/0"})
+    with TestClient(create_app(away), headers=HEADERS) as client:
+        ready = client.get("/readyz")
+        assert (ready.status_code, "127.0.0.1:1" in ready.text) == (503, True)
+        for answer in (
+            client.post("/v1/screenings", json=SCREENING),
+            client.put("/v1/architectures/p1", json={"scope": "library", "source": NET.format(1)}),
+            client.get("/v1/scopes/library"),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (503, "index_broken")
+            assert "novel" not in answer.json()
+            assert "verysecret" not in answer.text
+
+
+@pytest.mark.parametrize("location", ["http://127.0.0.1/", "postgresql://a@b/c", "redis+socket:///run/redis"])
+def test_an_index_that_cannot_be_is_refused_at_the_start(settings, location):
+    with pytest.raises(ValueError, match="write a path"):
+        FilterSettings(**settings.model_dump() | {"filter_index": location})

@@ -1,0 +1,1 @@
+"""What the bench of the novelty index compares, and with what."""
