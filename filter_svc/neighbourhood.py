@@ -122,12 +122,12 @@ class Neighbourhood:
         structure = self._structures[row]
         if structure is not None:
             self._by_structure[structure].discard(proposal_id)
-        for kept in (self._ids, self._labels, self._digests, self._structures):
-            last = kept.pop()
-            if row < len(kept):
-                kept[row] = last
+        last = len(self._ids) - 1
+        self._ids[row], self._labels[row] = self._ids[last], self._labels[last]
+        self._digests[row], self._structures[row] = self._digests[last], self._structures[last]
+        del self._ids[last], self._labels[last], self._digests[last], self._structures[last]
         self._sketches.remove(row)
-        if row < len(self._ids):
+        if row != last:
             self._rows[self._ids[row]] = row
 
 

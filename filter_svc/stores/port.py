@@ -6,6 +6,7 @@ asked, would call every copy new.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 ENTRIES_A_PAGE = 500
@@ -32,7 +33,8 @@ class Record(NamedTuple):
     source: bytes
 
 
-class News(NamedTuple):
+@dataclass(frozen=True)
+class News:
     """What was put into a scope after a mark, oldest first; at most ENTRIES_A_PAGE."""
 
     epoch: str

@@ -117,7 +117,7 @@ class SharedStore:
     def count(self, scope: str) -> int:
         """How many architectures a scope holds."""
         with self._guarded():
-            return cast("int", self._redis.zcard(_key(scope, "log")))
+            return self._redis.zcard(_key(scope, "log"))
 
     def drop(self, scope: str) -> None:
         """Forget a scope; filters that follow it see that it begins anew."""
