@@ -11,11 +11,14 @@ import argparse
 import os
 import random
 import statistics
+import sys
 import tempfile
 import time
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 
 import numpy as np
 from lemur_package import lemur_wheel
