@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from deltanas.cli.model_usage import stop_sentence, usage_sentence
-from deltanas.cli.output import accuracy, cell, mebibytes, plain, seconds, table
+from deltanas.cli.output import accuracy, cell, mebibytes, percent, plain, seconds, table
 from deltanas.client import TERMINAL_STATES
 
 Json = dict[str, Any]
@@ -19,35 +19,31 @@ def show_leaderboard(search: Json, candidates: list[Json], console: Console, row
         console.print(Text("no candidate has been measured", style="yellow"))
         return
     winner = (search.get("final") or {}).get("winner") or {}
-    shown = table(
-        "#",
-        "candidate",
-        "baseline",
-        "delta",
-        "accuracy",
-        "CPU",
-        "memory",
-        right=("#", "accuracy", "CPU", "memory"),
-        title=None,
-    )
+    estimates = ("estimate",) if any(c.get("estimate") is not None for c in ranked) else ()
+    numbers = ("accuracy", *estimates, "CPU", "memory")
+    shown = table("#", "candidate", "baseline", "delta", *numbers, right=("#", *numbers), title=None)
     for place, candidate in enumerate(ranked[:rows], 1):
-        shown.add_row(*_row(place, candidate, candidate["proposal_id"] == winner.get("proposal_id")))
+        is_winner = candidate["proposal_id"] == winner.get("proposal_id")
+        shown.add_row(*_row(place, candidate, is_winner, bool(estimates)))
     console.print()
     console.print(shown)
     if len(ranked) > rows:
         console.print(Text(f"… and {len(ranked) - rows} more that were measured", style="dim"))
     console.print()
     console.print(Text(funnel_sentence(search.get("funnel") or {}), style="dim"))
-    for sentence in filter(None, (usage_sentence(search), stop_sentence(search))):
+    for sentence in filter(None, (reruns_sentence(search), usage_sentence(search), stop_sentence(search))):
         console.print(Text(plain(sentence), style="dim"))
     console.print(Text(plain(finals_sentence(search)), style="bold"))
 
 
-def _rank(candidate: Json) -> tuple[float, str]:
-    return (-candidate["accuracy"], candidate["proposal_id"])
+def _rank(candidate: Json) -> tuple[bool, float, str]:
+    """By estimates where the search has some: they do not compare with single runs."""
+    estimate = candidate.get("estimate")
+    believed = candidate["accuracy"] if estimate is None else estimate
+    return (estimate is None, -believed, candidate["proposal_id"])
 
 
-def _row(place: int, candidate: Json, is_winner: bool) -> list[Any]:
+def _row(place: int, candidate: Json, is_winner: bool, has_estimates: bool) -> list[Any]:
     parent = candidate.get("parent")
     style = "bold green" if is_winner else ("" if candidate.get("elite") else "dim")
     return [
@@ -56,6 +52,7 @@ def _row(place: int, candidate: Json, is_winner: bool) -> list[Any]:
         cell(parent["name"] if parent else candidate.get("name") or "", style),
         cell(candidate.get("summary") or "" if parent else "(as it is)", style),
         cell(accuracy(candidate["accuracy"], candidate.get("accuracy_standard_error")), style),
+        *([cell(percent(candidate.get("estimate")), style)] if has_estimates else []),
         cell(seconds(candidate.get("cpu_seconds")), style),
         cell(mebibytes(candidate.get("peak_memory_bytes")), style),
     ]
@@ -82,6 +79,21 @@ def funnel_sentence(funnel: Json) -> str:
         if funnel.get(name)
     ]
     return sentence + (f" ({', '.join(uncounted)}, not counted)" if uncounted else "")
+
+
+def reruns_sentence(search: Json) -> str:
+    """How many candidates were trained again, and at what cost; empty of none."""
+    tally = search.get("reruns") or {}
+    kinds = [
+        f"{tally[name]} {words}{'' if tally[name] == 1 else 's'}"
+        for name, words in (("replicates", "replicate"), ("audits", "audit"))
+        if tally.get(name)
+    ]
+    if not kinds:
+        return ""
+    ended = [f"{tally[name]} {name}" for name in ("failed", "lost") if tally.get(name)]
+    rest = f"; of these {' and '.join(ended)}" if ended else ""
+    return f"trained again: {' and '.join(kinds)}, {seconds(tally['cpu_seconds'])} of CPU time{rest}"
 
 
 def finals_sentence(search: Json) -> str:

@@ -52,8 +52,8 @@ def run(
 
     CONFIG.yaml holds `name: value` lines. Only `dataset` is required. Besides:
     name, cycles, candidates_per_cycle, seed, baselines, epochs, train_images,
-    elites, final_seeds, novelty, threads, device, integrity, limits, minimum_tier,
-    minimum_gpu_memory_bytes, proposer, edits, deployment, feedback,
+    elites, replicates, audit_sample, final_seeds, novelty, threads, device,
+    integrity, limits, minimum_tier, minimum_gpu_memory_bytes, proposer, edits, deployment, feedback,
     model_budget, adapter and fine_tune, as in POST /v1/searches.
     """
     asked = read_search_config(config)

@@ -17,6 +17,7 @@ from gateway.dashboard.lineage_figure import ancestors, lineage_figure
 from gateway.dashboard.losses import failure_groups, funnel_steps
 from gateway.dashboard.model_usage import stop_sentence, usage_rows, waits_sentence
 from gateway.dashboard.pages import render
+from gateway.dashboard.reruns import rerun_rows
 from gateway.dashboard.wording import short_id, verdict
 
 Json = dict[str, Any]
@@ -66,6 +67,8 @@ def render_report(
         leaders=_leaders(candidates, winner),
         copies=copy_table(search, candidates),
         diversity=[cycle for cycle in cycles if cycle.get("diversity")],
+        has_estimates=any(c.get("estimate") is not None for c in candidates),
+        reruns=rerun_rows(candidates),
         usage=usage_rows(search, cycles),
         learning=learning_rows(cycles),
         stopped=stop_sentence(search),
@@ -100,7 +103,7 @@ def winner_id(search: Json) -> str | None:
 
 def _leaders(candidates: list[Json], winner_id: str | None) -> list[Json]:
     measured = [c for c in candidates if c.get("accuracy") is not None]
-    measured.sort(key=lambda c: (-c["accuracy"], c["proposal_id"]))
+    measured.sort(key=lambda c: (c.get("estimate") is None, -believed(c), c["proposal_id"]))
     return [
         {
             **candidate,
@@ -112,12 +115,19 @@ def _leaders(candidates: list[Json], winner_id: str | None) -> list[Json]:
     ]
 
 
+def believed(candidate: Json) -> float:
+    """The accuracy that selection went by: from all runs of who was trained again, else the measured one."""
+    estimate = candidate.get("estimate")
+    return float(candidate["accuracy"] if estimate is None else estimate)
+
+
 def _totals(search: Json, candidates: list[Json]) -> Json:
     measured = [c for c in candidates if c.get("accuracy") is not None]
     return {
         "measured": len(measured),
         "candidates": len(candidates),
-        "cpu_seconds": sum(c.get("cpu_seconds") or 0.0 for c in measured),
+        "cpu_seconds": sum(c.get("cpu_seconds") or 0.0 for c in measured)
+        + ((search.get("reruns") or {}).get("cpu_seconds") or 0.0),
         "best": max(measured, key=lambda c: c["accuracy"], default=None),
         "elapsed": _elapsed(search.get("started_at"), search.get("finished_at")),
     }
@@ -138,6 +148,8 @@ def _proposing(request: Json) -> list[tuple[str, Any]]:
         ("model tokens at most", _grouped(budget.get("max_tokens"))),
         ("model cost at most, US $", budget.get("max_cost_usd")),
         ("model calls at most", _grouped(budget.get("max_calls"))),
+        ("contenders trained again", _listed(request.get("replicates") or {})),
+        ("audit of each cycle", _listed(request.get("audit_sample") or {})),
         ("first adapter", request.get("adapter")),
         ("what it learns", _listed(request.get("fine_tune") or {})),
     ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from contracts.names import SlotState
 from contracts.proposals import AnswerForm
 from gateway.domain.novelty import Likeness
+from gateway.domain.rerun import Rerun
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Score:
     """What the search keeps of a measurement. Accuracies are fractions in [0, 1]."""
 
     accuracy: float
-    """On the selection half: the only number that selection may see."""
+    """On the selection half, of the first run: measured, and never changed by what comes later."""
     accuracy_standard_error: float
     audit_accuracy: float | None
     """On the sealed half; shown for finalists once the search has ended."""
@@ -38,6 +39,13 @@ class Score:
     claimed_parameters: int | None
     plausible: bool
     """False for an accuracy that chance explains: valid, but never elite."""
+    estimate: float | None = None
+    """From all runs that selection may see, shrunken; None where the search trains nobody again."""
+
+    @property
+    def believed(self) -> float:
+        """The accuracy that selection goes by: the estimate where there is one."""
+        return self.accuracy if self.estimate is None else self.estimate
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,8 @@ class Slot:
     admitted: bool = False
     """Whether the novelty filter must know this architecture."""
     score: Score | None = None
+    reruns: tuple[Rerun, ...] = ()
+    """Further runs with fresh seeds, in the order in which they were asked for."""
     elite: bool = False
     step_errors: int = 0
     """How often a service answered a step of this slot with an error of its own."""
@@ -93,7 +103,7 @@ class Slot:
 
     @property
     def selection_score(self) -> float | None:
-        """By what selection ranks it: its accuracy, less the penalty of a copy; None without a score."""
+        """By what selection ranks it: what is believed, less the penalty of a copy; None without a score."""
         if self.score is None:
             return None
-        return self.score.accuracy * (1 - (self.likeness.penalty if self.likeness else 0.0))
+        return self.score.believed * (1 - (self.likeness.penalty if self.likeness else 0.0))

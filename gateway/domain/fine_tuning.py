@@ -15,6 +15,7 @@ from typing import Any
 from contracts.fine_tuning import FineTuneFailure, FineTuneResult, FineTuneState
 from gateway.domain.candidate import Slot
 from gateway.domain.fine_tune_plan import EliteDeltas
+from gateway.domain.reruns import as_of
 from gateway.domain.search import derive_number
 from gateway.domain.selection import select_elites
 from gateway.domain.training_pairs import PairSettings
@@ -193,8 +194,7 @@ def ever_elite(population: Sequence[Slot], count: int, through_cycle: int) -> li
     """Who was elite when one of the cycles up to this one closed, in slot order; baselines left out."""
     found: dict[str, Slot] = {}
     for cycle in range(through_cycle + 1):
-        so_far = [slot for slot in population if slot.cycle <= cycle]
-        for slot in select_elites(so_far, count):
+        for slot in select_elites(as_of(population, cycle), count):
             found[slot.proposal_id] = slot
     return sorted(
         (slot for slot in found.values() if not slot.is_baseline), key=lambda one: (one.cycle, one.slot)
@@ -205,9 +205,9 @@ def _changes(
     population: Sequence[Slot], count: int, through_cycle: int
 ) -> dict[tuple[str | None, str | None], tuple[Slot, Slot]]:
     """Parents and elites by their sources: the same change of the same network is learnt once."""
-    by_id = {slot.proposal_id: slot for slot in population}
+    by_id = {slot.proposal_id: slot for slot in as_of(population, through_cycle)}
     ends = [
-        (by_id[slot.parent_id], slot)
+        (by_id[slot.parent_id], by_id[slot.proposal_id])
         for slot in ever_elite(population, count, through_cycle)
         if slot.parent_id is not None
     ]
@@ -217,7 +217,7 @@ def _changes(
 def _improves(parent: Slot, elite: Slot) -> bool:
     if parent.score is None or elite.score is None:
         return False
-    return elite.score.accuracy > parent.score.accuracy
+    return elite.score.believed > parent.score.believed
 
 
 def _replayed(old: list[ElitePair], fresh: int, source: EliteSource, seed: int) -> list[ElitePair]:

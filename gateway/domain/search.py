@@ -18,6 +18,7 @@ from gateway.domain.feedback import FeedbackMemory
 from gateway.domain.fine_tune_plan import FineTunePlan
 from gateway.domain.model_budget import BudgetStop, ModelBudget
 from gateway.domain.novelty import NoveltyRules
+from gateway.domain.rerun import AuditPlan, ReplicatePlan
 
 MAX_CYCLES = 100
 MAX_CANDIDATES_PER_CYCLE = 200
@@ -64,6 +65,10 @@ class SearchRequest:
     integrity: Integrity = Integrity.STANDARD
     novelty: NoveltyRules = field(default_factory=NoveltyRules)
     elites: int = 8
+    replicates: ReplicatePlan | None = None
+    """How contenders are trained again before they become elites; None: one run each decides."""
+    audit_sample: AuditPlan | None = None
+    """How many random candidates of a cycle are trained once more, which selection never sees."""
     final_seeds: int = 3
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Collection, Iterable
 
 from sqlalchemy import select
-from sqlalchemy.orm import defer
+from sqlalchemy.orm import Session, defer
 from sqlalchemy.orm.attributes import set_committed_value
 
 from contracts.names import SlotState
 from gateway.domain.search import SearchRecord
 from gateway.infra.database import Database
 from gateway.infra.model_calls import calls_of
+from gateway.infra.rerun_rows import reruns_by_slot, reruns_of
 from gateway.infra.search_diagnostics import diagnostics_in
 from gateway.infra.search_store import found_search
 from gateway.infra.search_tables import SELECTION_SCORE, SlotRow
@@ -51,7 +52,7 @@ class CandidateStore:
                 query = query.where(SlotRow.proposal_id > after)
             query = query.order_by(SlotRow.proposal_id)
             rows = list(session.scalars(query if limit is None else query.limit(limit + 1)))
-            items = _documents(record, rows[:limit])
+            items = _documents(session, record, rows[:limit])
             has_more = limit is not None and len(rows) > limit
             return items, items[-1]["proposal_id"] if has_more else None
 
@@ -64,7 +65,7 @@ class CandidateStore:
                 .where(SlotRow.search_id == search_id, SlotRow.elite)
                 .order_by(SELECTION_SCORE.desc(), SlotRow.proposal_id)
             )
-            return _documents(record, session.scalars(query))
+            return _documents(session, record, session.scalars(query))
 
     def outline(self, search_id: str, tenant: str | None = None) -> list[Document]:
         """Every candidate as JSON in slot order, however many, without its delta. Raises SearchNotFound."""
@@ -77,7 +78,7 @@ class CandidateStore:
                 .order_by(SlotRow.proposal_id)
                 .execution_options(yield_per=ROWS_AT_A_TIME)
             )
-            return _documents(record, map(without_delta, session.scalars(query)))
+            return _documents(session, record, map(without_delta, session.scalars(query)))
 
     def deltas(self, search_id: str, proposal_ids: Collection[str]) -> dict[str, str | None]:
         """The deltas of some candidates of a search."""
@@ -106,7 +107,8 @@ class CandidateStore:
             row = session.get(SlotRow, wanted)
             if row is None or row.search_id != search_id:
                 return None
-            document = candidate_document(slot_record(row), revealed=record.reveals(wanted))
+            slot = slot_record(row, reruns_of(session, wanted))
+            document = candidate_document(slot, revealed=record.reveals(wanted))
             return document | {
                 "difference": row.difference,
                 "delta_report": row.delta_report,
@@ -122,8 +124,14 @@ class CandidateStore:
             return diagnostics_in(session, search_id)
 
 
-def _documents(search: SearchRecord, rows: Iterable[SlotRow]) -> list[Document]:
-    return [candidate_document(slot_record(row), revealed=search.reveals(row.proposal_id)) for row in rows]
+def _documents(session: Session, search: SearchRecord, rows: Iterable[SlotRow]) -> list[Document]:
+    reruns = reruns_by_slot(session, search.id)
+    return [
+        candidate_document(
+            slot_record(row, reruns.get(row.proposal_id, ())), revealed=search.reveals(row.proposal_id)
+        )
+        for row in rows
+    ]
 
 
 def without_delta(row: SlotRow) -> SlotRow:

@@ -22,6 +22,7 @@ from gateway.infra.fine_tune_attempt_rows import enqueue_attempt
 from gateway.infra.fine_tune_pairs import kept_pairs
 from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.fine_tunes import end_fine_tune, fine_tune_record, fine_tune_topic
+from gateway.infra.rerun_rows import reruns_by_slot
 from gateway.infra.search_tables import SearchRow, SlotRow
 from gateway.infra.slot_rows import search_record, slot_record, storable
 
@@ -72,7 +73,9 @@ class FineTuneJournal:
                 select(SlotRow).where(SlotRow.search_id == search_id).order_by(SlotRow.cycle, SlotRow.slot)
             )
             request = search_record(session.get_one(SearchRow, search_id)).request
-            return [slot_record(row) for row in rows], request.elites, request.dataset
+            reruns = reruns_by_slot(session, search_id)
+            slots = [slot_record(row, reruns.get(row.proposal_id, ())) for row in rows]
+            return slots, request.elites, request.dataset
 
     def sources(self, pairs: Sequence[ElitePair]) -> dict[str, str]:
         """By proposal id, the sources of both ends of pairs."""

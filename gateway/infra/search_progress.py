@@ -7,9 +7,11 @@ from sqlalchemy.orm import Session
 
 from contracts.names import SlotState
 from gateway.domain.model_budget import ModelSpending
+from gateway.domain.rerun import RerunTally
 from gateway.domain.search import count_funnel
 from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.model_calls import spending_by_cycle
+from gateway.infra.rerun_rows import tally_reruns
 from gateway.infra.search_diagnostics import delta_failures
 from gateway.infra.search_tables import CycleRow, SearchRow, SlotRow
 from gateway.schemas.search_document import Document, cycle_document
@@ -39,6 +41,7 @@ def cycle_documents(session: Session, search: SearchRow) -> list[Document]:
     failures = _failures(session, search.id)
     of_deltas = delta_failures(session, search.id)
     spending = spending_by_cycle(session, search.id)
+    reruns = tally_reruns(session, search.id)
     learnt = _fine_tunes(session, search.id)
     opened = session.scalars(select(CycleRow).where(CycleRow.search_id == search.id).order_by(CycleRow.cycle))
     return [
@@ -46,6 +49,7 @@ def cycle_documents(session: Session, search: SearchRow) -> list[Document]:
             row.cycle,
             "finished" if row.closed_at else search.state,
             count_funnel({key[1:]: count for key, count in tallied.items() if key[0] == row.cycle}),
+            reruns.get(row.cycle, RerunTally()),
             *scores.get(row.cycle, (None, None)),
             failures.get(row.cycle, {}),
             of_deltas.get(row.cycle, {}),

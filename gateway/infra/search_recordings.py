@@ -1,22 +1,26 @@
 """What the instruments of the theory and a replay of selection look at, read from a search's rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, defer
 
 from contracts.names import EvaluationState, SlotState
 from gateway.domain.candidate import Slot
+from gateway.domain.judging import is_plausible
+from gateway.domain.rerun import Rerun
+from gateway.domain.reruns import audits, replicates
 from gateway.domain.search import SearchRecord, derive_number
 from gateway.infra.candidate_store import ROWS_AT_A_TIME, without_delta
 from gateway.infra.database import Database
 from gateway.infra.evaluation_store import EvaluationStore
+from gateway.infra.rerun_rows import reruns_by_slot
 from gateway.infra.search_store import found_search
 from gateway.infra.search_tables import ModelCallRow, SearchRow, SlotRow
 from gateway.infra.slot_records import SlotRecords
 from gateway.infra.slot_rows import search_record, slot_record
 from gateway.theory.cross_entropy import LossChange
-from gateway.theory.search_instruments import RecordedAnswer, RecordedSearch
+from gateway.theory.search_instruments import Audit, AuditedScore, RecordedAnswer, RecordedSearch
 from gateway.theory.variance_components import Replication
 
 SOURCES_PER_CYCLE = 8
@@ -55,8 +59,8 @@ class SearchRecordings:
             answers = tuple(_answers(session, search_id))
             sources = _sources(session, record, slots)
         records = SlotRecords(self._database, self._evaluations, search_id)
-        runs = _runs(slots, self.later_runs(search_id)) if record.state.is_terminal else {}
-        replicated = any(len(scores) > 1 for scores in runs.values())
+        finals = self.later_runs(search_id) if record.state.is_terminal else {}
+        runs = recorded_runs(record, slots, finals)
         return RecordedSearch(
             slots=slots,
             has_ended=record.state.is_terminal,
@@ -70,8 +74,8 @@ class SearchRecordings:
             ),
             sources=sources,
             runs=tuple(runs.values()),
-            # Those trained again are the winner and its baseline, which their scores have picked.
-            replication=Replication.CONTENDERS if replicated else None,
+            replication=_replication(slots, finals, runs.values()),
+            audit=_audit(record, slots),
         )
 
     def later_runs(self, search_id: str) -> dict[str, tuple[float, ...]]:
@@ -110,7 +114,10 @@ def _slots(session: Session, search_id: str) -> Iterable[Slot]:
         .order_by(SlotRow.cycle, SlotRow.slot)
         .execution_options(yield_per=ROWS_AT_A_TIME)
     )
-    return [slot_record(without_delta(row)) for row in session.scalars(query)]
+    reruns = reruns_by_slot(session, search_id)
+    return [
+        slot_record(without_delta(row), reruns.get(row.proposal_id, ())) for row in session.scalars(query)
+    ]
 
 
 def _answers(session: Session, search_id: str) -> Iterable[RecordedAnswer]:
@@ -155,12 +162,51 @@ def _sources(session: Session, search: SearchRecord, slots: Iterable[Slot]) -> d
     return found
 
 
-def _runs(slots: Iterable[Slot], later: dict[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:
-    """By candidate id, the first score and those of further runs; what chance explains is left out."""
+def recorded_runs(
+    search: SearchRecord, slots: Iterable[Slot], finals: Mapping[str, tuple[float, ...]]
+) -> dict[str, tuple[float, ...]]:
+    """By candidate id, the first score and those of further runs as long: replicates, audits, finals.
+
+    What chance explains is left out.
+    """
     found: dict[str, tuple[float, ...]] = {}
     for slot in slots:
         if slot.candidate_id is None or slot.score is None or not slot.score.plausible:
             continue
+        again = (
+            run.accuracy
+            for run in (*replicates(slot), *audits(slot))
+            if run.epochs == search.request.epochs and _is_sound(run, search)
+        )
         known = found.get(slot.candidate_id, (slot.score.accuracy,))
-        found[slot.candidate_id] = known + later.get(slot.proposal_id, ())
+        later = tuple(accuracy for accuracy in again if accuracy is not None)
+        found[slot.candidate_id] = known + later + finals.get(slot.proposal_id, ())
     return found
+
+
+def _is_sound(run: Rerun, search: SearchRecord) -> bool:
+    return run.accuracy is not None and is_plausible(run.accuracy, search.classes)
+
+
+def _replication(
+    slots: Iterable[Slot], finals: Mapping[str, object], runs: Iterable[tuple[float, ...]]
+) -> Replication | None:
+    """How it was decided who was trained again: by scores, unless the random audit alone did."""
+    if all(len(scores) == 1 for scores in runs):
+        return None
+    picked = finals or any(replicates(slot) for slot in slots)
+    return Replication.CONTENDERS if picked else Replication.RANDOM
+
+
+def _audit(search: SearchRecord, slots: Sequence[Slot]) -> Audit:
+    plan = search.request.audit_sample
+    measured = [slot for slot in slots if not slot.is_baseline and slot.score and slot.score.plausible]
+    scores = tuple(
+        AuditedScore(slot.cycle, slot.score.accuracy, run.accuracy)
+        for slot in measured
+        for run in audits(slot)
+        if slot.score is not None and run.accuracy is not None and _is_sound(run, search)
+    )
+    share = sum(slot.elite for slot in measured) / len(measured) if measured else 1.0
+    is_longer = plan is not None and (plan.epochs or 0) > search.request.epochs
+    return Audit(scores, is_longer, share or 1.0)

@@ -15,6 +15,7 @@ from contracts.jobs import BaselineNetwork
 from contracts.names import Integrity, SearchState, SlotState
 from contracts.source_rules import candidate_id
 from gateway.domain.model_budget import add_spending
+from gateway.domain.rerun import add_tallies
 from gateway.domain.search import (
     PauseReason,
     SearchRecord,
@@ -29,8 +30,9 @@ from gateway.infra.events import append_event, signal_after_commit
 from gateway.infra.identifiers import new_id
 from gateway.infra.journalled_keys import search_split_key
 from gateway.infra.model_calls import spending_by_cycle
+from gateway.infra.rerun_rows import reruns_of, tally_reruns
 from gateway.infra.search_progress import cycle_documents, slot_tally
-from gateway.infra.search_tables import SELECTION_SCORE, CycleRow, FinalRow, SearchRow, SlotRow
+from gateway.infra.search_tables import SELECTION_SCORE, CycleRow, FinalRow, RerunRow, SearchRow, SlotRow
 from gateway.infra.slot_rows import search_record, slot_record, storable, stored_request
 from gateway.schemas.search_document import Document, SlotCount, search_document
 
@@ -123,7 +125,8 @@ class SearchStore:
             select(SlotRow)
             .where(SlotRow.search_id == search_id, SlotRow.state == SlotState.JUDGED)
             .where(SlotRow.plausible.is_(True))
-            .order_by(SELECTION_SCORE.desc(), SlotRow.cycle, SlotRow.slot)
+            # Estimates and single runs do not compare: who has no estimate yet comes after those that have.
+            .order_by(SlotRow.estimate.is_(None), SELECTION_SCORE.desc(), SlotRow.cycle, SlotRow.slot)
             .limit(1)
         ).first()
         proposed: Counter[tuple[SlotState, bool]] = Counter()
@@ -137,8 +140,9 @@ class SearchStore:
                 done=sum(count for (_, state, _), count in tallied.items() if state.is_final),
                 laid_out=sum(tallied.values()),
             ),
-            None if best is None else slot_record(best),
+            None if best is None else slot_record(best, reruns_of(session, best.proposal_id)),
             add_spending(list(spending_by_cycle(session, search_id).values())),
+            add_tallies(tally_reruns(session, search_id).values()),
         )
 
     def page(self, tenant: str, limit: int, before: str | None) -> tuple[list[Document], str | None]:
@@ -260,6 +264,9 @@ def _evaluations_of(session: Session, search_id: str) -> list[str]:
     of_search = SlotRow.search_id == search_id
     slots = select(SlotRow.evaluation_id).where(of_search, SlotRow.state == SlotState.EVALUATING)
     traces = select(SlotRow.trace_evaluation_id).where(of_search, SlotRow.state == SlotState.TRACING)
+    reruns = select(RerunRow.evaluation_id).where(
+        RerunRow.search_id == search_id, RerunRow.state == SlotState.EVALUATING
+    )
     finals = select(FinalRow.evaluation_id).where(FinalRow.search_id == search_id)
-    found = (*session.scalars(slots), *session.scalars(traces), *session.scalars(finals))
-    return [name for name in found if name is not None]
+    open_ones = (session.scalars(query) for query in (slots, traces, reruns, finals))
+    return [name for names in open_ones for name in names if name is not None]

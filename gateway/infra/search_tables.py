@@ -105,11 +105,37 @@ class SlotRow(Base):
     peak_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     claimed_parameters: Mapped[int | None] = mapped_column(BigInteger)
     plausible: Mapped[bool | None]
+    estimate: Mapped[float | None]
+    """From all its runs, as the last cycle closed, where the search trains contenders again."""
     elite: Mapped[bool] = mapped_column(default=False)
     step_errors: Mapped[int] = mapped_column(default=0)
 
 
-SELECTION_SCORE = SlotRow.accuracy * (1 - func.coalesce(SlotRow.penalty, 0))
+class RerunRow(Base):
+    """One further run of a candidate with a fresh seed. Its key lets nobody ask for the same run twice."""
+
+    __tablename__ = "reruns"
+    __table_args__ = (Index("ix_reruns_search_id_state", "search_id", "state"),)
+
+    proposal_id: Mapped[str] = mapped_column(
+        ForeignKey("slots.proposal_id", ondelete="CASCADE"), primary_key=True
+    )
+    purpose: Mapped[str] = mapped_column(String(16), primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True)
+    search_id: Mapped[str] = mapped_column(String(40))
+    cycle: Mapped[int]
+    """With which it was asked for."""
+    seed: Mapped[int]
+    epochs: Mapped[int]
+    state: Mapped[str] = mapped_column(String(16))
+    evaluation_id: Mapped[str | None] = mapped_column(String(40))
+    """None while its tenant's queue has no room for it."""
+    accuracy: Mapped[float | None]
+    failure_reason: Mapped[str | None] = mapped_column(String(40))
+    cpu_seconds: Mapped[float | None]
+
+
+SELECTION_SCORE = func.coalesce(SlotRow.estimate, SlotRow.accuracy) * (1 - func.coalesce(SlotRow.penalty, 0))
 """As `Slot.selection_score`, for an order in SQL."""
 
 

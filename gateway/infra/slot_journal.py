@@ -98,8 +98,17 @@ class SlotJournal(SlotRecords):
             row.cycle = cycle
             self._log(session, "cycle_started", {"cycle": cycle, "adapter": adapter})
 
-    def close_cycle(self, cycle: int, elites: Iterable[str], diversity: Document | None = None) -> None:
-        """End a cycle and mark who is elite now, by proposal id. A closed cycle stays as it is."""
+    def close_cycle(
+        self,
+        cycle: int,
+        elites: Iterable[str],
+        diversity: Document | None = None,
+        estimates: Mapping[str, float | None] | None = None,
+    ) -> None:
+        """End a cycle and mark who is elite now, by proposal id. A closed cycle stays as it is.
+
+        `estimates`, by proposal id, are what selection went by where it was not the measured accuracy.
+        """
         wanted = set(elites)
         with self._step() as (session, row):
             opened = session.get_one(CycleRow, (row.id, cycle))
@@ -112,6 +121,8 @@ class SlotJournal(SlotRecords):
             )
             for slot in session.scalars(judged):
                 slot.elite = slot.proposal_id in wanted
+            for name, estimate in (estimates or {}).items():
+                session.get_one(SlotRow, name).estimate = estimate
             session.flush()
             (document,) = (found for found in cycle_documents(session, row) if found["cycle"] == cycle)
             self._log(session, "cycle_finished", document | {"elites": sorted(wanted)})

@@ -16,6 +16,7 @@ from gateway.domain.evaluation import EvaluationRecord
 from gateway.domain.feedback import TryTexts
 from gateway.domain.fine_tuning import FineTuneRecord
 from gateway.domain.model_budget import ModelSpending, add_spending
+from gateway.domain.rerun import Rerun
 from gateway.domain.search import SearchRecord, proposal_id
 from gateway.infra.database import Database
 from gateway.infra.evaluation_rows import stored_failure
@@ -23,11 +24,13 @@ from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.fine_tunes import fine_tune_record
 from gateway.infra.model_calls import diagnoses_of, spending_by_cycle
-from gateway.infra.search_tables import CycleRow, FinalRow, SearchRow, SlotRow
+from gateway.infra.rerun_rows import rerun_record, reruns_by_slot
+from gateway.infra.search_tables import CycleRow, FinalRow, RerunRow, SearchRow, SlotRow
 from gateway.infra.slot_rows import search_record, slot_record
 from gateway.infra.tables import EvaluationRow
 
 _TERMINAL = tuple(state.value for state in EvaluationState if state.is_terminal)
+_OPEN = (SlotState.PENDING, SlotState.EVALUATING)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ class SlotRecords:
             query = select(SlotRow).where(SlotRow.search_id == self.search_id)
             if cycle is not None:
                 query = query.where(SlotRow.cycle == cycle)
-            return [slot_record(row) for row in session.scalars(query.order_by(SlotRow.cycle, SlotRow.slot))]
+            reruns = reruns_by_slot(session, self.search_id)
+            rows = session.scalars(query.order_by(SlotRow.cycle, SlotRow.slot))
+            return [slot_record(row, reruns.get(row.proposal_id, ())) for row in rows]
 
     def source(self, wanted: str) -> str:
         """The architecture source of a slot. Raises LookupError where there is none (yet)."""
@@ -165,6 +170,38 @@ class SlotRecords:
             return session.scalar(
                 select(EvaluationRow.graph).where(EvaluationRow.id == slot.trace_evaluation_id)
             )
+
+    def open_reruns(self) -> list[tuple[str, Rerun]]:
+        """The further runs that have not ended, with their proposal ids, in the order of their cycles."""
+        with self._database.read() as session:
+            rows = session.scalars(
+                select(RerunRow)
+                .where(RerunRow.search_id == self.search_id, RerunRow.state.in_(_OPEN))
+                .order_by(RerunRow.cycle, RerunRow.proposal_id, RerunRow.purpose, RerunRow.place)
+            )
+            return [(row.proposal_id, rerun_record(row)) for row in rows]
+
+    def ended_reruns(self) -> list[tuple[str, Rerun, EvaluationRecord]]:
+        """The further runs whose evaluations have ended while they still wait for them."""
+        with self._database.read() as session:
+            waiting = session.scalars(
+                select(RerunRow)
+                .join(EvaluationRow, EvaluationRow.id == RerunRow.evaluation_id)
+                .where(
+                    RerunRow.search_id == self.search_id,
+                    RerunRow.state == SlotState.EVALUATING,
+                    EvaluationRow.state.in_(_TERMINAL),
+                )
+                .order_by(RerunRow.proposal_id, RerunRow.purpose, RerunRow.place)
+            ).all()
+            return [
+                (
+                    row.proposal_id,
+                    rerun_record(row),
+                    self._evaluations.read_in(session, row.evaluation_id or ""),
+                )
+                for row in waiting
+            ]
 
     def final_runs(self) -> list[FinalRun]:
         """The finals in the order of their seeds; empty until they are opened."""

@@ -1,7 +1,7 @@
 """Between rows and the domain's words: how searches and slots are written down and read back."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from contracts.jobs import HunkReport
 from contracts.measurements import Limits
@@ -14,8 +14,11 @@ from gateway.domain.fine_tune_plan import FineTunePlan
 from gateway.domain.judging import Verdict
 from gateway.domain.model_budget import BudgetStop, ModelBudget
 from gateway.domain.novelty import CopyPolicy, Likeness, NoveltyRules, NoveltyScope, ScreenedSlot
+from gateway.domain.rerun import AuditPlan, ReplicatePlan, Rerun
 from gateway.domain.search import PauseReason, ProposerChoice, SearchRecord, SearchRequest
 from gateway.infra.search_tables import SearchRow, SlotRow
+
+Plan = TypeVar("Plan", ReplicatePlan, AuditPlan)
 
 
 def stored_request(request: SearchRequest) -> dict[str, Any]:
@@ -39,6 +42,8 @@ def search_record(row: SearchRow) -> SearchRecord:
         model_budget=ModelBudget(**fields.pop("model_budget", {})),
         fine_tune=_fine_tune_plan(fields.pop("fine_tune", None)),
         novelty=_novelty_rules(fields.pop("novelty")),
+        replicates=_plan(ReplicatePlan, fields.pop("replicates", None)),
+        audit_sample=_plan(AuditPlan, fields.pop("audit_sample", None)),
         **fields,
     )
     return SearchRecord(
@@ -79,13 +84,17 @@ def _fine_tune_plan(stored: dict[str, Any] | None) -> FineTunePlan | None:
     return None if stored is None else FineTunePlan(**stored)
 
 
+def _plan(kind: type[Plan], stored: dict[str, Any] | None) -> Plan | None:
+    return None if stored is None else kind(**stored)
+
+
 def _novelty_rules(stored: dict[str, Any]) -> NoveltyRules:
     scopes = tuple(NoveltyScope(scope) for scope in stored["scopes"])
     return NoveltyRules(**stored | {"scopes": scopes, "policy": CopyPolicy(stored["policy"])})
 
 
-def slot_record(row: SlotRow) -> Slot:
-    """A slot as the domain knows it, without its long texts."""
+def slot_record(row: SlotRow, reruns: tuple[Rerun, ...] = ()) -> Slot:
+    """A slot as the domain knows it, without its long texts; its further runs are the caller's to look up."""
     return Slot(
         proposal_id=row.proposal_id,
         search_id=row.search_id,
@@ -114,6 +123,7 @@ def slot_record(row: SlotRow) -> Slot:
         evaluation_id=row.evaluation_id,
         admitted=row.admitted,
         score=_score(row),
+        reruns=reruns,
         elite=row.elite,
         step_errors=row.step_errors,
     )
@@ -142,6 +152,7 @@ def _score(row: SlotRow) -> Score | None:
         peak_memory_bytes=row.peak_memory_bytes or 0,
         claimed_parameters=row.claimed_parameters,
         plausible=bool(row.plausible),
+        estimate=row.estimate,
     )
 
 

@@ -11,8 +11,10 @@ from gateway.domain.search import SearchRequest
 from gateway.infra.slot_journal import SlotJournal
 
 
-def evaluation_request(search: SearchRequest, slot: Slot, source: str, seed: int) -> EvaluationRequest:
-    """The evaluation of a slot's source with one training seed.
+def evaluation_request(
+    search: SearchRequest, slot: Slot, source: str, seed: int, epochs: int | None = None
+) -> EvaluationRequest:
+    """The evaluation of a slot's source with one training seed, for as many `epochs` as the search's if None.
 
     Hyperparameters are those of the baseline at the root of the lineage (LEMUR contract): a score then
     speaks of the architecture, and of hyperparameters only where the source itself sets them.
@@ -20,7 +22,7 @@ def evaluation_request(search: SearchRequest, slot: Slot, source: str, seed: int
     return EvaluationRequest(
         source=source,
         dataset=search.dataset,
-        epochs=search.epochs,
+        epochs=epochs or search.epochs,
         seeds=(seed,),
         train_images=search.train_images,
         hyperparameters=dict(slot.hyperparameters),

@@ -16,9 +16,10 @@ from gateway.domain.search import PauseReason
 from gateway.infra.database import StorageUnavailable
 from gateway.infra.evaluation_transitions import search_evaluations_topic
 from gateway.infra.generator_client import ProposerHeldUp
+from gateway.infra.rerun_journal import RerunJournal
 from gateway.infra.search_store import CONDUCTOR_TOPIC, search_topic
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
-from gateway.infra.slot_journal import SearchNotRunning, SlotJournal
+from gateway.infra.slot_journal import SearchNotRunning
 from gateway.infra.work_leases import WorkLease, WorkLeaseLost
 from gateway.loop.delays import HeldUpWait, growing_delay
 from gateway.loop.novelty_indexes import SharedIndexes
@@ -94,7 +95,7 @@ class Conductor:
 
     def _drive(self, search_id: str, lease: WorkLease) -> None:
         services = self._services
-        journal = SlotJournal(services.database, services.evaluations, search_id, services.quotas.has_room)
+        journal = RerunJournal(services.database, services.evaluations, search_id, services.quotas.has_room)
         run = SearchRun(journal, services.generator, services.filter, self._indexes)
         bell = threading.Event()
         try:
@@ -123,7 +124,7 @@ class Conductor:
             logger.info("the lease of %s lapses by itself", lease.work)
 
     def _advance_to_the_end(
-        self, run: SearchRun, journal: SlotJournal, lease: WorkLease, bell: threading.Event
+        self, run: SearchRun, journal: RerunJournal, lease: WorkLease, bell: threading.Event
     ) -> None:
         failures = 0
         held_up = HeldUpWait()
@@ -178,7 +179,7 @@ class Conductor:
         bell.wait(min(LOOK_AROUND_SECONDS, left or LOOK_AROUND_SECONDS))
         self._idle.discard(search_id)
 
-    def _wait_for_service(self, journal: SlotJournal, error: ServiceUnavailable, failures: int) -> None:
+    def _wait_for_service(self, journal: RerunJournal, error: ServiceUnavailable, failures: int) -> None:
         """Wait, longer with every failure in a row, until the service says that it is ready."""
         client = self._services.filter if error.service == "filter" else self._services.generator
         reason = str(error)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contracts.names import EvaluationState
 from gateway.domain.candidate import Slot
 from gateway.domain.finals import FinalPair, choose_winner, compare
+from gateway.domain.reruns import as_of
 from gateway.domain.search import SearchRecord, final_training_seeds
 from gateway.infra.slot_journal import SlotJournal
 from gateway.infra.slot_records import FinalRun
@@ -24,7 +25,8 @@ class Finals:
 
     def advance(self) -> bool:
         """Submit, or compare and end the search; False while final runs are open. Raises SearchNotRunning."""
-        slots = {slot.proposal_id: slot for slot in self._journal.slots()}
+        population = as_of(self._journal.slots(), self._search.request.cycles)
+        slots = {slot.proposal_id: slot for slot in population}
         winner = choose_winner(slots.values())
         if winner is None:
             self._journal.succeed(None)

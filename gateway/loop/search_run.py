@@ -6,9 +6,10 @@ was called a moment ago, before a crash, or by another process.
 
 from contracts.names import EXTERNAL_PROPOSER, SearchState, SlotState
 from gateway.domain.candidate import Slot
+from gateway.domain.reruns import as_of
 from gateway.domain.search import SearchRecord
 from gateway.domain.selection import choose_parents, select_elites
-from gateway.infra.slot_journal import SlotJournal
+from gateway.infra.rerun_journal import RerunJournal
 from gateway.loop.adapter_lineage import AdapterLineage
 from gateway.loop.budget import BudgetKeeper
 from gateway.loop.cycle import Cycle
@@ -17,6 +18,10 @@ from gateway.loop.final_runs import Finals
 from gateway.loop.novelty import Novelty
 from gateway.loop.novelty_indexes import SharedIndexes
 from gateway.loop.ports import GeneratorService, NoveltyFilter
+from gateway.loop.reruns import Reruns
+
+ROOM = "room in its tenant's queue: as many evaluations as its quota allows have not ended yet"
+"""What a search waits for that has more to evaluate than it may."""
 
 
 class SearchRun:
@@ -24,7 +29,7 @@ class SearchRun:
 
     def __init__(
         self,
-        journal: SlotJournal,
+        journal: RerunJournal,
         generator: GeneratorService,
         filter_: NoveltyFilter,
         indexes: SharedIndexes,
@@ -58,9 +63,25 @@ class SearchRun:
             if not cycle.advance(asks):
                 self.waits_for = _room(cycle) or _agents(search, cycle.pending)
                 return False
+            if not self._has_run_again(search, number):
+                return False
             if not self._close(search, number):
                 return True
-        return Finals(search, self._journal).advance()
+        return self._has_ended_reruns(search) and Finals(search, self._journal).advance()
+
+    def _has_run_again(self, search: SearchRecord, number: int) -> bool:
+        """Whether selection has all the runs that it is to go by at the end of a cycle."""
+        reruns = Reruns(search, self._journal)
+        done = reruns.advance(number)
+        self.waits_for = None if done or not reruns.waits_for_room else ROOM
+        return done
+
+    def _has_ended_reruns(self, search: SearchRecord) -> bool:
+        """Whether nobody is being run again any more."""
+        reruns = Reruns(search, self._journal)
+        done = reruns.carry()
+        self.waits_for = ROOM if reruns.waits_for_room else None
+        return done
 
     def _proposes_no_more(self, number: int) -> bool:
         """Whether the budget leaves no room for another cycle."""
@@ -80,7 +101,7 @@ class SearchRun:
 
     def _open(self, search: SearchRecord, number: int) -> None:
         request = search.request
-        population = self._journal.slots()
+        population = as_of(self._journal.slots(), number - 1)
         parents = choose_parents(
             select_elites(population, request.elites),
             [slot for slot in population if slot.is_baseline],
@@ -92,10 +113,11 @@ class SearchRun:
 
     def _close(self, search: SearchRecord, number: int) -> bool:
         """Select, and end the cycle; False when the search failed because nobody can be a parent."""
-        population = self._journal.slots()
+        population = as_of(self._journal.slots(), number)
         elites = select_elites(population, search.request.elites)
+        estimates = {slot.proposal_id: slot.score.estimate for slot in population if slot.score is not None}
         diversity = cycle_diversity(self._journal, number, search.request.seed)
-        self._journal.close_cycle(number, [slot.proposal_id for slot in elites], diversity)
+        self._journal.close_cycle(number, [slot.proposal_id for slot in elites], diversity, estimates)
         if any(slot.state is SlotState.JUDGED for slot in population):
             return True
         self._journal.fail(_why_no_baseline_ran(population))
@@ -103,9 +125,7 @@ class SearchRun:
 
 
 def _room(cycle: Cycle) -> str | None:
-    if not cycle.waits_for_room:
-        return None
-    return "room in its tenant's queue: as many evaluations as its quota allows have not ended yet"
+    return ROOM if cycle.waits_for_room else None
 
 
 def _agents(search: SearchRecord, pending: int) -> str | None:

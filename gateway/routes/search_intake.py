@@ -10,6 +10,7 @@ from contracts.proposals import ProposalRequest, ProposerBlocked
 from gateway.domain.baseline_filter import is_imported_name
 from gateway.domain.feedback import FeedbackMemory
 from gateway.domain.model_budget import ModelBudget
+from gateway.domain.rerun import AuditPlan, ReplicatePlan
 from gateway.domain.search import MAX_BASELINES, ProposerChoice, SearchRequest
 from gateway.infra.generator_client import GeneratorClient, ProposerHeldUp
 from gateway.infra.service_clients import ServiceRefused
@@ -75,6 +76,8 @@ def prepared(body: SearchBody, services: Services, tenant: str) -> PreparedSearc
         integrity=body.integrity,
         novelty=body.novelty.rules,
         elites=body.elites,
+        replicates=None if body.replicates is None else ReplicatePlan(**body.replicates.model_dump()),
+        audit_sample=None if body.audit_sample is None else AuditPlan(**body.audit_sample.model_dump()),
         final_seeds=body.final_seeds,
     )
     return PreparedSearch(request, baselines, dataset.classes)

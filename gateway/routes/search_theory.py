@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from gateway.domain.search import SearchRecord
-from gateway.infra.search_recordings import SearchRecordings
+from gateway.infra.search_recordings import SearchRecordings, recorded_runs
 from gateway.loop.likeness import likeness_of
 from gateway.routes.answers import json_response
 from gateway.routes.api_document import may_answer
@@ -56,12 +56,8 @@ def replay_search(
     search = services.searches.read(search_id, tenant)
     slots = recordings.slots(search_id, tenant)
     rules = Rules(elites, seeds, novelty_threshold)
-    later = recordings.later_runs(search_id) if search.state.is_terminal and seeds is not None else {}
-    runs = {
-        slot.candidate_id: (slot.score.accuracy, *later.get(slot.proposal_id, ()))
-        for slot in reversed(slots)
-        if slot.candidate_id is not None and slot.score is not None
-    }
+    finals = recordings.later_runs(search_id) if search.state.is_terminal and seeds is not None else {}
+    runs = recorded_runs(search, slots, finals)
     likeness = None
     if novelty_threshold is not None:
         sources = recordings.screened_sources(search_id, tenant, MOST_COMPARED + 1)

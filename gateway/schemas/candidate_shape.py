@@ -9,6 +9,7 @@ from contracts.names import SlotState
 from contracts.proposals import AnswerForm, ModelCall
 from gateway.domain.candidate import SlotFailure
 from gateway.domain.novelty import Likeness
+from gateway.domain.rerun import RerunPurpose
 from gateway.schemas.shape import (
     Bytes,
     Count,
@@ -27,6 +28,23 @@ class ParentDocument(Shape):
 
     proposal_id: ProposalId
     name: str | None
+
+
+class RerunDocument(Shape):
+    """One further run of a candidate, with a training seed of its own."""
+
+    purpose: RerunPurpose
+    """`replicate`: selection goes by it; `audit`: it never does."""
+    cycle: Count
+    """With which it was asked for."""
+    seed: Count
+    epochs: Count
+    state: SlotState
+    accuracy: Share | None
+    """On the selection half."""
+    failure_reason: Annotated[str | None, Field(examples=["train_error"])]
+    cpu_seconds: Seconds | None
+    evaluation_id: EvaluationId | None
 
 
 class CandidateDocument(Shape):
@@ -71,7 +89,11 @@ class CandidateDocument(Shape):
     traced: bool | None
     """Whether it was compared by what it computes; null where that was not asked, or equal texts decided."""
     selection_score: Share | None
-    """What selection ranks it by: its accuracy, less the penalty of a copy."""
+    """What selection ranks it by: its accuracy or estimate, less the penalty of a copy."""
+    estimate: Share | None
+    """Accuracy from all runs that selection may see, shrunken towards the mean; null of one run each."""
+    reruns: list[RerunDocument]
+    """Further runs with fresh seeds. Empty in `slot` events."""
     elite: bool
     evaluation_id: EvaluationId | None
 

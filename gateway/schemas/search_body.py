@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, field
 from contracts.names import Integrity, IsolationTier
 from gateway.domain.feedback import MAX_WINDOW
 from gateway.domain.novelty import DEFAULT_PENALTY, CopyPolicy, NoveltyRules, NoveltyScope
+from gateway.domain.rerun import MAX_REPLICATE_SEEDS, MAX_RERUNS_PER_CYCLE
 from gateway.domain.search import (
     MAX_BASELINES,
     MAX_CANDIDATES_PER_CYCLE,
@@ -100,6 +101,28 @@ class NoveltyBody(BaseModel):
         return NoveltyRules(tuple(self.scopes), self.policy, self.threshold, self.penalty, self.structure)
 
 
+class ReplicatesBody(BaseModel):
+    """Contenders are trained again before they become elites, and selection goes by a shrunken estimate."""
+
+    model_config = _CLOSED
+
+    seeds: Annotated[int, Field(strict=True, ge=1, le=MAX_REPLICATE_SEEDS)] = 2
+    """Further runs of one contender."""
+    budget: Annotated[int, Field(strict=True, ge=1, le=MAX_RERUNS_PER_CYCLE)]
+    """Further runs of one cycle, all contenders together: what this costs at most."""
+
+
+class AuditSampleBody(BaseModel):
+    """A random few of every cycle are trained once more; selection never sees it."""
+
+    model_config = _CLOSED
+
+    candidates: Annotated[int, Field(strict=True, ge=1, le=MAX_CANDIDATES_PER_CYCLE)]
+    """How many of a cycle."""
+    epochs: Annotated[int, Field(strict=True, ge=1, le=100)] | None = None
+    """How long; null: as long as the search trains."""
+
+
 class SearchBody(BaseModel):
     """One search to run. `baselines`: names, or null for all that deltanas ships."""
 
@@ -136,6 +159,10 @@ class SearchBody(BaseModel):
     """With what candidates are compared, and what becomes of copies."""
     elites: Annotated[int, Field(strict=True, ge=1, le=200)] = 8
     """How many candidates are kept as parents."""
+    replicates: ReplicatesBody | None = None
+    """Contenders are trained again with further seeds; null: one run each decides."""
+    audit_sample: AuditSampleBody | None = None
+    """Random candidates are trained once more, for the instruments of the theory alone."""
     final_seeds: Annotated[int, Field(strict=True, ge=1, le=MAX_FINAL_SEEDS)] = 3
     """Fresh seeds on which the winner meets its baseline; 3 or more give a useful interval."""
     callback_url: WebhookUrl | None = None

@@ -11,6 +11,7 @@ from typing import Any
 from gateway.domain.candidate import Slot
 from gateway.domain.finals import FinalComparison
 from gateway.domain.model_budget import ModelSpending
+from gateway.domain.rerun import Rerun, RerunTally
 from gateway.domain.search import Funnel, SearchRecord
 
 Document = dict[str, Any]
@@ -56,17 +57,39 @@ def candidate_document(slot: Slot, *, revealed: bool = False) -> Document:
         "likeness": asdict(slot.likeness) if slot.likeness else None,
         "traced": slot.traced,
         "selection_score": slot.selection_score,
+        "estimate": score and score.estimate,
+        "reruns": [rerun_document(rerun) for rerun in slot.reruns],
         "elite": slot.elite,
         "evaluation_id": slot.evaluation_id,
     }
 
 
+def rerun_document(rerun: Rerun) -> Document:
+    """One further run of a candidate."""
+    return {
+        "purpose": rerun.purpose.value,
+        "cycle": rerun.cycle,
+        "seed": rerun.seed,
+        "epochs": rerun.epochs,
+        "state": rerun.state.value,
+        "accuracy": rerun.accuracy,
+        "failure_reason": rerun.failure_reason,
+        "cpu_seconds": rerun.cpu_seconds,
+        "evaluation_id": rerun.evaluation_id,
+    }
+
+
 def search_document(
-    record: SearchRecord, funnel: Funnel, slots: SlotCount, best: Slot | None, spent: ModelSpending
+    record: SearchRecord,
+    funnel: Funnel,
+    slots: SlotCount,
+    best: Slot | None,
+    spent: ModelSpending,
+    reruns: RerunTally,
 ) -> Document:
     """A search with its progress; `best` is the best elite so far, baselines included.
 
-    `spent` is what language models have taken for it.
+    `spent` is what language models have taken for it, `reruns` how many candidates were trained again.
     """
     request = record.request
     planned = len(request.baselines) + request.cycles * request.candidates_per_cycle
@@ -90,6 +113,7 @@ def search_document(
         "paused_by": None if record.paused_by is None else asdict(record.paused_by),
         "stopped_by": None if record.stopped_by is None else asdict(record.stopped_by),
         "funnel": asdict(funnel),
+        "reruns": asdict(reruns),
         "model": spending_document(spent, funnel.ran),
         "best": None if best is None else candidate_document(best, revealed=record.reveals(best.proposal_id)),
         "final": record.final,
@@ -135,6 +159,7 @@ def cycle_document(
     cycle: int,
     state: str,
     funnel: Funnel,
+    reruns: RerunTally,
     best_accuracy: float | None,
     mean_accuracy: float | None,
     failures: Mapping[str, int],
@@ -153,6 +178,7 @@ def cycle_document(
         "cycle": cycle,
         "state": state,
         "funnel": asdict(funnel),
+        "reruns": asdict(reruns),
         "best_accuracy": best_accuracy,
         "mean_accuracy": mean_accuracy,
         "failures": dict(failures),

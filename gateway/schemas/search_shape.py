@@ -12,6 +12,7 @@ from gateway.domain.finals import FinalPair
 from gateway.domain.fine_tune_plan import EliteDeltas
 from gateway.domain.model_budget import BudgetStop, ModelBudget
 from gateway.domain.novelty import NoveltyRules
+from gateway.domain.rerun import AuditPlan, ReplicatePlan, RerunTally
 from gateway.domain.search import Funnel, PauseReason, ProposerChoice
 from gateway.domain.training_pairs import PairSettings
 from gateway.schemas.candidate_shape import CandidateDocument
@@ -61,6 +62,8 @@ class SearchRequestDocument(Shape):
     integrity: Integrity
     novelty: NoveltyRules
     elites: Count
+    replicates: ReplicatePlan | None
+    audit_sample: AuditPlan | None
     final_seeds: Count
 
 
@@ -126,6 +129,8 @@ class SearchDocument(Shape):
     stopped_by: BudgetStop | None
     """Which limit of its budget is spent; what was proposed is finished."""
     funnel: Funnel
+    reruns: RerunTally
+    """How many candidates were trained again, and what that took."""
     model: SpendingDocument
     best: CandidateDocument | None
     """The best elite so far, baselines included."""
@@ -173,6 +178,8 @@ class CycleDocument(Shape):
     state: Literal["finished"] | SearchState
     """`finished`, or the state of the search while the cycle is open."""
     funnel: Funnel
+    reruns: RerunTally
+    """How many candidates were trained again, and what that took."""
     best_accuracy: Share | None
     mean_accuracy: Share | None
     failures: Annotated[dict[str, Count], Field(examples=[{"train_error": 2, "timeout": 1}])]

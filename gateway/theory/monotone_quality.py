@@ -64,15 +64,15 @@ def quality_over_cycles(
     )
 
 
-def read_quality(scores: Mapping[int, Sequence[float]]) -> Reading:
+def read_quality(scores: Mapping[int, Sequence[float]], instrument: str = "monotone_quality") -> Reading:
     """The instrument's word on re-evaluated scores by cycle."""
     found = quality_over_cycles(scores)
     if found is None:
         verdict = "Cannot be told: it takes re-evaluated scores of two candidates in each of two cycles."
-        return Reading("monotone_quality", _CLAIM, Fit.UNTOLD, verdict, _CANNOT_TELL)
+        return Reading(instrument, _CLAIM, Fit.UNTOLD, verdict, _CANNOT_TELL)
     fit, verdict = _verdict(found.largest_fall)
     return Reading(
-        "monotone_quality",
+        instrument,
         _CLAIM,
         fit,
         verdict,

@@ -160,18 +160,26 @@ def read_reliability(scores: Sequence[Sequence[float]], replication: Replication
 
 
 def read_ceiling_gap(
-    runs: Reliability | None, pairs: Sequence[tuple[float, float]], elite_share: float
+    runs: Reliability | None,
+    pairs: Sequence[tuple[float, float]],
+    elite_share: float,
+    *,
+    is_longer: bool = True,
 ) -> list[Reading]:
-    """Measured Spearman on a random audit sample beside the ceiling: over all, and within its elites."""
+    """Measured Spearman on a random audit sample beside the ceiling: over all, and within its elites.
+
+    A longer training is compared with the ceiling towards the truth, another equally short one with that
+    between two runs.
+    """
     if runs is None:
         verdict = "Cannot be told: there is no ceiling to compare with."
         return [
             Reading(name, _CLAIM, Fit.UNTOLD, verdict, _CANNOT_TELL) for name in ("ceiling", "ceiling_elites")
         ]
-    rho = runs.pearson_to_truth
+    rho = runs.pearson_to_truth if is_longer else runs.pearson_between_runs
     within = _mapped(rho, lambda value: spearman_within_top(round(value, 3), elite_share))
     return [
-        _read_gap("ceiling", "the whole sample", ceiling_gap(runs.spearman_to_truth, pairs)),
+        _read_gap("ceiling", "the whole sample", ceiling_gap(_mapped(rho, spearman_of_pearson), pairs)),
         _read_gap("ceiling_elites", "its elites", ceiling_gap(within, top_pairs(pairs, elite_share))),
     ]
 

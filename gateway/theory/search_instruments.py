@@ -23,7 +23,7 @@ from gateway.theory.elite_probability import (
     read_elite_probability,
 )
 from gateway.theory.monotone_quality import read_quality
-from gateway.theory.proxy_reliability import read_reliability
+from gateway.theory.proxy_reliability import read_ceiling_gap, read_reliability, reliability
 from gateway.theory.reading import Reading
 from gateway.theory.validity import Answer, read_validity, split_by_length
 from gateway.theory.variance_components import Replication
@@ -45,6 +45,26 @@ class RecordedAnswer:
 
 
 @dataclass(frozen=True)
+class AuditedScore:
+    """A candidate of the random audit: what it scored at first, and when it was trained once more."""
+
+    cycle: int
+    proxy: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The random audit of a search."""
+
+    scores: tuple[AuditedScore, ...] = ()
+    is_longer: bool = False
+    """Whether the second training was longer than the first."""
+    elite_share: float = 1.0
+    """Of those that were measured, how many are elite."""
+
+
+@dataclass(frozen=True)
 class RecordedSearch:
     """What a search has on disk that instruments look at."""
 
@@ -57,6 +77,7 @@ class RecordedSearch:
     runs: tuple[tuple[float, ...], ...] = ()
     """Scores by architecture, where some were trained again with other seeds, as `replication` says."""
     replication: Replication | None = None
+    audit: Audit = field(default_factory=Audit)
 
 
 def read_search(search: RecordedSearch) -> list[Reading]:
@@ -69,11 +90,31 @@ def read_search(search: RecordedSearch) -> list[Reading]:
     return [
         read_loss_changes(search.loss_changes),
         read_quality(_sealed_scores(closed) if search.has_ended else {}),
+        *_read_audited_quality(search.audit),
         *read_elite_probability(hits, gamma),
         _read_validity(search),
         read_diversity(diversity_course(search)),
         read_reliability(search.runs, search.replication),
+        *_read_audited_ranking(search),
     ]
+
+
+def _read_audited_quality(audit: Audit) -> list[Reading]:
+    """Mean quality with a seed that selection has not seen; nothing of a search without an audit."""
+    by_cycle: dict[int, list[float]] = {}
+    for one in audit.scores:
+        by_cycle.setdefault(one.cycle, []).append(one.score)
+    return [read_quality(by_cycle, "monotone_quality_audit")] if by_cycle else []
+
+
+def _read_audited_ranking(search: RecordedSearch) -> list[Reading]:
+    """How well first scores order what was trained once more; nothing of a search without an audit."""
+    audit = search.audit
+    if not audit.scores:
+        return []
+    found = None if search.replication is None else reliability(search.runs, search.replication)
+    pairs = [(one.proxy, one.score) for one in audit.scores]
+    return read_ceiling_gap(found, pairs, audit.elite_share, is_longer=audit.is_longer)
 
 
 def diversity_course(search: RecordedSearch) -> list[CycleDiversity]:

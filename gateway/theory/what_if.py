@@ -10,6 +10,7 @@ from statistics import fmean
 
 from contracts.names import SlotState
 from gateway.domain.candidate import Slot
+from gateway.domain.reruns import as_of
 from gateway.domain.selection import select_elites
 
 
@@ -20,7 +21,7 @@ class Rules:
     elites: int | None = None
     """How many are kept."""
     seeds: int | None = None
-    """How many runs a score is the mean of, where so many were recorded."""
+    """How many runs a score is the mean of, where so many were recorded; then estimates do not count."""
     novelty_threshold: float | None = None
     """From which Jaccard similarity to an earlier candidate one counts as a copy."""
 
@@ -81,8 +82,9 @@ def replay_selection(
     scored = [_rescored(slot, rules.seeds, runs or {}) for slot in slots]
     cycles = []
     for cycle in _closed(slots):
-        so_far = [slot for slot in slots if slot.cycle <= cycle]
-        changed = [slot for slot in scored if slot.cycle <= cycle and slot.proposal_id not in copies]
+        so_far = as_of(slots, cycle)
+        under_rules = so_far if rules.seeds is None else [slot for slot in scored if slot.cycle <= cycle]
+        changed = [slot for slot in under_rules if slot.proposal_id not in copies]
         cycles.append(
             ReplayedCycle(
                 cycle=cycle,
@@ -111,10 +113,10 @@ def _of(slot: Slot, cycle: int) -> str | None:
 
 
 def _rescored(slot: Slot, seeds: int | None, runs: Mapping[str, Sequence[float]]) -> Slot:
-    known = runs.get(slot.candidate_id or "", ())
-    if seeds is None or slot.score is None or not known:
+    if seeds is None or slot.score is None:
         return slot
-    return replace(slot, score=replace(slot.score, accuracy=fmean(known[:seeds])))
+    known = runs.get(slot.candidate_id or "") or (slot.score.accuracy,)
+    return replace(slot, score=replace(slot.score, accuracy=fmean(known[:seeds]), estimate=None))
 
 
 def _too_few(slots: Sequence[Slot], seeds: int | None, runs: Mapping[str, Sequence[float]]) -> int:

@@ -17,9 +17,9 @@ from deltanas.errors import Conflict, ServerUnreachable
 from gateway.domain.search import ProposerChoice, SearchRequest
 from gateway.infra.database import Database
 from gateway.infra.evaluation_store import EvaluationStore
+from gateway.infra.rerun_journal import RerunJournal
 from gateway.infra.schema_migrations import migrate
 from gateway.infra.search_store import SearchStore
-from gateway.infra.slot_journal import SlotJournal
 from gateway.loop.novelty_indexes import SharedIndexes
 from gateway.loop.search_run import SearchRun
 
@@ -74,7 +74,7 @@ def open_search(database: Database) -> str:
         search_id = SearchStore(database, evaluations).create(session, "local", request, [network], 10)
     novelty = FakeFilter()
     indexes = SharedIndexes(database, lambda: [network], novelty)
-    run = SearchRun(SlotJournal(database, evaluations, search_id), FakeGenerator(), novelty, indexes)
+    run = SearchRun(RerunJournal(database, evaluations, search_id), FakeGenerator(), novelty, indexes)
     assert not run.advance()
     assert FakeFarm(database).work() == 1
     assert not run.advance()
@@ -139,7 +139,7 @@ def test_no_answer_is_lost_and_no_slot_is_told_twice(tmp_path):
             assert not agent.is_alive()
     finally:
         gateway.kill()
-    journal = SlotJournal(database, EvaluationStore(database), search_id)
+    journal = RerunJournal(database, EvaluationStore(database), search_id)
     slots = journal.slots(1)
     assert {slot.state for slot in slots} == {SlotState.PROPOSED}
     assert set(told) == {slot.proposal_id for slot in slots}

@@ -13,8 +13,8 @@ from gateway.domain.search import SearchRequest
 from gateway.infra.candidate_store import CandidateStore
 from gateway.infra.database import Database
 from gateway.infra.evaluation_store import EvaluationStore
+from gateway.infra.rerun_journal import RerunJournal
 from gateway.infra.search_store import SearchStore
-from gateway.infra.slot_journal import SlotJournal
 from gateway.loop.novelty_indexes import SharedIndexes
 from gateway.loop.search_run import SearchRun
 
@@ -68,8 +68,8 @@ class Scene:
         return CandidateStore(self.database)
 
     @property
-    def journal(self) -> SlotJournal:
-        return SlotJournal(self.database, EvaluationStore(self.database), self.search_id)
+    def journal(self) -> RerunJournal:
+        return RerunJournal(self.database, EvaluationStore(self.database), self.search_id)
 
     @property
     def farm(self) -> FakeFarm:
@@ -99,6 +99,11 @@ class Scene:
                     slot.failure,
                     slot.elite,
                     slot.score and slot.score.accuracy,
+                    slot.score and slot.score.estimate,
+                    [
+                        (run.purpose, run.cycle, run.place, run.seed, run.epochs, run.state, run.accuracy)
+                        for run in slot.reruns
+                    ],
                     _place(slot.parent_id),
                     _place(slot.duplicate_of),
                     (slot.traced, slot.structure_key),

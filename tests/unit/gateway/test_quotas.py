@@ -17,7 +17,7 @@ from gateway.infra import tenant_storage
 from gateway.infra.database import Database
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.quotas import QuotaStore
-from gateway.infra.slot_journal import SlotJournal
+from gateway.infra.rerun_journal import RerunJournal
 from gateway.infra.tenant_storage import measure_storage
 from gateway.loop.novelty_indexes import SharedIndexes
 from gateway.loop.search_run import SearchRun
@@ -156,7 +156,7 @@ def test_a_search_waits_for_room_in_its_tenants_queue_and_fails_no_slot(tmp_path
     database = new_database(tmp_path)
     quotas, farm = QuotaStore(database, replace(AMPLE, queued=2)), FakeFarm(database)
     search_id = accept(database, request(cycles=1, candidates_per_cycle=6))
-    journal = SlotJournal(database, EvaluationStore(database), search_id, quotas.has_room)
+    journal = RerunJournal(database, EvaluationStore(database), search_id, quotas.has_room)
     novelty = FakeFilter()
     run = SearchRun(journal, FakeGenerator(), novelty, SharedIndexes(database, list, novelty))
     waits = set()

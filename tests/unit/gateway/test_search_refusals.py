@@ -25,6 +25,17 @@ BAD = {
     "negative epochs": ({"epochs": -1}, "epochs", "invalid_request"),
     "negative seed": ({"seed": -1}, "seed", "invalid_request"),
     "no elites": ({"elites": 0}, "elites", "invalid_request"),
+    "replicates without a budget": ({"replicates": {"seeds": 2}}, "replicates.budget", "invalid_request"),
+    "too many replicates": (
+        {"replicates": {"seeds": 11, "budget": 8}},
+        "replicates.seeds",
+        "invalid_request",
+    ),
+    "an audit of nobody": (
+        {"audit_sample": {"candidates": 0}},
+        "audit_sample.candidates",
+        "invalid_request",
+    ),
     "no final seeds": ({"final_seeds": 0}, "final_seeds", "invalid_request"),
     "threshold above one": ({"novelty": {"threshold": 1.5}}, "novelty.threshold", "invalid_request"),
     "threshold NaN": ({"novelty": {"threshold": float("nan")}}, "novelty.threshold", "invalid_request"),

@@ -173,3 +173,51 @@ def test_searches_that_differ_in_more_than_the_filter_are_no_pair(scene):
     )
     assert uneven.json()["code"] == "not_a_pair"
     assert ask_for_pairs(scene, ("se_0", one["id"])).status_code == 404
+
+
+def test_a_random_audit_says_how_well_first_scores_order_and_whether_quality_falls(scene):
+    asked = {"replicates": {"seeds": 2, "budget": 8}, "audit_sample": {"candidates": 5, "epochs": 2}}
+    search = start(scene, **asked, candidates_per_cycle=20)
+    assert search["request"]["replicates"] == asked["replicates"]
+    assert search["request"]["audit_sample"] == asked["audit_sample"]
+    finish(scene, search)
+    found = {one["instrument"]: one for one in get(scene, search, "/diagnostics/theory")["readings"]}
+    assert list(found) == [
+        *INSTRUMENTS[:2], "monotone_quality_audit", *INSTRUMENTS[2:], "ceiling", "ceiling_elites",
+    ]  # fmt: skip
+    assert found["monotone_quality_audit"]["observed"]["interval"] is not None
+    assert found["ceiling"]["observed"]["interval"] is not None
+    assert found["proxy_reliability"]["figures"]["replication"] == "contenders"
+    again = found["proxy_reliability"]["figures"]["trained_again"]
+    candidates = get(scene, search, "/candidates", limit=500)["items"]
+    assert again == sum(
+        any(run["epochs"] == 1 and run["accuracy"] is not None for run in one["reruns"])
+        or one["audit_accuracy"] is not None
+        for one in candidates
+        if one["plausible"]
+    )
+
+
+def test_what_one_run_each_would_have_made_of_a_search_that_replicates_is_replayed(scene):
+    search = start(scene, replicates={"seeds": 2, "budget": 12}, candidates_per_cycle=20)
+    finish(scene, search)
+    as_it_was = get(scene, search, "/diagnostics/what-if")
+    assert as_it_was["diverges_after"] is None
+    elites = get(scene, search, "/elites")["items"]
+    assert as_it_was["cycles"][-1]["recorded"] == [one["proposal_id"] for one in elites]
+    single = get(scene, search, "/diagnostics/what-if", seeds=1)["cycles"][-1]
+    candidates = get(scene, search, "/candidates", limit=500)["items"]
+    best = sorted(
+        (one for one in candidates if one["plausible"]),
+        key=lambda one: (-one["accuracy"], one["proposal_id"]),
+    )
+    assert single["replayed"] == [one["proposal_id"] for one in best[:3]]
+
+
+def test_the_report_shows_who_was_trained_again(scene):
+    search = start(scene, replicates={"seeds": 2, "budget": 8}, audit_sample={"candidates": 2})
+    finish(scene, search)
+    page = scene.http.get(f"/v1/searches/{search['id']}/report").text
+    assert "Trained again" in page
+    assert "Selection went by the estimate" in page
+    assert "seeds = 2, budget = 8" in page

@@ -1,0 +1,55 @@
+"""Further runs of candidates with fresh seeds, and what selection makes of them
+
+On the way down the further runs go, and a search that asked for some goes on with one run each.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0021"
+down_revision = "0020"
+branch_labels = None
+depends_on = None
+
+_SEARCHES = sa.table("searches", sa.column("id", sa.String), sa.column("request", sa.JSON))
+
+
+def upgrade() -> None:
+    op.create_table(
+        "reruns",
+        sa.Column("proposal_id", sa.String(length=60), nullable=False),
+        sa.Column("purpose", sa.String(length=16), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False),
+        sa.Column("search_id", sa.String(length=40), nullable=False),
+        sa.Column("cycle", sa.Integer(), nullable=False),
+        sa.Column("seed", sa.Integer(), nullable=False),
+        sa.Column("epochs", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("evaluation_id", sa.String(length=40), nullable=True),
+        sa.Column("accuracy", sa.Double(), nullable=True),
+        sa.Column("failure_reason", sa.String(length=40), nullable=True),
+        sa.Column("cpu_seconds", sa.Double(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["proposal_id"],
+            ["slots.proposal_id"],
+            name=op.f("fk_reruns_proposal_id_slots"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("proposal_id", "purpose", "place", name=op.f("pk_reruns")),
+    )
+    op.create_index("ix_reruns_search_id_state", "reruns", ["search_id", "state"])
+    op.add_column("slots", sa.Column("estimate", sa.Double(), nullable=True))
+
+
+def downgrade() -> None:
+    connection = op.get_bind()
+    for row in connection.execute(sa.select(_SEARCHES.c.id, _SEARCHES.c.request)).all():
+        request = {
+            name: value
+            for name, value in (row.request or {}).items()
+            if name not in ("replicates", "audit_sample")
+        }
+        connection.execute(sa.update(_SEARCHES).where(_SEARCHES.c.id == row.id).values(request=request))
+    op.drop_column("slots", "estimate")
+    op.drop_index("ix_reruns_search_id_state", table_name="reruns")
+    op.drop_table("reruns")
