@@ -29,7 +29,7 @@ def show_lineage(cycles: list[Json], console: Console) -> None:
             cell(_chats(job)),
             cell(_loss(job, "validation_loss_before")),
             cell(_loss(job, "validation_loss_after")),
-            cell(_outcome(job)),
+            cell(_alarm(cycle) or _outcome(job)),
         )
     console.print(shown)
 
@@ -42,6 +42,16 @@ def _chats(job: Json) -> str:
 def _loss(job: Json, name: str) -> str:
     value = (job.get("result") or {}).get(name)
     return "–" if value is None else f"{value:.4f}"
+
+
+def _alarm(cycle: Json) -> str:
+    """Such as `nothing, for unique share 0.20 is below 0.50`; empty where no alarm was acted upon."""
+    alarm = cycle.get("alarm")
+    if not alarm:
+        return ""
+    done = "went back an adapter" if alarm["action"] == "roll_back_adapter" else "nothing"
+    measure = str(alarm["measure"]).replace("_", " ")
+    return f"{done}, for {measure} {alarm['value']:.2f} is below {alarm['threshold']:.2f}"
 
 
 def _outcome(job: Json) -> str:

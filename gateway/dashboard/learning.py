@@ -23,7 +23,7 @@ class LearningRow:
 def learning_rows(cycles: list[Json]) -> list[LearningRow]:
     """A row for each cycle of proposals; empty of a search without adapters."""
     told = sorted((cycle for cycle in cycles if cycle["cycle"] > 0), key=lambda cycle: int(cycle["cycle"]))
-    if not any(cycle.get("adapter") or cycle.get("fine_tune") for cycle in told):
+    if not any(cycle.get("adapter") or cycle.get("fine_tune") or cycle.get("alarm") for cycle in told):
         return []
     return [_row(cycle) for cycle in told]
 
@@ -38,8 +38,19 @@ def _row(cycle: Json) -> LearningRow:
         chats=None if counts is None else sum(count for count in counts.values() if isinstance(count, int)),
         loss_before=result.get("validation_loss_before"),
         loss_after=result.get("validation_loss_after"),
-        outcome=_outcome(job),
+        outcome=alarm_sentence(cycle) or _outcome(job),
     )
+
+
+def alarm_sentence(cycle: Json) -> str:
+    """What was done about collapsing proposals after a cycle; empty of nothing."""
+    alarm = cycle.get("alarm")
+    if not alarm:
+        return ""
+    goes_back = alarm["action"] == "roll_back_adapter"
+    done = "went back to the adapter before" if goes_back else "nothing was learnt"
+    measure = str(alarm["measure"]).replace("_", " ")
+    return f"alarm of a collapse, {done}: {measure} {alarm['value']:.2f}, below {alarm['threshold']:.2f}"
 
 
 def _outcome(job: Json) -> str:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from gateway.theory.diversity import AlarmThresholds
+
 
 class EliteDeltas(StrEnum):
     """Which deltas that led to elites are learnt: those to a better network than the parent, or all.
@@ -28,6 +30,8 @@ class FineTunePlan:
     deltas: EliteDeltas = EliteDeltas.IMPROVEMENTS
     training_pairs: dict[str, Any] | None = None
     """Pairs of recorded networks and mutations that are learnt, too, by the names of PairSettings."""
+    alarms: AlarmThresholds | None = None
+    """When collapsing proposals stop the learning or roll the adapter back; None: alarms are shown alone."""
 
     def is_due(self, closed_cycle: int) -> bool:
         """Whether it is time to learn, now that this cycle has closed. Cycle 0 has no deltas."""

@@ -6,7 +6,7 @@ better. Each is derived anew from the two sources that were measured, and never 
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -226,15 +226,3 @@ def _replayed(old: list[ElitePair], fresh: int, source: EliteSource, seed: int) 
         old, key=lambda pair: derive_number("replay", seed, source.through_cycle, pair.elite.candidate_id)
     )
     return drawn[:room]
-
-
-def adapter_in_use(start: str | None, jobs: Iterable[FineTuneRecord]) -> str | None:
-    """The adapter that a search proposes with after its jobs, given in the order of their cycles.
-
-    One that was not adopted, failed or was cancelled leaves the one before in place.
-    """
-    adapter = start
-    for job in jobs:
-        if job.result is not None:
-            adapter = job.result.use
-    return adapter

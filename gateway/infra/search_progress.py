@@ -57,6 +57,7 @@ def cycle_documents(session: Session, search: SearchRow) -> list[Document]:
             row.diversity,
             row.adapter,
             learnt.get(row.cycle),
+            row.alarm,
         )
         for row in opened
     ]

@@ -46,6 +46,8 @@ class CycleRow(Base):
     closed_at: Mapped[datetime | None] = mapped_column(UtcTime)
     adapter: Mapped[str | None] = mapped_column(String(100))
     """What its proposals are made with."""
+    alarm: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """Of collapsing proposals, which was acted upon when it had closed."""
     diversity: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     """Of its sources, as it closed; None while it is open, and where nobody counted it."""
 

@@ -43,6 +43,7 @@ from gateway.infra.slot_rows import (
     write_verdict,
 )
 from gateway.schemas.search_document import Document
+from gateway.theory.diversity import Alarm
 
 HasRoom = Callable[[Session, str], bool]
 
@@ -126,6 +127,19 @@ class SlotJournal(SlotRecords):
             session.flush()
             (document,) = (found for found in cycle_documents(session, row) if found["cycle"] == cycle)
             self._log(session, "cycle_finished", document | {"elites": sorted(wanted)})
+
+    def act_on(self, alarm: Alarm) -> None:
+        """Keep that an alarm of a closed cycle is acted upon. One that is kept stays as it is."""
+        with self._step() as (session, row):
+            closed = session.get_one(CycleRow, (row.id, alarm.cycle))
+            if closed.alarm is None:
+                closed.alarm = {
+                    "measure": alarm.measure.value,
+                    "value": alarm.value,
+                    "threshold": alarm.threshold,
+                    "action": alarm.action.value,
+                }
+                self._log(session, "alarm", {"cycle": alarm.cycle, **closed.alarm})
 
     def open_fine_tune(self, after_cycle: int, request: FineTuneRequest) -> FineTuneRecord:
         """Ask for a job now that a cycle has closed. One that was asked for then stays as it is."""

@@ -28,6 +28,7 @@ from gateway.infra.rerun_rows import rerun_record, reruns_by_slot
 from gateway.infra.search_tables import CycleRow, FinalRow, RerunRow, SearchRow, SlotRow
 from gateway.infra.slot_rows import search_record, slot_record
 from gateway.infra.tables import EvaluationRow
+from gateway.theory.diversity import Action, Alarm, CycleDiversity, Measure
 
 _TERMINAL = tuple(state.value for state in EvaluationState if state.is_terminal)
 _OPEN = (SlotState.PENDING, SlotState.EVALUATING)
@@ -115,6 +116,36 @@ class SlotRecords:
         """What the proposals of an open cycle are made with."""
         with self._database.read() as session:
             return session.get_one(CycleRow, (self.search_id, cycle)).adapter
+
+    def diversity_course(self) -> list[CycleDiversity]:
+        """How diverse the closed cycles of proposals came out."""
+        with self._database.read() as session:
+            rows = session.scalars(
+                select(CycleRow)
+                .where(CycleRow.search_id == self.search_id, CycleRow.cycle > 0)
+                .order_by(CycleRow.cycle)
+            )
+            return [
+                CycleDiversity(row.cycle, found["sources"], found["new"], found["mean_distance"])
+                for row in rows
+                if (found := row.diversity)
+            ]
+
+    def alarms(self) -> dict[int, Alarm]:
+        """By cycle, the alarms that were acted upon when it had closed."""
+        with self._database.read() as session:
+            rows = session.scalars(select(CycleRow).where(CycleRow.search_id == self.search_id))
+            return {
+                row.cycle: Alarm(
+                    row.cycle,
+                    Measure(found["measure"]),
+                    found["value"],
+                    found["threshold"],
+                    Action(found["action"]),
+                )
+                for row in rows
+                if (found := row.alarm)
+            }
 
     def fine_tunes(self) -> list[FineTuneRecord]:
         """The jobs that the search has asked for, by their cycles."""

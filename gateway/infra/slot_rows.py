@@ -17,6 +17,7 @@ from gateway.domain.novelty import CopyPolicy, Likeness, NoveltyRules, NoveltySc
 from gateway.domain.rerun import AuditPlan, ReplicatePlan, Rerun
 from gateway.domain.search import PauseReason, ProposerChoice, SearchRecord, SearchRequest
 from gateway.infra.search_tables import SearchRow, SlotRow
+from gateway.theory.diversity import AlarmThresholds
 
 Plan = TypeVar("Plan", ReplicatePlan, AuditPlan)
 
@@ -81,7 +82,10 @@ def _data_shape(stored: dict[str, int] | None) -> DataShape | None:
 
 
 def _fine_tune_plan(stored: dict[str, Any] | None) -> FineTunePlan | None:
-    return None if stored is None else FineTunePlan(**stored)
+    if stored is None:
+        return None
+    alarms = stored.get("alarms")
+    return FineTunePlan(**stored | {"alarms": None if alarms is None else AlarmThresholds(**alarms)})
 
 
 def _plan(kind: type[Plan], stored: dict[str, Any] | None) -> Plan | None:

@@ -12,6 +12,7 @@ from gateway.schemas.baseline_query import Fraction
 from gateway.schemas.evaluation_body import ArchitectureBody, DeltaText, Name, Seed
 from gateway.schemas.training_pairs_body import TrainingPairsBody
 from gateway.schemas.webhook_body import WebhookUrl
+from gateway.theory.diversity import AlarmThresholds
 
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$")]
 AdapterId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
@@ -82,6 +83,19 @@ class FineTuneSettingsBody(BaseModel):
         return self.model_dump(mode="json", include=set(names), exclude_none=True)
 
 
+class AlarmsBody(BaseModel):
+    """When collapsing proposals stop the learning, or make the search go an adapter back."""
+
+    model_config = _CLOSED
+
+    unique_share: Fraction = 0.5
+    """Nothing is learnt after a cycle of which fewer proposals were new, beyond doubt."""
+    distance_share: Fraction = 0.5
+    """The adapter before is used again once the mean distance is below this share of the first cycle's."""
+    lasting: Annotated[int, Field(strict=True, ge=1, le=MAX_CYCLES)] = 2
+    """Cycles in a row that distances must stay there."""
+
+
 class FineTunePlanBody(FineTuneSettingsBody):
     """How a search fine-tunes its model: the elites so far, each as the canonical delta from its parent."""
 
@@ -93,12 +107,15 @@ class FineTunePlanBody(FineTuneSettingsBody):
     """`improvements`: those elites alone that are better than their parents; `all`: every elite."""
     training_pairs: TrainingPairsBody | None = None
     """Pairs of recorded networks and mutations that are learnt, too."""
+    alarms: AlarmsBody | None = None
+    """Collapsing proposals stop the learning or roll the adapter back; null: alarms are shown alone."""
 
     @property
     def plan(self) -> FineTunePlan:
         """The same as the domain takes it."""
         pairs = None if self.training_pairs is None else self.training_pairs.model_dump(mode="json")
-        return FineTunePlan(self.every, self.settings, self.replay, self.deltas, pairs)
+        alarms = None if self.alarms is None else AlarmThresholds(**self.alarms.model_dump())
+        return FineTunePlan(self.every, self.settings, self.replay, self.deltas, pairs, alarms)
 
 
 class PairBody(ArchitectureBody):

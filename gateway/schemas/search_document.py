@@ -168,6 +168,7 @@ def cycle_document(
     diversity: Document | None,
     adapter: str | None,
     fine_tune: Document | None,
+    alarm: Document | None,
 ) -> Document:
     """One cycle. Cycle 0 counts the baselines themselves, as if they had been proposed.
 
@@ -187,6 +188,7 @@ def cycle_document(
         "diversity": diversity,
         "adapter": adapter,
         "fine_tune": fine_tune,
+        "alarm": alarm,
     }
 
 

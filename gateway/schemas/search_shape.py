@@ -19,6 +19,7 @@ from gateway.schemas.candidate_shape import CandidateDocument
 from gateway.schemas.fine_tune_body import FineTuneSettingsBody
 from gateway.schemas.fine_tune_shape import CycleFineTuneDocument
 from gateway.schemas.shape import Bytes, Count, Moment, SearchId, Seconds, Shape, Share
+from gateway.theory.diversity import Action, AlarmThresholds, Measure
 
 
 class FineTunePlanDocument(Shape):
@@ -32,6 +33,8 @@ class FineTunePlanDocument(Shape):
     """Of the deltas that are learnt from, at most this share was learnt before."""
     deltas: EliteDeltas
     training_pairs: PairSettings | None
+    alarms: AlarmThresholds | None
+    """When collapsing proposals stop it; null: never."""
 
 
 class SearchRequestDocument(Shape):
@@ -171,6 +174,15 @@ class DiversityDocument(Shape):
     """Of the tokens of all compared sources, in nats."""
 
 
+class AlarmDocument(Shape):
+    """A threshold that the proposals of a cycle fell under, and what was done."""
+
+    measure: Measure
+    value: float
+    threshold: float
+    action: Action
+
+
 class CycleDocument(Shape):
     """One cycle. Cycle 0 counts the baselines, as if they had been proposed."""
 
@@ -193,6 +205,8 @@ class CycleDocument(Shape):
     """What its proposals were made with."""
     fine_tune: CycleFineTuneDocument | None
     """What was learnt when it had closed."""
+    alarm: AlarmDocument | None
+    """Of collapsing proposals, which was acted upon when it had closed."""
 
 
 class CycleList(Shape):

@@ -20,6 +20,7 @@ from gateway.infra.training_hosts import TrainingHosts
 from gateway.loop.fine_tune_chats import FineTuneChats
 from gateway.loop.fine_tune_driver import Follower, Submitter
 from gateway.loop.one_at_a_time import OneAtATime
+from gateway.theory.diversity import AlarmThresholds
 
 CYCLES = 4
 ADOPTED = "adopted"
@@ -178,6 +179,34 @@ def test_after_a_cycle_without_a_new_elite_there_is_nothing_to_learn(tmp_path):
     found.finish()
     assert found.adapters() == [None, None, 0, 0, 1]
     assert found.cycles[2]["fine_tune"] is None
+
+
+def test_an_alarm_of_a_collapse_is_shown_alone_unless_the_search_acts_on_alarms(tmp_path):
+    found = learning(tmp_path)
+    found.finish()
+    assert [one["alarm"] for one in found.cycles] == [None] * (CYCLES + 1)
+
+
+def test_while_few_proposals_are_new_the_model_learns_nothing(tmp_path):
+    always = AlarmThresholds(unique_share=2.0, distance_share=0.0)
+    found = learning(tmp_path, alarms=always)
+    found.finish()
+    assert found.tuner.puts == []
+    assert found.adapters() == [None] * (CYCLES + 1)
+    assert {one["alarm"]["action"] for one in found.cycles[1:CYCLES]} == {"pause_fine_tuning"}
+
+
+def test_once_proposals_have_been_near_for_long_enough_the_search_goes_an_adapter_back(tmp_path):
+    after_two = AlarmThresholds(unique_share=0.0, distance_share=10.0, lasting=2)
+    found = learning(tmp_path, alarms=after_two)
+    found.finish()
+    assert found.adapters() == [None, None, 0, 1, 0]
+    assert len(found.tuner.puts) == 2
+    alarm = found.cycles[3]["alarm"]
+    assert (alarm["measure"], alarm["action"]) == ("mean_distance", "roll_back_adapter")
+    search_id, scene = found.scene.search_id, found.scene
+    page = render_report(scene.store.document(search_id), found.cycles, scene.candidates.page(search_id)[0])
+    assert "went back to the adapter before" in page
 
 
 def test_every_second_cycle_is_every_second_cycle(tmp_path):

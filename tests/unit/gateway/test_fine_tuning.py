@@ -1,16 +1,16 @@
 """Which deltas of a search a model learns from, and which adapter is in use after its jobs. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from slots import slot
 
 from contracts.fine_tuning import FineTuneResult
+from gateway.domain.collapse import adapter_steps
 from gateway.domain.fine_tune_plan import EliteDeltas
 from gateway.domain.fine_tuning import (
     ChatKind,
     EliteSource,
-    adapter_in_use,
     count_not_improving,
     elite_pairs,
 )
@@ -101,6 +101,7 @@ class Ended:
     """As much of a job as counts."""
 
     result: FineTuneResult | None
+    after_cycle: int = 0
 
 
 def result(adapter: str, use: str | None) -> Ended:
@@ -119,4 +120,5 @@ def result(adapter: str, use: str | None) -> Ended:
     ],
 )
 def test_the_adapter_in_use_is_the_last_adopted_one(jobs, expected):
-    assert adapter_in_use("start", jobs) == expected
+    jobs = [replace(job, after_cycle=cycle) for cycle, job in enumerate(jobs, 1)]
+    assert adapter_steps("start", jobs)[-1].adapter == expected

@@ -72,6 +72,11 @@ BAD = {
     "region with a line break": ({"edits": {"never": ["Net\n"]}}, "edits.never.0", "invalid_request"),
     "too many regions": ({"edits": {"only": ["Net"] * 33}}, "edits.only", "invalid_request"),
     "unknown permission": ({"edits": {"except": []}}, "edits.except", "invalid_request"),
+    "an alarm at a share above one": (
+        {"fine_tune": {"alarms": {"unique_share": 1.5}}},
+        "fine_tune.alarms.unique_share",
+        "invalid_request",
+    ),
     "learning without a local model": (
         {"fine_tune": {}},
         "fine_tune",

@@ -38,18 +38,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("proposal_id", "purpose", "place", name=op.f("pk_reruns")),
     )
     op.create_index("ix_reruns_search_id_state", "reruns", ["search_id", "state"])
+    op.add_column("cycles", sa.Column("alarm", sa.JSON(), nullable=True))
     op.add_column("slots", sa.Column("estimate", sa.Double(), nullable=True))
 
 
 def downgrade() -> None:
     connection = op.get_bind()
     for row in connection.execute(sa.select(_SEARCHES.c.id, _SEARCHES.c.request)).all():
-        request = {
-            name: value
-            for name, value in (row.request or {}).items()
-            if name not in ("replicates", "audit_sample")
-        }
+        request = dict(row.request or {})
+        for name in ("replicates", "audit_sample"):
+            request.pop(name, None)
+        if request.get("fine_tune"):
+            request["fine_tune"] = {
+                name: value for name, value in request["fine_tune"].items() if name != "alarms"
+            }
         connection.execute(sa.update(_SEARCHES).where(_SEARCHES.c.id == row.id).values(request=request))
     op.drop_column("slots", "estimate")
+    op.drop_column("cycles", "alarm")
     op.drop_index("ix_reruns_search_id_state", table_name="reruns")
     op.drop_table("reruns")
