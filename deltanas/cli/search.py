@@ -46,6 +46,9 @@ _EXIT_CODES = {"succeeded": 0, "paused": 0, "cancelled": 1, "failed": 3}
 def run(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="What to search; see above.")],
     report: ReportOption = None,
+    control: Annotated[
+        bool, typer.Option("--control", help="Start a control arm as well: best of N at equal budget.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start a search and follow it to its end.
@@ -54,9 +57,11 @@ def run(
     name, cycles, candidates_per_cycle, seed, baselines, epochs, train_images,
     elites, replicates, audit_sample, final_seeds, novelty, threads, device,
     integrity, limits, minimum_tier, minimum_gpu_memory_bytes, proposer, edits, deployment, feedback,
-    model_budget, adapter and fine_tune, as in POST /v1/searches.
+    model_budget, adapter, fine_tune and control, as in POST /v1/searches.
     """
     asked = read_search_config(config)
+    if control:
+        asked.request["control"] = True
     with connected(quiet=as_json) as client:
         try:
             search = client.start_search(**asked.request)
@@ -64,6 +69,8 @@ def run(
             raise asked.placed(error) from error
         if not as_json:
             tell(f"search {search['id']} accepted")
+            if search.get("control"):
+                tell(f"its control arm is {search['control']}")
         _follow(client, search["id"], report, as_json)
 
 

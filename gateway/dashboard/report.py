@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway.dashboard.accuracy_figure import accuracy_figure
+from gateway.dashboard.control import control_table
 from gateway.dashboard.copies import copy_table, novelty_sentence
 from gateway.dashboard.delta_outcomes import delta_outcomes
 from gateway.dashboard.gain_figure import gain_figure
@@ -40,6 +41,7 @@ def render_report(
     candidates: list[Json],
     evaluation: Json | None = None,
     diagnostics: Json | None = None,
+    control: Json | None = None,
 ) -> str:
     """The whole page.
 
@@ -47,6 +49,7 @@ def render_report(
     (items), `…/candidates` (items) and `…/diagnostics`; `evaluation` is one evaluation of the search, the
     winner's if there is one: its provenance and isolation are those of all. Of the candidates only the
     winner and its ancestors need their delta, and those of `copies_shown` their difference.
+    `control` is the search's control arm.
     """
     winner = winner_id(search)
     line = ancestors(candidates, winner)
@@ -69,6 +72,7 @@ def render_report(
         diversity=[cycle for cycle in cycles if cycle.get("diversity")],
         has_estimates=any(c.get("estimate") is not None for c in candidates),
         reruns=rerun_rows(candidates),
+        control=control_table(search, control),
         usage=usage_rows(search, cycles),
         learning=learning_rows(cycles),
         stopped=stop_sentence(search),

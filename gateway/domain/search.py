@@ -69,6 +69,8 @@ class SearchRequest:
     """How contenders are trained again before they become elites; None: one run each decides."""
     audit_sample: AuditPlan | None = None
     """How many random candidates of a cycle are trained once more, which selection never sees."""
+    breeds: bool = True
+    """False of a control arm: parents are the baselines alone, in every cycle."""
     final_seeds: int = 3
 
 
@@ -190,6 +192,8 @@ class SearchRecord:
     """How often the search waited for what its proposer depends on, by the code of ProposerBlocked."""
     failure: str | None
     final: dict[str, Any] | None
+    control_of: str | None
+    """The search whose control arm this is."""
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

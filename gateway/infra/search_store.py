@@ -71,8 +71,12 @@ class SearchStore:
         request: SearchRequest,
         baselines: Iterable[BaselineNetwork],
         classes: int | None,
+        control_of: str | None = None,
     ) -> str:
-        """Accept a search in the caller's transaction, its baselines already as cycle 0. Gives its id."""
+        """Accept a search in the caller's transaction, its baselines already as cycle 0. Gives its id.
+
+        `control_of` is the search whose control arm it is.
+        """
         if request.integrity is Integrity.STRICT:
             key = search_split_key(session, tenant, request.dataset, request.seed)
         else:
@@ -87,6 +91,7 @@ class SearchStore:
             classes=classes,
             split_key=key,
             cycle=0,
+            control_of=control_of,
             created_at=now,
         )
         session.add(row)
@@ -143,6 +148,7 @@ class SearchStore:
             None if best is None else slot_record(best, reruns_of(session, best.proposal_id)),
             add_spending(list(spending_by_cycle(session, search_id).values())),
             add_tallies(tally_reruns(session, search_id).values()),
+            session.scalar(select(SearchRow.id).where(SearchRow.control_of == search_id).limit(1)),
         )
 
     def page(self, tenant: str, limit: int, before: str | None) -> tuple[list[Document], str | None]:

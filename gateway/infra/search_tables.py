@@ -30,6 +30,8 @@ class SearchRow(Base):
     stopped_by: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     failure: Mapped[str | None] = mapped_column(Text)
     final: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    control_of: Mapped[str | None] = mapped_column(String(40), index=True)
+    """The search whose control arm this is; it may be gone."""
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcTime)

@@ -60,6 +60,7 @@ def search_record(row: SearchRow) -> SearchRecord:
         platform_waits=dict(row.platform_waits or {}),
         failure=row.failure,
         final=row.final,
+        control_of=row.control_of,
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,

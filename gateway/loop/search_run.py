@@ -102,8 +102,9 @@ class SearchRun:
     def _open(self, search: SearchRecord, number: int) -> None:
         request = search.request
         population = as_of(self._journal.slots(), number - 1)
+        breeding = [slot for slot in population if request.breeds or slot.is_baseline]
         parents = choose_parents(
-            select_elites(population, request.elites),
+            select_elites(breeding, request.elites),
             [slot for slot in population if slot.is_baseline],
             request.candidates_per_cycle,
             request.seed,

@@ -13,6 +13,7 @@ from contracts.names import SearchState, SlotState
 from gateway.dashboard.copies import copies_shown
 from gateway.dashboard.lineage_figure import ancestors
 from gateway.dashboard.report import render_report, winner_id
+from gateway.domain.control import control_request
 from gateway.infra.idempotency import Answer, answer_once, recall
 from gateway.infra.search_store import search_topic
 from gateway.infra.webhook_outbox import expect_callback
@@ -58,6 +59,10 @@ def create_search(
         services.quotas.require_search(session, tenant)
         store = services.searches
         search_id = store.create(session, tenant, search.request, search.baselines, search.classes)
+        if body.control:
+            services.quotas.require_search(session, tenant)
+            alike = control_request(search.request)
+            store.create(session, tenant, alike, search.baselines, search.classes, control_of=search_id)
         if body.callback_url is not None:
             expect_callback(session, tenant, search_id, body.callback_url)
         return Answer(
@@ -193,12 +198,16 @@ def report_search(search_id: str, services: ServicesOf, tenant: Tenant) -> HTMLR
     differences = services.candidates.differences(search_id, [copy["proposal_id"] for copy in copies])
     for candidate in copies:
         candidate["difference"] = differences.get(candidate["proposal_id"])
+    control = None
+    if search["control"] is not None:
+        control = jsonable_encoder(services.searches.document(search["control"], tenant))
     page = render_report(
         jsonable_encoder(search),
         services.searches.cycles(search_id, tenant),
         candidates,
         _measured_example(services, search, candidates),
         services.candidates.diagnostics(search_id, tenant),
+        control,
     )
     # The page quotes untrusted text: even if its escaping failed, nothing in it could run or load.
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"

@@ -165,5 +165,7 @@ class SearchBody(BaseModel):
     """Random candidates are trained once more, for the instruments of the theory alone."""
     final_seeds: Annotated[int, Field(strict=True, ge=1, le=MAX_FINAL_SEEDS)] = 3
     """Fresh seeds on which the winner meets its baseline; 3 or more give a useful interval."""
+    control: bool = False
+    """Start a control arm as well: as many proposals, all from the baselines. It costs as much again."""
     callback_url: WebhookUrl | None = None
     """Where this one's events are posted, as docs/webhooks.md tells."""

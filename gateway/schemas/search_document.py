@@ -86,10 +86,12 @@ def search_document(
     best: Slot | None,
     spent: ModelSpending,
     reruns: RerunTally,
+    control: str | None,
 ) -> Document:
     """A search with its progress; `best` is the best elite so far, baselines included.
 
     `spent` is what language models have taken for it, `reruns` how many candidates were trained again.
+    `control` is the id of its control arm.
     """
     request = record.request
     planned = len(request.baselines) + request.cycles * request.candidates_per_cycle
@@ -117,6 +119,8 @@ def search_document(
         "model": spending_document(spent, funnel.ran),
         "best": None if best is None else candidate_document(best, revealed=record.reveals(best.proposal_id)),
         "final": record.final,
+        "control": control,
+        "control_of": record.control_of,
         "failure": record.failure,
         "created_at": timestamp(record.created_at),
         "started_at": timestamp(record.started_at),

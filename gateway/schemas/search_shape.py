@@ -67,6 +67,8 @@ class SearchRequestDocument(Shape):
     elites: Count
     replicates: ReplicatePlan | None
     audit_sample: AuditPlan | None
+    breeds: bool
+    """False of a control arm: it proposes from the baselines alone."""
     final_seeds: Count
 
 
@@ -139,6 +141,10 @@ class SearchDocument(Shape):
     """The best elite so far, baselines included."""
     final: FinalDocument | None
     """Once it has succeeded with a winner."""
+    control: SearchId | None
+    """Its control arm: as many proposals from the baselines alone. Cancelled and removed by itself."""
+    control_of: SearchId | None
+    """The search whose control arm this is."""
     failure: str | None
     created_at: Moment
     started_at: Moment | None

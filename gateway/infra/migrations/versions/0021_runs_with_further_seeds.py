@@ -38,6 +38,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("proposal_id", "purpose", "place", name=op.f("pk_reruns")),
     )
     op.create_index("ix_reruns_search_id_state", "reruns", ["search_id", "state"])
+    op.add_column("searches", sa.Column("control_of", sa.String(length=40), nullable=True))
+    op.create_index(op.f("ix_searches_control_of"), "searches", ["control_of"])
     op.add_column("cycles", sa.Column("alarm", sa.JSON(), nullable=True))
     op.add_column("slots", sa.Column("estimate", sa.Double(), nullable=True))
 
@@ -46,7 +48,7 @@ def downgrade() -> None:
     connection = op.get_bind()
     for row in connection.execute(sa.select(_SEARCHES.c.id, _SEARCHES.c.request)).all():
         request = dict(row.request or {})
-        for name in ("replicates", "audit_sample"):
+        for name in ("replicates", "audit_sample", "breeds"):
             request.pop(name, None)
         if request.get("fine_tune"):
             request["fine_tune"] = {
@@ -55,5 +57,7 @@ def downgrade() -> None:
         connection.execute(sa.update(_SEARCHES).where(_SEARCHES.c.id == row.id).values(request=request))
     op.drop_column("slots", "estimate")
     op.drop_column("cycles", "alarm")
+    op.drop_index(op.f("ix_searches_control_of"), table_name="searches")
+    op.drop_column("searches", "control_of")
     op.drop_index("ix_reruns_search_id_state", table_name="reruns")
     op.drop_table("reruns")
