@@ -64,7 +64,8 @@ class SearchCalls(Resource):
     def search_events(self, search_id: str, after: str = "") -> Iterator[Event]:
         """Follow a search from its start, or `after` the id of an event.
 
-        Kinds: state, cycle_started, slot, cycle_finished, finals_started, finished.
+        Kinds: state, cycle_started, slot, rerun, cycle_finished, fine_tune_started, alarm, finals_started,
+        finished.
         """
         return self._transport.events(f"/v1/searches/{part(search_id)}/events", after)
 

@@ -173,7 +173,8 @@ def list_elites(search_id: str, services: ServicesOf, tenant: Tenant) -> Respons
 async def follow_search(
     search_id: str, services: ServicesOf, tenant: Tenant, last_event_id: LastEventId
 ) -> Response:
-    """Server-sent events: state, cycle_started, slot, cycle_finished, finals_started, finished.
+    """Server-sent events: state, cycle_started, slot, rerun, cycle_finished, fine_tune_started, alarm,
+    finals_started, finished.
 
     Ends after the last. A `slot` event is a candidate without its delta. A `state` event may say what the
     search waits for, why the platform paused it (`paused_by`), or that its budget is spent (`stopped_by`).

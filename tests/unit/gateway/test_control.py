@@ -1,9 +1,9 @@
-"""The control arm: alike in everything but what learns from its own candidates, and compared on shared seeds."""
+"""The control arm: alike in all but what learns from its own candidates, compared on shared seeds."""
 
 from statistics import fmean
 
 import pytest
-from fakes import FakeFarm
+from search_over_http import finish, get, start
 from search_scene import Scene as LoopScene
 from search_scene import request
 
@@ -21,23 +21,8 @@ def final(*accuracies: float | None):
     return {"per_seed": [{"seed": seed, "winner_accuracy": one} for seed, one in enumerate(accuracies)]}
 
 
-def finish(scene, search_id: str) -> LoopScene:
-    services = scene.services
-    found = LoopScene(services.database, search_id, scene.generator, scene.filter)
-    run = found.run()
-    while not run.advance():
-        assert FakeFarm(services.database).work() > 0
-    return found
-
-
-def start(scene, **fields):
-    answer = scene.http.post("/v1/searches", json={**ASKED, **fields})
-    assert answer.status_code == 202, answer.text
-    return answer.json()
-
-
-def read(scene, search_id: str):
-    return scene.http.get(f"/v1/searches/{search_id}").json()
+def slots(scene, search):
+    return LoopScene(scene.services.database, search["id"], scene.generator, scene.filter).journal.slots()
 
 
 def test_a_control_keeps_the_budget_and_drops_what_learns_from_its_own_candidates():
@@ -63,12 +48,12 @@ def test_winners_are_compared_on_the_seeds_that_both_have_scores_of():
 
 
 def test_a_control_proposes_as_much_from_the_baselines_alone_and_stands_beside_its_search(scene):
-    search = start(scene)
-    control = read(scene, search["control"])
+    search = start(scene, **ASKED)
+    control = get(scene, {"id": search["control"]})
     assert control["control_of"] == search["id"]
     assert (control["control"], search["control_of"]) == (None, None)
-    ours, theirs = finish(scene, search["id"]), finish(scene, control["id"])
-    bred, drawn = (one.journal.slots() for one in (ours, theirs))
+    ended = [finish(scene, one) for one in (search, control)]
+    bred, drawn = slots(scene, search), slots(scene, control)
     assert len(bred) == len(drawn)
     by_id = {slot.proposal_id: slot for slot in drawn}
     assert all(by_id[slot.parent_id].is_baseline for slot in drawn if not slot.is_baseline)
@@ -79,14 +64,13 @@ def test_a_control_proposes_as_much_from_the_baselines_alone_and_stands_beside_i
     page = scene.http.get(f"/v1/searches/{search['id']}/report").text
     assert "Beside best of N" in page
     assert control["id"] in page
-    finals = (read(scene, one["id"])["final"]["per_seed"] for one in (search, control))
-    pairs = zip(*finals, strict=True)
+    pairs = zip(*(one["final"]["per_seed"] for one in ended), strict=True)
     mean = fmean(one["winner_accuracy"] - other["winner_accuracy"] for one, other in pairs)
     assert f"{100 * mean:+.2f} points" in page
 
 
 def test_a_search_without_a_control_has_none(scene):
-    search = start(scene, control=False)
+    search = start(scene)
     assert (search["control"], search["control_of"]) == (None, None)
     assert len(scene.http.get("/v1/searches").json()["items"]) == 1
 
