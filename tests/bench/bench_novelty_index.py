@@ -1,6 +1,6 @@
 """What the novelty index costs and finds among LEMUR's sources and many made from them, beside others.
 
-    bench_novelty_index.py [--quick] [--wheel FILE] [--probes N] [--only-ours]
+    bench_novelty_index.py [--quick] [--sources N] [--made N] [--probes N] [--wheel FILE] [--only-ours]
 
 Every answer is held to the exact Jaccard index with every one, which is computed in another way. Times are
 CPU milliseconds of the asking thread, so that a busy machine adds little; those of the wall clock stand
@@ -208,12 +208,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="2,000 sources and 10,000 made from them")
+    parser.add_argument("--sources", type=int, help="so many of LEMUR's; all, or 2,000 with --quick")
+    parser.add_argument("--made", type=int, help="so many made; 100,000, or 10,000 with --quick")
     parser.add_argument("--only-ours", action="store_true", help="leave the other libraries out")
     parser.add_argument("--wheel", type=Path, help="nn-dataset 2.1.2; downloaded when not given")
     parser.add_argument("--probes", type=int, default=300)
     arguments = parser.parse_args()
-    corpus = lemur(arguments.wheel or lemur_wheel(), 2000 if arguments.quick else None)
-    sets = [*corpus.shingles, *made_from(corpus, 10_000 if arguments.quick else 100_000, seed=1)]
+    sources = arguments.sources or (2000 if arguments.quick else None)
+    corpus = lemur(arguments.wheel or lemur_wheel(), sources)
+    sets = [*corpus.shingles]
+    sets += made_from(corpus, arguments.made or (10_000 if arguments.quick else 100_000), seed=1)
     sizes = [len(one) for one in sets]
     made = len(sets) - len(corpus.sources)
     print(f"{len(corpus.sources):,} LEMUR sources ({corpus.refused} refused) and {made:,} made from them;")
