@@ -63,4 +63,7 @@ def tally_reruns(session: Session, search_id: str) -> dict[int, RerunTally]:
         .where(RerunRow.search_id == search_id)
         .group_by(RerunRow.cycle)
     )
-    return {cycle: RerunTally(*map(int, counts), cpu_seconds) for cycle, *counts, cpu_seconds in rows}
+    return {
+        cycle: RerunTally(int(replicates), int(audits), int(failed), int(lost), float(cpu_seconds))
+        for cycle, replicates, audits, failed, lost, cpu_seconds in rows
+    }
