@@ -64,6 +64,6 @@ def tally_reruns(session: Session, search_id: str) -> dict[int, RerunTally]:
         .group_by(RerunRow.cycle)
     )
     return {
-        cycle: RerunTally(int(replicates), int(audits), int(failed), int(lost), float(cpu_seconds))
+        cycle: RerunTally(int(replicates), int(audits), int(failed), int(lost), cpu_seconds or 0.0)
         for cycle, replicates, audits, failed, lost, cpu_seconds in rows
     }
