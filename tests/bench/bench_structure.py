@@ -16,7 +16,9 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+# Before it, the packages: the folders of unit tests bear their names.
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 from sample_attempts import make_attempt

@@ -91,6 +91,7 @@ def test_each_state_counts_as_far_as_its_slot_has_come():
         SlotState.PROPOSED: (1, 0, 0, 0),
         SlotState.REFUSED: (1, 0, 0, 0),
         SlotState.APPLIED: (1, 1, 0, 0),
+        SlotState.TRACING: (1, 1, 0, 0),
         SlotState.DUPLICATE: (1, 1, 0, 0),
         SlotState.NOVEL: (1, 1, 1, 0),
         SlotState.EVALUATING: (1, 1, 1, 0),

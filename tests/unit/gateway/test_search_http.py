@@ -21,7 +21,7 @@ def test_a_search_that_learns_says_how_and_starts_with_the_adapter_that_is_named
     assert request["adapter"] == adapter
     assert request["fine_tune"] == {
         "every": 2, "settings": {"preset": "cpu", "rank": 8}, "replay": 0.25, "deltas": "improvements",
-        "training_pairs": None,
+        "training_pairs": None, "alarms": None,
     }  # fmt: skip
     assert [asked.adapter for asked in scene.generator.asked] == [adapter]
     refused = scene.http.delete(f"/v1/adapters/{adapter}")
