@@ -34,7 +34,6 @@ _PACKAGES = (
     "fastapi",
     "sqlalchemy",
     "libcst",
-    "datasketch",
     "pyseccomp",
 )
 _ROOM_GIB = 4
