@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from threading import Event
 from typing import Self
 
 from contracts.jobs import AttemptOutcome, AttemptSpec
-from contracts.names import Integrity, IsolationTier, ScoredOn
+from contracts.names import AttemptKind, Integrity, IsolationTier, ScoredOn
 from sandbox_runner.attempt import Bench, run_attempt
 from sandbox_runner.datasets.library import Library
 from sandbox_runner.gpus import find_gpus
@@ -160,6 +160,10 @@ class Arena:
         self.scores = Scores(earned.pop() or 0.0, quadrants.CONSTANT_ACCURACY, quadrants.EVALUATION_IMAGES)
         if not quadrants.CONSTANT_ACCURACY + 0.1 < self.scores.honest < 1:
             raise ArenaUnfit(f"an honest network scores {self.scores.honest:.4f}, which tells nothing")
+        # Its images are cut from the data set once and kept there: no specimen's doing.
+        traced = self._run(replace(CONTROL, kind=AttemptKind.TRACE))
+        if traced.trace is None or traced.trace.claimed_graph is None:
+            raise ArenaUnfit(f"an honest network was not traced: {_told(traced)}")
         self._watch = Watch(
             self._homes, [self._canary, self._home / "datasets"], self.mark, self._doors, self._outpost
         )
