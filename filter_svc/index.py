@@ -30,7 +30,7 @@ from filter_svc.stores.file import FileStore
 from filter_svc.stores.memory import MemoryStore
 from filter_svc.stores.port import ArchitectureStore, Entry, IndexBroken, Record
 
-__all__ = ["Admitted", "IndexBroken", "NoveltyIndex", "open_store"]
+__all__ = ["NEAREST", "Admitted", "IndexBroken", "NoveltyIndex", "open_store"]
 
 SCOPES_IN_MEMORY = 16
 NEAREST = 5

@@ -9,16 +9,16 @@ novel because something went wrong.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from contracts.jobs import Admission, Neighbour, Screening, ScreeningRequest
 from contracts.names import NoveltyLayer, StructureComparison
 from filter_svc.difference import difference
-from filter_svc.fingerprints import Fingerprint, fingerprint
-from filter_svc.index import NoveltyIndex
+from filter_svc.fingerprints import FINGERPRINTS_KEPT, Fingerprint, fingerprint
+from filter_svc.index import NEAREST, NoveltyIndex
 from filter_svc.neighbourhood import Compared
 from filter_svc.structure import TooSymmetric, structure_key
 
-NEAREST = 5
 CORROBORATION = 0.1
 """The Jaccard similarity below which equal graphs are no evidence."""
 MOST_ALIKE = 64
@@ -82,6 +82,8 @@ def _structure(index: NoveltyIndex, request: ScreeningRequest, made: Fingerprint
     )
 
 
+# Up to two seconds of work, asked for by each scope of a search and by the admission.
+@lru_cache(maxsize=FINGERPRINTS_KEPT)
 def _key(graph: str | None) -> tuple[StructureComparison, bytes | None]:
     if graph is None:
         return StructureComparison.NOT_TRACED, None

@@ -47,7 +47,8 @@ class TooSymmetric(Exception):
 
 
 def structure_key(text: str) -> bytes:
-    """32 bytes: equal for the texts of two graphs if these are isomorphic, and for no others.
+    """32 bytes. Equal ones prove that two graphs are isomorphic; isomorphic ones have equal keys, unless they
+    were made to be an exception.
 
     Raises contracts.computation_graph.GraphMalformed, TooSymmetric.
     """
