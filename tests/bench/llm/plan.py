@@ -48,6 +48,10 @@ def _pairs() -> Json:
     return {"dataset": "cifar-10", "max_pairs": 6_000, "mutation_pairs": 2_000, "seed": 0}
 
 
+def _novelty() -> Json:
+    return {"threshold": 1.0, "structure": True}
+
+
 def _fine_tune() -> Json:
     return {"preset": "cpu", "max_steps": 120, "max_length": 1_536, "seed": 0}
 
@@ -78,6 +82,9 @@ class Plan:
     top_p: float = 0.9
     top_k: int = 50
     repairs: int = 1
+    novelty: Json = field(default_factory=_novelty)
+    """What counts as a copy, as a search has it. Usual is the same code or the same computation: by the
+    likeness of texts alone most changes of one line would be copies of their baselines."""
     pairs: Json = field(default_factory=_pairs)
     """What the model learns from in part a, as `POST /v1/training-pairs` takes it."""
     fine_tune: Json = field(default_factory=_fine_tune)
@@ -197,6 +204,7 @@ def _common(plan: Plan, baselines: Sequence[str], seed: int) -> Json:
         "limits": plan.limits,
         "baselines": list(baselines),
         "seed": seed,
+        "novelty": plan.novelty,
     }
 
 
