@@ -38,7 +38,7 @@ Json = dict[str, Any]
 
 def recorded_search(search: Json) -> list[Json]:
     """What a search that replicated and audited says of single runs. Accuracies are fractions."""
-    candidates = search["candidates"]
+    candidates = [one for one in search["candidates"] if one.get("plausible", "accuracy" in one)]
     again = {one["id"]: _scores(one, "replicate") for one in candidates}
     audited = {one["id"]: _scores(one, "audit") for one in candidates}
     contenders = [one for one in candidates if again[one["id"]]]
