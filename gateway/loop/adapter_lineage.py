@@ -8,6 +8,7 @@ Where the plan says so, collapsing proposals stop the learning or roll the adapt
 from gateway.domain.collapse import AdapterStep, adapter_steps, alarm_to_act_on
 from gateway.domain.fine_tune_plan import EliteDeltas, FineTunePlan
 from gateway.domain.fine_tuning import (
+    ChatKind,
     EliteSource,
     FineTuneRecord,
     FineTuneRequest,
@@ -17,6 +18,9 @@ from gateway.domain.search import SearchRecord, derive_number
 from gateway.domain.training_pairs import Hyperparameters, PairSettings
 from gateway.infra.slot_journal import SlotJournal
 from gateway.theory.diversity import Action
+
+FEWEST_NEW = 2
+"""New elites that a model learns from: one to train on and one to judge the training by."""
 
 
 class AdapterLineage:
@@ -72,13 +76,15 @@ class AdapterLineage:
     def _request(
         self, plan: FineTunePlan, closed_cycle: int, jobs: list[FineTuneRecord]
     ) -> FineTuneRequest | None:
-        """What is to be learnt; None where there is nothing new."""
+        """What is to be learnt; None where there is nothing new, or too little of it until a later cycle."""
         search = self._search.request
         current = self._steps(jobs)[-1]
         deltas = EliteDeltas(plan.deltas)
         elites = EliteSource(self._search.id, closed_cycle, current.after_cycle, plan.replay, deltas)
         seed = derive_number("fine-tune", search.seed, closed_cycle, bits=31)
-        if not elite_pairs(self._journal.slots(), search.elites, elites, seed):
+        pairs = elite_pairs(self._journal.slots(), search.elites, elites, seed)
+        new = sum(pair.kind is ChatKind.ELITE for pair in pairs)
+        if new == 0 or (new < FEWEST_NEW and plan.training_pairs is None):
             return None
         return FineTuneRequest(
             model=str(search.proposer.options["model"]),

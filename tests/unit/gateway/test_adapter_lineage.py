@@ -110,7 +110,7 @@ def learning(folder, outcomes=(ADOPTED, ADOPTED, ADOPTED), seed: int = 1, **plan
 
 
 def test_each_cycle_proposes_with_what_was_learnt_from_the_ones_before(tmp_path):
-    found = learning(tmp_path)
+    found = Learning(new_scene(tmp_path, **wanted() | {"candidates_per_cycle": 8, "elites": 40}), tmp_path)
     found.finish()
     assert found.adapters() == [None, None, 0, 1, 2]
     first, second, third = found.tuner.puts
@@ -179,6 +179,15 @@ def test_after_a_cycle_without_a_new_elite_there_is_nothing_to_learn(tmp_path):
     found.finish()
     assert found.adapters() == [None, None, 0, 0, 1]
     assert found.cycles[2]["fine_tune"] is None
+
+
+def test_a_single_new_elite_is_learnt_from_with_the_next_since_nothing_else_could_judge_the_training(
+    tmp_path,
+):
+    found = Learning(new_scene(tmp_path, **wanted() | {"elites": 1, "seed": 1}), tmp_path)
+    found.finish()
+    (job,) = (one["fine_tune"] for one in found.cycles if one["fine_tune"])
+    assert job["chats"]["elite"] == 2
 
 
 def test_an_alarm_of_a_collapse_is_shown_alone_unless_the_search_acts_on_alarms(tmp_path):
