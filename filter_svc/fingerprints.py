@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from filter_svc.canonical import CANONICAL_VERSION, canonical_source
 
 SHINGLE_TOKENS = 7
-SKETCH_BITS = 2048
-"""A power of two. With 1,000 shingles, 0.90 is told from all below 0.84 or so."""
+SKETCH_BITS = 8192
+"""A power of two: so a shorter sketch is in it (`folded`)."""
 
 HASH_SCHEME = (
     f"{CANONICAL_VERSION}/{SHINGLE_TOKENS}/blake2b-64/{SKETCH_BITS}"
@@ -93,6 +93,11 @@ def sketch_of(shingles: Hashes) -> Hashes:
     bits = np.zeros(SKETCH_BITS, dtype=np.uint8)
     bits[(shingles % np.uint64(SKETCH_BITS)).astype(np.intp)] = 1
     return np.packbits(bits, bitorder="little").view("<u8").astype(np.uint64)
+
+
+def folded(sketch: Hashes, bits: int) -> Hashes:
+    """The shorter bitmap of the same shingles; `bits` is a power of two, SKETCH_BITS at most."""
+    return np.bitwise_or.reduce(sketch.reshape(-1, bits // 64), axis=0)
 
 
 def jaccard(left: Hashes, right: Hashes) -> float:

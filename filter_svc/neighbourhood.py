@@ -85,8 +85,13 @@ class Neighbourhood:
         closed.update(first)
         # Whoever is last of the nearest so far only gives way to what is nearer.
         floor = max(threshold, found[most - 1].jaccard) if len(found) >= most else threshold
-        open_ = [(-at_most[row], self._ids[row], row) for row in np.flatnonzero(at_most >= floor).tolist()]
-        open_ = sorted(candidate for candidate in open_ if candidate[2] not in closed)
+        rows = np.flatnonzero(at_most >= floor)
+        closely = self._sketches.bound(rows, made.sketch, len(made.shingles))
+        open_ = sorted(
+            (-bound, self._ids[row], row)
+            for bound, row in zip(closely.tolist(), rows.tolist(), strict=True)
+            if bound >= floor and row not in closed
+        )
         for step in _steps(open_):
             if len(found) >= most and _nearness(found[most - 1]) < (True, *step[0][:2]):
                 break
