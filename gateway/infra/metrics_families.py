@@ -46,6 +46,21 @@ def farm_families(farm: Snapshot) -> Iterator[Metric]:
     )
     yield _counter("deltanas_search_cycles", "Cycles closed.", (), {(): farm.closed_cycles})
     yield _gauge("deltanas_fine_tunes", "Fine-tuning jobs by state.", ("state",), _one(farm.fine_tunes))
+    lent = farm.lent_training
+    waits = {("queued",): lent.queued, ("leased",): lent.leased}
+    yield _gauge(
+        "deltanas_fine_tune_attempts",
+        "Fine-tunes that wait for a host, or are trained by one.",
+        ("state",),
+        waits,
+    )
+    yield _gauge(
+        "deltanas_fine_tune_oldest_seconds",
+        "Age of the oldest fine-tune that waits for a host.",
+        (),
+        {(): lent.oldest_seconds},
+    )
+    yield _gauge("deltanas_training_hosts", "Live agents whose hosts train.", (), {(): lent.hosts})
     yield _gauge(
         "deltanas_webhook_deliveries", "Webhook messages by state.", ("state",), _one(farm.deliveries)
     )

@@ -14,6 +14,7 @@ from contracts.names import AttemptState, SearchState
 from gateway.domain.webhooks import DeliveryState
 from gateway.infra.agent_directory import ALIVE_FOR, live_agents
 from gateway.infra.database import now_in
+from gateway.infra.fine_tune_attempt_tables import FineTuneAttemptRow, TrainingAgentRow
 from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.search_tables import CycleRow, ModelCallRow, SearchRow, SlotRow
 from gateway.infra.tables import AgentRow, AttemptRow, EvaluationRow
@@ -58,6 +59,18 @@ class AgentState:
 
 
 @dataclass(frozen=True)
+class LentTraining:
+    """Fine-tunes that hosts of agents train."""
+
+    queued: int
+    oldest_seconds: float
+    """For how long the oldest of these waits."""
+    leased: int
+    hosts: int
+    """Live agents whose hosts train."""
+
+
+@dataclass(frozen=True)
 class ModelTotals:
     """What language models took, in all."""
 
@@ -86,6 +99,7 @@ class Snapshot:
     held_up: Mapping[str, int]
     """Searches that wait for a service or an endpoint, or are paused until somebody changes something."""
     fine_tunes: Mapping[str, int]
+    lent_training: LentTraining
     deliveries: Mapping[str, int]
     """Of webhooks, by state."""
     overdue_seconds: float
@@ -112,6 +126,7 @@ def take_snapshot(session: Session, *, by_tenant: bool) -> Snapshot:
         open_slots=_open_slots(session, open_searches),
         held_up=_held_up(session),
         fine_tunes=_by_state(session, FineTuneRow.state),
+        lent_training=_lent_training(session),
         deliveries=_by_state(session, WebhookDeliveryRow.state),
         overdue_seconds=_overdue_seconds(session),
     )
@@ -209,6 +224,19 @@ def _overdue_seconds(session: Session) -> float:
     row = WebhookDeliveryRow
     first = session.scalar(select(func.min(row.due_at)).where(row.state == DeliveryState.PENDING))
     return 0.0 if first is None else _age(now_in(session), first)
+
+
+def _lent_training(session: Session) -> LentTraining:
+    attempt, now = FineTuneAttemptRow, now_in(session)
+    first = session.scalar(select(func.min(attempt.created_at)).where(attempt.state == AttemptState.QUEUED))
+    counts = _by_state(session, attempt.state)
+    alive = select(func.count()).where(TrainingAgentRow.seen_at >= now - ALIVE_FOR)
+    return LentTraining(
+        queued=counts.get(AttemptState.QUEUED, 0),
+        oldest_seconds=0.0 if first is None else _age(now, first),
+        leased=counts.get(AttemptState.LEASED, 0),
+        hosts=session.scalar(alive) or 0,
+    )
 
 
 def _by_state(session: Session, column: Any) -> dict[str, int]:

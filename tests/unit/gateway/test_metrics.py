@@ -3,7 +3,9 @@
 from datetime import timedelta
 
 import pytest
-from gateway_scene import gateway_in
+from fakes import FakeTrainingAgent
+from fine_tune_scene import FineTuneScene
+from gateway_scene import TOKEN, gateway_in
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event, update
 
@@ -49,6 +51,20 @@ def test_the_queue_and_the_pool_are_told(scene):
     assert value(found, "queue_oldest_seconds", **POOL) >= 0
     assert value(found, "agent_slots", agent="agent-1") == 2
     assert value(found, "agents") == value(found, "database_up") == 1
+
+
+def test_fine_tunes_that_wait_for_a_host_are_told_and_then_who_trains(scene):
+    farm = FineTuneScene(scene, lends=True)
+    farm.start()
+    farm.hand_in()
+    found = samples(scene.http)
+    assert value(found, "fine_tune_attempts", state="queued") == 1
+    assert value(found, "fine_tune_attempts", state="leased") == value(found, "training_hosts") == 0
+    assert value(found, "fine_tune_oldest_seconds") > 0
+    FakeTrainingAgent(scene.http, TOKEN).claim_next()
+    found = samples(scene.http)
+    assert value(found, "fine_tune_attempts", state="queued") == value(found, "fine_tune_oldest_seconds") == 0
+    assert value(found, "fine_tune_attempts", state="leased") == value(found, "training_hosts") == 1
 
 
 def test_evaluations_are_counted_by_state_and_reason_and_a_restart_loses_none(tmp_path):
