@@ -68,7 +68,7 @@ def _candidate(one: Json, prefix: str, finals: list[float]) -> Json:
         "parent": parent and parent["proposal_id"].removeprefix(prefix),
         "state": one["state"],
         "reason": (one["failure"] or {}).get("reason"),
-        "copy_of": likeness and likeness["layer"],
+        "copy_of": likeness and {"name": likeness["name"], "layer": likeness["layer"]},
         "accuracy": one["accuracy"],
         "plausible": one["plausible"],
         "estimate": one["estimate"],

@@ -15,11 +15,6 @@ def tables(record: Json) -> str:
     )
 
 
-def proposals(record: Json) -> list[Json]:
-    """All candidates but the baselines."""
-    return [one for one in record["candidates"] if one["cycle"] > 0]
-
-
 def _ends(candidates: Sequence[Json]) -> str:
     counted = Counter(_end(one) for one in candidates if one["cycle"] > 0)
     rows = [f"| {name} | {count} |" for name, count in counted.most_common()]
@@ -27,7 +22,8 @@ def _ends(candidates: Sequence[Json]) -> str:
 
 
 def _end(one: Json) -> str:
-    words = {"judged": "trained and scored", "duplicate": f"copies ({one.get('copy_of', 'known')})"}
+    layer = one["copy_of"]["layer"] if "copy_of" in one else "the same program"
+    words = {"judged": "trained and scored", "duplicate": f"copies ({layer})"}
     return words.get(one["state"], f"{one['state']}: {one.get('reason', 'no reason')}")
 
 
