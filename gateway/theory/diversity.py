@@ -157,12 +157,11 @@ def read_diversity(cycles: Sequence[CycleDiversity]) -> Reading:
     }
     verdict = "Cannot be told: nothing was proposed that became a source."
     if ordered:
-        first, last = ordered[0], ordered[-1]
-        verdict = (
-            "What the filter does cannot be told from one search. Of what became a source "
-            f"{percent(first.unique / first.sources)} was new in cycle {first.cycle}, "
-            f"{percent(last.unique / last.sources)} in cycle {last.cycle}."
+        shares = ", ".join(
+            f"{percent(one.unique / one.sources)} was new in cycle {one.cycle}"
+            for one in (ordered[0], *ordered[1:][-1:])
         )
+        verdict = f"What the filter does cannot be told from one search. Of what became a source {shares}."
         verdict += f" Alarms of a collapse: {len(alarms)}." if alarms else " No alarm of a collapse."
     return Reading("diversity", _CLAIM, Fit.UNTOLD, verdict, _CANNOT_TELL, figures=figures)
 
