@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 WITH_SANDBOXES := tests/behaviour tests/integration tests/specimens tests/e2e
 QUICK := not full and not gpu
+# Bytecode is kept, whatever the environment says: without it every process of a test compiles all sources anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup demo test test-unit test-full lint format types bench bench-llm clean
 
