@@ -12,7 +12,7 @@ import yaml
 from contracts.service_gate import token_digest
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-OVERRIDES = ("debian", "tls", "containers", "gvisor", "gpu")
+OVERRIDES = ("debian", "tls", "containers", "gvisor", "gpu", "training")
 SECRETS = {"service_token", "postgres_password", "redis_password", "deltanas_metrics_token"}
 
 
@@ -82,6 +82,22 @@ def test_who_shares_a_network():
     }
     leads_outside = {name for name, told in BASE["networks"].items() if not told.get("internal")}
     assert leads_outside == {"public", "monitoring", "models", "webhooks"}
+
+
+def test_a_trainer_is_reached_by_its_agent_alone_and_holds_no_secret_that_opens_anything():
+    told = read("compose.training.yaml")
+    services = told["services"]
+    assert {name for name, one in services.items() if "training" in one.get("networks", ())} == {
+        "trainer",
+        "agent-training",
+    }
+    assert told["networks"]["training"] == {"internal": True}
+    assert services["trainer"]["secrets"] == ["service_token_sha256"]
+    for name in ("trainer", "agent-training"):
+        assert services[name]["read_only"], name
+        assert services[name]["cap_drop"] == ["ALL"], name
+    for name in ("gateway-1", "gateway-2"):
+        assert services[name]["environment"] == {"DELTANAS_FINE_TUNE_AGENTS": "true"}
 
 
 def test_the_debian_override_replaces_every_image_that_is_not_ours():
