@@ -62,7 +62,7 @@ test-services:
 	$(BIN)/pytest tests/integration -m "$(QUICK)" $(SLOWEST)
 
 test-modules:
-	nice -n 10 $(BIN)/pytest tests/unit -m "$(QUICK)" -n 2 $(SLOWEST)
+	nice -n 5 $(BIN)/pytest tests/unit -m "$(QUICK)" -n 2 $(SLOWEST)
 
 test-unit: setup  ## the quick tests alone: no database, no sandbox; a minute and a half on 2 cores
 	$(BIN)/pytest tests/unit -m "not slow and not sandbox" -n 2
