@@ -73,7 +73,7 @@ class _Panel:
 
 
 def _accuracies(record: Json, panel: _Panel) -> str:
-    panel.frame("Accuracy of each candidate, selection half")
+    panel.frame("Accuracies, selection half (worst at the edge)")
     means, best, so_far = [], [], 0.0
     for cycle in record["cycles"]:
         scores = [
@@ -94,7 +94,7 @@ def _accuracies(record: Json, panel: _Panel) -> str:
 
 
 def _elites(record: Json, panel: _Panel) -> str:
-    panel.frame("Share of elites (accuracy of the best baseline or more)")
+    panel.frame("Share as good as the best baseline")
     reading = next(one for one in record["readings"] if one["instrument"] == "elite_bound")
     points = reading["figures"].get("cycles", [])
     for one in points:
@@ -107,7 +107,7 @@ def _elites(record: Json, panel: _Panel) -> str:
 
 
 def _diversity(record: Json, panel: _Panel) -> str:
-    panel.frame("Diversity of what was proposed")
+    panel.frame("Diversity of proposals, by cycle")
     measured = [cycle for cycle in record["cycles"] if cycle["cycle"] > 0 and cycle["diversity"]]
     rates: tuple[tuple[str, str, Callable[[Json], float | None]], ...] = (
         ("mean Jaccard distance", _BLUE, lambda found: found["mean_distance"]),
