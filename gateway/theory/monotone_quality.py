@@ -7,7 +7,7 @@ together never get worse by construction.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from gateway.theory.distributions import CONFIDENCE, Interval, t_quantile
@@ -65,12 +65,13 @@ def quality_over_cycles(
 
 
 def read_quality(scores: Mapping[int, Sequence[float]], instrument: str = "monotone_quality") -> Reading:
-    """The instrument's word on re-evaluated scores by cycle."""
+    """The instrument's word on re-evaluated accuracies by cycle, as fractions."""
     found = quality_over_cycles(scores)
     if found is None:
         verdict = "Cannot be told: it takes re-evaluated scores of two candidates in each of two cycles."
         return Reading(instrument, _CLAIM, Fit.UNTOLD, verdict, _CANNOT_TELL)
-    fit, verdict = _verdict(found.largest_fall)
+    fall = _possible(found.largest_fall)
+    fit, verdict = _verdict(fall)
     return Reading(
         instrument,
         _CLAIM,
@@ -78,16 +79,22 @@ def read_quality(scores: Mapping[int, Sequence[float]], instrument: str = "monot
         verdict,
         _CANNOT_TELL,
         predicted=Estimate(0.0),
-        observed=Estimate(found.largest_fall.value, found.largest_fall.interval),
+        observed=Estimate(fall.value, fall.interval),
         figures={
             "means": [
                 {"cycle": cycle, "n": len(scores[cycle]), "mean": one.value, "interval": one.interval}
                 for cycle, one in found.means.items()
             ],
-            "earlier": found.largest_fall.earlier,
-            "later": found.largest_fall.later,
+            "earlier": fall.earlier,
+            "later": fall.later,
         },
     )
+
+
+def _possible(fall: Fall) -> Fall:
+    """Without what no two accuracies can differ by: few scores have an interval wider than all there is."""
+    low, high = fall.interval
+    return replace(fall, interval=(max(low, -1.0), min(high, 1.0)))
 
 
 def _verdict(fall: Fall) -> tuple[Fit, str]:
@@ -100,9 +107,9 @@ def _verdict(fall: Fall) -> tuple[Fit, str]:
         )
     if high <= 0:
         return Fit.HOLDS, f"Mean quality rose between every two cycles, by {-high:.3f} at the least."
+    excluded = "no fall at all is excluded" if high >= 1 else f"a fall of up to {high:.3f} is not excluded"
     return Fit.UNDECIDED, (
-        f"No fall is shown; the largest seen is {fall.value:.3f} {between}, "
-        f"and a fall of up to {high:.3f} is not excluded."
+        f"No fall is shown; the largest seen is {fall.value:.3f} {between}, and {excluded}."
     )
 
 

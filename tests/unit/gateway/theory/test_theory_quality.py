@@ -91,3 +91,9 @@ def test_the_interval_leaves_room_for_a_fall_where_few_scores_are():
     assert (fall.earlier, fall.later) == (1, 2)
     assert fall.interval[1] > 0.3  # from 1 to 3 nobody can say
     assert fall.interval[0] > 0  # from 1 to 2 they can
+
+
+def test_no_interval_is_wider_than_accuracies_can_differ():
+    reading = read_quality({cycle: [0.5, 0.9] for cycle in range(6)})
+    assert reading.observed.interval[1] == 1.0
+    assert "no fall at all is excluded" in reading.verdict
