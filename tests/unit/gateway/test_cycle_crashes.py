@@ -49,6 +49,10 @@ def scene_with_budget(folder) -> Scene:
     return scene
 
 
+def slow_cut(at_write: int, after_commit: bool, *marks):
+    return pytest.param(at_write, after_commit, marks=[pytest.mark.slow, *marks])
+
+
 def live_through_power_cuts(scene: Scene, at_write: int, after_commit: bool) -> int:
     """Each life of the conductor ends at its `at_write`-th write; gives the number of lives."""
     url = scene.database.engine.url.render_as_string()
@@ -75,10 +79,9 @@ def live_through_power_cuts(scene: Scene, at_write: int, after_commit: bool) -> 
     ("at_write", "after_commit"),
     [
         (2, True),
-        *(
-            pytest.param(at_write, after, marks=pytest.mark.slow)
-            for at_write, after in [(3, True), (3, False), (5, True), (4, False), (5, False), (7, False)]
-        ),
+        slow_cut(3, True),
+        slow_cut(4, False),
+        *(slow_cut(*one, pytest.mark.full) for one in [(3, False), (5, True), (5, False), (7, False)]),
     ],
 )
 def test_a_search_that_loses_power_at_every_write_tells_the_same_story(
@@ -95,7 +98,7 @@ def test_a_search_that_loses_power_at_every_write_tells_the_same_story(
 
 @pytest.mark.parametrize(
     ("at_write", "after_commit"),
-    [(7, True), *(pytest.param(3, after, marks=pytest.mark.slow) for after in (True, False))],
+    [(7, True), slow_cut(3, False), slow_cut(3, True, pytest.mark.full)],
 )
 def test_a_search_that_loses_power_finds_the_same_copies_in_every_scope(tmp_path, at_write, after_commit):
     calm, cut = tmp_path / "calm", tmp_path / "cut"
@@ -110,7 +113,7 @@ def test_a_search_that_loses_power_finds_the_same_copies_in_every_scope(tmp_path
 
 @pytest.mark.parametrize(
     ("at_write", "after_commit"),
-    [(5, True), *(pytest.param(3, after, marks=pytest.mark.slow) for after in (True, False))],
+    [(5, True), slow_cut(3, False), slow_cut(3, True, pytest.mark.full)],
 )
 def test_a_search_that_loses_power_traces_every_candidate_once(tmp_path, at_write, after_commit):
     calm, cut = tmp_path / "calm", tmp_path / "cut"
@@ -127,7 +130,7 @@ def test_a_search_that_loses_power_traces_every_candidate_once(tmp_path, at_writ
 
 @pytest.mark.parametrize(
     ("at_write", "after_commit"),
-    [(9, True), *(pytest.param(3, after, marks=pytest.mark.slow) for after in (True, False))],
+    [(9, True), slow_cut(3, False), slow_cut(3, True, pytest.mark.full)],
 )
 def test_a_search_that_loses_power_stops_at_the_same_budget_and_counts_no_call_twice(
     tmp_path, at_write, after_commit
