@@ -59,7 +59,7 @@ test-ports:
 	$(BIN)/pytest tests/behaviour -m "$(QUICK)" $(SLOWEST)
 
 test-services:
-	$(BIN)/pytest tests/integration -m "$(QUICK)" $(SLOWEST)
+	$(BIN)/pytest tests/integration -m "$(QUICK)" -n 2 --dist loadfile $(SLOWEST)
 
 test-modules:
 	$(BIN)/pytest tests/unit -m "$(QUICK)" -n 2 $(SLOWEST)
