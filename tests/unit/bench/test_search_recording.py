@@ -4,9 +4,9 @@ import json
 from xml.etree import ElementTree
 
 import pytest
-from long_search.figure import search_figure
-from long_search.recording import recording, written
-from long_search.tables import tables
+from search_recording.figure import search_figure
+from search_recording.recording import recording, written
+from search_recording.tables import tables
 
 from contracts.names import SlotState
 from gateway.domain.candidate import Score, Slot

@@ -5,14 +5,14 @@ import json
 from pathlib import Path
 
 from deltanas.cli.connection import connected
-from long_search.figure import search_figure
-from long_search.recording import recording, written
-from long_search.tables import tables
+from search_recording.figure import search_figure
+from search_recording.recording import recording, written
+from search_recording.tables import tables
 
 
 def main() -> None:
     """`record ID FILE` or `show FILE`."""
-    parser = argparse.ArgumentParser(prog="python -m long_search", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m search_recording", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     record = commands.add_parser("record", help="write what a search has measured into a file")
     record.add_argument("search", help="its id, se_…")
