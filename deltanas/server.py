@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from deltanas.home import Home
 from deltanas.readiness import is_alive, readiness
 
-_ALIVE_SECONDS = 60.0
+_ALIVE_SECONDS = 180.0
+"""Long: who looks after the services says much sooner when one of them does not start."""
 _READY_SECONDS = 60.0
 
 

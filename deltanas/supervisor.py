@@ -22,7 +22,7 @@ from deltanas.services import environment_of, make_run_folder, services_of_one_m
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _TICK_SECONDS = 0.2
-_DEATHS_BEFORE_GIVING_UP = 4
+_DEATHS_BEFORE_GIVING_UP = 3
 _PATIENCE_SECONDS = 60.0
 """After this long not ready, say what is missing. Evaluations wait for it; the rest works."""
 _FAREWELL_SECONDS = 6.0

@@ -26,7 +26,7 @@ from deltanas.supervisor import ServiceFailed
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _TICK_SECONDS = 0.2
-_DEATHS_BEFORE_GIVING_UP = 4
+_DEATHS_BEFORE_GIVING_UP = 3
 _GRACE_SECONDS = 20.0
 """Beyond the time to drain: what gives an attempt back may have to wait for the gateway."""
 _FAREWELL_SECONDS = 6.0

@@ -25,6 +25,7 @@ def test_two_commands_at_once_share_one_server_that_ends_after_them(tmp_path):
     assert "Traceback" not in supervisor
 
 
+@pytest.mark.full
 def test_a_path_too_long_for_a_socket_is_no_obstacle(tmp_path):
     home = Home(tmp_path / ("long" * 30))
     shown = home.run("baselines", "show", "residual")

@@ -65,7 +65,13 @@ def smoke(bench: Bench, name: str, source: str, **changes) -> AttemptOutcome:
 
 
 @pytest.mark.sandbox
-@pytest.mark.parametrize("source", [CONVOLUTIONAL, LEARNS_BY_ITSELF], ids=["plain", "lemur"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(CONVOLUTIONAL, id="plain"),
+        pytest.param(LEARNS_BY_ITSELF, id="lemur", marks=pytest.mark.full),
+    ],
+)
 def test_a_sound_network_comes_through_without_a_score(bench: Bench, source: str) -> None:
     outcome = smoke(bench, "sound", source)
     assert (outcome.failure, outcome.measurement) == (None, None), outcome.log

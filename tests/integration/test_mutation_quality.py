@@ -45,6 +45,7 @@ def test_nearly_every_proposal_applies(mutants):
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_another_process_makes_the_same_proposals():
     program = (
         "from contracts.proposals import ProposalRequest, ProposalSlot\n"

@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import time
 from pathlib import Path
 
 import httpx
@@ -86,9 +85,7 @@ def test_a_command_uses_the_running_server_and_leaves_it_running(up, home):
 def test_a_killed_service_is_back_within_moments(up, module):
     victim = up.children()[module]
     os.kill(victim, signal.SIGKILL)
-    killed_at = time.monotonic()
     until(lambda: up.children().get(module, victim) != victim, 12, f"{module} runs again")
-    assert time.monotonic() - killed_at < 12
     until(lambda: is_ready(up), 60, "ready again")
 
 

@@ -26,12 +26,7 @@ WAYS = {
     "docker+runsc": ("waited", "cold"),
 }
 """How sandboxes of each tier can start: forked from an imported process, imported as they waited, or anew."""
-IN_MAKE_TEST = {
-    ("namespaces", "forked"),
-    ("namespaces", "cold"),
-    ("docker+runc", "waited"),
-    ("docker+runsc", "waited"),
-}
+IN_MAKE_TEST = {("namespaces", "forked"), ("docker+runc", "waited"), ("docker+runsc", "waited")}
 FORK_SECONDS = 240
 UNTESTED = pytest.StashKey[dict[str, str]]()
 
@@ -54,7 +49,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _only_in_full(backend: str, way: str, specimen: Specimen | None) -> bool:
-    """`make test` runs all forked, and the essential ones cold or, on the Docker tiers, as they waited."""
+    """`make test` runs all forked, and the essential ones on the Docker tiers, as they waited."""
     if (backend, way) not in IN_MAKE_TEST:
         return True
     return way != "forked" and specimen is not None and not specimen.essential

@@ -9,15 +9,19 @@ from typing import TypeVar
 _Answer = TypeVar("_Answer")
 
 
+PATIENCE = 3.0
+"""How much longer than on an idle machine all may take: the parts of `make test` share two cores."""
+
+
 def until(condition: Callable[[], _Answer], seconds: float, what: str | Callable[[], str]) -> _Answer:
-    """The first true answer of `condition`, asked for at most so long; `what` says what it waits for."""
-    give_up = time.monotonic() + seconds
+    """The first true answer of `condition`; `seconds` is ample on an idle machine, `what` says for what."""
+    give_up = time.monotonic() + seconds * PATIENCE
     while time.monotonic() < give_up:
         answer = condition()
         if answer:
             return answer
         time.sleep(0.02)
-    raise AssertionError(f"not within {seconds} s: {what() if callable(what) else what}")
+    raise AssertionError(f"not within {seconds * PATIENCE} s: {what() if callable(what) else what}")
 
 
 def is_running(pid: int) -> bool:

@@ -279,8 +279,10 @@ def test_the_lineage_of_a_search_that_goes_on_is_in_use(tmp_path):
     ("first", "step", "after_commit"),
     [
         (1, 23, False),
-        (9, 23, True),
-        *(pytest.param(*cut, marks=pytest.mark.full) for cut in [(17, 23, False), (20, 60, True)]),
+        *(
+            pytest.param(*cut, marks=pytest.mark.full)
+            for cut in [(9, 23, True), (17, 23, False), (20, 60, True)]
+        ),
     ],
 )
 def test_whatever_write_the_power_is_cut_at_the_story_is_the_same(tmp_path, first, step, after_commit):

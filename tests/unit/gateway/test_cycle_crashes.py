@@ -98,7 +98,7 @@ def test_a_search_that_loses_power_at_every_write_tells_the_same_story(
 
 @pytest.mark.parametrize(
     ("at_write", "after_commit"),
-    [(7, True), slow_cut(3, False), slow_cut(3, True, pytest.mark.full)],
+    [(7, True), *(slow_cut(3, after, pytest.mark.full) for after in (False, True))],
 )
 def test_a_search_that_loses_power_finds_the_same_copies_in_every_scope(tmp_path, at_write, after_commit):
     calm, cut = tmp_path / "calm", tmp_path / "cut"
@@ -113,7 +113,7 @@ def test_a_search_that_loses_power_finds_the_same_copies_in_every_scope(tmp_path
 
 @pytest.mark.parametrize(
     ("at_write", "after_commit"),
-    [(5, True), slow_cut(3, False), slow_cut(3, True, pytest.mark.full)],
+    [(5, True), *(slow_cut(3, after, pytest.mark.full) for after in (False, True))],
 )
 def test_a_search_that_loses_power_traces_every_candidate_once(tmp_path, at_write, after_commit):
     calm, cut = tmp_path / "calm", tmp_path / "cut"
@@ -130,7 +130,7 @@ def test_a_search_that_loses_power_traces_every_candidate_once(tmp_path, at_writ
 
 @pytest.mark.parametrize(
     ("at_write", "after_commit"),
-    [(9, True), slow_cut(3, False), slow_cut(3, True, pytest.mark.full)],
+    [(9, True), *(slow_cut(3, after, pytest.mark.full) for after in (False, True))],
 )
 def test_a_search_that_loses_power_stops_at_the_same_budget_and_counts_no_call_twice(
     tmp_path, at_write, after_commit

@@ -72,7 +72,7 @@ def jobs(tmp_path):
     return Jobs(tmp_path)
 
 
-@pytest.mark.parametrize("after_commit", [False, True])
+@pytest.mark.parametrize("after_commit", [pytest.param(False, marks=pytest.mark.full), True])
 def test_a_gateway_that_is_killed_at_any_write_tells_the_same_story_and_hands_in_once(tmp_path, after_commit):
     told = set()
     for at_write in range(15):

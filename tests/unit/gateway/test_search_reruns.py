@@ -90,7 +90,11 @@ def test_what_further_runs_take_is_counted_by_cycle_and_in_all(ended):
 
 @pytest.mark.parametrize(
     ("at_write", "after_commit"),
-    [(2, True), *(pytest.param(*cut, marks=pytest.mark.slow) for cut in [(3, False), (5, True), (4, False)])],
+    [
+        (2, True),
+        pytest.param(5, True, marks=pytest.mark.slow),
+        *(pytest.param(*cut, marks=pytest.mark.full) for cut in [(3, False), (4, False)]),
+    ],
 )
 def test_power_cuts_change_no_further_run(ended, tmp_path, at_write, after_commit):
     scene = new_scene(tmp_path, candidates_per_cycle=8, **PLANS)

@@ -39,7 +39,7 @@ def stored(home):
     return add_tiny_model(home)
 
 
-@pytest.fixture(params=["float32", "bfloat16"])
+@pytest.fixture(params=["float32", "bfloat16"], scope="module")
 def loaded(request, stored):
     return load(stored.folder, False, "cpu", getattr(torch, request.param))
 

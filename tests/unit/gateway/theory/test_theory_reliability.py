@@ -93,7 +93,14 @@ def test_the_likelihood_over_all_is_not_biased_by_picking_contenders_who_alone_a
 
 @pytest.mark.slow
 @pytest.mark.parametrize("icc", [0.1, 0.5, 0.9])
-@pytest.mark.parametrize("runs", [(2,), (3,), (2, 3)], ids=["two", "three", "mixed"])
+@pytest.mark.parametrize(
+    "runs",
+    [
+        pytest.param((2,), id="two", marks=pytest.mark.full),
+        pytest.param((3,), id="three", marks=pytest.mark.full),
+        pytest.param((2, 3), id="mixed"),
+    ],
+)
 def test_intervals_of_random_replicates_cover_what_was_planted(icc, runs):
     covered = 0
     for seed in range(800):
@@ -103,7 +110,7 @@ def test_intervals_of_random_replicates_cover_what_was_planted(icc, runs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("icc", [0.5, 0.9])
+@pytest.mark.parametrize("icc", [0.5, pytest.param(0.9, marks=pytest.mark.full)])
 def test_intervals_of_contenders_among_all_cover_what_was_planted(icc):
     covered = 0
     for seed in range(800):
