@@ -3,12 +3,12 @@
 import ast
 import threading
 
-_ONE_AT_A_TIME = threading.Lock()
+ONE_AT_A_TIME = threading.RLock()
 """CPython counts the nesting of syntax trees for all threads together: two that parse at once can fail each
-other with a SystemError (python/cpython issue 106905)."""
+other with a SystemError (python/cpython issue 106905). To be held by whatever has a library parse, too."""
 
 
 def parse(source: str) -> ast.Module:
     """The syntax tree. Raises what ast.parse raises: SyntaxError, ValueError, RecursionError, MemoryError."""
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         return ast.parse(source)

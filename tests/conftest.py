@@ -36,6 +36,15 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is about SQLite alone is no part of a run on PostgreSQL."""
+    if config.getoption("--database") == "sqlite":
+        return
+    elsewhere = [item for item in items if item.get_closest_marker("sqlite")]
+    items[:] = [item for item in items if item not in elsewhere]
+    config.hook.pytest_deselected(items=elsewhere)
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """torch computes in one thread: networks as small as those of tests only wait for each other on more."""

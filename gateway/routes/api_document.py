@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 from contracts.problems import PROBLEM_MEDIA_TYPE
+from contracts.syntax import ONE_AT_A_TIME
 from gateway.callers import UNLIMITED_PATHS
 from gateway.schemas.problem_document import ProblemDocument
 from gateway.schemas.training_pairs_shape import TrainingPairsLine
@@ -79,10 +80,12 @@ def document_of(app: FastAPI, *, keyless: bool) -> Callable[[], Json]:
     """What makes the application's document, once."""
 
     def document() -> Json:
-        if app.openapi_schema is None:
-            derived = get_openapi(title=app.title, version=app.version, routes=app.routes)
-            app.openapi_schema = _completed(derived, keyless)
-        return app.openapi_schema
+        # Pydantic parses the sources of models for what is written below their fields.
+        with ONE_AT_A_TIME:
+            if app.openapi_schema is None:
+                derived = get_openapi(title=app.title, version=app.version, routes=app.routes)
+                app.openapi_schema = _completed(derived, keyless)
+            return app.openapi_schema
 
     return document
 

@@ -234,13 +234,19 @@ def test_every_end_is_booked_once(queue):
 def test_thousands_that_wait_are_looked_up_in_the_index_and_never_read(queue):
     queue.submit("greedy", 300)
     plans = []
+    engine = queue.database.engine
+    on_sqlite = engine.dialect.name == "sqlite"
 
     def explain(_connection, cursor, statement, parameters, *_rest):
-        if statement.startswith("SELECT") and "evaluations" in statement:
-            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            plans.append((statement, " / ".join(row[3] for row in cursor.fetchall())))
+        if not (statement.startswith("SELECT") and "evaluations" in statement):
+            return
+        if not on_sqlite:
+            # Of 300 rows it would read all. What is asked is whether the index can serve when it matters.
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("SET LOCAL enable_bitmapscan = off")
+        cursor.execute(f"EXPLAIN {'QUERY PLAN' if on_sqlite else ''} {statement}", parameters)
+        plans.append((statement, " / ".join(row[-1] for row in cursor.fetchall())))
 
-    engine = queue.database.engine
     event.listen(engine, "before_cursor_execute", explain)
     try:
         queue.offers.next_batch(HOST, 1, 60)
@@ -253,6 +259,9 @@ def test_thousands_that_wait_are_looked_up_in_the_index_and_never_read(queue):
     for plan in waiting + tenants:
         assert "ix_evaluations_open" in plan
     for plan in waiting:
-        assert "COVERING INDEX ix_evaluations_open" in plan
-        # Ordered by the index: only attempts of one evaluation are left to sort.
-        assert "USE TEMP B-TREE FOR ORDER BY" not in plan
+        if on_sqlite:
+            assert "COVERING INDEX ix_evaluations_open" in plan
+            # Ordered by the index: only attempts of one evaluation are left to sort.
+            assert "USE TEMP B-TREE FOR ORDER BY" not in plan
+        else:
+            assert "Index Only Scan using ix_evaluations_open" in plan

@@ -1,12 +1,16 @@
 import json
 import re
+import threading
 import warnings
 from dataclasses import replace
 
 import pytest
+from fastapi import FastAPI
 from gateway_scene import SOURCE
 
 from contracts.proposals import DataShape
+from contracts.syntax import ONE_AT_A_TIME
+from gateway.routes.api_document import document_of
 
 
 def test_readiness_names_every_reason(scene):
@@ -42,6 +46,21 @@ def test_the_api_describes_itself_without_the_agents_protocol(scene):
         paths = scene.http.get("/openapi.json").json()["paths"]
     assert "/v1/evaluations:batch" in paths
     assert not any(path.startswith("/internal") for path in paths)
+
+
+def test_nobody_parses_while_the_document_is_derived(monkeypatch):
+    """Where two threads parse at once, some Pythons fail either of them (python/cpython issue 106905)."""
+    app, free = FastAPI(), []
+
+    def derive(**_asked):
+        other = threading.Thread(target=lambda: free.append(ONE_AT_A_TIME.acquire(blocking=False)))
+        other.start()
+        other.join()
+        return {"components": {"schemas": {}}, "paths": {}}
+
+    monkeypatch.setattr("gateway.routes.api_document.get_openapi", derive)
+    assert document_of(app, keyless=True)()["components"]["schemas"]
+    assert free == [False]
 
 
 def test_the_api_pages_load_nothing_from_elsewhere(scene):

@@ -35,6 +35,7 @@ def fill(scene):
     raise AssertionError("the disk never filled")
 
 
+@pytest.mark.sqlite
 def test_a_full_disk_is_told_and_what_was_accepted_is_kept(scene, full):
     accepted, refusal = fill(scene)
     assert (refusal.status_code, refusal.json()["code"]) == (503, "storage_unavailable")
@@ -50,10 +51,9 @@ def test_a_database_that_may_only_be_read_is_still_read(tmp_path):
     with gateway_in(tmp_path) as scene:
         scene.agent.heartbeat()
         evaluation = scene.submit()
-        event.listen(
-            scene.services.database.engine, "connect", lambda c, _: c.execute("PRAGMA query_only=ON")
-        )
-        scene.services.database.engine.dispose()
+        engine = scene.services.database.engine
+        read_only = {"sqlite": "PRAGMA query_only=ON", "postgresql": "SET TRANSACTION READ ONLY"}
+        event.listen(engine, "begin", lambda begun: begun.exec_driver_sql(read_only[engine.dialect.name]))
         assert scene.read(evaluation)["state"] == "queued"
         answer = scene.http.delete(f"/v1/evaluations/{evaluation['id']}")
         assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
