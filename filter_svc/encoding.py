@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from filter_svc.fingerprints import HASH_SCHEME, SKETCH_BITS, Fingerprint, Hashes, Outline
+from filter_svc.fingerprints import HASH_SCHEME, Fingerprint, Hashes, Outline, sketch_bits
 
 _END = b"\0"
 _DIGEST_BYTES = 32
@@ -27,11 +27,11 @@ def outline_from(content: bytes) -> Outline:
     """Raises OtherScheme, Unreadable."""
     body = _of_this_scheme(content)
     sketch_at = _DIGEST_BYTES + _SIZE_BYTES
-    if len(body) != sketch_at + SKETCH_BITS // 8:
-        raise Unreadable("an outline has the wrong size")
     size = int.from_bytes(body[_DIGEST_BYTES:sketch_at], "little")
     if not size:
         raise Unreadable("an outline has no shingles")
+    if len(body) != sketch_at + sketch_bits(size) // 8:
+        raise Unreadable("an outline has the wrong size")
     return Outline(body[:_DIGEST_BYTES], size, _hashes(body[sketch_at:]))
 
 

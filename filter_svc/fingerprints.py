@@ -9,6 +9,7 @@ that index from above with certainty, so it tells who need not be compared with.
 import hashlib
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,11 +19,14 @@ from numpy.typing import NDArray
 from filter_svc.canonical import CANONICAL_VERSION, canonical_source
 
 SHINGLE_TOKENS = 7
-SKETCH_BITS = 8192
-"""A power of two: so a shorter sketch is in it (`folded`)."""
+SKETCH_BITS_A_SHINGLE = 12
+LEAST_SKETCH_BITS = 8192
+MOST_SKETCH_BITS = 131_072
+"""Powers of two: so a shorter sketch is in each (`folded`)."""
 
 HASH_SCHEME = (
-    f"{CANONICAL_VERSION}/{SHINGLE_TOKENS}/blake2b-64/{SKETCH_BITS}"
+    f"{CANONICAL_VERSION}/{SHINGLE_TOKENS}/blake2b-64"
+    f"/{SKETCH_BITS_A_SHINGLE}:{LEAST_SKETCH_BITS}-{MOST_SKETCH_BITS}"
     f"/python{sys.version_info.major}.{sys.version_info.minor}"
 )
 """Fingerprints are comparable only within one scheme. `ast.unparse` differs a little between Pythons."""
@@ -48,7 +52,7 @@ class Fingerprint:
     shingles: Hashes
     """Sorted 64-bit hashes, each once."""
     sketch: Hashes
-    """SKETCH_BITS bits in words of 64."""
+    """`sketch_bits` of their number, in words of 64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,24 +92,41 @@ def shingle_hashes(tokens: list[str]) -> Hashes:
     return np.unique(np.array(hashes, dtype=np.uint64))
 
 
+def sketch_bits(size: int) -> int:
+    """How many bits the sketch of so many shingles has: so many that few of them share one."""
+    wanted = 1 << (SKETCH_BITS_A_SHINGLE * size - 1).bit_length()
+    return min(max(wanted, LEAST_SKETCH_BITS), MOST_SKETCH_BITS)
+
+
 def sketch_of(shingles: Hashes) -> Hashes:
     """The bitmap in which the lowest bits of each hash say which bit it sets."""
-    bits = np.zeros(SKETCH_BITS, dtype=np.uint8)
-    bits[(shingles % np.uint64(SKETCH_BITS)).astype(np.intp)] = 1
+    length = sketch_bits(len(shingles))
+    bits = np.zeros(length, dtype=np.uint8)
+    bits[(shingles % np.uint64(length)).astype(np.intp)] = 1
     return np.packbits(bits, bitorder="little").view("<u8").astype(np.uint64)
 
 
 def folded(sketch: Hashes, bits: int) -> Hashes:
-    """The shorter bitmap of the same shingles; `bits` is a power of two, SKETCH_BITS at most."""
+    """The shorter bitmap of the same shingles; `bits` is a power of two, as many as it has at most."""
     return np.bitwise_or.reduce(sketch.reshape(-1, bits // 64), axis=0)
 
 
 def jaccard(left: Hashes, right: Hashes) -> float:
     """Exact Jaccard index in [0, 1] of two sorted sets of hashes, none of them empty."""
-    places = np.searchsorted(left, right)
-    places[places == len(left)] = 0
-    common = int(np.count_nonzero(left[places] == right))
-    return common / (len(left) + len(right) - common)
+    return jaccards(left, [right])[0]
+
+
+def jaccards(one: Hashes, others: Sequence[Hashes]) -> list[float]:
+    """That of one with each of some others, at once: many are searched as fast as one."""
+    if not others:
+        return []
+    sizes = np.array([len(other) for other in others])
+    every = np.concatenate(others)
+    places = np.searchsorted(one, every)
+    places[places == len(one)] = 0
+    common = np.add.reduceat(one[places] == every, np.cumsum(sizes) - sizes, dtype=np.int64)
+    found: list[float] = (common / (len(one) + sizes - common)).tolist()
+    return found
 
 
 def _encoded(text: str) -> bytes:

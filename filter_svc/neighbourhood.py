@@ -12,12 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from filter_svc.fingerprints import Fingerprint, Hashes, Outline, jaccard
-from filter_svc.sketches import Numbers, Sketches
+from filter_svc.fingerprints import Fingerprint, Hashes, Outline, jaccards
+from filter_svc.sketches import Numbers, Rows, Sketches
 
+LIKELY = 256
+"""So many that look nearest at a glance are looked at more closely,"""
 FIRST_COMPARED = 16
-"""So many that look nearest are compared exactly, whatever comes of it."""
+"""and so many of these compared exactly, whatever comes of it."""
 COMPARED_A_STEP = 32
+"""At first; twice as many with each step that has not sufficed."""
 
 Candidate = tuple[float, str, int]
 """How near it can be at most, negated; its id and its row. Sorts as what is found does."""
@@ -73,24 +76,25 @@ class Neighbourhood:
 
         Those that reach the threshold are exactly those that comparing with every one would find.
         """
-        at_most, about = self._sketches.compare(made.sketch, len(made.shingles))
+        at_most, about = self._sketches.glance(made.sketch, len(made.shingles))
         same = [row for row in np.flatnonzero(at_most >= 1.0).tolist() if self._digests[row] == made.digest]
         excluded = self._rows.get(exclude)
         found = [self._same(row) for row in same if row != excluded]
         closed = set(same) if excluded is None else {*same, excluded}
         about[list(closed)] = -1.0
-        first = [row for row in _highest(about, FIRST_COMPARED) if row not in closed]
+        likely = _highest(about, LIKELY)
+        likely = likely[about[likely] >= 0.0]
+        first = likely[_highest(self._sketches.likeness(likely, made.sketch), FIRST_COMPARED)].tolist()
         found += self._compared(made, first, shingles_of)
         found.sort(key=_nearness)
         closed.update(first)
         # Whoever is last of the nearest so far only gives way to what is nearer.
         floor = max(threshold, found[most - 1].jaccard) if len(found) >= most else threshold
+        at_most[list(closed)] = 0.0
         rows = np.flatnonzero(at_most >= floor)
-        closely = self._sketches.bound(rows, made.sketch, len(made.shingles))
+        rows, at_most = self._sketches.narrow(rows, made.sketch, len(made.shingles), floor)
         open_ = sorted(
-            (-bound, self._ids[row], row)
-            for bound, row in zip(closely.tolist(), rows.tolist(), strict=True)
-            if bound >= floor and row not in closed
+            (-bound, self._ids[row], row) for bound, row in zip(at_most.tolist(), rows.tolist(), strict=True)
         )
         for step in _steps(open_):
             if len(found) >= most and _nearness(found[most - 1]) < (True, *step[0][:2]):
@@ -115,8 +119,8 @@ class Neighbourhood:
     def _compared(self, made: Fingerprint, rows: Sequence[int], shingles_of: ShinglesOf) -> list[Compared]:
         fetched = shingles_of([self._ids[row] for row in rows])
         return [
-            Compared(self._ids[row], self._labels[row], jaccard(made.shingles, shingles), False)
-            for row, shingles in zip(rows, fetched, strict=True)
+            Compared(self._ids[row], self._labels[row], index, False)
+            for row, index in zip(rows, jaccards(made.shingles, fetched), strict=True)
         ]
 
     def _remove(self, proposal_id: str) -> None:
@@ -136,12 +140,11 @@ class Neighbourhood:
             self._rows[self._ids[row]] = row
 
 
-def _highest(values: Numbers, most: int) -> list[int]:
+def _highest(values: Numbers, most: int) -> Rows:
     """Where the highest of them stand."""
     if len(values) <= most:
-        return list(range(len(values)))
-    rows: list[int] = np.argpartition(-values, most)[:most].tolist()
-    return rows
+        return np.arange(len(values))
+    return np.argpartition(values, -most)[-most:]
 
 
 def _nearness(one: Compared) -> tuple[bool, float, str]:
@@ -149,5 +152,7 @@ def _nearness(one: Compared) -> tuple[bool, float, str]:
 
 
 def _steps(candidates: list[Candidate]) -> Iterator[list[Candidate]]:
-    for start in range(0, len(candidates), COMPARED_A_STEP):
-        yield candidates[start : start + COMPARED_A_STEP]
+    start, width = 0, COMPARED_A_STEP
+    while start < len(candidates):
+        yield candidates[start : start + width]
+        start, width = start + width, 2 * width

@@ -4,6 +4,7 @@ What an admission has answered is on disk, so a killed process loses nothing. A 
 raises, always.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -74,9 +75,13 @@ class FileStore:
 
     def shingles(self, scope: str, proposal_ids: Sequence[str]) -> list[bytes | None]:
         """Of each of these architectures."""
-        query = "SELECT shingles FROM entries WHERE scope = ? AND proposal_id = ?"
-        found = [self._rows(query, (scope, proposal_id)) for proposal_id in proposal_ids]
-        return [rows[0][0] if rows else None for rows in found]
+        rows = self._rows(
+            "SELECT proposal_id, shingles FROM entries "
+            "WHERE scope = ? AND proposal_id IN (SELECT value FROM json_each(?))",
+            (scope, json.dumps(list(proposal_ids))),
+        )
+        found = dict(rows)
+        return [found.get(proposal_id) for proposal_id in proposal_ids]
 
     def find(self, scope: str, proposal_id: str) -> Record | None:
         """One architecture."""

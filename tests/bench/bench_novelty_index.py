@@ -120,13 +120,13 @@ def report_growth(filled: Filled, sets: list[Hashes], sources: list[str], probes
 
 
 def report_million(sets: list[Hashes], probes: list[Fingerprint]) -> None:
-    """The part of a question that grows with the index whatever is in it: the sweep over all sketches."""
+    """The part of a question that grows with the index whatever is in it: the glance at all sketches."""
     sketches = Sketches()
     rows = [(sketch_of(one), len(one)) for one in sets]
     for at in range(MILLION):
         sketches.append(*rows[at % len(rows)])
-    cpu, wall = timed(lambda at: sketches.compare(probes[at].sketch, len(probes[at].shingles)), 20)
-    print(f"  the sweep over 1,000,000 sketches alone, measured: CPU {spread(cpu)}, wall {spread(wall)}")
+    cpu, wall = timed(lambda at: sketches.glance(probes[at].sketch, len(probes[at].shingles)), 20)
+    print(f"  the glance at 1,000,000 sketches alone, measured: CPU {spread(cpu)}, wall {spread(wall)}")
 
 
 def report_exactness(filled: Filled, probes: list[Fingerprint], truth: NDArray[np.float64]) -> None:

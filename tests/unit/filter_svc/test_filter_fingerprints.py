@@ -5,7 +5,7 @@ import pytest
 
 from filter_svc.canonical import canonical_source
 from filter_svc.fingerprints import (
-    SKETCH_BITS,
+    LEAST_SKETCH_BITS,
     fingerprint,
     jaccard,
     shingle_hashes,
@@ -80,9 +80,11 @@ def test_jaccard_is_the_share_of_common_shingles():
 
 
 def test_a_sketch_has_a_bit_for_each_shingle_and_no_other():
-    shingles = np.array([0, 1, 63, 64, SKETCH_BITS - 1, SKETCH_BITS, 3 * SKETCH_BITS + 64], dtype=np.uint64)
+    shingles = np.array(
+        [0, 1, 63, 64, LEAST_SKETCH_BITS - 1, LEAST_SKETCH_BITS, 3 * LEAST_SKETCH_BITS + 64], dtype=np.uint64
+    )
     sketch = sketch_of(shingles)
-    assert (sketch.dtype, sketch.shape) == (np.uint64, (SKETCH_BITS // 64,))
+    assert (sketch.dtype, sketch.shape) == (np.uint64, (LEAST_SKETCH_BITS // 64,))
     assert int(sketch[0]) == 1 | 1 << 1 | 1 << 63
     assert int(sketch[1]) == 1
     assert int(sketch[-1]) == 1 << 63
