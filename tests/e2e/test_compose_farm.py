@@ -130,8 +130,9 @@ def download_wheels(folder):
     ).stdout.split("\n")
     wanted = [line for line in (*listed, *project["build-system"]["requires"], "wheel") if line]
     options = ("--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "--dest", folder)
-    options += ("--python-version", "3.11")  # Debian 12's, whatever runs the tests
-    subprocess.run([sys.executable, "-m", "pip", "download", *options, *wanted], check=True)
+    # For Debian 12's Python, whatever runs the tests: what some packages need depends on its third number.
+    pip = (sys.executable, "-m", "pip", "--python", "/usr/bin/python3")
+    subprocess.run([*pip, "download", *options, *wanted], check=True)
 
 
 @pytest.fixture(scope="module")

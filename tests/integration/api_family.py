@@ -30,9 +30,10 @@ ASKING = (":ask", ":tell", ":heartbeat", ":release", "/candidates", "/candidates
 
 @dataclass(frozen=True)
 class Known:
-    """What is there for a call to name, by the names of its path's parameters, and a body that is served."""
+    """What is there for a call to name, by the names of its parameters, and a body that is served."""
 
     path: dict[str, str] = field(default_factory=dict)
+    query: dict[str, Any] = field(default_factory=dict)
     body: Any = None
 
 
@@ -70,6 +71,8 @@ class ApiFamily:
         self._ended: dict[str, str] = {}
         self._asked = ""
         """A search whose proposals come from outside, with slots to propose for."""
+        self._pair: tuple[str, ...] = ()
+        """Two searches that have come to their end, alike but for the filter."""
 
     def start(self):
         for process in self.processes:
@@ -82,6 +85,7 @@ class ApiFamily:
             self._bring_in_networks()
             self._ended["searches"] = self._cancelled_search()
             self._asked = self._search_that_asks()
+            self._pair = (self._succeeded_search(0.9), self._succeeded_search(1.0))
             self._things["run_id"] = self.make("/v1/baselines:smoke", dataset="digits")
         self.replenish()
         return self
@@ -111,10 +115,13 @@ class ApiFamily:
             things |= dict.fromkeys(("evaluation_id", "search_id"), self._ended.get(kind, "gone"))
         elif path.endswith("/logs"):
             things["evaluation_id"] = self._ended["evaluations"]
+        elif path.endswith(":replay") and self._pair:
+            things |= {"search_id": self._pair[0], "proposal_id": f"{self._pair[0]}-c001-s000"}
         elif path.endswith(ASKING):
             things["search_id"] = self._asked or "gone"
         named = {name: value for name, value in things.items() if f"{{{name}}}" in path}
-        return Known(named, self._bodies().get(label))
+        query = dict(zip(("with_filter", "without_filter"), self._pair, strict=False))
+        return Known(named, query if path.endswith("/filter-effect") else {}, self._bodies().get(label))
 
     def document(self):
         """The gateway's OpenAPI document."""
@@ -200,15 +207,30 @@ class ApiFamily:
         made = self.make("/v1/searches", **self._search(), candidates_per_cycle=200)
 
         def asks():
-            self.agent.heartbeat()
-            attempt = self.agent.next(wait=1)
-            if attempt is not None:
-                assert self.agent.report(self.agent.claim(attempt)).is_success
+            self._measure_next()
             answer = self.http.post(f"/v1/searches/{made}:ask", json={"lease_seconds": 10})
             return answer.is_success and answer.json()["tasks"]
 
         until(asks, START_SECONDS, self.gateway.words)
         return made
+
+    def _succeeded_search(self, threshold):
+        asked = {"dataset": "digits", "baselines": [self._shipped], "proposer": {"kind": "mutation"}}
+        rounds = {"cycles": 1, "candidates_per_cycle": 2, "final_seeds": 2}
+        made = self.make("/v1/searches", **asked, **rounds, seed=1, novelty={"threshold": threshold})
+
+        def has_ended():
+            self._measure_next()
+            return self.http.get(f"/v1/searches/{made}").json()["state"] == "succeeded"
+
+        until(has_ended, START_SECONDS, self.gateway.words)
+        return made
+
+    def _measure_next(self):
+        self.agent.heartbeat()
+        attempt = self.agent.next(wait=1)
+        if attempt is not None:
+            assert self.agent.report(self.agent.claim(attempt)).is_success
 
     def _answers(self):
         assert self.gateway.runs(), self.gateway.words()

@@ -31,7 +31,7 @@ def test_the_bench_of_load_tells_every_figure(tmp_path):
     for name in databases:
         found = figures[name]
         assert all(step["accepted"] > 0 for step in found["submissions"]["steps"])
-        assert found["queue"]["open_afterwards"] == 0
+        assert 0 < found["queue"]["cancelled"] <= found["queue"]["depth"]
         listeners = found["listeners"]["listeners"]
         assert [found["listeners"][kind]["told"] for kind in ("together", "apart")] == [listeners] * 2
         assert found["dispatch"]["evaluations_per_second"] > 0

@@ -175,6 +175,8 @@ def suit(case, named, family):
         case.query = {name: value for name, value in case.query.items() if name in family.needed_queries}
     known = family.known(case.operation.label)
     case.path_parameters = {**(case.path_parameters or {}), **known.path}
+    if known.query:
+        case.query = {**(case.query or {}), **known.query}
     if known.body is not None:
         is_mixed = named == KNOWN and isinstance(case.body, dict)
         case.body = case.body | known.body if is_mixed else known.body
