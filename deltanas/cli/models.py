@@ -128,9 +128,11 @@ def _told(words: list[str]) -> Iterator[Json]:
     with _store(words) as process:
         for line in process.stdout or ():
             told = json.loads(line)
-            if "problem" in told:
-                raise _refusal(told)
-            yield told
+            if "problem" not in told:
+                yield told
+    # Only now: whoever complains clears away before it ends, and is not to be ended meanwhile.
+    if "problem" in told:
+        raise _refusal(told)
     if not ({"model", "models"} & told.keys()):
         raise PlatformFailed(f"the store of models ended with code {process.returncode} and without a result")
 

@@ -21,6 +21,10 @@ from pathlib import Path
 import httpx
 import pytest
 from compose_engine import Door, Engine, compose_program, make_base, missing
+from sample_chats import NETWORK
+from smollm2_model import NAME, smollm2_home
+
+from generator_svc.deltas import canonical_delta
 
 pytestmark = [pytest.mark.full, pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(5400)]
 
@@ -29,6 +33,7 @@ KEPT = "DELTANAS_TEST_COMPOSE"
 IMAGE, BASE = "deltanas:local", "deltanas-base:test"
 READY_SECONDS = 900
 SCORE_SECONDS = 900
+TRAINED_SECONDS = 1800
 GATEWAYS = ("gateway-1", "gateway-2")
 SOURCE = """\
 import torch.nn as nn
@@ -51,10 +56,11 @@ class Farm:
         self.engine = engine
         self.folder = folder
         self.secrets = folder / "secrets"
+        self.files = ["compose.yaml", "compose.debian.yaml"]
         self._doors = []
 
     def compose(self, *words, check=True):
-        files = ("-f", ROOT / "deploy/compose.yaml", "-f", ROOT / "deploy/compose.debian.yaml")
+        files = [word for name in self.files for word in ("-f", ROOT / "deploy" / name)]
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
@@ -295,21 +301,26 @@ for each in {}:
 """
 
 
-def test_a_service_reaches_those_it_must_and_nobody_else(farm, submitter):
-    """By address, in every network where the other has one: a name that is not known would prove nothing."""
+def reached(farm, tried):
+    """Those that get through, of (service, other, port).
+
+    By address, in every network where the other has one: a name that is not known would prove nothing.
+    """
     addresses = {
         name: [one["IPAddress"] for one in told["NetworkSettings"]["Networks"].values() if one["IPAddress"]]
         for name, told in farm.containers().items()
     }
     through = set()
-    for service in {service for service, _, _ in REACHED | NOT_REACHED}:
-        others = [
-            (other, port, addresses[other]) for one, other, port in REACHED | NOT_REACHED if one == service
-        ]
+    for service in {service for service, _, _ in tried}:
+        others = [(other, port, addresses[other]) for one, other, port in tried if one == service]
         assert all(known for _, _, known in others)
         said = farm.run_in(service, TRY_ALL.format(others)).stdout
         through |= {(service, other, int(port)) for other, port in map(str.split, said.splitlines())}
-    assert through == REACHED
+    return through
+
+
+def test_a_service_reaches_those_it_must_and_nobody_else(farm, submitter):
+    assert reached(farm, REACHED | NOT_REACHED) == REACHED
 
 
 def test_the_runner_has_no_network_no_right_and_no_secret(farm, submitter):
@@ -374,6 +385,37 @@ def test_prometheus_reads_both_gateways_and_all_alerts(farm, submitter):
     rules = httpx.get(f"{address}/api/v1/rules").json()["data"]["groups"][0]["rules"]
     assert len(rules) > 5
     assert {rule["health"] for rule in rules} <= {"ok", "unknown"}
+
+
+def test_a_fine_tune_goes_to_a_generator_of_its_own_and_its_adapter_comes_back(farm, submitter):
+    farm.files.append("compose.training.yaml")
+    given = shutil.copytree(smollm2_home() / "models" / NAME, farm.folder / "model", dirs_exist_ok=True)
+    for path in (given, *given.iterdir()):
+        path.chmod(0o755)
+    for service in ("generator", "trainer"):
+        added = ("deltanas", "models", "add", NAME, "--from", "/given")
+        farm.compose("run", "--rm", "--no-deps", "--volume", f"{given}:/given:ro", service, *added)
+    farm.compose("up", "--detach", "--wait", "--wait-timeout", str(READY_SECONDS))
+    pair = {"baseline_source": NETWORK, "dataset": "fashion-mnist"}
+    deltas = [canonical_delta(NETWORK, NETWORK.replace("32", str(width))) for width in range(33, 43)]
+    asked = {"model": NAME, "pairs": [pair | {"delta": delta} for delta in deltas], "max_steps": 2}
+    asked |= {"evaluate_every": 2, "max_length": 1152, "validation_share": 0.2, "learning_rate": 0.0005}
+    made = submitter.post("/v1/fine-tunes", json=asked)
+    assert made.status_code == 202, made.text
+    job = made.json()["id"]
+    deadline = time.monotonic() + TRAINED_SECONDS
+    while (found := submitter.get(f"/v1/fine-tunes/{job}").json())["state"] in {"queued", "running"}:
+        assert time.monotonic() < deadline, found
+        time.sleep(2)
+    assert found["state"] == "succeeded", found
+    assert job in farm.compose("logs", "--no-color", "agent-training", "trainer").stdout
+    adapter = submitter.get(f"/v1/adapters/{found['adapter']}/files/adapter_model.safetensors")
+    assert adapter.status_code == 200
+    assert len(adapter.content) > 10_000
+    to_trainer = ("agent-training", "trainer", 8001)
+    not_for_trainer = {("postgres", 5432), ("redis", 6379), ("gateway-1", 8000), ("proxy", 8001)}
+    tried = {to_trainer, *(("trainer", *one) for one in not_for_trainer)}
+    assert reached(farm, tried) == {to_trainer}
 
 
 def test_down_leaves_nothing(farm, submitter):

@@ -8,6 +8,7 @@ import sys
 from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
+from typing import BinaryIO
 
 from generator_svc.language_models.local.child_environment import child_environment
 from generator_svc.language_models.local.description import ModelRefused, Progress, Tell, manifest_of
@@ -94,11 +95,22 @@ def _copy_folder(source: Path, folder: Path, tell: Tell) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    with source.open("rb") as given, target.open("wb") as taken:
+    with _readable(source) as given, target.open("wb") as taken:
         try:
             fcntl.ioctl(taken.fileno(), _FICLONE, given.fileno())
         except OSError:  # another file system, or one that cannot
             shutil.copyfileobj(given, taken, 16 * 1024 * 1024)
+
+
+def _readable(source: Path) -> BinaryIO:
+    try:
+        return source.open("rb")
+    except OSError as error:
+        raise ModelRefused(
+            "source_unreadable",
+            f"{source} cannot be read: {error.strerror}.",
+            "Let the user who adds the model read it, or name another folder.",
+        ) from error
 
 
 def _convert(file: Path, folder: Path, tell: Tell) -> str | None:

@@ -89,6 +89,24 @@ def test_what_cannot_be_used_is_refused_by_name_and_leaves_nothing(tmp_path, spo
     assert leftovers(tmp_path) == []
 
 
+def test_a_file_that_may_not_be_read_is_no_fault_of_the_store(tmp_path, monkeypatch):
+    source = write_model_folder(tmp_path / "source")
+    real_open = Path.open
+
+    def open_(path, *arguments, **named):
+        if path == source / "model.safetensors":
+            raise PermissionError(13, "Permission denied")
+        return real_open(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "open", open_)
+    with pytest.raises(
+        ModelRefused, match=r"model\.safetensors cannot be read: Permission denied"
+    ) as refused:
+        add_folder(tmp_path, source)
+    assert refused.value.code == "source_unreadable"
+    assert leftovers(tmp_path) == []
+
+
 def change_config(folder: Path, **changes) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
