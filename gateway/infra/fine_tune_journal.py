@@ -45,6 +45,10 @@ _OWN_WORDS = frozenset({"queued", "succeeded", "failed", "cancelled"})
 """Events of the generator's that the gateway tells in its own words."""
 
 
+class SearchRemoved(Exception):
+    """The search that a job learns from is no longer there."""
+
+
 class FineTuneJournal:
     """Steps of all jobs that are not settled."""
 
@@ -67,12 +71,15 @@ class FineTuneJournal:
             return not FineTuneState(session.get_one(FineTuneRow, job_id).state).is_terminal
 
     def population(self, search_id: str) -> tuple[list[Slot], int, str]:
-        """The slots of a search, how many elites it keeps, and its dataset."""
+        """The slots of a search, how many elites it keeps, and its dataset. Raises SearchRemoved."""
         with self._database.read() as session:
             rows = session.scalars(
                 select(SlotRow).where(SlotRow.search_id == search_id).order_by(SlotRow.cycle, SlotRow.slot)
             )
-            request = search_record(session.get_one(SearchRow, search_id)).request
+            search = session.get(SearchRow, search_id)
+            if search is None:
+                raise SearchRemoved(search_id)
+            request = search_record(search).request
             reruns = reruns_by_slot(session, search_id)
             slots = [slot_record(row, reruns.get(row.proposal_id, ())) for row in rows]
             return slots, request.elites, request.dataset

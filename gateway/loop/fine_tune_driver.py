@@ -5,18 +5,21 @@ gateway that is killed at any step goes on where it stood; and the generator tak
 """
 
 import logging
-from collections.abc import Callable
-from contextlib import closing
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 
 from contracts.fine_tuning import FineTuneCare, FineTuneState, FineTuneStatus
 from gateway.domain.fine_tuning import RETRY_SECONDS, FineTuneRecord, retry_delay, retry_sentence
-from gateway.infra.database import utc_now
+from gateway.infra.database import StorageUnavailable, utc_now
 from gateway.infra.fine_tune_attempts import FineTuneAttempts
 from gateway.infra.fine_tune_client import FineTuneClient
-from gateway.infra.fine_tune_journal import FineTuneJournal
+from gateway.infra.fine_tune_journal import FineTuneJournal, SearchRemoved
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.infra.training_hosts import TrainingHosts
+from gateway.infra.work_leases import WorkLeaseLost
 from gateway.loop.fine_tune_chats import FineTuneChats, NothingToLearn, PairsBeingMade
 from gateway.loop.pair_chats import CatalogueChanged
 from gateway.loop.training_pairs import NoRecordedNetworks
@@ -24,6 +27,11 @@ from gateway.loop.training_pairs import NoRecordedNetworks
 LONGEST_REST = timedelta(seconds=max(RETRY_SECONDS))
 MOST_EVENTS = 1_000
 """Of one answer of the generator's; where it gives so many there are more."""
+
+BLIND_SECONDS = 15.0
+"""After so long without a look at hosts, these could not be heard either."""
+MOST_ACCIDENTS = 5
+"""In a row; then the job fails."""
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +42,53 @@ class Stopped(Exception):
 
 class JobEnded(Exception):
     """The job was cancelled while its chats were being made."""
+
+
+_EXPECTED = (
+    Stopped,
+    JobEnded,
+    ServiceUnavailable,
+    ServiceRefused,
+    StorageUnavailable,
+    WorkLeaseLost,
+    PairsBeingMade,
+    CatalogueChanged,
+    OSError,
+)
+
+
+class _Accidents:
+    """What nobody expects of a job's step: it keeps no other job from going on, and is not tried for ever."""
+
+    def __init__(self, journal: FineTuneJournal) -> None:
+        self._journal = journal
+        self._in_a_row: Counter[str] = Counter()
+
+    @contextmanager
+    def told_of(self, job_id: str) -> Iterator[None]:
+        """Around a step. What is expected of one passes through."""
+        try:
+            yield
+        except _EXPECTED:
+            raise
+        except Exception as error:
+            logger.exception("a step of the fine-tune %s failed", job_id)
+            self._in_a_row[job_id] += 1
+            self._tell(job_id, type(error).__name__)
+        else:
+            del self._in_a_row[job_id]
+
+    def _tell(self, job_id: str, error: str) -> None:
+        if self._in_a_row[job_id] < MOST_ACCIDENTS:
+            self._journal.wait_for(job_id, f"a step failed unexpectedly ({error}); it is tried again")
+            return
+        del self._in_a_row[job_id]
+        self._journal.fail(
+            job_id,
+            "platform_failed",
+            f"The platform failed {MOST_ACCIDENTS} times in a row: {error}.",
+            "The gateway's log tells more; start the job again once that is mended.",
+        )
 
 
 class Submitter:
@@ -54,15 +109,17 @@ class Submitter:
         self._chats = chats
         self._is_stopping = is_stopping
         self._lends = lends
+        self._accidents = _Accidents(journal)
 
     def advance(self) -> None:
         """Hand in every job that can be, oldest first; one that has to wait keeps no other from going on.
 
-        Raises Stopped, StorageUnavailable.
+        Raises Stopped, StorageUnavailable, WorkLeaseLost.
         """
         for job in self._journal.unsettled(submitted=False):
             try:
-                self._advance(job)
+                with self._accidents.told_of(job.id):
+                    self._advance(job)
             except JobEnded:
                 self._journal.settle(job.id)
             except ServiceUnavailable as error:
@@ -99,6 +156,13 @@ class Submitter:
                 "No delta came about to learn from.",
                 "Let the search find better networks first, learn from `deltas: all` elites, or ask for "
                 "training pairs of a data set, too.",
+            )
+        except SearchRemoved as error:
+            self._journal.fail(
+                job.id,
+                "search_removed",
+                f"The search {error} that the job learns from is no longer there.",
+                "Start a job that learns from another search, or from pairs.",
             )
         except NoRecordedNetworks:
             self._journal.fail(
@@ -150,26 +214,31 @@ class Follower:
         self._attempts = attempts
         self._hosts = hosts
         self._now = now
-        self._has_swept = False
+        self._swept_at: float | None = None
+        self._accidents = _Accidents(journal)
 
     def advance(self) -> bool:
-        """Look after every job; True when some job goes on. Raises StorageUnavailable."""
+        """Look after every job; True when some job goes on. Raises StorageUnavailable, WorkLeaseLost."""
         self._journal.cancel_orphans()
         self._sweep()
         jobs = self._journal.unsettled(submitted=True)
         for job in jobs:
             try:
-                if job.is_lent and job.state.is_terminal:
-                    self._take_back(job)
-                elif job.state is FineTuneState.CANCELLED:
-                    self._clear_away(job.id)
-                else:
-                    self._follow(job)
+                with self._accidents.told_of(job.id):
+                    self._look_after(job)
             except ServiceUnavailable as error:
                 self._journal.wait_for(job.id, str(error))
             except ServiceRefused as error:
                 logger.warning("the fine-tune %s: %s", job.id, error)
         return bool(jobs)
+
+    def _look_after(self, job: FineTuneRecord) -> None:
+        if job.is_lent and job.state.is_terminal:
+            self._take_back(job)
+        elif job.state is FineTuneState.CANCELLED:
+            self._clear_away(job.id)
+        else:
+            self._follow(job)
 
     def _follow(self, job: FineTuneRecord) -> None:
         status = self._client.status(job.id)
@@ -216,11 +285,11 @@ class Follower:
         self._journal.tried_again(job.id)
 
     def _sweep(self) -> None:
-        """Take hosts that went silent for lost; who begins to look gives all of them time to be heard."""
-        if not self._has_swept:
+        """Take hosts that went silent for lost; who could not look gives them time to be heard first."""
+        if self._swept_at is None or time.monotonic() - self._swept_at > BLIND_SECONDS:
             self._attempts.extend_leases()
-            self._has_swept = True
         self._attempts.sweep()
+        self._swept_at = time.monotonic()
 
     def _watch(self, job: FineTuneRecord) -> None:
         """Of a lent job its host tells the rest; where none can train it, say why."""

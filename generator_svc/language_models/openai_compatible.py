@@ -42,6 +42,8 @@ CHECK_SECONDS = 5.0
 
 MOST_BROKEN_OFF = 5
 """Answers to one request that may break off, in whatever call, before somebody has to look."""
+LONGEST_HOLD_OFF_SECONDS = 900.0
+"""Whatever the endpoint asks for: then it is asked again."""
 MOST_REMEMBERED = 10_000
 
 _ABOUT_ONE_PROMPT = {Meaning.PROMPT_TOO_LONG: "prompt_too_long", Meaning.FILTERED: "content_filter"}
@@ -146,11 +148,12 @@ class OpenAICompatibleModel:
 
     def _wait(self, held: HeldUp, retry_after: float | None, patience: Patience, in_flight: InFlight) -> None:
         """Until the next try; raise what holds it up where no further one would help."""
+        if held.blocked.code == "rate_limited" and retry_after:
+            # Of everybody who asks there, most of all where it is too long for this call.
+            self._admission.hold_off(min(retry_after, LONGEST_HOLD_OFF_SECONDS))
         wait = patience.next_wait(retry_after) if held.blocked.retryable else None
         if wait is None:
             raise held
-        if held.blocked.code == "rate_limited" and retry_after:
-            self._admission.hold_off(retry_after)
         in_flight.sleep(wait)
 
     def _told_of_part(self, request: ChatRequest, error: BrokenOff) -> HeldUp:

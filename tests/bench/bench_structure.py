@@ -206,14 +206,15 @@ def _drawn(tracer: _Tracer, wheel: Path, count: int) -> None:
         given = network.hyperparameters_on("cifar-10") | {"transform": "norm"}
         outcome = tracer.run(network.source, given)
         if outcome.trace is None or outcome.trace.claimed_graph is None:
-            ends[str(outcome.failure.reason) if outcome.failure else "not traceable"] += 1
+            ends[outcome_words(outcome) if outcome.trace is None else str(outcome.trace.not_traceable)] += 1
             continue
         try:
             traced.append((network, structure_key(outcome.trace.claimed_graph)))
             ends["traced"] += 1
         except TooSymmetric:
             ends["undecided"] += 1
-    print(dict(ends))
+    for end, times in ends.most_common():
+        print(f"{times:4} {end}")
     prints = [fingerprint(network.source) for network, _ in traced]
     pairs = Counter[str]()
     for place, (_, key) in enumerate(traced):

@@ -17,11 +17,12 @@ from gateway.infra.events import read_events
 from gateway.infra.fine_tune_attempt_tables import FineTuneAttemptRow
 from gateway.infra.fine_tune_attempts import FineTuneAttempts
 from gateway.infra.fine_tune_journal import FineTuneJournal
+from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.fine_tunes import FineTuneStore, fine_tune_topic
 from gateway.infra.service_clients import ServiceRefused
 from gateway.infra.training_hosts import TrainingHosts
 from gateway.loop.fine_tune_chats import FineTuneChats
-from gateway.loop.fine_tune_driver import Follower, Stopped, Submitter
+from gateway.loop.fine_tune_driver import MOST_ACCIDENTS, Follower, Stopped, Submitter
 from gateway.loop.one_at_a_time import OneAtATime
 
 
@@ -317,6 +318,38 @@ def test_a_generator_that_refuses_to_say_how_a_job_is_holds_up_no_other(jobs, mo
     jobs.submitter().advance()
     assert jobs.read(first).failure.reason == "damaged"
     assert jobs.read(second).is_submitted
+
+
+def test_a_job_whose_search_was_removed_fails_by_name_and_holds_up_no_other(jobs):
+    first, second = jobs.start(), jobs.start()
+    with jobs.database.write() as session:
+        row = session.get_one(FineTuneRow, first)
+        elites = {**row.request["elites"], "search_id": "se_gone"}
+        row.request = {**row.request, "elites": elites}
+    jobs.submitter().advance()
+    assert jobs.read(first).failure.reason == "search_removed"
+    assert "se_gone" in jobs.read(first).failure.message
+    assert jobs.read(second).is_submitted
+
+
+def test_what_nobody_expects_of_a_job_is_told_holds_up_no_other_and_ends(jobs, monkeypatch):
+    first, second = jobs.start(), jobs.start()
+    known = jobs.tuner.status
+
+    def status(job_id):
+        if job_id == first:
+            raise KeyError("surprise")
+        return known(job_id)
+
+    monkeypatch.setattr(jobs.tuner, "status", status)
+    submitter = jobs.submitter()
+    submitter.advance()
+    assert "KeyError" in jobs.read(first).waiting_for
+    assert jobs.read(second).is_submitted
+    for _ in range(MOST_ACCIDENTS - 1):
+        submitter.advance()
+    failure = jobs.read(first).failure
+    assert (failure.reason, "KeyError" in failure.message) == ("platform_failed", True)
 
 
 def test_without_a_delta_to_learn_from_a_job_fails_and_says_what_was_left_out(jobs):
