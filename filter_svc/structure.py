@@ -10,16 +10,19 @@ difference as long as they are each other's mirror images, and nodes of networks
 be an exception may miss one that it is isomorphic to, and is never taken for another.
 
 A graph is a candidate's word (contracts.computation_graph). Nodes that no output needs are left out first, so
-that a layer which nobody uses is no novelty.
+that a layer which nobody uses is no novelty; and the axes over which a reduction goes are counted from the
+first, in their order.
 """
 
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 
 from contracts.computation_graph import ComputationGraph, Node, Operation, Value, graph_from
 
-STRUCTURE_VERSION = 1
+STRUCTURE_VERSION = 2
 """Grows whenever the key of any graph changes."""
 MAX_UPDATES = 400_000
 """Colours that are computed at most, some 2 s; networks of LEMUR take 1,000 to 40,000."""
@@ -38,6 +41,18 @@ _SYMMETRIC = frozenset(
         "aten.logical_xor",
     }
 )
+_REDUCTIONS = frozenset(
+    {
+        "aten.mean.dim",
+        "aten.sum.dim_IntList",
+        "aten.amax",
+        "aten.amin",
+        "aten.var.correction",
+        "aten.std.correction",
+        "aten.logsumexp",
+    }
+)
+_AXES = re.compile(r"\[-?\d{1,4}(, -?\d{1,4})*\]")
 _CALLER = b"caller"
 _Takers = tuple[tuple[int | None, bytes], ...]
 
@@ -147,8 +162,26 @@ def _needed(graph: ComputationGraph) -> ComputationGraph:
     def values(listed: Iterable[Value]) -> tuple[Value, ...]:
         return tuple(Value(moved[value.node], value.output) for value in listed)
 
-    nodes = tuple(Node(graph.nodes[old].operation, values(graph.nodes[old].inputs)) for old in moved)
+    nodes = tuple(Node(_plain(graph, graph.nodes[old]), values(graph.nodes[old].inputs)) for old in moved)
     return ComputationGraph(nodes, values(graph.outputs))
+
+
+def _plain(graph: ComputationGraph, node: Node) -> Operation:
+    """The node's operation, with the axes of a reduction counted from the first, in their order."""
+    operation = node.operation
+    if operation.name not in _REDUCTIONS or not node.inputs:
+        return operation
+    reduced = node.inputs[0]
+    rank = len(graph.nodes[reduced.node].operation.outputs[reduced.output].shape)
+
+    def counted(value: str) -> str:
+        if not _AXES.fullmatch(value):
+            return value
+        axes = [int(axis) for axis in value[1:-1].split(", ")]
+        return repr(sorted(axis + rank if axis < 0 else axis for axis in axes))
+
+    attributes = ((name, counted(value) if name == "dim" else value) for name, value in operation.attributes)
+    return replace(operation, attributes=tuple(attributes))
 
 
 def _takers(graph: ComputationGraph, symmetric: list[bool]) -> list[_Takers]:

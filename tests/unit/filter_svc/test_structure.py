@@ -182,6 +182,21 @@ def test_sums_may_be_told_either_way_unless_one_side_is_scaled():
     assert key(graph((INPUT,), (WEIGHT,), (scaled, 0, 1))) != key(graph((INPUT,), (WEIGHT,), (scaled, 1, 0)))
 
 
+def over(axes: str, name: str = "aten.mean.dim") -> ComputationGraph:
+    return graph((INPUT,), (Operation(name, (("dim", axes), ("keepdim", "False")), (FLOATS,)), 0))
+
+
+def test_axes_of_a_reduction_are_the_same_from_either_end_and_in_any_order():
+    assert key(over("[-1, -2]")) == key(over("[0, 1]")) == key(over("[1, 0]"))
+    assert key(over("[-1]")) == key(over("[1]")) != key(over("[0]"))
+    assert key(over("[0, 1]", "aten.permute")) != key(over("[1, 0]", "aten.permute"))
+
+
+@pytest.mark.parametrize("axes", ["None", "[]", "[x]", "[99999999]", "[1,0]", "[-9]", ""])
+def test_axes_that_are_none_are_compared_as_they_stand(axes):
+    assert key(over(axes)) == key(over(axes)) != key(over("[0, 1]"))
+
+
 def test_what_no_output_needs_is_no_novelty():
     bare = graph((INPUT,), (RELU, 0))
     padded = graph((WEIGHT,), (INPUT,), (RELU, 1), (SUB, 1, 0), (RELU, 3), outputs=((2, 0),))

@@ -34,12 +34,12 @@ def test_after_an_outage_agents_are_given_time_to_be_heard_before_anything_is_ta
     noted("extend_leases")
     sweeper = Sweeper(database, queue, WorkLeases(database, 60, "here"), INTERVAL)
     sweeper.start()
-    until(lambda: "sweep" in done, 10)
+    until(lambda: "sweep" in done, 10, lambda: str(done))
     is_away = True
     time.sleep(4 * BLIND_INTERVALS * INTERVAL)
     done.clear()
     is_away = False
-    until(lambda: "sweep" in done, 10)
+    until(lambda: "sweep" in done, 10, lambda: str(done))
     sweeper.stop()
     database.close()
     assert done[0] == "extend_leases"
