@@ -1,4 +1,4 @@
-"""Clocks that jump by hours and days: a gateway's, by which nothing is decided, and the database's."""
+"""Clocks that jump by hours and days: a gateway's, by which no lease is decided, and the database's."""
 
 import signal
 
