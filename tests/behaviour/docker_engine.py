@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -123,7 +124,7 @@ class LauncherProcess:
 
     def start(self, **environment):
         self._open(environment)
-        wait_for_socket(self.socket, self.process, self.log)
+        wait_for_socket(self.socket, self.process, self.log, socket.SOCK_SEQPACKET)
 
     def words_of_refusal(self, **environment):
         """What a launcher says that refuses to start."""
@@ -154,9 +155,13 @@ class LauncherProcess:
             self.process.wait(40)
 
 
-def wait_for_socket(path, process, log):
+def wait_for_socket(path, process, log, kind=socket.SOCK_STREAM):
+    """Until somebody listens there: the file is there a moment before."""
     deadline = time.monotonic() + START_SECONDS
-    while not path.exists():
+    while True:
+        with socket.socket(socket.AF_UNIX, kind) as knock:
+            if knock.connect_ex(str(path)) == 0:
+                return
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"{path} did not appear: {log.read_text()[-2000:]}")
         time.sleep(0.05)

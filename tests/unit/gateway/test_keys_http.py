@@ -309,8 +309,8 @@ def test_wrong_keys_are_told_to_wait_and_right_ones_from_there_are_not(tmp_path)
         wrong = {"authorization": "Bearer dn_" + "x" * 43}
         answers = [scene.http.get("/v1/evaluations", headers=wrong) for _ in range(25)]
         assert {answer.status_code for answer in answers[:20]} == {401}
-        assert {answer.status_code for answer in answers[20:]} == {429}
-        refused = answers[-1]
+        # One more is let through every three seconds, however long these take.
+        refused = next(answer for answer in answers[20:] if answer.status_code == 429)
         assert refused.headers["content-type"] == "application/problem+json"
         assert int(refused.headers["retry-after"]) >= 1
         assert scene.http.get("/v1/evaluations", headers=bearer(key)).status_code == 200

@@ -264,11 +264,11 @@ def open_gaps():
 @pytest.mark.parametrize(
     ("name", "baseline", "delta"), list(hostile_pairs()), ids=lambda value: str(value)[:20]
 )
-def test_hostile_deltas_take_no_longer_than_a_second_or_two(name, baseline, delta):
+def test_hostile_deltas_take_no_longer_than_a_few_seconds(name, baseline, delta):
     started = time.process_time()
     result = apply_delta(baseline, delta[:MAX_DELTA_BYTES])
     # Less than 0.7 s on an idle machine; a busy one makes even CPU time longer.
-    assert time.process_time() - started < 2.0, name
+    assert time.process_time() - started < 6.0, name
     assert result.status in {"applied", "refused"}
 
 
@@ -278,5 +278,5 @@ def test_the_canonical_delta_of_endless_repetitions_stays_quick_and_right():
     after = "".join(f"{i * 7 % 120}\n" for i in range(15_000))
     started = time.process_time()
     delta = canonical_delta(before, after)
-    assert time.process_time() - started < 2.0
+    assert time.process_time() - started < 6.0
     assert understand(before, delta).source == after
