@@ -52,6 +52,7 @@ class FineTuneAttempts:
 
     def __init__(self, database: Database, lease_seconds: float) -> None:
         self._database = database
+        self.lease_seconds = lease_seconds
         self._lease = timedelta(seconds=lease_seconds)
 
     def claim(self, attempt_id: str, agent_id: str) -> ClaimedFineTune:

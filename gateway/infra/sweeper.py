@@ -7,14 +7,14 @@ import time
 from gateway.infra.attempt_queue import AttemptQueue
 from gateway.infra.database import Database
 from gateway.infra.idempotency import forget_expired
+from gateway.infra.lookout import Lookout
 from gateway.infra.work_leases import WorkLease, WorkLeases
 
 log = logging.getLogger(__name__)
 
 FORGET_EVERY_SECONDS = 600.0
 BLIND_INTERVALS = 2
-"""After so many without a sweep, agents could not be heard either: the database was away, or this process
-stood still."""
+"""After so many without a sweep, agents could not be heard either."""
 WORK = "sweep"
 
 
@@ -29,7 +29,8 @@ class Sweeper:
         self._leases = leases
         self._interval = interval_seconds
         self._lease: WorkLease | None = None
-        self._forget_at = self._swept_at = time.monotonic()
+        self._lookout = Lookout(BLIND_INTERVALS * interval_seconds)
+        self._forget_at = time.monotonic()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
@@ -54,17 +55,14 @@ class Sweeper:
     def _take_up(self) -> bool:
         """Whether it is this gateway that sweeps. Who takes it up finds that nobody did for a while."""
         lease = self._leases.take(WORK)
-        if lease is not None and (lease != self._lease or self._was_blind()):
+        if lease is not None and (lease != self._lease or self._lookout.was_blind()):
             self._queue.extend_leases()
         self._lease = lease
         return lease is not None
 
-    def _was_blind(self) -> bool:
-        return time.monotonic() - self._swept_at > BLIND_INTERVALS * self._interval
-
     def _sweep(self) -> None:
         self._queue.sweep()
-        self._swept_at = time.monotonic()
+        self._lookout.look()
         if time.monotonic() >= self._forget_at:
             with self._database.write() as session:
                 forget_expired(session)

@@ -5,7 +5,6 @@ gateway that is killed at any step goes on where it stood; and the generator tak
 """
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +16,7 @@ from gateway.infra.database import StorageUnavailable, utc_now
 from gateway.infra.fine_tune_attempts import FineTuneAttempts
 from gateway.infra.fine_tune_client import FineTuneClient
 from gateway.infra.fine_tune_journal import FineTuneJournal, SearchRemoved
+from gateway.infra.lookout import Lookout
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.infra.training_hosts import TrainingHosts
 from gateway.infra.work_leases import WorkLeaseLost
@@ -28,8 +28,8 @@ LONGEST_REST = timedelta(seconds=max(RETRY_SECONDS))
 MOST_EVENTS = 1_000
 """Of one answer of the generator's; where it gives so many there are more."""
 
-BLIND_SECONDS = 15.0
-"""After so long without a look at hosts, these could not be heard either."""
+BLIND_SHARE = 0.4
+"""Of a lease: after so long without a look at hosts, these could not be heard either."""
 MOST_ACCIDENTS = 5
 """In a row; then the job fails."""
 
@@ -214,7 +214,7 @@ class Follower:
         self._attempts = attempts
         self._hosts = hosts
         self._now = now
-        self._swept_at: float | None = None
+        self._lookout = Lookout(BLIND_SHARE * attempts.lease_seconds)
         self._accidents = _Accidents(journal)
 
     def advance(self) -> bool:
@@ -230,6 +230,8 @@ class Follower:
                 self._journal.wait_for(job.id, str(error))
             except ServiceRefused as error:
                 logger.warning("the fine-tune %s: %s", job.id, error)
+        # A generator that answers slowly blinds nobody to the hosts.
+        self._lookout.look()
         return bool(jobs)
 
     def _look_after(self, job: FineTuneRecord) -> None:
@@ -286,10 +288,10 @@ class Follower:
 
     def _sweep(self) -> None:
         """Take hosts that went silent for lost; who could not look gives them time to be heard first."""
-        if self._swept_at is None or time.monotonic() - self._swept_at > BLIND_SECONDS:
+        if self._lookout.was_blind():
             self._attempts.extend_leases()
         self._attempts.sweep()
-        self._swept_at = time.monotonic()
+        self._lookout.look()
 
     def _watch(self, job: FineTuneRecord) -> None:
         """Of a lent job its host tells the rest; where none can train it, say why."""

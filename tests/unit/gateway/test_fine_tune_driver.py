@@ -1,5 +1,6 @@
 """How jobs come to their end whatever happens: crashes, services that are away, refusals, lost jobs."""
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 
@@ -350,6 +351,24 @@ def test_what_nobody_expects_of_a_job_is_told_holds_up_no_other_and_ends(jobs, m
         submitter.advance()
     failure = jobs.read(first).failure
     assert (failure.reason, "KeyError" in failure.message) == ("platform_failed", True)
+
+
+def test_a_generator_that_answers_slowly_keeps_no_silent_host_alive(jobs, monkeypatch):
+    jobs.start()
+    jobs.submitter().advance()
+    attempts, extended, known = FineTuneAttempts(jobs.database, 0.2), [], jobs.tuner.status
+
+    def status(job_id):
+        time.sleep(0.2)
+        return known(job_id)
+
+    monkeypatch.setattr(jobs.tuner, "status", status)
+    monkeypatch.setattr(attempts, "extend_leases", lambda: extended.append(time.monotonic()))
+    journal, hosts = FineTuneJournal(jobs.database), TrainingHosts(jobs.database)
+    follower = Follower(journal, jobs.tuner, attempts, hosts)
+    for _ in range(3):
+        follower.advance()
+    assert len(extended) == 1
 
 
 def test_without_a_delta_to_learn_from_a_job_fails_and_says_what_was_left_out(jobs):

@@ -260,23 +260,29 @@ def open_gaps():
     return NETWORK + "\n".join(lines) + "\n", "".join(hunks)
 
 
+def cpu_seconds(act):
+    """The least of three tries: a machine that is busy for a moment makes even CPU time longer."""
+    tries = []
+    while len(tries) < 3 and min(tries, default=2.0) >= 2.0:
+        started = time.process_time()
+        act()
+        tries.append(time.process_time() - started)
+    return min(tries)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "baseline", "delta"), list(hostile_pairs()), ids=lambda value: str(value)[:20]
 )
-def test_hostile_deltas_take_no_longer_than_a_few_seconds(name, baseline, delta):
-    started = time.process_time()
-    result = apply_delta(baseline, delta[:MAX_DELTA_BYTES])
-    # Less than 0.7 s on an idle machine; a busy one makes even CPU time longer.
-    assert time.process_time() - started < 6.0, name
-    assert result.status in {"applied", "refused"}
+def test_hostile_deltas_take_no_longer_than_a_second_or_two(name, baseline, delta):
+    # Less than 0.7 s on an idle machine.
+    assert cpu_seconds(lambda: apply_delta(baseline, delta[:MAX_DELTA_BYTES])) < 2.0, name
+    assert apply_delta(baseline, delta[:MAX_DELTA_BYTES]).status in {"applied", "refused"}
 
 
 @pytest.mark.slow
 def test_the_canonical_delta_of_endless_repetitions_stays_quick_and_right():
     before = "".join(f"{i % 120}\n" for i in range(15_000))
     after = "".join(f"{i * 7 % 120}\n" for i in range(15_000))
-    started = time.process_time()
-    delta = canonical_delta(before, after)
-    assert time.process_time() - started < 6.0
-    assert understand(before, delta).source == after
+    assert cpu_seconds(lambda: canonical_delta(before, after)) < 2.0
+    assert understand(before, canonical_delta(before, after)).source == after
