@@ -2,17 +2,20 @@
 
 A thread holds nothing that the journal does not: it can be killed at any step. A gateway drives the searches
 whose leases it has taken; what another one drives is taken over once that one ceases to renew its leases.
-Searches beyond `CONCURRENT_SEARCHES` of a gateway wait, oldest first, or are taken up by another one; those
-that wait for somebody outside let others run meanwhile.
+Searches beyond `CONCURRENT_SEARCHES` of a gateway wait, or are taken up by another one; those that wait for
+somebody outside let others run meanwhile. Tenants share the places (gateway/domain/search_places.py): a
+search that has to make room rests where it stands, and is taken up again like any other.
 """
 
 import logging
 import threading
 import time
+from dataclasses import dataclass, field
 
 from contracts.log_context import log_context
 from contracts.proposals import ProposerBlocked
-from gateway.domain.search import PauseReason
+from gateway.domain.search import PauseReason, SearchRecord
+from gateway.domain.search_places import NoPlace, Place, in_fair_order, who_makes_room
 from gateway.infra.database import StorageUnavailable
 from gateway.infra.evaluation_transitions import search_evaluations_topic
 from gateway.infra.generator_client import ProposerHeldUp
@@ -41,6 +44,25 @@ STOP_SECONDS = 5.0
 logger = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
+class _Driver:
+    """One search that this gateway drives."""
+
+    search_id: str
+    tenant: str
+    lease: WorkLease
+    began: float = field(default_factory=time.monotonic)
+    bell: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
+    is_idle: bool = False
+    """Whether it waits for somebody outside, so that others may run."""
+    makes_room: bool = False
+
+    @property
+    def place(self) -> Place:
+        return Place(self.search_id, self.tenant, time.monotonic() - self.began)
+
+
 class Conductor:
     """Started and stopped with the gateway."""
 
@@ -50,9 +72,9 @@ class Conductor:
         self._indexes = SharedIndexes(services.database, services.generator.baselines, services.filter)
         self._stopping = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, name="conductor", daemon=True)
-        self._drivers: dict[str, threading.Thread] = {}
-        self._idle: set[str] = set()
-        """Searches that wait for somebody outside."""
+        self._drivers: dict[str, _Driver] = {}
+        self._turned_away: dict[str, float] = {}
+        """When a search made room for another."""
 
     def start(self) -> None:
         """Take up unfinished searches that nobody drives, and each new one from now on."""
@@ -64,8 +86,9 @@ class Conductor:
         drivers = dict(self._drivers)
         self._signals.publish([CONDUCTOR_TOPIC, *(search_topic(name) for name in drivers)])
         deadline = time.monotonic() + STOP_SECONDS
-        for thread in (self._supervisor, *drivers.values()):
-            thread.join(max(0.0, deadline - time.monotonic()))
+        for thread in (self._supervisor, *(driver.thread for driver in drivers.values())):
+            if thread is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     def _supervise(self) -> None:
         with self._signals.in_thread(CONDUCTOR_TOPIC) as bell:
@@ -78,34 +101,60 @@ class Conductor:
                 bell.wait(LOOK_AROUND_SECONDS)
 
     def _launch_drivers(self) -> None:
-        self._drivers = {name: thread for name, thread in self._drivers.items() if thread.is_alive()}
-        for search in self._services.searches.unfinished():
-            busy = len(self._drivers) - len(self._idle)
-            if busy >= CONCURRENT_SEARCHES or len(self._drivers) >= MOST_SEARCHES or self._stopping.is_set():
+        self._drivers = {name: d for name, d in self._drivers.items() if d.thread and d.thread.is_alive()}
+        unfinished = {search.id: search for search in self._services.searches.unfinished()}
+        self._turned_away = {name: at for name, at in self._turned_away.items() if name in unfinished}
+        waiting = [(name, search.tenant) for name, search in unfinished.items() if name not in self._drivers]
+        places = [driver.place for driver in self._drivers.values() if not driver.makes_room]
+        for name in in_fair_order(waiting, places, self._turned_away):
+            if self._stopping.is_set():
                 return
-            if search.id in self._drivers:
-                continue
-            lease = self._services.leases.take(search_topic(search.id))
-            if lease is not None:
-                thread = threading.Thread(
-                    target=self._drive, args=(search.id, lease), name=f"search {search.id}", daemon=True
-                )
-                self._drivers[search.id] = thread
-                thread.start()
+            self._take_up(unfinished[name])
 
-    def _drive(self, search_id: str, lease: WorkLease) -> None:
-        services = self._services
+    def _take_up(self, search: SearchRecord) -> None:
+        """Drive a search, unless its tenant has the places that it is due, or another gateway drives it."""
+        staying = [driver for driver in self._drivers.values() if not driver.makes_room]
+        try:
+            for bound, bounded in (
+                (CONCURRENT_SEARCHES, [driver for driver in staying if not driver.is_idle]),
+                (MOST_SEARCHES, staying),
+            ):
+                rests = who_makes_room(search.tenant, [driver.place for driver in bounded], bound)
+                if rests is not None:
+                    break
+        except NoPlace:
+            return
+        lease = self._services.leases.take(search_topic(search.id))
+        if lease is None:
+            return
+        if rests is not None:
+            self._turn_away(self._drivers[rests.search])
+        driver = _Driver(search.id, search.tenant, lease)
+        driver.thread = threading.Thread(
+            target=self._drive, args=(driver,), name=f"search {search.id}", daemon=True
+        )
+        self._drivers[search.id] = driver
+        driver.thread.start()
+
+    def _turn_away(self, driver: _Driver) -> None:
+        """Have a search rest after the step that it is in. Until then one more is driven than has a place."""
+        logger.info("search %s makes room for another tenant's", driver.search_id)
+        self._turned_away[driver.search_id] = time.monotonic()
+        driver.makes_room = True
+        driver.bell.set()
+
+    def _drive(self, driver: _Driver) -> None:
+        services, search_id = self._services, driver.search_id
         journal = RerunJournal(services.database, services.evaluations, search_id, services.quotas.has_room)
         run = SearchRun(journal, services.generator, services.filter, self._indexes)
-        bell = threading.Event()
         try:
             with (
                 log_context(request_id=search_id, search_id=search_id),
-                self._signals.subscribe(search_topic(search_id), bell.set),
-                self._signals.subscribe(search_evaluations_topic(search_id), bell.set),
-                lease.fencing(),
+                self._signals.subscribe(search_topic(search_id), driver.bell.set),
+                self._signals.subscribe(search_evaluations_topic(search_id), driver.bell.set),
+                driver.lease.fencing(),
             ):
-                self._advance_to_the_end(run, journal, lease, bell)
+                self._advance_to_the_end(run, journal, driver)
         except SearchNotRunning:
             logger.info("search %s rests", search_id)
         except WorkLeaseLost:
@@ -114,7 +163,7 @@ class Conductor:
             logger.exception("search %s stopped; it is taken up again", search_id)
             self._stopping.wait(LONGEST_DELAY_SECONDS)
         finally:
-            self._let_go(lease)
+            self._let_go(driver.lease)
             self._signals.publish([CONDUCTOR_TOPIC])
 
     def _let_go(self, lease: WorkLease) -> None:
@@ -123,16 +172,15 @@ class Conductor:
         except StorageUnavailable:
             logger.info("the lease of %s lapses by itself", lease.work)
 
-    def _advance_to_the_end(
-        self, run: SearchRun, journal: RerunJournal, lease: WorkLease, bell: threading.Event
-    ) -> None:
+    def _advance_to_the_end(self, run: SearchRun, journal: RerunJournal, driver: _Driver) -> None:
+        """Unless this gateway stops, or the search has to make room."""
         failures = 0
         held_up = HeldUpWait()
-        while not self._stopping.is_set():
-            bell.clear()
+        while not self._stopping.is_set() and not driver.makes_room:
+            driver.bell.clear()
             asks = not held_up.seconds_left()
             try:
-                self._services.leases.require(lease)
+                self._services.leases.require(driver.lease)
                 if run.advance(asks):
                     return
                 if asks:
@@ -149,7 +197,7 @@ class Conductor:
                 journal.wait_for(error.blocked.message, error.blocked.code)
             except ServiceUnavailable as error:
                 failures += 1
-                self._wait_for_service(journal, error, failures)
+                self._wait_for_service(journal, driver, error, failures)
                 continue
             except StorageUnavailable as error:
                 # The search is sound; only its journal cannot be written. A full disk may last for hours.
@@ -168,24 +216,26 @@ class Conductor:
                     return
                 self._stopping.wait(_delay(failures))
                 continue
-            self._rest(journal.search_id, bell, run.waits_for is not None, held_up)
+            self._rest(driver, run.waits_for is not None, held_up)
 
-    def _rest(self, search_id: str, bell: threading.Event, for_agents: bool, held_up: HeldUpWait) -> None:
+    def _rest(self, driver: _Driver, for_agents: bool, held_up: HeldUpWait) -> None:
         """Until there is news, or it is time to look around or to ask the proposer again."""
         left = held_up.seconds_left()
-        if for_agents or left:
-            # It may last for days, and keeps nobody else from running.
-            self._idle.add(search_id)
-        bell.wait(min(LOOK_AROUND_SECONDS, left or LOOK_AROUND_SECONDS))
-        self._idle.discard(search_id)
+        # It may last for days, and keeps nobody else from running.
+        driver.is_idle = bool(for_agents or left)
+        if not driver.makes_room:
+            driver.bell.wait(min(LOOK_AROUND_SECONDS, left or LOOK_AROUND_SECONDS))
+        driver.is_idle = False
 
-    def _wait_for_service(self, journal: RerunJournal, error: ServiceUnavailable, failures: int) -> None:
+    def _wait_for_service(
+        self, journal: RerunJournal, driver: _Driver, error: ServiceUnavailable, failures: int
+    ) -> None:
         """Wait, longer with every failure in a row, until the service says that it is ready."""
         client = self._services.filter if error.service == "filter" else self._services.generator
         reason = str(error)
         while True:
             journal.wait_for(reason)
-            if self._stopping.wait(_delay(failures)):
+            if self._stopping.wait(_delay(failures)) or driver.makes_room:
                 return
             problems = client.readiness_problems()
             if not problems:

@@ -41,10 +41,16 @@ def new_database(folder: Path, name: str = "gateway") -> Database:
     return hurried(Database(url_in(folder, name)))
 
 
-def accept(database: Database, wanted: SearchRequest, baselines=BASELINES, classes: int | None = 10) -> str:
+def accept(
+    database: Database,
+    wanted: SearchRequest,
+    baselines=BASELINES,
+    classes: int | None = 10,
+    tenant: str = "local",
+) -> str:
     store = SearchStore(database, EvaluationStore(database))
     with database.write() as session:
-        return store.create(session, "local", wanted, baselines, classes)
+        return store.create(session, tenant, wanted, baselines, classes)
 
 
 @dataclass

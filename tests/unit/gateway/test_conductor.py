@@ -9,6 +9,7 @@ from fakes import FakeFarm, FakeFilter, FakeGenerator
 from search_scene import AMPLE, Scene, accept, new_database, request
 
 from contracts.names import SearchState
+from gateway.domain import search_places
 from gateway.infra.database import StorageUnavailable
 from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.quotas import QuotaStore
@@ -69,8 +70,9 @@ def farm(services):
     thread.join()
 
 
-def start(services, **fields) -> str:
-    return accept(services.database, request(**{"cycles": 1, "candidates_per_cycle": 3, **fields}))
+def start(services, tenant: str = "local", **fields) -> str:
+    wanted = request(**{"cycles": 1, "candidates_per_cycle": 3, **fields})
+    return accept(services.database, wanted, tenant=tenant)
 
 
 def wait_for(condition, what: str):
@@ -82,6 +84,10 @@ def wait_for(condition, what: str):
 
 def wait_for_state(services, search_id: str, state: SearchState):
     wait_for(lambda: services.searches.read(search_id).state is state, f"{search_id} being {state.value}")
+
+
+def driven() -> set[str]:
+    return {thread.name.removeprefix("search ") for thread in drivers()}
 
 
 def drivers() -> list[threading.Thread]:
@@ -106,6 +112,29 @@ def test_searches_beyond_the_limit_wait_their_turn(services, farm, conductor, mo
     wait_for_state(services, second, SearchState.SUCCEEDED)
     ended = [services.searches.read(search_id).finished_at for search_id in (first, second)]
     assert ended[0] <= services.searches.read(second).started_at
+
+
+def test_another_tenants_search_need_not_wait_for_the_end_of_many(services, conductor, monkeypatch):
+    monkeypatch.setattr(conductor_module, "CONCURRENT_SEARCHES", 2)
+    first, second, third = (start(services, tenant="ann") for _ in range(3))
+    wait_for_state(services, second, SearchState.RUNNING)
+    bobs = start(services, tenant="bob")
+    wait_for_state(services, bobs, SearchState.RUNNING)
+    wait_for(lambda: driven() == {first, bobs}, "the second search's rest")
+    assert services.searches.read(third).state is SearchState.QUEUED
+
+
+def test_a_search_that_made_room_goes_on_where_it_stood(services, conductor, monkeypatch, request):
+    monkeypatch.setattr(conductor_module, "CONCURRENT_SEARCHES", 1)
+    monkeypatch.setattr(search_places, "TURN_SECONDS", 0.0)
+    anns = start(services, tenant="ann")
+    wait_for_state(services, anns, SearchState.RUNNING)
+    bobs = start(services, tenant="bob")
+    wait_for_state(services, bobs, SearchState.RUNNING)
+    request.getfixturevalue("farm")
+    for search_id in (anns, bobs):
+        wait_for_state(services, search_id, SearchState.SUCCEEDED)
+        assert len(services.generator.batches) == 2
 
 
 def test_what_was_running_when_the_process_died_is_taken_up_at_start(services, farm):
