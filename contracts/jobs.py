@@ -122,6 +122,10 @@ class RunnerCapabilities:
     environment_digest: str
     gpu_memory_bytes: tuple[int, ...] = ()
     """How much each GPU has, `cuda:0` first; none of a runner that does not tell."""
+    lent_gpus: int = 0
+    """GPUs that an attempt has now."""
+    warm_sandboxes: int = 0
+    """Sandboxes that wait for an attempt, fully imported."""
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,12 @@ class Gpus:
         """How much each has, in the order of their numbers."""
         return tuple(gpu.memory_bytes for gpu in self._gpus)
 
+    @property
+    def lent(self) -> int:
+        """How many an attempt has now."""
+        with self._lock:
+            return len(self._lent)
+
     @contextmanager
     def lend(self, device: str, cancelled: Event, at_least_bytes: int = 0) -> Iterator[Gpu]:
         """One GPU with so much memory for one attempt, once it is free and answers.

@@ -76,6 +76,8 @@ class Runner:
             datasets=tuple(self.datasets.reports()),
             environment_digest=self._tiers.environment_digest() or environment_digest(),
             gpu_memory_bytes=self._gpus.memory_bytes if shows_gpus else (),
+            lent_gpus=self._gpus.lent,
+            warm_sandboxes=self._tiers.waiting(),
         )
 
     def _work(self, spec: AttemptSpec, cancelled: Event, on_phase: Callable[[Phase], None]) -> AttemptOutcome:

@@ -100,6 +100,10 @@ class Tiers:
         least = max(minimum, self._minimum, key=lambda tier: tier.strength)
         return self._starts[strongest(self._known, least).name]
 
+    def waiting(self) -> int:
+        """How many sandboxes wait for an attempt, fully imported."""
+        return sum(starts.waiting() for starts in self._starts.values())
+
     def _doubt(self, name: str) -> None:
         """The platform failed there: nothing more runs in it until it has passed again."""
         with self._changed:

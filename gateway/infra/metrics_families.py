@@ -107,6 +107,8 @@ def _agents(farm: Snapshot) -> Iterator[Metric]:
         ("slots", "Attempts that a host runs at a time.", {k: a.slots for k, a in agents}),
         ("free_slots", "Those not taken.", {k: max(0, a.slots - a.busy_slots) for k, a in agents}),
         ("gpus", "GPUs that a host offers.", {k: a.gpus for k, a in agents}),
+        ("lent_gpus", "Those that an attempt has.", {k: a.lent_gpus for k, a in agents}),
+        ("warm_sandboxes", "Sandboxes that wait, imported.", {k: a.warm_sandboxes for k, a in agents}),
         ("can_run", "1 where a sandbox backend has passed its probe.", {k: a.can_run for k, a in agents}),
     ):
         yield _gauge(f"deltanas_agent_{name}", help_text, ("agent",), _one(values))

@@ -54,6 +54,9 @@ class AgentState:
     slots: int
     busy_slots: int
     gpus: int
+    lent_gpus: int
+    """GPUs that an attempt has."""
+    warm_sandboxes: int
     can_run: bool
     """A sandbox backend has passed its probe."""
 
@@ -216,6 +219,8 @@ def _agent_state(capabilities: RunnerCapabilities, busy_slots: int) -> AgentStat
         slots=capabilities.slots,
         busy_slots=busy_slots,
         gpus=sum(device.startswith("cuda:") for device in capabilities.devices),
+        lent_gpus=capabilities.lent_gpus,
+        warm_sandboxes=capabilities.warm_sandboxes,
         can_run=capabilities.tier is not None,
     )
 

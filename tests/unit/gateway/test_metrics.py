@@ -53,6 +53,14 @@ def test_the_queue_and_the_pool_are_told(scene):
     assert value(found, "agents") == value(found, "database_up") == 1
 
 
+def test_the_gpus_in_use_and_the_warm_pool_of_each_host_are_told(scene):
+    scene.agent.heartbeat(devices=("cpu", "cuda", "cuda:0", "cuda:1"), lent_gpus=1, warm_sandboxes=3)
+    found = samples(scene.http)
+    assert value(found, "agent_gpus", agent="agent-1") == 2
+    assert value(found, "agent_lent_gpus", agent="agent-1") == 1
+    assert value(found, "agent_warm_sandboxes", agent="agent-1") == 3
+
+
 def test_fine_tunes_that_wait_for_a_host_are_told_and_then_who_trains(scene):
     farm = FineTuneScene(scene, lends=True)
     farm.start()

@@ -86,6 +86,12 @@ def test_a_gpu_serves_one_attempt_at_a_time(gpus: Gpus) -> None:
         assert again.uuid == "GPU-b"
 
 
+def test_how_many_are_lent_is_told(gpus: Gpus) -> None:
+    with gpus.lend("cuda", threading.Event()), gpus.lend("cuda", threading.Event()):
+        assert gpus.lent == 2
+    assert gpus.lent == 0
+
+
 def test_an_attempt_gets_a_gpu_with_the_memory_that_it_asks_for(
     monkeypatch: pytest.MonkeyPatch, nvml: StandInNvml
 ) -> None:

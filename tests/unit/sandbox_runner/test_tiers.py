@@ -100,6 +100,14 @@ def test_the_strongest_that_holds_is_used(make) -> None:
     assert tiers.reasons_not_ready() == []
 
 
+def test_how_many_sandboxes_wait_is_told(weak: Backend, strong: Backend) -> None:
+    tiers = Tiers([weak, strong], 2, IsolationTier.NAMESPACES, lambda: USUAL)
+    tiers.start()
+    eventually(lambda: tiers.waiting() == 1)
+    tiers.stop()
+    assert tiers.waiting() == 0
+
+
 def test_below_the_minimum_nothing_runs_whatever_an_attempt_asks_for(make, strong) -> None:
     strong.trouble = "no engine; start one"
     tiers = make(IsolationTier.DOCKER_RUNC)
