@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from filter_svc.bitmaps import Numbers, Rows
 from filter_svc.fingerprints import Fingerprint, Hashes, Outline, jaccards
-from filter_svc.sketches import Numbers, Rows, Sketches
+from filter_svc.sketches import Sketches
 
 LIKELY = 256
 """So many that look nearest at a glance are looked at more closely,"""

@@ -9,14 +9,14 @@ that it is folded to. How many shingles two sets have together follows from the 
 
 The more bits are looked at, the closer the bound. Every row is therefore glanced at through half of a short
 bitmap; those whose bound is not low enough by that through a longer one, and the few that are left through
-their own, whose length grows with the set.
+their own, whose length grows with the set. Many variants of one large network are looked at together first
+(`filter_svc.families`).
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from filter_svc.bitmaps import Integers, Numbers, Rows, bits_of, bits_of_each, doubled, most_alike
+from filter_svc.families import Families
 from filter_svc.fingerprints import LEAST_SKETCH_BITS, Hashes, folded
 
 SHORT_BITS = 2048
@@ -26,10 +26,6 @@ FIRST_ROWS = 64
 ROWS_A_STEP = 32_768
 WORDS_A_STEP = 65_536
 """So many at a time: what is computed of them stays in the processor's cache."""
-
-Rows = NDArray[np.intp]
-Integers = NDArray[np.int32]
-Numbers = NDArray[np.float64]
 
 
 def _shingles_of_bits(length: int) -> Numbers:
@@ -56,6 +52,7 @@ class Sketches:
         self._middle_bits = np.zeros(FIRST_ROWS, dtype=np.int32)
         self._longer: list[Hashes | None] = []
         """Whole sketches, as far as they are longer than the middle ones."""
+        self._families = Families()
 
     def __len__(self) -> int:
         return self._rows
@@ -67,9 +64,10 @@ class Sketches:
             self._grow()
         glimpse, middle = _glimpse(sketch), folded(sketch, LEAST_SKETCH_BITS)
         self._sizes[row] = size
-        self._glimpses[:, row], self._glimpse_bits[row] = glimpse, _bits(glimpse)
-        self._middle[row], self._middle_bits[row] = middle, _bits(middle)
+        self._glimpses[:, row], self._glimpse_bits[row] = glimpse, bits_of(glimpse)
+        self._middle[row], self._middle_bits[row] = middle, bits_of(middle)
         self._longer.append(sketch if len(sketch) > len(middle) else None)
+        self._families.append(sketch)
         self._rows += 1
 
     def remove(self, row: int) -> None:
@@ -78,6 +76,7 @@ class Sketches:
         self._glimpses[:, row] = self._glimpses[:, self._rows]
         for kept in (self._sizes, self._glimpse_bits, self._middle, self._middle_bits):
             kept[row] = kept[self._rows]
+        self._families.remove(row)
         last = self._longer.pop()
         if row < self._rows:
             self._longer[row] = last
@@ -85,22 +84,24 @@ class Sketches:
     def glance(self, sketch: Hashes, size: int) -> tuple[Numbers, Numbers]:
         """Of each row: what its Jaccard index with that set is at most, and roughly. Rows of [0, 1]."""
         glimpse = _glimpse(sketch)
-        own_bits, bits = _bits(glimpse), self._glimpse_bits[: self._rows]
+        own_bits, bits = bits_of(glimpse), self._glimpse_bits[: self._rows]
         common_bits = self._common_at_a_glance(glimpse)
-        at_most = _bound(size, own_bits, self._sizes[: self._rows], bits, common_bits)
+        at_most = most_alike(size, own_bits, self._sizes[: self._rows], bits, common_bits)
         return at_most, _likeness(_IN_GLANCE, own_bits, bits, common_bits)
 
     def likeness(self, rows: Rows, sketch: Hashes) -> Numbers:
         """Of these rows: about what the Jaccard index is, more closely than `glance` says it."""
         middle = folded(sketch, LEAST_SKETCH_BITS)
         common_bits = self._common_in_middle(rows, middle)
-        return _likeness(_IN_MIDDLE, _bits(middle), self._middle_bits[rows], common_bits)
+        return _likeness(_IN_MIDDLE, bits_of(middle), self._middle_bits[rows], common_bits)
 
     def narrow(self, rows: Rows, sketch: Hashes, size: int, floor: float) -> tuple[Rows, Numbers]:
         """Those of these rows whose index may reach `floor`, and what it is at most, as near as can be."""
+        kin = self._families.most_alike(rows, sketch, size, self._sizes)
+        rows = rows[kin >= floor]
         middle = folded(sketch, LEAST_SKETCH_BITS)
         bits, common_bits = self._middle_bits[rows], self._common_in_middle(rows, middle)
-        at_most = _bound(size, _bits(middle), self._sizes[rows], bits, common_bits)
+        at_most = most_alike(size, bits_of(middle), self._sizes[rows], bits, common_bits)
         left = at_most >= floor
         rows, at_most = rows[left], at_most[left]
         if len(sketch) > len(middle):
@@ -121,8 +122,8 @@ class Sketches:
                 stack = np.stack([one for place in some if (one := longer[place]) is not None])
                 if length > len(shared):
                     stack = np.bitwise_or.reduce(stack.reshape(len(some), -1, len(shared)), axis=1)
-                bits, common_bits = _bits_of_each(stack), _bits_of_each(stack & shared)
-                at_most[some] = _bound(size, _bits(shared), self._sizes[rows[some]], bits, common_bits)
+                bits, common_bits = bits_of_each(stack), bits_of_each(stack & shared)
+                at_most[some] = most_alike(size, bits_of(shared), self._sizes[rows[some]], bits, common_bits)
 
     def _common_at_a_glance(self, glimpse: Hashes) -> Integers:
         common = np.zeros(self._rows, dtype=np.uint16)
@@ -142,31 +143,18 @@ class Sketches:
         step = WORDS_A_STEP // len(middle)
         for start in range(0, len(rows), step):
             some = rows[start : start + step]
-            common[start : start + step] = _bits_of_each(self._middle[some] & middle)
+            common[start : start + step] = bits_of_each(self._middle[some] & middle)
         return common
 
     def _grow(self) -> None:
-        self._sizes = _doubled(self._sizes)
+        self._sizes = doubled(self._sizes)
         self._glimpses = np.concatenate([self._glimpses, np.zeros_like(self._glimpses)], axis=1)
-        self._glimpse_bits = _doubled(self._glimpse_bits)
-        self._middle, self._middle_bits = _doubled(self._middle), _doubled(self._middle_bits)
-
-
-def _doubled(values: NDArray[Any]) -> NDArray[Any]:
-    return np.concatenate([values, np.zeros_like(values)])
+        self._glimpse_bits = doubled(self._glimpse_bits)
+        self._middle, self._middle_bits = doubled(self._middle), doubled(self._middle_bits)
 
 
 def _glimpse(sketch: Hashes) -> Hashes:
     return folded(sketch, SHORT_BITS)[: GLANCE_BITS // 64]
-
-
-def _bits(sketch: Hashes) -> int:
-    return int(np.bitwise_count(sketch).sum())
-
-
-def _bits_of_each(sketches: Hashes) -> Integers:
-    found: Integers = np.bitwise_count(sketches).sum(axis=1, dtype=np.int32)
-    return found
 
 
 def _likeness(shingles_of_bits: Numbers, own_bits: int, bits: Integers, common_bits: Integers) -> Numbers:
@@ -174,11 +162,4 @@ def _likeness(shingles_of_bits: Numbers, own_bits: int, bits: Integers, common_b
     apart = shingles_of_bits[own_bits] + shingles_of_bits[bits]
     together = np.maximum(shingles_of_bits[own_bits + bits - common_bits], 1.0)
     found: Numbers = np.clip(apart / together - 1.0, 0.0, 1.0)
-    return found
-
-
-def _bound(size: int, own_bits: int, sizes: Integers, bits: Integers, common_bits: Integers) -> Numbers:
-    """Computed as `fingerprints.jaccard` computes the index, so it is never below it."""
-    most_common = np.minimum(size - own_bits, sizes - bits) + common_bits
-    found: Numbers = most_common / (size + sizes - most_common)
     return found
