@@ -97,7 +97,7 @@ class ModelCall:
     """
 
     role: str
-    """What it was asked for: `proposal`, `repair` or `diagnosis`."""
+    """What it was asked for: `proposal`, `repair` or `diagnosis`; `check`: whether an answer comes at all."""
     model: str
     """A hub id, the name of a local folder, or the endpoint's name and the model's there: `local/qwen2.5`."""
     adapter: str | None

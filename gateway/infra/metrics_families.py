@@ -12,7 +12,7 @@ from gateway.infra.metrics_snapshot import ModelTotals, Snapshot
 from gateway.infra.tallies import BOUNDS, ENDLESS, FINISHED, QUEUED, RUN, SUM, Totals
 
 _POOL = ("kind", "device")
-_ROLES = frozenset({"proposal", "repair", "diagnosis"})
+_ROLES = frozenset({"proposal", "repair", "diagnosis", "check"})
 
 Values = Mapping[Any, float]
 """By the values of the labels, in their order."""

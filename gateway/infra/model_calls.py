@@ -31,9 +31,11 @@ Json = dict[str, Any]
 
 
 def write_calls(session: Session, slot: SlotRow, calls: Sequence[ModelCall]) -> None:
-    """Add the calls of a slot's proposal, in the caller's transaction, which takes the slot's step."""
+    """Add calls for a slot after those it has, in the caller's transaction, which takes the slot's step."""
     known: set[str] = set()
-    for place, call in enumerate(calls[:MAX_CALLS]):
+    of_slot = select(func.count()).where(ModelCallRow.proposal_id == slot.proposal_id)
+    first = session.scalar(of_slot) or 0
+    for place, call in enumerate(calls[:MAX_CALLS], first):
         messages = [
             (storable(message.role, 20), storable(message.content, MAX_MESSAGE_CHARACTERS))
             for message in call.messages[:MAX_MESSAGES]

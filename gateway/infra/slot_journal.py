@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from contracts.names import SearchState, SlotState
-from contracts.proposals import Proposal
+from contracts.proposals import ModelCall, Proposal
 from contracts.source_rules import candidate_id
 from gateway.domain.candidate import Slot, SlotFailure
 from gateway.domain.delta_reports import APPLIED, DeltaReport
@@ -29,6 +29,7 @@ from gateway.infra.evaluation_store import EvaluationStore
 from gateway.infra.events import append_event
 from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.fine_tunes import add_fine_tune, fine_tune_record
+from gateway.infra.model_calls import write_calls
 from gateway.infra.search_progress import cycle_documents
 from gateway.infra.search_store import end_search, pause_search, search_topic
 from gateway.infra.search_tables import CycleRow, FinalRow, SearchRow, SlotRow
@@ -309,11 +310,14 @@ class SlotJournal(SlotRecords):
         """Evaluating ends with its verdict."""
         return self._take(slot, SlotState.EVALUATING, lambda _session, row: write_verdict(row, verdict))
 
-    def count_errors(self, slots: Iterable[Slot]) -> None:
-        """A service failed in a step of these slots."""
+    def count_errors(self, slots: Sequence[Slot], calls: Sequence[ModelCall] = ()) -> None:
+        """A service failed in a step of these slots; `calls` that told so are kept with the first."""
         with self._step() as (session, _):
-            for slot in slots:
-                session.get_one(SlotRow, slot.proposal_id).step_errors += 1
+            rows = [session.get_one(SlotRow, slot.proposal_id) for slot in slots]
+            for row in rows:
+                row.step_errors += 1
+            if calls and rows:
+                write_calls(session, rows[0], calls)
 
     # --- how ---------------------------------------------------------------------------------------------
 

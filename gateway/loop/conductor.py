@@ -181,7 +181,7 @@ class Conductor:
             asks = not held_up.seconds_left()
             try:
                 self._services.leases.require(driver.lease)
-                if run.advance(asks):
+                if run.advance(asks, held_up.times):
                     return
                 if asks:
                     journal.wait_for(run.waits_for)

@@ -20,10 +20,12 @@ from gateway.domain.evaluation import EvaluationRequest, trace_of
 from gateway.domain.judging import judge, trace_loss
 from gateway.domain.novelty import NOTHING_LIKE_IT
 from gateway.domain.search import SearchRecord, training_seed
+from gateway.infra.generator_client import ProposerHeldUp
 from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.infra.slot_journal import SlotJournal
 from gateway.infra.slot_records import TraceEnd
 from gateway.loop.budget import BudgetKeeper, evaluation_request
+from gateway.loop.cross_check import CrossCheck
 from gateway.loop.novelty import Novelty
 from gateway.loop.ports import GeneratorService
 from gateway.loop.proposal_tasks import ProposalTasks
@@ -74,24 +76,33 @@ class Cycle:
         self._queue_is_full = False
         self._traces = search.request.novelty.structure
         self._ended_traces: dict[str, TraceEnd] = {}
-        # In slot order, which updating a slot in place keeps.
-        self._slots = {slot.slot: slot for slot in journal.slots(cycle)}
+        self._check = CrossCheck(generator, self._tasks, journal, self._look_around)
+        self._slots: dict[int, Slot] = {}
+        """In slot order, which updating a slot in place keeps."""
+        self._read_slots()
 
-    def advance(self, asks: bool = True) -> bool:
+    def advance(self, asks: bool = True, held_up: int = 0) -> bool:
         """Take every step that can be taken now; True once all is final.
 
         False while evaluations are open, and while slots are pending that nobody may be asked for: those of
-        an external proposer, or all where the proposer must be left in peace (`asks` is false).
+        an external proposer, or all where the proposer must be left in peace (`asks` is false). After it was
+        `held_up` a few times in a row, a slot that holds it up alone is given up.
         Raises ServiceUnavailable (call again later), ProposerHeldUp, ServiceRefused when the proposer refuses
         what the search asks of it, and SearchNotRunning.
         """
         self._progress()
         if self._search.request.proposer.kind == EXTERNAL_PROPOSER:
             asks = False
-        while asks and (batch := self._next_batch()):
-            for slot, proposal in self._arrivals(batch):
-                self._keep(self._journal.record_proposal(slot, proposal))
-                self._progress()
+        while asks and (batch := self._next_batch(held_up)):
+            try:
+                for slot, proposal in self._arrivals(batch):
+                    self._keep(self._journal.record_proposal(slot, proposal))
+                    self._progress()
+            except ProposerHeldUp as error:
+                waiting = [slot for slot in batch if self._slots[slot.slot].state is SlotState.PENDING]
+                if not self._check.blames(waiting, error.blocked, held_up):
+                    raise
+                self._read_slots()
         return all(slot.state.is_final for slot in self._slots.values())
 
     @property
@@ -106,7 +117,7 @@ class Cycle:
 
     # --- propose -------------------------------------------------------------------------------------
 
-    def _next_batch(self) -> list[Slot]:
+    def _next_batch(self, held_up: int) -> list[Slot]:
         """The next slots to propose; a slot that failed before waits its turn and goes alone.
 
         Batches begin at fixed places, and from one that the budget has no room for everything is skipped.
@@ -114,16 +125,19 @@ class Cycle:
         pending = [slot for slot in self._slots.values() if slot.state is SlotState.PENDING]
         for slot in pending:
             if slot.step_errors >= PATIENCE:
-                self._lose(slot, "the generator failed each time it was asked for this slot")
-                return self._next_batch()
+                self._keep(self._journal.record_lost(slot, self._check.loss(slot)))
+                self._progress()
+                return self._next_batch(held_up)
         trusted = [slot for slot in pending if slot.step_errors <= TRUSTED_ERRORS]
         if not pending:
             return []
         place = (trusted or pending)[0].slot // BATCH_SLOTS
         if self._budget.stops_before(self._cycle, place * BATCH_SLOTS):
-            self._slots = {slot.slot: slot for slot in self._journal.slots(self._cycle)}
+            self._read_slots()
             self._progress()
-            return self._next_batch()
+            return self._next_batch(held_up)
+        if alone := self._check.alone(pending, held_up):
+            return alone
         return [slot for slot in trusted if slot.slot // BATCH_SLOTS == place] or pending[:1]
 
     def _arrivals(self, batch: list[Slot]) -> Iterator[tuple[Slot, Proposal]]:
@@ -263,6 +277,9 @@ class Cycle:
 
     # --- how ---------------------------------------------------------------------------------------------
 
+    def _read_slots(self) -> None:
+        self._slots = {slot.slot: slot for slot in self._journal.slots(self._cycle)}
+
     def _keep(self, slot: Slot) -> Slot:
         self._slots[slot.slot] = slot
         return slot
@@ -277,5 +294,5 @@ class Cycle:
         try:
             yield
         except ServiceUnavailable:
-            self._journal.count_errors(slots)
+            self._journal.count_errors(list(slots))
             raise

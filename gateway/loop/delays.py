@@ -26,12 +26,12 @@ class HeldUpWait:
     def __init__(self, times: int = 0, seconds: float = 0.0) -> None:
         """After so many times in a row; the first wait is none."""
         self.seconds = seconds
-        self._times = times
+        self.times = times
         self._end = time.monotonic() + seconds
 
     def longer(self, blocked: ProposerBlocked) -> Self:
         """The wait after one more time: longer than the last, and as long as is asked for, within reason."""
-        times = self._times + 1
+        times = self.times + 1
         grown = growing_delay(times, FIRST_HELD_UP_SECONDS, LONGEST_HELD_UP_SECONDS)
         asked = min(blocked.retry_after_seconds or 0.0, LONGEST_ASKED_SECONDS)
         return type(self)(times, max(grown, asked))

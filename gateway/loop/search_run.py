@@ -41,10 +41,11 @@ class SearchRun:
         self.waits_for: str | None = None
         """What an advance that gave False waits for, for people; None: evaluations alone."""
 
-    def advance(self, asks: bool = True) -> bool:
+    def advance(self, asks: bool = True, held_up: int = 0) -> bool:
         """Take every step that can be taken now; True once the search has ended, False while it must wait.
 
-        Unless it `asks`, no proposer is asked for anything: what was proposed goes on.
+        Unless it `asks`, no proposer is asked for anything: what was proposed goes on. `held_up`: how often
+        in a row it raised ProposerHeldUp before.
         Raises SearchNotRunning, ServiceUnavailable, ProposerHeldUp, ServiceRefused.
         """
         self.waits_for = None
@@ -60,7 +61,7 @@ class SearchRun:
                     return False
                 self._open(search, number)
             cycle = Cycle(search, number, self._journal, self._generator, novelty)
-            if not cycle.advance(asks):
+            if not cycle.advance(asks, held_up):
                 self.waits_for = _room(cycle) or _agents(search, cycle.pending)
                 return False
             if not self._has_run_again(search, number):

@@ -39,7 +39,7 @@ class ChatAnswer:
     text: str
     finish_reason: str
     """`stop`; `length` (max_tokens); `too_long` (MAX_ANSWER_BYTES) and `timeout` are ours;
-    `prompt_too_long`, `no_choice` and `content_filter` come with little text or none."""
+    `prompt_too_long`, `no_choice`, `content_filter` and `generation_failed` come with little text or none."""
     model: str
     """As `contracts.proposals.ModelCall.model`."""
     adapter: str | None

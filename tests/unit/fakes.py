@@ -1258,6 +1258,24 @@ class FakeChatModel:
             self.closed += 1
 
 
+class FakeInbox:
+    """The calls that a model's process hears; then it is ended."""
+
+    def __init__(self, *calls: dict) -> None:
+        self._calls = list(calls)
+
+    def next_call(self) -> dict:
+        if not self._calls:
+            raise PowerCut
+        return self._calls.pop(0)
+
+    def is_cancelled(self, _call: int) -> bool:
+        return False
+
+    def forget(self, _call: int) -> None:
+        return
+
+
 def held_up(
     code: str = "endpoint_unreachable", *, retryable: bool = True, after: float | None = None
 ) -> HeldUp:

@@ -66,6 +66,17 @@ def memory_ran_out(name: str, why: str) -> HeldUp:
     )
 
 
+def killed_for_memory(name: str) -> HeldUp:
+    """The kernel ended its process when the machine, or the container, had no memory left for anybody."""
+    return _held_up(
+        "out_of_memory",
+        f"The kernel killed the process of the local model {name} (signal 9), most likely for memory: it had "
+        "just ended a process because memory ran out.",
+        "It is started anew. Run fewer evaluations beside it, lower max_tokens, or use a smaller model.",
+        _WAIT_SECONDS,
+    )
+
+
 def adapter_unknown(why: str) -> HeldUp:
     """No such adapter."""
     return _held_up(

@@ -25,6 +25,18 @@ def free_memory(cgroup: Path = _CGROUP) -> int:
     return max(0, free)
 
 
+def kernel_kills(cgroup: Path = _CGROUP, statistics: Path = Path("/proc/vmstat")) -> int:
+    """How often the kernel has ended a process for want of memory, as far as it says so; only grows."""
+    kills = 0
+    for path in (statistics, cgroup / "memory.events"):
+        try:
+            lines = path.read_text().splitlines()
+        except OSError:
+            continue
+        kills += sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    return kills
+
+
 def _numbers(cgroup: Path, names: Sequence[str]) -> list[int]:
     """The one that there is."""
     for name in names:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from generator_svc.held_up import HeldUp
 from generator_svc.language_models.local import blocked
 from generator_svc.language_models.local.child_environment import child_environment
-from generator_svc.language_models.local.memory import resident_memory
+from generator_svc.language_models.local.memory import kernel_kills, resident_memory
 from generator_svc.language_models.local.protocol import MAX_LINE_BYTES, Event, LineInvalid, read_event
 from generator_svc.language_models.model_store import StoredModel
 
@@ -50,6 +50,8 @@ class WorkerProcess:
         self.model = model
         self._bounds = bounds
         self._buffer = bytearray()
+        self._kernel_kills = kernel_kills()
+        """Before it was last told something."""
         self._process = subprocess.Popen(
             [*command, str(model.folder), str(os.getpid())],
             env=child_environment(bounds.threads),
@@ -68,6 +70,7 @@ class WorkerProcess:
 
     def send(self, line: bytes) -> None:
         """Tell it something. Raises HeldUp if it does not listen; that it is gone shows on receiving."""
+        self._kernel_kills = kernel_kills()
         assert self._process.stdin is not None
         pipe, unsent = self._process.stdin.fileno(), memoryview(line)
         give_up = time.monotonic() + _LISTENS_WITHIN_SECONDS
@@ -129,6 +132,8 @@ class WorkerProcess:
             self._process.wait(_FAREWELL_SECONDS)
         self.kill()
         code = self._process.returncode
+        if code == -signal.SIGKILL and kernel_kills() > self._kernel_kills:
+            return blocked.killed_for_memory(self._name)
         how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
         hint = ", as the kernel does where memory is short" if code == -signal.SIGKILL else ""
         return self._failed(f"its process {how}{hint}")

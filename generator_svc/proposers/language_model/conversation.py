@@ -30,6 +30,8 @@ _SILENCES = {
     "window of past tries",
     "no_choice": "the endpoint's answer held no answer of the model",
     "content_filter": "the endpoint held the answer back",
+    "generation_failed": "the model's libraries failed at this prompt, as the generator's log tells; others "
+    "were answered",
 }
 """Why an answer has no text, by its finish reason."""
 _SILENCE = "the model answered with nothing"

@@ -180,6 +180,16 @@ def test_an_endpoint_that_comes_back_is_waited_for_and_the_waits_are_counted(ser
 
 
 @pytest.mark.slow
+def test_a_search_ends_although_one_slot_holds_its_proposer_up_for_ever(services):
+    services.generator.trouble = {1: [ProposerHeldUp(AWAY)] * 1000}
+    search_id = start(services)
+    wait_for_state(services, search_id, SearchState.SUCCEEDED)
+    document = services.searches.document(search_id)
+    assert document["funnel"]["lost"] == 1
+    assert document["progress"]["platform_waits"] == {"endpoint_unreachable": 3}
+
+
+@pytest.mark.slow
 def test_a_search_that_waits_for_long_can_be_paused_and_goes_on_when_resumed(services):
     services.generator.trouble = {0: [ProposerHeldUp(blocked(message="wait", retry_after_seconds=800))]}
     search_id = start(services)

@@ -6,6 +6,7 @@ import pytest
 from local_model_program import READY, ask, held_up, requests, starts
 
 from generator_svc.held_up import HeldUp
+from generator_svc.language_models.local import worker_process
 from generator_svc.language_models.port import Sampling
 
 DEATHS = {
@@ -97,3 +98,17 @@ def test_a_failure_that_does_not_last_leaves_the_process_alone(models, tmp_path)
     assert held_up(used).code == "adapter_mismatch"
     assert held_up(used).code == "adapter_mismatch"
     assert len(starts(tmp_path)) == 1
+
+
+def test_a_process_that_the_kernel_killed_for_memory_is_told_as_that_and_tried_again(models, monkeypatch):
+    body = f"""
+    {READY}
+    for call in calls():
+        os.kill(os.getpid(), 9)
+    """
+    kills = iter(range(100))
+    monkeypatch.setattr(worker_process, "kernel_kills", lambda: next(kills))
+    blocked = held_up(models(body))
+    assert (blocked.code, blocked.retryable) == ("out_of_memory", True)
+    assert "kernel killed" in blocked.message
+    assert "memory" in blocked.message

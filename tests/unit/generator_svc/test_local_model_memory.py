@@ -3,7 +3,7 @@
 import pytest
 
 from generator_svc.fine_tuning.limits import KEPT_FREE_BYTES, FineTuneLimits
-from generator_svc.language_models.local.memory import free_memory, whole_memory
+from generator_svc.language_models.local.memory import free_memory, kernel_kills, whole_memory
 
 MIB = 1024 * 1024
 
@@ -39,3 +39,11 @@ def test_a_trainer_may_use_what_is_free_less_a_reserve(monkeypatch):
     monkeypatch.setattr("generator_svc.fine_tuning.limits.free_memory", lambda: 3 * KEPT_FREE_BYTES)
     assert FineTuneLimits().trainer_memory_bytes() == 2 * KEPT_FREE_BYTES
     assert FineTuneLimits(memory_bytes=7).trainer_memory_bytes() == 7
+
+
+def test_the_kernels_kills_are_those_of_the_machine_and_of_the_container(tmp_path):
+    (tmp_path / "vmstat").write_text("nr_free_pages 7\noom_kill 3\noom_kill_disable 9\n")
+    assert kernel_kills(tmp_path, tmp_path / "vmstat") == 3
+    (tmp_path / "memory.events").write_text("low 0\noom 5\noom_kill 2\noom_group_kill 8\n")
+    assert kernel_kills(tmp_path, tmp_path / "vmstat") == 5
+    assert kernel_kills(tmp_path / "none", tmp_path / "none") == 0

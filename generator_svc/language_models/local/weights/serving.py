@@ -2,7 +2,10 @@
 
 import contextlib
 import os
+import sys
 import time
+import traceback
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,7 +23,7 @@ from generator_svc.language_models.local.protocol import (
 )
 from generator_svc.language_models.local.weights.adapters import Adapters
 from generator_svc.language_models.local.weights.conversations import Conversations, TemplateRefused
-from generator_svc.language_models.local.weights.decoding import Bounds, Task, Writer
+from generator_svc.language_models.local.weights.decoding import Bounds, Task, Writer, Written
 from generator_svc.language_models.local.weights.inbox import Inbox
 from generator_svc.language_models.local.weights.loading import NotLoadable, choose_device, end_tokens, load
 from generator_svc.language_models.local.weights.memory_errors import is_memory_error
@@ -43,7 +46,7 @@ def serve(folder: Path, inbox: Inbox, out: IO[bytes]) -> None:
         except (NotLoadable, ModelUnknown, ModelDamaged) as error:
             out.write(event_line(Failed("model_not_loadable", str(error)[:MAX_SENTENCE], lasting=True)))
             return
-        except (MemoryError, RuntimeError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever the libraries raise is told, not died of
             out.write(event_line(_accident(error)))
             return
         out.write(event_line(Ready(speaker.device, speaker.dtype)))
@@ -67,6 +70,7 @@ class _Speaker:
         self._adapters = Adapters(model, stored, home)
         self._conversations = Conversations(tokenizer)
         self._writer = Writer(model, self._conversations.text, end_tokens(model, tokenizer))
+        self._has_written = False
 
     def answer(self, call: Json, inbox: Inbox, out: IO[bytes]) -> Failed | None:
         """Write all answers of a call; give why that cannot be done, if so."""
@@ -83,16 +87,51 @@ class _Speaker:
             ]
             choice = Choice(call["temperature"], call["top_p"], call["top_k"])
             bounds = Bounds(call["max_tokens"], MAX_ANSWER_BYTES, self._context_length, over)
-            for written in self._writer.write(tasks, choice, bounds):
+            for written in self._written(tasks, choice, bounds):
                 out.write(event_line(Answered(call=number, **vars(written))))
         except (AdapterUnknown, AdapterMismatch) as error:
             return Failed("adapter_mismatch", str(error)[:MAX_SENTENCE], lasting=False)
         except TemplateRefused as error:
             why = f"its chat template refuses the conversation: {error}"
             return Failed("model_not_loadable", why[:MAX_SENTENCE], lasting=False)
-        except (MemoryError, RuntimeError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever the libraries raise is told, not died of
             return _accident(error)
         return None
+
+    def _written(self, tasks: Sequence[Task], choice: Choice, bounds: Bounds) -> Iterator[Written]:
+        """Every task's answer. One that breaks the libraries costs itself alone: `generation_failed`.
+
+        Raises what they raise where nothing was ever written: then it is the model that is broken.
+        """
+        left = {task.key: task for task in tasks}
+        failed: list[tuple[Task, Exception]] = []
+        for batch in (list(tasks), *([task] for task in tasks)):
+            wanted = [task for task in batch if task.key in left]
+            try:
+                for written in self._writer.write(wanted, choice, bounds):
+                    del left[written.key]
+                    self._has_written = True
+                    yield written
+            except Exception as error:
+                if self._is_unsafe_after(error):
+                    raise
+                if len(wanted) == 1:
+                    failed.append((left.pop(wanted[0].key), error))
+        for task, why in failed:
+            if not self._has_written:
+                raise why
+            _log_place(why)
+            yield Written(task.key, "", "generation_failed", len(task.prompt), 0, 0.0)
+
+    def _is_unsafe_after(self, error: Exception) -> bool:
+        """Whether the process is of no more use: its memory ran out, or a GPU's context may be broken."""
+        return is_memory_error(error) or (self.device != "cpu" and isinstance(error, RuntimeError))
+
+
+def _log_place(error: Exception) -> None:
+    """What was raised, and where: not its words, which may quote a prompt."""
+    where = "".join(traceback.format_tb(error.__traceback__)[-3:])
+    print(f"an answer failed: {type(error).__name__}\n{where}", file=sys.stderr, flush=True)
 
 
 def _accident(error: Exception) -> Failed:
