@@ -220,7 +220,8 @@ def _add_error_handlers(app: FastAPI) -> None:
 def _held_up_answer(blocked: ProposerBlocked) -> JSONResponse:
     """What waiting may mend is unavailable; what somebody must change first is refused."""
     status = 503 if blocked.retryable else 422
-    document = problem(status, blocked.code, blocked.message, field="options", remedy=blocked.remedy)
+    field = "adapter" if blocked.code.startswith("adapter") else "options"
+    document = problem(status, blocked.code, blocked.message, field=field, remedy=blocked.remedy)
     headers = {}
     if blocked.retryable and blocked.retry_after_seconds is not None:
         headers["Retry-After"] = str(math.ceil(blocked.retry_after_seconds))

@@ -47,7 +47,7 @@ def add_proposal_routes(app: FastAPI, proposers: Mapping[str, Proposer]) -> None
             raise Refused(_unknown_proposer(request.proposer, proposers))
         check_proposal_request(request)
         if not request.slots:
-            proposer.check_options(request.options)
+            proposer.check_options(request.options, request.adapter)
         lines = _proposal_lines(_begun(proposer, request))
         return StreamingResponse(_while_wanted(lines, waiting), media_type="application/x-ndjson")
 

@@ -129,25 +129,36 @@ def _require_model(body: FineTuneBody, services: Services) -> None:
     try:
         deque(services.generator.propose(asked), maxlen=0)
     except ProposerHeldUp as error:
-        raise _held_up(error.blocked) from error
+        raise _held_up(error.blocked, body) from error
     except ServiceRefused as error:
         document = error.document
+        code = str(document.get("code", "model_unknown"))[:60]
+        field, value = _at_fault(code, body)
         raise RequestProblem(
             422,
-            str(document.get("code", "model_unknown"))[:60],
+            code,
             str(document.get("detail", "The generator refuses this model."))[:2000],
-            field="model",
-            value=body.model,
+            field=field,
+            value=value,
             remedy=document.get("remedy"),
         ) from error
 
 
-def _held_up(blocked: ProposerBlocked) -> RequestProblem:
+def _held_up(blocked: ProposerBlocked, body: FineTuneBody) -> RequestProblem:
+    field, value = _at_fault(blocked.code, body)
     return RequestProblem(
         503 if blocked.retryable else 422,
         blocked.code[:60],
         blocked.message[:2000],
-        field="parent_adapter" if blocked.code.startswith("adapter") else "model",
+        field=field,
+        value=value,
         remedy=blocked.remedy[:500],
         headers={"retry-after": str(FULL_RETRY_SECONDS)} if blocked.retryable else None,
     )
+
+
+def _at_fault(code: str, body: FineTuneBody) -> tuple[str, str | None]:
+    """The field that a generator's refusal is about, and its value."""
+    if code.startswith("adapter"):
+        return "parent_adapter", body.parent_adapter
+    return "model", body.model

@@ -119,7 +119,7 @@ def _check_proposer(body: SearchBody, generator: GeneratorClient) -> None:
     try:
         deque(generator.propose(asked), maxlen=0)
     except ProposerHeldUp as error:
-        raise _held_up(error.blocked) from error
+        raise _held_up(error.blocked, body.adapter) from error
     except ServiceRefused as error:
         document = error.document
         field = _our_field(str(document.get("field") or "options")[:200])
@@ -129,7 +129,7 @@ def _check_proposer(body: SearchBody, generator: GeneratorClient) -> None:
             str(document.get("code", "proposer_refused"))[:60],
             str(document.get("detail", "The generator refuses this proposer."))[:2000],
             field=field,
-            value=document.get("value"),
+            value=body.adapter if field == "adapter" else document.get("value"),
             remedy=f"{document.get('remedy') or 'Correct this field.'}{outside}",
         ) from error
 
@@ -141,14 +141,16 @@ def _our_field(field: str) -> str:
     return f"proposer.{field}" if field.partition(".")[0] == "options" else field
 
 
-def _held_up(blocked: ProposerBlocked) -> RequestProblem:
+def _held_up(blocked: ProposerBlocked, adapter: str | None) -> RequestProblem:
     """A proposer that could not answer now: later where waiting helps, else once somebody has acted."""
+    is_adapter = blocked.code.startswith("adapter")
     wait = min(max(1.0, blocked.retry_after_seconds or 0.0), FULL_RETRY_SECONDS)
     return RequestProblem(
         503 if blocked.retryable else 422,
         blocked.code[:60],
         blocked.message[:2000],
-        field="proposer.options",
+        field="adapter" if is_adapter else "proposer.options",
+        value=adapter if is_adapter else None,
         remedy=blocked.remedy[:500],
         headers={"retry-after": str(round(wait))} if blocked.retryable else None,
     )

@@ -22,8 +22,11 @@ class Proposer(Protocol):
 
     name: str
 
-    def check_options(self, options: Mapping[str, Any]) -> None:
-        """Raise OptionsInvalid unless `propose` could work with these options, HeldUp if it could not now."""
+    def check_options(self, options: Mapping[str, Any], adapter: str | None = None) -> None:
+        """Raise OptionsInvalid unless `propose` could work with these options, HeldUp if it could not now.
+
+        HeldUp is raised, too, for an adapter that does not go with the model that they name.
+        """
         ...
 
     def propose(self, request: ProposalRequest) -> Iterator[Proposal]:

@@ -38,9 +38,9 @@ class LanguageModelProposer:
         self._has_endpoints = has_endpoints
         self._kept = KeptAnswers()
 
-    def check_options(self, options: Mapping[str, Any]) -> None:
+    def check_options(self, options: Mapping[str, Any], adapter: str | None = None) -> None:
         """Raise OptionsInvalid for options that mean nothing, HeldUp where no answer would come."""
-        self._choose(self._read(options), None).check()
+        self._choose(self._read(options), adapter).check()
 
     def propose(self, request: ProposalRequest) -> Iterator[Proposal]:
         """An answer for each slot, once it was applied or nothing more is done about it.

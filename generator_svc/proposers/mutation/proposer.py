@@ -39,8 +39,9 @@ class MutationProposer:
 
     name = "mutation"
 
-    def check_options(self, options: Mapping[str, Any]) -> None:
-        """Raise OptionsInvalid unless the options name known operators and sane counts."""
+    def check_options(self, options: Mapping[str, Any], adapter: str | None = None) -> None:
+        """Raise OptionsInvalid unless the options name known operators and sane counts; nothing adapts."""
+        del adapter
         read_options(options, DEFAULT_WEIGHTS)
 
     def propose(self, request: ProposalRequest) -> Iterator[Proposal]:

@@ -4,6 +4,7 @@ import pytest
 from baseline_scene import imported, network
 from fine_tune_scene import FineTuneScene
 from sample_networks import CONVOLUTIONAL
+from search_over_http import GOOD, raising
 
 from contracts.proposals import ProposerBlocked
 from gateway.infra.generator_client import ProposerHeldUp
@@ -245,6 +246,37 @@ def test_an_adapter_of_another_model_is_no_parent(tuning):
     answer = tuning.ask(model="large", parent_adapter=parent)
     assert (answer.status_code, answer.json()["code"]) == (422, "adapter_mismatch")
     assert tuning.ask(parent_adapter=parent).status_code == 202
+
+
+def test_a_parent_of_other_weights_under_the_same_name_is_refused_at_once(tuning, monkeypatch):
+    parent = tuning.finish()
+    document = {"code": "adapter_mismatch", "detail": "Other weights.", "field": "adapter", "remedy": "Mend."}
+
+    def refuse(asked):
+        assert (asked.slots, asked.adapter) == ((), parent)
+        raise ServiceRefused("generator", 422, document)
+
+    monkeypatch.setattr(tuning.gateway.generator, "propose", refuse)
+    before = tuning.gateway.http.get("/v1/fine-tunes").json()["items"]
+    answer = tuning.ask(parent_adapter=parent)
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (422, "adapter_mismatch")
+    assert problem["field"] == "parent_adapter"
+    assert (problem["value"], problem["remedy"]) == (parent, "Mend.")
+    assert tuning.gateway.http.get("/v1/fine-tunes").json()["items"] == before
+
+
+def test_a_search_with_an_adapter_of_other_weights_is_refused_at_once(tuning, monkeypatch):
+    adapter = tuning.finish()
+    document = {"code": "adapter_mismatch", "detail": "Other weights.", "field": "adapter", "remedy": "Mend."}
+    monkeypatch.setattr(
+        tuning.gateway.generator, "propose", raising(ServiceRefused("generator", 422, document))
+    )
+    local = {"kind": "local_llm", "options": {"model": "tiny"}}
+    answer = tuning.gateway.http.post("/v1/searches", json={**GOOD, "adapter": adapter, "proposer": local})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], problem["field"]) == (422, "adapter_mismatch", "adapter")
+    assert (problem["value"], problem["remedy"]) == (adapter, "Mend.")
 
 
 def test_elites_and_recorded_networks_are_learnt_together(tuning):

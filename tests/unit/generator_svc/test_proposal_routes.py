@@ -10,6 +10,7 @@ import uvicorn
 from anyio.to_thread import current_default_thread_limiter
 from fakes import FakeChatModel, held_up
 from fastapi.testclient import TestClient
+from model_folders import add_model_folder, write_adapter_folder
 from mutation_sources import BLOCKS
 from pydantic import TypeAdapter
 
@@ -106,6 +107,23 @@ def test_options_that_mean_nothing_are_a_problem_with_slots_and_without(app_of):
             answer = client.post("/v1/proposals", json=request(slots, options={"repairs": 9}))
             assert (answer.status_code, answer.json()["field"]) == (422, "options.repairs")
             assert "0 to 3" in answer.json()["detail"]
+
+
+def test_an_adapter_of_other_weights_than_the_models_is_refused_before_anything_is_asked(tmp_path):
+    base = add_model_folder(tmp_path)
+    for adapter, digest in {"fits": base.manifest.weights_sha256, "differs": "a" * 64}.items():
+        folder = write_adapter_folder(tmp_path, adapter, base)
+        (folder / "manifest.json").write_text(json.dumps({"base_weights_sha256": digest}))
+    with asking(generator_app.create_app(settings(home=tmp_path))) as client:
+        wanted = request(0, options={"model": "small"})
+        assert client.post("/v1/proposals", json={**wanted, "adapter": "fits"}).status_code == 200
+        refused = client.post("/v1/proposals", json={**wanted, "adapter": "differs"})
+        absent = client.post("/v1/proposals", json={**wanted, "adapter": "nobody"})
+    document = refused.json()
+    assert (refused.status_code, document["code"], document["field"]) == (422, "adapter_mismatch", "adapter")
+    assert "other weights" in document["detail"]
+    assert document["remedy"]
+    assert (absent.status_code, absent.json()["code"]) == (422, "adapter_unknown")
 
 
 def test_where_no_endpoint_is_set_up_it_is_said_what_to_set(monkeypatch):
