@@ -113,6 +113,9 @@ class ModelCall:
     cost_usd: float | None
     """By the endpoint's prices; None where none are known."""
     seconds: float
+    tokens_estimated: bool = False
+    """Whether tokens are in it that the endpoint did not count: of an answer that time cut short, and of
+    earlier tries at it that broke off, counted from what was sent and had come."""
 
 
 @dataclass(frozen=True)

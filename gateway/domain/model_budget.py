@@ -75,7 +75,7 @@ def add_spending(parts: list[ModelSpending]) -> ModelSpending:
 def budget_stop(budget: ModelBudget, spent: ModelSpending) -> BudgetStop | None:
     """The limit that is reached, or that cannot be kept because no call says what it took; else None.
 
-    A call that was cut off, say, does not tell its cost: it counts as the dearest one that does.
+    A call whose endpoint counts no tokens, say, does not tell its cost: it counts as the dearest that does.
     """
     amounts = (
         ("max_tokens", budget.max_tokens, spent.tokens, spent.calls_without_tokens, spent.most_tokens),

@@ -23,6 +23,8 @@ MAX_CALLS = 32
 MAX_MESSAGES = 32
 MAX_MESSAGE_CHARACTERS = 256 * 1024
 MAX_SAMPLING_VALUES = 32
+_NOTES = "$notes"
+"""In the column `sampling`, beside what was sent: what else is known of a call. No parameter is called so."""
 _REPAIR = "repair"
 _DIAGNOSIS = "diagnosis"
 _LARGEST = 2**53
@@ -56,7 +58,7 @@ def _row(slot: SlotRow, place: int, call: ModelCall, messages: list[list[str]]) 
         adapter=call.adapter and storable(call.adapter, 200),
         prompt_version=storable(call.prompt_version, 60),
         messages=messages,
-        sampling=_sampling(call.sampling),
+        sampling=_sampling(call.sampling) | _notes(call),
         answer=storable(call.answer, MAX_DELTA_BYTES),
         finish_reason=storable(call.finish_reason, 60),
         prompt_tokens=_count(call.prompt_tokens),
@@ -94,19 +96,22 @@ def calls_of(session: Session, slot: SlotRow) -> list[Json]:
 
 
 def _call_document(row: ModelCallRow, texts: Mapping[str, str]) -> Json:
+    sampling = dict(row.sampling)
+    notes = sampling.pop(_NOTES, {})
     return {
         "role": row.role,
         "model": row.model,
         "adapter": row.adapter,
         "prompt_version": row.prompt_version,
         "messages": [{"role": role, "content": texts.get(digest, "")} for role, digest in row.messages],
-        "sampling": row.sampling,
+        "sampling": sampling,
         "answer": row.answer,
         "finish_reason": row.finish_reason,
         "prompt_tokens": row.prompt_tokens,
         "completion_tokens": row.completion_tokens,
         "cost_usd": row.cost_usd,
         "seconds": row.seconds,
+        "tokens_estimated": notes.get("tokens_estimated", False),
     }
 
 
@@ -169,8 +174,15 @@ def _digest(text: str) -> str:
 
 
 def _sampling(sampled: Mapping[str, Any]) -> Json:
-    kept = list(sampled.items())[:MAX_SAMPLING_VALUES]
-    return {storable(str(name), 60): _plain(value) for name, value in kept}
+    kept = [(storable(str(name), 60), value) for name, value in sampled.items()]
+    plain = {name: _plain(value) for name, value in kept[:MAX_SAMPLING_VALUES]}
+    return {name: value for name, value in plain.items() if name != _NOTES}
+
+
+def _notes(call: ModelCall) -> Json:
+    """What is kept of a call beside its columns; nothing of most calls."""
+    notes = {"tokens_estimated": True} if call.tokens_estimated else {}
+    return {_NOTES: notes} if notes else {}
 
 
 def _plain(value: Any) -> Any:

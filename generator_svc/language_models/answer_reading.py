@@ -9,6 +9,8 @@ from typing import Any
 from generator_svc.language_models.endpoint_failures import without_key
 from generator_svc.language_models.port import MAX_ANSWER_BYTES
 
+CHARACTERS_OF_A_TOKEN = 4
+"""About, where nobody has counted."""
 _MAX_FINISH_REASON = 40
 _MAX_TOKENS = 10**9
 
@@ -30,6 +32,13 @@ class AnswerReading:
     def is_too_long(self) -> bool:
         """Whether more than MAX_ANSWER_BYTES were said."""
         return self.size > MAX_ANSWER_BYTES
+
+    @property
+    def tokens_come(self) -> int:
+        """Of the answer so far: as the endpoint counts them, else about as many as the pieces and letters."""
+        if self.completion_tokens is not None:
+            return self.completion_tokens
+        return max(len(self.pieces), self.size // CHARACTERS_OF_A_TOKEN)
 
     def add(self, event: object) -> None:
         """Take in one event of a stream, or the whole answer."""

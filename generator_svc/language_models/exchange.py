@@ -43,7 +43,11 @@ class Broken(Exception):
 
 
 class BrokenOff(Broken):
-    """It had begun to answer."""
+    """It had begun to answer. `reading` is what had come."""
+
+    def __init__(self, why: str, reading: AnswerReading) -> None:
+        super().__init__(why)
+        self.reading = reading
 
 
 class NotAnApi(Exception):
@@ -102,7 +106,7 @@ class Exchange:
                     return Finished(reading, reading.finish_reason, time.monotonic() - began)
                 if not self._is_over.is_set():
                     if reading.has_choice:
-                        raise BrokenOff(str(error)) from None
+                        raise BrokenOff(str(error), reading) from None
                     raise
                 # Our own clock broke it.
                 if not reading.has_choice:

@@ -7,7 +7,7 @@ remedy; what is wrong with one prompt alone is an answer without words.
 import ssl
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -16,6 +16,7 @@ import httpx2
 from generator_svc.held_up import HeldUp
 from generator_svc.language_models import endpoint_failures
 from generator_svc.language_models.admission import Admission
+from generator_svc.language_models.answer_reading import AnswerReading
 from generator_svc.language_models.endpoint_failures import Meaning, Refusal, held_up_by, meaning_of
 from generator_svc.language_models.endpoints import Endpoint
 from generator_svc.language_models.exchange import (
@@ -34,6 +35,7 @@ from generator_svc.language_models.request_dialect import (
     chat_messages,
     expected_tokens,
     parameters,
+    prompt_tokens,
     recorded,
 )
 from generator_svc.language_models.retries import Backoff, Patience
@@ -65,8 +67,8 @@ class OpenAICompatibleModel:
         self._admission = admission
         self._backoff = backoff
         self._dialect = Dialect()
-        self._broken_off: dict[int, int] = {}
-        """By request, how many of its answers broke off, one after the other."""
+        self._broken_off: dict[int, list[_Tokens]] = {}
+        """By request, what its answers took that broke off, one after the other."""
 
     def check(self) -> None:
         """Raise HeldUp if the endpoint is away or refuses the key; one without /models counts as fine."""
@@ -112,7 +114,6 @@ class OpenAICompatibleModel:
             else:
                 if isinstance(outcome, Finished):
                     self._dialect = dialect
-                    self._broken_off.pop(_identity(request), None)
                     return self._given(request, body, outcome)
                 if reason := _ABOUT_ONE_PROMPT.get(meaning_of(outcome)):
                     return self._chat_answer(request, body, reason)
@@ -159,7 +160,9 @@ class OpenAICompatibleModel:
     def _told_of_part(self, request: ChatRequest, error: BrokenOff) -> HeldUp:
         if len(self._broken_off) > MOST_REMEMBERED:
             self._broken_off.clear()
-        times = self._broken_off[_identity(request)] = self._broken_off.get(_identity(request), 0) + 1
+        broken_off = self._broken_off.setdefault(_identity(request), [])
+        broken_off.append(_tokens_come(request, error.reading))
+        times = len(broken_off)
         if times < MOST_BROKEN_OFF:
             return endpoint_failures.broken(self._endpoint, str(error))
         return endpoint_failures.breaks_off(self._endpoint, str(error), times)
@@ -178,13 +181,20 @@ class OpenAICompatibleModel:
     def _given(self, request: ChatRequest, body: dict[str, Any], finished: Finished) -> ChatAnswer:
         said, key = finished.reading, self._endpoint.key
         answer = self._chat_answer(request, body, endpoint_failures.without_key(finished.finish_reason, key))
+        taken = _Tokens(said.prompt_tokens, said.completion_tokens)
+        if finished.finish_reason == "timeout":
+            taken = _tokens_come(request, said)
+        # They were paid for, too; a later answer in the same search must not hide it.
+        for earlier in self._broken_off.pop(_identity(request), []):
+            taken = taken.with_others(earlier)
         return replace(
             answer,
             text=said.text(key),
-            prompt_tokens=said.prompt_tokens,
-            completion_tokens=said.completion_tokens,
-            cost_usd=self._cost(said.prompt_tokens, said.completion_tokens),
+            prompt_tokens=taken.prompt,
+            completion_tokens=taken.completion,
+            cost_usd=self._cost(taken.prompt, taken.completion),
             seconds=finished.seconds,
+            tokens_estimated=taken.estimated,
         )
 
     def _chat_answer(self, request: ChatRequest, body: dict[str, Any], finish_reason: str) -> ChatAnswer:
@@ -210,6 +220,31 @@ class OpenAICompatibleModel:
         if prompt_tokens is None or completion_tokens is None:
             return None
         return (prompt_tokens * prompt_price + completion_tokens * completion_price) / 1e6
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """What one answer took, or several. None: nobody knows."""
+
+    prompt: int | None
+    completion: int | None
+    estimated: bool = False
+
+    def with_others(self, others: "_Tokens") -> "_Tokens":
+        prompt, completion = _sum(self.prompt, others.prompt), _sum(self.completion, others.completion)
+        return _Tokens(prompt, completion, self.estimated or others.estimated)
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
+
+
+def _tokens_come(request: ChatRequest, reading: AnswerReading) -> _Tokens:
+    """Of an answer that ended before its usage was told: about what was sent and had come."""
+    told = reading.prompt_tokens
+    prompt = prompt_tokens(request.messages) if told is None else told
+    estimated = told is None or reading.completion_tokens is None
+    return _Tokens(prompt, reading.tokens_come, estimated)
 
 
 def _identity(request: ChatRequest) -> int:

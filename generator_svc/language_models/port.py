@@ -49,6 +49,8 @@ class ChatAnswer:
     completion_tokens: int | None
     cost_usd: float | None
     seconds: float
+    tokens_estimated: bool = False
+    """As `contracts.proposals.ModelCall.tokens_estimated`."""
 
 
 class ChatModel(Protocol):

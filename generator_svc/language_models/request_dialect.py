@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from contracts.chats import ChatMessage
+from generator_svc.language_models.answer_reading import CHARACTERS_OF_A_TOKEN
 from generator_svc.language_models.endpoint_failures import Refusal
 from generator_svc.language_models.port import Sampling
 
@@ -92,6 +93,11 @@ def chat_messages(messages: Sequence[ChatMessage]) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content} for message in messages]
 
 
+def prompt_tokens(messages: Sequence[ChatMessage]) -> int:
+    """About how many a prompt has, where no endpoint has counted."""
+    return sum(len(message.content) // CHARACTERS_OF_A_TOKEN + 8 for message in messages)
+
+
 def expected_tokens(messages: Sequence[ChatMessage], sampling: Sampling) -> int:
     """About what a request will use, for caps that must hold before an endpoint has counted."""
-    return sum(len(message.content) // 4 + 8 for message in messages) + sampling.max_tokens
+    return prompt_tokens(messages) + sampling.max_tokens

@@ -111,6 +111,7 @@ class Conversation:
                 answer.completion_tokens,
                 answer.cost_usd,
                 answer.seconds,
+                answer.tokens_estimated,
             )
         )
         return text

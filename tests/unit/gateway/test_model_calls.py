@@ -49,6 +49,17 @@ def test_every_call_can_be_repeated_from_what_is_stored(scene):
     assert (first["prompt_tokens"], first["completion_tokens"], first["cost_usd"]) == (80, 20, 0.01)
 
 
+def test_tokens_that_nobody_counted_are_told_as_estimated(scene):
+    forged = {"$notes": {"tokens_estimated": True}, "seed": 3}
+    first, second = told_calls(
+        scene,
+        model_call("proposal", ASKED, "grow 1", tokens_estimated=True),
+        model_call("repair", ASKED, "grow 1", sampling=forged),
+    )
+    assert (first["tokens_estimated"], second["tokens_estimated"]) == (True, False)
+    assert (first["sampling"], second["sampling"]) == ({"temperature": 0.35, "seed": 7}, {"seed": 3})
+
+
 def test_a_message_is_kept_once_however_many_slots_share_it(tmp_path):
     scene = new_scene(tmp_path, cycles=1)
     scene.generator.calls_per_proposal = 3

@@ -372,6 +372,50 @@ def test_answer_that_breaks_off_again_and_again_is_not_paid_for_without_end(serv
     assert held_up(model).retryable
 
 
+PRICES = {"usd_per_million_prompt_tokens": 1000.0, "usd_per_million_completion_tokens": 10_000.0}
+PROMPT_TOKENS = len("You write deltas.") // 4 + 8 + len("Change it.") // 4 + 8
+"""About, of `requests`, where no endpoint counts them."""
+
+
+def test_an_answer_that_is_cut_by_time_costs_what_was_sent_and_had_come(server):
+    server.will(endless(event("drip "), pause_seconds=0.05, after=head()))
+    (answer,) = ask(model_at(server.base_url, timeout_seconds=0.5, **PRICES))
+    assert (answer.prompt_tokens, answer.tokens_estimated) == (PROMPT_TOKENS, True)
+    assert answer.completion_tokens >= answer.text.count("drip") - 1 > 0
+    spent = (PROMPT_TOKENS * 1000 + answer.completion_tokens * 10_000) / 1e6
+    assert answer.cost_usd == pytest.approx(spent)
+
+
+def test_tries_that_break_off_are_paid_for_with_the_answer_that_comes_in_the_end(server):
+    broken_off = sending(head(), event("half "), event("of "), event("it"))
+    server.will(broken_off, broken_off, saying("whole", prompt=30, completion=5))
+    (answer,) = ask(model_at(server.base_url, **PRICES))
+    assert (answer.text, answer.tokens_estimated) == ("whole", True)
+    assert answer.prompt_tokens == 30 + 2 * PROMPT_TOKENS
+    assert answer.completion_tokens == 5 + 2 * 3
+    assert answer.cost_usd == pytest.approx((answer.prompt_tokens * 1000 + 11 * 10_000) / 1e6)
+    server.will(saying("next", prompt=30, completion=5))
+    (following,) = ask(model_at(server.base_url, **PRICES))
+    assert (following.prompt_tokens, following.completion_tokens) == (30, 5)
+    assert not following.tokens_estimated
+
+
+def test_tries_of_an_earlier_call_that_broke_off_are_counted_once_somebody_answers(server):
+    server.will(sending(head(), event("half of " * 10)))
+    model = model_at(server.base_url, patience_seconds=0.0, **PRICES)
+    assert held_up(model).retryable
+    server.will(saying("whole", prompt=30, completion=5), saying("whole", prompt=30, completion=5))
+    first, again = ask(model)[0], ask(model)[0]
+    assert (first.prompt_tokens, first.completion_tokens) == (30 + PROMPT_TOKENS, 5 + 80 // 4)
+    assert (again.prompt_tokens, again.tokens_estimated) == (30, False)
+
+
+def test_usage_that_came_before_the_end_is_believed(server):
+    server.will(sending(head(), event("half"), usage(40, 9)), saying("whole", prompt=30, completion=5))
+    (answer,) = ask(model_at(server.base_url))
+    assert (answer.prompt_tokens, answer.completion_tokens, answer.tokens_estimated) == (70, 14, False)
+
+
 # --- refusals that somebody has to mend ----------------------------------------------------------------
 
 
