@@ -89,6 +89,25 @@ class ProposalRequest:
     """For whose images a network's costs are counted; None: they are known of standard data sets alone."""
 
 
+MAX_PARAMETERS = 32
+"""Of one call of a model, that its answer was drawn with."""
+MAX_PARAMETER_NAME = 60
+MAX_PARAMETER_VALUE = 2_000
+"""Characters, of what is no text in JSON."""
+
+
+@dataclass(frozen=True)
+class ModelWeights:
+    """What a local model answered with: beside seed and prompt, all that its words depend on."""
+
+    sha256: str
+    """Of its safetensors, as its manifest has it; an adapter's are named by its id."""
+    dtype: str
+    """What it computes in: `float32`, `bfloat16`, `float16`; `nf4/bfloat16` of weights held in 4 bits."""
+    device: str
+    """`cpu` or `cuda`."""
+
+
 @dataclass(frozen=True)
 class ModelCall:
     """One answer of a language model, with all that is needed to ask for it again.
@@ -116,6 +135,8 @@ class ModelCall:
     tokens_estimated: bool = False
     """Whether tokens are in it that the endpoint did not count: of an answer that time cut short, and of
     earlier tries at it that broke off, counted from what was sent and had come."""
+    weights: ModelWeights | None = None
+    """Of a local model; None of an endpoint, which does not say."""
 
 
 @dataclass(frozen=True)

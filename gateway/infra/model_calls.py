@@ -7,13 +7,14 @@ The text of a message is kept once in a search, since the slots of a batch often
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import case, func, select, true
 from sqlalchemy.orm import Session, undefer
 
 from contracts.names import MAX_DELTA_BYTES
-from contracts.proposals import ModelCall
+from contracts.proposals import MAX_PARAMETER_NAME, MAX_PARAMETER_VALUE, MAX_PARAMETERS, ModelCall
 from gateway.domain.model_budget import ModelSpending
 from gateway.infra.search_tables import ModelCallRow, PromptTextRow, SlotRow
 from gateway.infra.slot_rows import storable
@@ -22,7 +23,6 @@ MAX_CALLS = 32
 """Of one proposal; a proposer of ours makes at most five."""
 MAX_MESSAGES = 32
 MAX_MESSAGE_CHARACTERS = 256 * 1024
-MAX_SAMPLING_VALUES = 32
 _NOTES = "$notes"
 """In the column `sampling`, beside what was sent: what else is known of a call. No parameter is called so."""
 _REPAIR = "repair"
@@ -112,6 +112,7 @@ def _call_document(row: ModelCallRow, texts: Mapping[str, str]) -> Json:
         "cost_usd": row.cost_usd,
         "seconds": row.seconds,
         "tokens_estimated": notes.get("tokens_estimated", False),
+        "weights": notes.get("weights"),
     }
 
 
@@ -174,20 +175,22 @@ def _digest(text: str) -> str:
 
 
 def _sampling(sampled: Mapping[str, Any]) -> Json:
-    kept = [(storable(str(name), 60), value) for name, value in sampled.items()]
-    plain = {name: _plain(value) for name, value in kept[:MAX_SAMPLING_VALUES]}
+    kept = [(storable(str(name), MAX_PARAMETER_NAME), value) for name, value in sampled.items()]
+    plain = {name: _plain(value) for name, value in kept[:MAX_PARAMETERS]}
     return {name: value for name, value in plain.items() if name != _NOTES}
 
 
 def _notes(call: ModelCall) -> Json:
     """What is kept of a call beside its columns; nothing of most calls."""
-    notes = {"tokens_estimated": True} if call.tokens_estimated else {}
+    notes: Json = {"tokens_estimated": True} if call.tokens_estimated else {}
+    if call.weights is not None:
+        notes["weights"] = {name: storable(str(told), 80) for name, told in asdict(call.weights).items()}
     return {_NOTES: notes} if notes else {}
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, str):
-        return storable(value, 200)
+        return storable(value, MAX_PARAMETER_VALUE)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from contracts.proposals import MAX_PARAMETER_NAME, MAX_PARAMETER_VALUE, MAX_PARAMETERS
+
 BASE_URL = "DELTANAS_LLM_BASE_URL"
 MODEL = "DELTANAS_LLM_MODEL"
 API_KEY = "DELTANAS_LLM_API_KEY"
@@ -23,6 +25,9 @@ DEFAULT_ENDPOINT = "default"
 
 OUR_PARAMETERS = frozenset({"model", "messages", "stream", "stream_options", "n", "stop", "tools"})
 """What `extra` may not set: these are decided here."""
+
+MOST_EXTRA = MAX_PARAMETERS - 8
+"""With room for our own."""
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _SECRET = re.compile(
@@ -162,8 +167,22 @@ def _endpoint(
             f"{places['extra']}: {secret[:80]!r} looks like a secret, and `extra` is kept with every answer; "
             f"keys belong into {key_variables(name)[0]}"
         )
+    if overlong := _overlong(read.extra):
+        raise EndpointsInvalid(f"{places['extra']}: {overlong}: it is kept whole with every answer")
     offered = (read.model, *(model for model in read.models if model != read.model))
     return read.model_copy(update={"models": offered, "key": _key(name, environment)})
+
+
+def _overlong(extra: dict[str, Any]) -> str:
+    """What of it could not be kept with an answer; empty where all can."""
+    if len(extra) > MOST_EXTRA:
+        return f"has {len(extra)} parameters; at most {MOST_EXTRA} are allowed"
+    for name, value in extra.items():
+        if len(name) > MAX_PARAMETER_NAME:
+            return f"the name {name[:MAX_PARAMETER_NAME]!r}… is longer than {MAX_PARAMETER_NAME} characters"
+        if len(value if isinstance(value, str) else json.dumps(value)) > MAX_PARAMETER_VALUE:
+            return f"{name!r} is longer than {MAX_PARAMETER_VALUE} characters"
+    return ""
 
 
 def _secrets_in(value: Any) -> Iterator[str]:

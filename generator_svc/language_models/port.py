@@ -6,6 +6,7 @@ from typing import Protocol
 
 from contracts.chats import ChatMessage
 from contracts.names import MAX_DELTA_BYTES
+from contracts.proposals import ModelWeights
 
 MAX_ANSWER_BYTES = MAX_DELTA_BYTES
 """An answer is cut here, whatever a model goes on to say."""
@@ -51,6 +52,8 @@ class ChatAnswer:
     seconds: float
     tokens_estimated: bool = False
     """As `contracts.proposals.ModelCall.tokens_estimated`."""
+    weights: ModelWeights | None = None
+    """Of a local model."""
 
 
 class ChatModel(Protocol):

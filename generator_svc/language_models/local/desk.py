@@ -51,6 +51,8 @@ class Call:
     adapter: str | None
     outbox: "queue.SimpleQueue[Answered | HeldUp | None]" = field(default_factory=queue.SimpleQueue)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    ready: Ready | None = None
+    """On what, and in which numbers, it is answered; known with the first answer."""
 
     def answers(self) -> Iterator[Answered]:
         """Each answer as it comes. Raises HeldUp. Ending the iteration early cancels the rest."""
@@ -151,6 +153,7 @@ class Desk:
 
     def _converse(self, call: Call) -> None:
         worker = self._worker_for(call.model)
+        call.ready = worker.ready
         self._number += 1
         seconds = self._times.call
         self._tell(worker, call_line(self._number, call.requests, call.sampling, call.adapter, seconds))
@@ -213,6 +216,7 @@ class Desk:
             pass
         match event:
             case Ready():
+                self._worker.ready = event
                 return self._worker
             case Failed(code, message):
                 self._end_worker()

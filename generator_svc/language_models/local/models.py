@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from contracts.proposals import ModelWeights
 from generator_svc.language_models.local import blocked
 from generator_svc.language_models.local.adapter_files import (
     AdapterMismatch,
@@ -162,7 +163,15 @@ class LocalModel:
                 completion_tokens=answer.completion_tokens,
                 cost_usd=None,
                 seconds=answer.seconds,
+                weights=_weights(stored, call),
             )
+
+
+def _weights(stored: StoredModel, call: Call) -> ModelWeights | None:
+    if call.ready is None:
+        return None
+    numbers = f"nf4/{call.ready.dtype}" if stored.manifest.load_in_4bit else call.ready.dtype
+    return ModelWeights(stored.manifest.weights_sha256, numbers, call.ready.device)
 
 
 def _memory_needed(stored: StoredModel) -> int:

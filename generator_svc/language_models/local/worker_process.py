@@ -20,7 +20,13 @@ from generator_svc.held_up import HeldUp
 from generator_svc.language_models.local import blocked
 from generator_svc.language_models.local.child_environment import child_environment
 from generator_svc.language_models.local.memory import kernel_kills, resident_memory
-from generator_svc.language_models.local.protocol import MAX_LINE_BYTES, Event, LineInvalid, read_event
+from generator_svc.language_models.local.protocol import (
+    MAX_LINE_BYTES,
+    Event,
+    LineInvalid,
+    Ready,
+    read_event,
+)
 from generator_svc.language_models.model_store import StoredModel
 
 WORKER = (sys.executable, "-m", "generator_svc.language_models.local.weights")
@@ -48,6 +54,8 @@ class WorkerProcess:
 
     def __init__(self, model: StoredModel, bounds: Bounds, command: Sequence[str] = WORKER) -> None:
         self.model = model
+        self.ready: Ready | None = None
+        """What it said when it had loaded the model, once somebody has heard it."""
         self._bounds = bounds
         self._buffer = bytearray()
         self._kernel_kills = kernel_kills()

@@ -112,6 +112,7 @@ class Conversation:
                 answer.cost_usd,
                 answer.seconds,
                 answer.tokens_estimated,
+                answer.weights,
             )
         )
         return text

@@ -10,7 +10,7 @@ from search_scene import new_scene
 from sqlalchemy import func, select
 
 from contracts.chats import ChatMessage
-from contracts.proposals import AnswerForm, Proposal, ProposalSlot
+from contracts.proposals import MAX_PARAMETER_VALUE, AnswerForm, ModelWeights, Proposal, ProposalSlot
 from gateway.infra.model_calls import MAX_CALLS, MAX_MESSAGE_CHARACTERS, MAX_MESSAGES
 from gateway.infra.search_store import SearchStateConflict
 from gateway.infra.search_tables import PromptTextRow
@@ -47,6 +47,18 @@ def test_every_call_can_be_repeated_from_what_is_stored(scene):
     for name in ("role", "model", "adapter", "prompt_version", "answer", "finish_reason", "seconds"):
         assert (first[name], second[name]) == (getattr(call, name), getattr(repair, name))
     assert (first["prompt_tokens"], first["completion_tokens"], first["cost_usd"]) == (80, 20, 0.01)
+
+
+def test_what_a_local_model_answered_with_and_every_word_of_a_parameter_are_kept(scene):
+    weights = ModelWeights("ab" * 32, "bfloat16", "cpu")
+    grammar = {"guided_grammar": "x" * MAX_PARAMETER_VALUE}
+    local, far = told_calls(
+        scene,
+        model_call("proposal", ASKED, "grow 1", weights=weights),
+        model_call("repair", ASKED, "grow 1", sampling=grammar),
+    )
+    assert local["weights"] == {"sha256": "ab" * 32, "dtype": "bfloat16", "device": "cpu"}
+    assert (far["weights"], far["sampling"]) == (None, grammar)
 
 
 def test_tokens_that_nobody_counted_are_told_as_estimated(scene):

@@ -89,6 +89,13 @@ def test_several_endpoints_have_settings_and_keys_of_their_own():
             several(a={"base_url": "http://h", "model": "m", "usd_per_million_prompt_tokens": 1e300}),
             "1000000",
         ),
+        (several(a={"base_url": "http://h", "model": "m", "extra": {"x": "y" * 2001}}), "'x' is longer"),
+        (several(a={"base_url": "http://h", "model": "m", "extra": {"x": ["y"] * 500}}), "'x' is longer"),
+        (several(a={"base_url": "http://h", "model": "m", "extra": {"x" * 61: 1}}), "60 characters"),
+        (
+            several(a={"base_url": "http://h", "model": "m", "extra": {f"x{n}": n for n in range(25)}}),
+            "at most 24",
+        ),
         ({**several(default={"base_url": "http://h", "model": "m"}), **ONE}, "both name"),
     ],
 )

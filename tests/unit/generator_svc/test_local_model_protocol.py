@@ -9,6 +9,7 @@ import pytest
 from local_model_program import OBEDIENT, READY, ask, requests, starts
 from model_folders import add_model_folder
 
+from contracts.proposals import ModelWeights
 from generator_svc.held_up import HeldUp
 from generator_svc.language_models.departure import ASKER_LEFT
 from generator_svc.language_models.local.protocol import LineInvalid, read_event
@@ -21,6 +22,22 @@ def test_answers_come_with_all_that_is_needed_to_ask_again(models):
     assert answers[1].sampling == {"temperature": 0.35, "top_p": 0.9, "top_k": 50, "max_tokens": 5, "seed": 8}
     assert (answers[0].model, answers[0].adapter) == ("tests/small", None)
     assert (answers[0].prompt_tokens, answers[0].completion_tokens, answers[0].cost_usd) == (3, 2, None)
+
+
+def test_an_answer_names_the_weights_and_the_numbers_that_it_was_computed_with(models, tmp_path):
+    used = models(OBEDIENT)
+    digest = used.find("small", None).manifest.weights_sha256
+    # The second call finds the process ready.
+    for _ in range(2):
+        assert {answer.weights for answer in ask(used)} == {ModelWeights(digest, "float32", "cpu")}
+
+
+def test_weights_that_are_held_in_four_bits_are_told_as_that(models, tmp_path, monkeypatch):
+    used = models(OBEDIENT)
+    monkeypatch.setattr("generator_svc.language_models.local.models.find_spec", lambda _name: True)
+    manifest = tmp_path / "models" / "small" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"load_in_4bit": True}))
+    assert ask(used)[0].weights.dtype == "nf4/float32"
 
 
 def test_more_than_eight_requests_go_in_several_calls(models):

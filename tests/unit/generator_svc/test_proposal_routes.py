@@ -14,7 +14,7 @@ from model_folders import add_model_folder, write_adapter_folder
 from mutation_sources import BLOCKS
 from pydantic import TypeAdapter
 
-from contracts.proposals import ProposalLine
+from contracts.proposals import ModelWeights, ProposalLine
 from contracts.service_gate import token_digest
 from generator_svc import app as generator_app
 from generator_svc import routes_proposals
@@ -65,7 +65,8 @@ def request(slots=1, **fields):
 
 
 def test_a_line_has_the_proposal_with_its_calls(app_of):
-    with asking(app_of(FakeChatModel(GOOD))) as client:
+    weights = ModelWeights("ab" * 32, "float32", "cpu")
+    with asking(app_of(FakeChatModel(GOOD, weights=weights))) as client:
         (line,) = client.post("/v1/proposals", json=request()).text.splitlines()
     read = TypeAdapter(ProposalLine).validate_json(line)
     assert read.proposal.calls[0].adapter is read.blocked is None
@@ -73,6 +74,7 @@ def test_a_line_has_the_proposal_with_its_calls(app_of):
     assert (proposal["answer"], proposal["form"]) == (GOOD, "delta")
     (call,) = proposal["calls"]
     assert (call["role"], call["prompt_version"], call["answer"]) == ("proposal", "delta_v3", GOOD)
+    assert call["weights"] == {"sha256": "ab" * 32, "dtype": "float32", "device": "cpu"}
     assert [message["role"] for message in call["messages"]] == ["system", "user"]
 
 
