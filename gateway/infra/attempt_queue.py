@@ -4,8 +4,6 @@ Which attempt to claim is `attempt_offers`' advice; the claim here is the compar
 lease that is not renewed in time is taken away by `sweep`; a report under a stale lease is refused.
 """
 
-import hmac
-import secrets
 from datetime import datetime, timedelta
 
 from sqlalchemy import and_, or_, select, update
@@ -17,6 +15,7 @@ from contracts.names import AttemptKind, AttemptState, IsolationTier, ScoredOn
 from contracts.service_gate import token_digest
 from gateway.domain.lifecycle import RETRY_DELAYS_SECONDS
 from gateway.domain.outcome_checks import checked_outcome
+from gateway.infra.attempt_tokens import is_token, issued_token
 from gateway.infra.database import Database, now_in
 from gateway.infra.evaluation_rows import document_of, stored_request, trace_columns
 from gateway.infra.evaluation_transitions import QUEUE_TOPIC, locked_evaluation, settle
@@ -44,24 +43,36 @@ class AttemptQueue:
         self._database = database
         self._lease = timedelta(seconds=lease_seconds)
 
-    def claim(self, attempt_id: str, agent_id: str) -> ClaimedAttempt:
-        """Give the attempt to the agent under a lease, with its own token. Raises AttemptNotClaimable."""
-        token = secrets.token_urlsafe(32)
+    def claim(self, attempt_id: str, agent_id: str, key: str = "") -> ClaimedAttempt:
+        """Give the attempt to the agent under a lease, with its own token. Raises AttemptNotClaimable.
+
+        A claim repeated with its `key` after its answer was lost on the way is granted again.
+        """
+        token = issued_token(attempt_id, key)
         with self._database.write() as session:
             attempt, evaluation = _locked_pair(session, attempt_id) or (None, None)
-            if attempt is None or evaluation is None or attempt.state != AttemptState.QUEUED:
+            if attempt is None or evaluation is None:
                 raise AttemptNotClaimable(attempt_id)
-            now = now_in(session)
-            attempt.state = AttemptState.LEASED
-            attempt.agent_id = agent_id
-            attempt.token_sha256 = token_digest(token)
-            attempt.started_at = now
-            attempt.lease_expires_at = now + self._lease
-            attempt.phase = "starting"
-            session.flush()
-            settle(session, evaluation)
+            if attempt.state == AttemptState.QUEUED:
+                now = now_in(session)
+                attempt.state = AttemptState.LEASED
+                attempt.agent_id = agent_id
+                attempt.token_sha256 = token_digest(token)
+                attempt.started_at = now
+                attempt.lease_expires_at = now + self._lease
+                attempt.phase = "starting"
+                session.flush()
+                settle(session, evaluation)
+            elif not _is_held_by(attempt, agent_id, token):
+                raise AttemptNotClaimable(attempt_id)
             spec = _spec(attempt, evaluation)
         return ClaimedAttempt(spec, token, self._lease.total_seconds())
+
+    def has_claimed(self, attempt_id: str, agent_id: str, key: str) -> bool:
+        """Whether the agent holds the attempt by a claim with that key."""
+        with self._database.read() as session:
+            attempt = session.scalar(select(AttemptRow).where(AttemptRow.id == attempt_id))
+            return attempt is not None and _is_held_by(attempt, agent_id, issued_token(attempt_id, key))
 
     def heartbeat(self, attempt_id: str, token: str, phase: str) -> bool:
         """Renew the lease; True when the attempt was cancelled and must be stopped. Raises LeaseLost."""
@@ -185,11 +196,14 @@ def _locked_pair(session: Session, attempt_id: str) -> tuple[AttemptRow, Evaluat
 
 def _owned_pair(session: Session, attempt_id: str, token: str) -> tuple[AttemptRow, EvaluationRow]:
     pair = _locked_pair(session, attempt_id)
-    if pair is None or pair[0].token_sha256 is None:
-        raise LeaseLost(attempt_id)
-    if not hmac.compare_digest(pair[0].token_sha256, token_digest(token)):
+    if pair is None or not is_token(pair[0].token_sha256, token):
         raise LeaseLost(attempt_id)
     return pair
+
+
+def _is_held_by(attempt: AttemptRow, agent_id: str, token: str) -> bool:
+    is_its = attempt.state == AttemptState.LEASED and attempt.agent_id == agent_id
+    return is_its and is_token(attempt.token_sha256, token)
 
 
 def _spec(attempt: AttemptRow, evaluation: EvaluationRow) -> AttemptSpec:

@@ -3,8 +3,6 @@
 The same rules as for evaluations (`attempt_queue`). The job's row is locked first and guards its attempts.
 """
 
-import hmac
-import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,6 +16,7 @@ from contracts.service_gate import token_digest
 from gateway.domain.fine_tuning import retry_delay
 from gateway.domain.lifecycle import MAX_TRIES, RETRY_DELAYS_SECONDS
 from gateway.infra.attempt_queue import CLOCK_SLACK, LONGEST_WAIT, AttemptNotClaimable, LeaseLost
+from gateway.infra.attempt_tokens import is_token, issued_token
 from gateway.infra.database import Database, now_in
 from gateway.infra.events import append_event
 from gateway.infra.fine_tune_attempt_rows import enqueue_attempt, withdraw_attempts
@@ -55,26 +54,37 @@ class FineTuneAttempts:
         self.lease_seconds = lease_seconds
         self._lease = timedelta(seconds=lease_seconds)
 
-    def claim(self, attempt_id: str, agent_id: str) -> ClaimedFineTune:
-        """Give the attempt to the agent under a lease, with its own token. Raises AttemptNotClaimable."""
-        token = secrets.token_urlsafe(32)
+    def claim(self, attempt_id: str, agent_id: str, key: str = "") -> ClaimedFineTune:
+        """Give the attempt to the agent under a lease, with its own token. Raises AttemptNotClaimable.
+
+        A claim repeated with its `key` after its answer was lost on the way is granted again.
+        """
+        token = issued_token(attempt_id, key)
         with self._database.write() as session:
             attempt, job = _locked_pair(session, attempt_id) or (None, None)
-            if attempt is None or job is None or attempt.state != AttemptState.QUEUED or _is_over(job):
+            if attempt is None or job is None or _is_over(job):
                 raise AttemptNotClaimable(attempt_id)
-            now = now_in(session)
-            attempt.state = AttemptState.LEASED
-            attempt.agent_id = agent_id
-            attempt.token_sha256 = token_digest(token)
-            attempt.started_at = now
-            attempt.lease_expires_at = now + self._lease
-            job.waiting_for = None
-            append_event(
-                session, fine_tune_topic(job.id), "claimed", {"agent": agent_id, "attempt": attempt.fence}
-            )
+            if attempt.state == AttemptState.QUEUED:
+                now = now_in(session)
+                attempt.state = AttemptState.LEASED
+                attempt.agent_id = agent_id
+                attempt.token_sha256 = token_digest(token)
+                attempt.started_at = now
+                attempt.lease_expires_at = now + self._lease
+                job.waiting_for = None
+                told = {"agent": agent_id, "attempt": attempt.fence}
+                append_event(session, fine_tune_topic(job.id), "claimed", told)
+            elif not _is_held_by(attempt, agent_id, token):
+                raise AttemptNotClaimable(attempt_id)
             return ClaimedFineTune(
                 attempt.id, job.id, attempt.fence, job.parent_adapter, token, self._lease.total_seconds()
             )
+
+    def has_claimed(self, attempt_id: str, agent_id: str, key: str) -> bool:
+        """Whether the agent holds the attempt by a claim with that key."""
+        with self._database.read() as session:
+            attempt = session.get(FineTuneAttemptRow, attempt_id)
+            return attempt is not None and _is_held_by(attempt, agent_id, issued_token(attempt_id, key))
 
     def heartbeat(self, attempt_id: str, token: str, news: TrainingNews) -> tuple[bool, int]:
         """Renew the lease and write down what is new; whether the job was cancelled, and what was seen.
@@ -96,7 +106,7 @@ class FineTuneAttempts:
         with self._database.read() as session:
             attempt = session.get(FineTuneAttemptRow, attempt_id)
             job = None if attempt is None else session.get(FineTuneRow, attempt.job_id)
-            if attempt is None or job is None or _is_over(job) or not _is_holder(attempt, token):
+            if attempt is None or job is None or _is_over(job) or not is_token(attempt.token_sha256, token):
                 raise LeaseLost(attempt_id)
             if attempt.state != AttemptState.LEASED:
                 raise LeaseLost(attempt_id)
@@ -251,9 +261,9 @@ def _is_over(job: FineTuneRow) -> bool:
     return FineTuneState(job.state).is_terminal
 
 
-def _is_holder(attempt: FineTuneAttemptRow, token: str) -> bool:
-    kept = attempt.token_sha256
-    return kept is not None and hmac.compare_digest(kept, token_digest(token))
+def _is_held_by(attempt: FineTuneAttemptRow, agent_id: str, token: str) -> bool:
+    is_its = attempt.state == AttemptState.LEASED and attempt.agent_id == agent_id
+    return is_its and is_token(attempt.token_sha256, token)
 
 
 def _locked_pair(session: Session, attempt_id: str) -> tuple[FineTuneAttemptRow, FineTuneRow] | None:
@@ -266,7 +276,7 @@ def _locked_pair(session: Session, attempt_id: str) -> tuple[FineTuneAttemptRow,
 
 def _owned_pair(session: Session, attempt_id: str, token: str) -> tuple[FineTuneAttemptRow, FineTuneRow]:
     pair = _locked_pair(session, attempt_id)
-    if pair is None or not _is_holder(pair[0], token):
+    if pair is None or not is_token(pair[0].token_sha256, token):
         raise LeaseLost(attempt_id)
     return pair
 

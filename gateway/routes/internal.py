@@ -27,6 +27,8 @@ class ClaimBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     agent_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
+    key: Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]{32,80})?$")] = ""
+    """The claim's own secret: with it the claim may be repeated, should its answer be lost."""
 
 
 class PhaseBody(BaseModel):
@@ -66,10 +68,10 @@ def claim_attempt(attempt_id: str, body: ClaimBody, services: ServicesOf) -> Cla
     """Take the attempt under a lease."""
     with services.database.read() as session:
         refusal = claim_refusal(session, attempt_id, body.agent_id)
-    if refusal is not None:
+    if refusal is not None and not services.queue.has_claimed(attempt_id, body.agent_id, body.key):
         raise RequestProblem(409, "attempt_not_claimable", refusal)
     try:
-        return services.queue.claim(attempt_id, body.agent_id)
+        return services.queue.claim(attempt_id, body.agent_id, body.key)
     except AttemptNotClaimable as error:
         raise RequestProblem(
             409, "attempt_not_claimable", "The attempt is taken, ended or unknown."

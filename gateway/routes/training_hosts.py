@@ -62,10 +62,11 @@ async def next_fine_tune_attempt(
 def claim_fine_tune_attempt(attempt_id: str, body: ClaimBody, services: ServicesOf) -> ClaimedFineTune:
     """Take the attempt under a lease."""
     refusal = services.training_hosts.claim_refusal(attempt_id, body.agent_id)
-    if refusal is not None:
+    claimed_before = services.fine_tune_attempts.has_claimed
+    if refusal is not None and not claimed_before(attempt_id, body.agent_id, body.key):
         raise RequestProblem(409, "attempt_not_claimable", refusal)
     try:
-        return services.fine_tune_attempts.claim(attempt_id, body.agent_id)
+        return services.fine_tune_attempts.claim(attempt_id, body.agent_id, body.key)
     except AttemptNotClaimable as error:
         raise RequestProblem(
             409, "attempt_not_claimable", "The attempt is taken, ended or unknown."

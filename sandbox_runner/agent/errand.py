@@ -10,6 +10,7 @@ from threading import Event
 from contracts.failures import Failure, FailureReason
 from contracts.jobs import AttemptOutcome, AttemptSpec, ClaimedAttempt
 from contracts.log_context import log_context
+from sandbox_runner.agent.claiming import claim_for_sure
 from sandbox_runner.agent.handing_in import give_back, hand_in
 from sandbox_runner.agent.links import GatewayLink, Lease, Rejected, RunnerLink, Unreachable
 from sandbox_runner.agent.under_way import UnderWay
@@ -41,7 +42,9 @@ class Errands:
     def run(self, attempt_id: str) -> bool:
         """Claim the attempt, see it through; False if it cannot be claimed. Raises Unreachable, Rejected."""
         with self._under_way.once(attempt_id) as is_first:
-            claimed = self._gateway.claim(self._agent_id, attempt_id) if is_first else None
+            if not is_first:
+                return False
+            claimed = claim_for_sure(self._gateway.claim, self._agent_id, attempt_id)
             if claimed is not None:
                 about = {"evaluation_id": claimed.spec.evaluation_id, "attempt_id": attempt_id}
                 with log_context(request_id=attempt_id, **about):

@@ -11,6 +11,7 @@ from threading import Event
 from contracts.fine_tune_attempts import ClaimedFineTune, FineTuneOutcome, TrainingNews
 from contracts.fine_tuning import FineTuneFailure, FineTuneState, FineTuneStatus
 from contracts.log_context import log_context
+from sandbox_runner.agent.claiming import claim_for_sure
 from sandbox_runner.agent.errand import HEARTBEATS_PER_LEASE
 from sandbox_runner.agent.handing_in import give_back, hand_in
 from sandbox_runner.agent.lease_keeping import LeaseKeeper, NotWanted
@@ -49,7 +50,9 @@ class TrainingErrands:
     def run(self, attempt_id: str) -> bool:
         """Claim the attempt, see it through; False if it cannot be claimed. Raises Unreachable, Rejected."""
         with self._under_way.once(attempt_id) as is_first:
-            claimed = self._gateway.claim(self._agent_id, attempt_id) if is_first else None
+            if not is_first:
+                return False
+            claimed = claim_for_sure(self._gateway.claim, self._agent_id, attempt_id)
             if claimed is not None:
                 with log_context(request_id=attempt_id, attempt_id=attempt_id):
                     self._see_through(claimed)

@@ -47,9 +47,9 @@ class TrainingGatewayLink(ServiceLink):
         response = self._call("GET", path, wait_seconds=wait_seconds)
         return None if response.status_code == 204 else str(response.json()["attempt_id"])
 
-    def claim(self, agent_id: str, attempt_id: str) -> ClaimedFineTune | None:
-        """Claim an attempt; None when it cannot be claimed any more."""
-        content = TypeAdapter(dict[str, str]).dump_json({"agent_id": agent_id})
+    def claim(self, agent_id: str, attempt_id: str, key: str) -> ClaimedFineTune | None:
+        """Claim an attempt; None when it cannot be claimed any more. It may be repeated with the same key."""
+        content = TypeAdapter(dict[str, str]).dump_json({"agent_id": agent_id, "key": key})
         try:
             response = self._call("POST", f"{_attempt(attempt_id)}:claim", content=content)
         except Rejected as rejected:

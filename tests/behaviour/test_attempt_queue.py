@@ -93,6 +93,24 @@ def test_an_attempt_that_many_agents_claim_at_once_is_one_agents(gateways):
         assert sorted(refused) == [False] + [True] * 5, found
 
 
+def test_a_claim_is_granted_again_to_who_repeats_it_with_its_key_and_to_nobody_else(gateways):
+    one, other = gateways
+    evaluation = one.submit()
+    (attempt,) = one.attempts(evaluation)
+    key = "k" * 32
+    claims = together(*[partial(gateways[n % 2].queue.claim, attempt, "agent", key) for n in range(4)])
+    assert len({(claim.token, claim.spec.fence) for claim in claims}) == 1
+    assert other.queue.has_claimed(attempt, "agent", key)
+    for agent, wrong_key in (("agent", "x" * 32), ("agent", ""), ("another", key)):
+        assert not other.queue.has_claimed(attempt, agent, wrong_key)
+        with pytest.raises(AttemptNotClaimable):
+            other.queue.claim(attempt, agent, wrong_key)
+    assert one.attempts(evaluation) == [attempt]
+    one.queue.report(attempt, claims[0].token, outcome(claims[0].spec))
+    with pytest.raises(AttemptNotClaimable):
+        one.queue.claim(attempt, "agent", key)
+
+
 def test_a_report_and_a_cancellation_at_once_leave_one_end(gateways):
     one, other = gateways
     ends = set()

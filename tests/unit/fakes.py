@@ -814,10 +814,9 @@ class FakeAgent:
         )
         return answer.json()["attempt_id"] if answer.status_code == 200 else None
 
-    def try_claim(self, attempt_id: str):
-        return self._http.post(
-            f"/internal/v1/attempts/{attempt_id}:claim", json={"agent_id": self.id}, headers=self._headers
-        )
+    def try_claim(self, attempt_id: str, **more: str):
+        body = {"agent_id": self.id, **more}
+        return self._http.post(f"/internal/v1/attempts/{attempt_id}:claim", json=body, headers=self._headers)
 
     def claim(self, attempt_id: str) -> ClaimedAttempt:
         answer = self.try_claim(attempt_id)
@@ -876,8 +875,8 @@ class FakeTrainingAgent:
         answer = self._http.get(path, headers=self._headers)
         return answer.json()["attempt_id"] if answer.status_code == 200 else None
 
-    def try_claim(self, attempt_id: str):
-        return self._post(f"fine-tune-attempts/{attempt_id}:claim", json={"agent_id": self.id})
+    def try_claim(self, attempt_id: str, **more: str):
+        return self._post(f"fine-tune-attempts/{attempt_id}:claim", json={"agent_id": self.id, **more})
 
     def claim(self, attempt_id: str) -> ClaimedFineTune:
         answer = self.try_claim(attempt_id)
@@ -1129,6 +1128,7 @@ class FakeGatewayLink:
         self.trouble: dict[str, list[Exception]] = {}
         """By name of the call, what the next ones raise."""
         self.refused_claims: set[str] = set()
+        self.claim_keys: list[str] = []
         self.idle = threading.Event()
         self._offered = list(offered)
         self._specs = {spec.attempt_id: spec for spec in offered}
@@ -1146,7 +1146,8 @@ class FakeGatewayLink:
             return None
         return self._offered.pop(0).attempt_id
 
-    def claim(self, agent_id: str, attempt_id: str) -> ClaimedAttempt | None:
+    def claim(self, agent_id: str, attempt_id: str, key: str) -> ClaimedAttempt | None:
+        self.claim_keys.append(key)
         self._may_fail("claim")
         if attempt_id in self.refused_claims:
             return None

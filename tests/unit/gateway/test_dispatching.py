@@ -267,6 +267,18 @@ def test_what_was_not_published_cannot_be_claimed_by_an_agent_at_the_broker(scen
     assert agent.try_claim(published).status_code == 200
 
 
+def test_an_agent_at_the_broker_whose_claim_got_no_answer_repeats_it(scene, dispatch, broker):
+    (evaluation,) = submit(scene, 1)
+    agent = listening(scene, "a", slots=1)
+    dispatch.publish_round()
+    (attempt,) = attempts_of(scene, [evaluation])
+    first, again = (agent.try_claim(attempt, key="k" * 32) for _ in range(2))
+    assert first.status_code == again.status_code == 200
+    assert first.json() == again.json()
+    assert agent.try_claim(attempt, key="x" * 32).status_code == 409
+    assert agent.try_claim(attempt, key="short").status_code == 422
+
+
 def test_what_is_for_another_agent_cannot_be_claimed(scene, dispatch, broker):
     """A host that cannot run it would fail, and three failures would end the evaluation."""
     weak = listening(scene, "weak")

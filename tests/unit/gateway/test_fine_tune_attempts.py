@@ -121,6 +121,18 @@ def test_success_without_its_adapter_is_refused(farm):
     assert farm.read(job_id)["state"] == "running"
 
 
+def test_an_agent_whose_claim_got_no_answer_repeats_it_and_a_restarted_one_does_not(farm):
+    farm.lend()
+    agent = farm.agent("one")
+    agent.heartbeat()
+    attempt_id = agent.next()
+    first, again = (agent.try_claim(attempt_id, key="k" * 32) for _ in range(2))
+    assert first.status_code == again.status_code == 200
+    assert first.json() == again.json()
+    assert agent.try_claim(attempt_id, key="x" * 32).status_code == 409
+    assert agent.try_claim(attempt_id).status_code == 409
+
+
 def test_one_agent_has_a_job_and_nobody_without_its_token_gets_at_it(farm):
     job_id = farm.lend()
     one, other = farm.agent("one"), farm.agent("other")

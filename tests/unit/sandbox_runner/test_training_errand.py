@@ -46,7 +46,7 @@ class Gateway:
         if self.trouble.get(call):
             raise self.trouble[call].pop(0)
 
-    def claim(self, agent_id, attempt_id):
+    def claim(self, agent_id, attempt_id, key):
         self._may_fail("claim")
         return self.claimed
 
