@@ -236,9 +236,10 @@ class FineTuneStatus:
 class FineTuneEvent:
     """One line of a job's journal. After a resumption steps may come a second time, with the same losses.
 
-    Kinds: `queued`, `started` (a trainer), `phase`, `measured` (chats in tokens), `loaded` (the base, in
-    which numbers and why), `probed`, `step`, `validated`, `checkpoint`, `resumed` (from a checkpoint),
-    `stopped_early`, `trainer_lost`, `succeeded`, `failed`, `cancelled`. `data` is of the kind.
+    Kinds: `queued`, `waiting_for_memory` (a local model answers yet), `started` (a trainer), `phase`,
+    `measured` (chats in tokens), `loaded` (the base, in which numbers and why), `probed`, `step`,
+    `validated`, `checkpoint`, `resumed` (from a checkpoint), `stopped_early`, `trainer_lost`, `succeeded`,
+    `failed`, `cancelled`. `data` is of the kind.
     """
 
     sequence: int

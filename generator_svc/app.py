@@ -97,10 +97,12 @@ def create_app(settings: GeneratorSettings) -> FastAPI:
     add_delta_routes(app)
     add_training_pair_routes(app, proposers["mutation"])
     # Two sets of weights at a time would not fit: what is loaded to answer goes before training begins.
-    unload = local.unload if local is not None else lambda: None
+    unload = local.unload if local is not None else lambda: True
     desk = add_fine_tuning_routes(app, settings.home, unload)
     if desk is not None:
         add_loan_routes(app, desk)
+        if local is not None:
+            local.leave_free(desk.memory_to_come)
     _add_baselines(app)
     add_lemur_routes(app, settings.home)
 

@@ -41,7 +41,7 @@ Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False)]
 
 
 def add_fine_tuning_routes(
-    app: FastAPI, home: Path | None, before_training: Callable[[], None] = lambda: None
+    app: FastAPI, home: Path | None, before_training: Callable[[], bool | None] = lambda: None
 ) -> FineTuneDesk | None:
     """Add the routes. Whoever starts the application starts the desk and stops it; without a home: none."""
     if home is None:

@@ -70,10 +70,13 @@ class FineTuneDesk:
         self,
         home: Path,
         limits: FineTuneLimits,
-        before_training: Callable[[], None] = lambda: None,
+        before_training: Callable[[], bool | None] = lambda: None,
         trainer_command: Sequence[str] = TRAINER,
     ) -> None:
-        """`before_training` is called before a job: whoever holds memory that it may need lets go of it."""
+        """`before_training` is called before a job: whoever holds memory that it may need lets go of it.
+
+        Where it gives False, not yet: it is called again, and the job waits.
+        """
         self.adapters = AdapterStore(home)
         self._home = home.absolute()
         self._folder = self._home / FOLDER
@@ -85,6 +88,7 @@ class FineTuneDesk:
         self._jobs: dict[str, Job] = {}
         self._stopping = False
         self._thread: threading.Thread | None = None
+        self._run: TrainingRun | None = None
 
     def start(self) -> None:
         """Take up what is unfinished, in a thread of its own."""
@@ -216,6 +220,11 @@ class FineTuneDesk:
             job = self._job(job_id)
             return job.record, job.folder.chats
 
+    def memory_to_come(self) -> int:
+        """Bytes that the job in hand is about to take, at least; 0 without one."""
+        run = self._run
+        return run.memory_to_come() if run is not None else 0
+
     def weights_of_models(self) -> dict[str, str]:
         """The SHA-256 of the weights of each model that can be trained here, by its name."""
         return weights_of_models(self._home)
@@ -289,16 +298,24 @@ class FineTuneDesk:
 
     def _train(self, job: Job) -> None:
         try:
-            self._before_training()
-            TrainingRun(
-                job, self._limits, self._command, self.adapters, self._changed, lambda: self._stopping
-            ).run()
+            self._run = TrainingRun(
+                job,
+                self._limits,
+                self._command,
+                self.adapters,
+                self._changed,
+                lambda: self._stopping,
+                self._before_training,
+            )
+            self._run.run()
         except Exception:  # noqa: BLE001 - a defect that one job brings to light must not hold up the others
             _log.exception("the fine-tune %s", job.record.id)
             with self._changed:
                 job.has_trainer = False
                 job.fail(_DEFECT)
                 self._changed.notify_all()
+        finally:
+            self._run = None
 
     def _next(self) -> Job | None:
         with self._changed:

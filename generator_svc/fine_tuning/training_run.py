@@ -11,6 +11,9 @@ from generator_svc.fine_tuning.jobs import Job
 from generator_svc.fine_tuning.journal import now
 from generator_svc.fine_tuning.limits import FineTuneLimits
 from generator_svc.fine_tuning.trainer_process import TrainerEnd, TrainerProcess
+from generator_svc.language_models.local.memory import resident_memory
+from generator_svc.language_models.local.models import memory_needed
+from generator_svc.language_models.model_store import ModelDamaged, ModelStore, ModelUnknown
 
 MAX_DEATHS = 3
 """So often a trainer may die without having come to a new checkpoint."""
@@ -27,33 +30,59 @@ class TrainingRun:
         adapters: AdapterStore,
         changed: threading.Condition,
         is_stopping: Callable[[], bool],
+        make_room: Callable[[], bool | None] = lambda: None,
     ) -> None:
+        """`make_room` lets go of memory that the job may need, and gives False where that takes longer."""
         self._job = job
         self._limits = limits
         self._command = trainer_command
         self._adapters = adapters
+        self._models = ModelStore(adapters.folder.parent)
         self._changed = changed
         self._is_stopping = is_stopping
+        self._make_room = make_room
+        self._trainer: TrainerProcess | None = None
         self._deaths = 0
 
     def run(self) -> None:
         """Until the job is over, or the desk stops."""
+        self._wait_for_room()
         while not self._must_stop():
             with self._changed:
                 if not self._job.wants_trainer:
                     return
                 self._begin()
             try:
-                trainer = TrainerProcess(
+                self._trainer = TrainerProcess(
                     self._job.folder, self._limits, self._job.standing.memory_was_short, self._command
                 )
-                end = trainer.follow(self._must_stop, self._ring)
+                end = self._trainer.follow(self._must_stop, self._ring)
             except OSError as error:
                 end = TrainerEnd(failure=disk_failure(error))
+            self._trainer = None
             with self._changed:
                 self._job.has_trainer = False
                 self._settle(end)
                 self._changed.notify_all()
+
+    def memory_to_come(self) -> int:
+        """Bytes that the trainer has yet to take until it has loaded its model; 0 where nobody knows."""
+        try:
+            needed = memory_needed(self._models.read(self._job.record.settings.model))
+        except (ModelUnknown, ModelDamaged):
+            return 0
+        trainer = self._trainer
+        return max(0, needed - (resident_memory(trainer.pid) if trainer is not None else 0))
+
+    def _wait_for_room(self) -> None:
+        """Until whoever answers with a model here has put it away: two would not fit."""
+        told = False
+        while not self._must_stop() and self._make_room() is False:
+            if not told:
+                with self._changed:
+                    self._job.note("waiting_for_memory", message="A local model is still answering.")
+                    self._changed.notify_all()
+            told = True
 
     def _must_stop(self) -> bool:
         return self._is_stopping() or not self._job.wants_trainer

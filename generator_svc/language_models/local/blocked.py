@@ -47,11 +47,12 @@ def never_enough_memory(name: str, needed: int, whole: int) -> HeldUp:
     )
 
 
-def no_memory_now(name: str, needed: int, free: int) -> HeldUp:
-    """It would fit if less else ran."""
+def no_memory_now(name: str, needed: int, free: int, claimed: int = 0) -> HeldUp:
+    """It would fit if less else ran. `claimed`: bytes of the free ones that a fine-tune is about to take."""
+    kept = f", of which a fine-tune is about to take {_gib(claimed)}" if claimed else ""
     return _held_up(
         "out_of_memory",
-        f"The local model {name} needs about {_gib(needed)} of memory; {_gib(free)} are free now.",
+        f"The local model {name} needs about {_gib(needed)} of memory; {_gib(free)} are free now{kept}.",
         "It is tried again. Run fewer evaluations beside it, or use a smaller model.",
         _WAIT_SECONDS,
     )

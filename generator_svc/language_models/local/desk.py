@@ -84,6 +84,8 @@ class Desk:
         self._times = times
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._worker: WorkerProcess | None = None
+        self._leaving: threading.Event | None = None
+        """Set once what was loaded when somebody last asked for it is away."""
         self._number = 0
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -93,18 +95,22 @@ class Desk:
         """Queue a call."""
         self._queue(call)
 
-    def unload(self, patience_seconds: float = 0.0) -> None:
-        """Put the model away once the calls before have ended. Waits for that, but no longer than told."""
+    def unload(self, patience_seconds: float = 0.0) -> bool:
+        """Put the model away once the calls before have ended. Waits for that, but no longer than told.
+
+        Gives whether it is away. Who asks again meanwhile waits for the same moment. For one thread.
+        """
         if self._thread is None:
-            return
-        away = threading.Event()
+            return True
+        away = self._leaving
+        if away is None or away.is_set():
+            away = self._leaving = threading.Event()
+            self._queue(lambda: self._put_away(away))
+        return away.wait(patience_seconds)
 
-        def put_away() -> None:
-            self._end_worker()
-            away.set()
-
-        self._queue(put_away)
-        away.wait(patience_seconds)
+    def _put_away(self, away: threading.Event) -> None:
+        self._end_worker()
+        away.set()
 
     def close(self) -> None:
         """End the thread and the process, now: calls that are queued or under way are held up."""

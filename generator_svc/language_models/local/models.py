@@ -1,7 +1,7 @@
 """Language models on weights of our own, as the proposers see them."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,6 +55,7 @@ class LocalModels:
             limits.memory_bytes or int(_SHARE_OF_MEMORY * whole_memory()),
             limits.threads or len(os.sched_getaffinity(0)),
         )
+        self._claimed_bytes: Callable[[], int] = lambda: 0
         self._desk = Desk(self._start, Times(limits.load_seconds, limits.call_seconds, limits.idle_seconds))
 
     def names(self) -> list[str]:
@@ -69,12 +70,16 @@ class LocalModels:
         """The version of the prompts that an adapter was trained on; None where nobody says it."""
         return learnt_version(self._home, adapter)
 
-    def unload(self) -> None:
+    def unload(self) -> bool:
         """Give the memory of a model that is loaded back, once the calls before have ended.
 
-        Waits a little for that: who asks is about to look how much memory there is.
+        Waits a little for that, and says whether it is done; if it is not, ask again.
         """
-        self._desk.unload(_UNLOAD_SECONDS)
+        return self._desk.unload(_UNLOAD_SECONDS)
+
+    def leave_free(self, claimed_bytes: Callable[[], int]) -> None:
+        """From now on start no model in memory that somebody else is about to take."""
+        self._claimed_bytes = claimed_bytes
 
     def close(self) -> None:
         """End what was started, now: calls that are queued or under way are held up."""
@@ -89,7 +94,7 @@ class LocalModels:
         except ModelDamaged as error:
             raise blocked.model_not_loadable(name, str(error)) from error
         self._check_libraries(stored)
-        needed = _memory_needed(stored)
+        needed = memory_needed(stored)
         if needed > self._bounds.memory_bytes and not stored.manifest.load_in_4bit:
             raise blocked.never_enough_memory(name, needed, self._bounds.memory_bytes)
         if adapter is not None:
@@ -101,9 +106,9 @@ class LocalModels:
         self._desk.take(call)
 
     def _start(self, model: StoredModel) -> WorkerProcess:
-        needed, free = _memory_needed(model), free_memory()
-        if needed > free:
-            raise blocked.no_memory_now(model.manifest.name, needed, free)
+        needed, free, claimed = memory_needed(model), free_memory(), self._claimed_bytes()
+        if needed > free - claimed:
+            raise blocked.no_memory_now(model.manifest.name, needed, free, claimed)
         return WorkerProcess(model, self._bounds, self._worker_command)
 
     def _check_libraries(self, stored: StoredModel) -> None:
@@ -174,7 +179,8 @@ def _weights(stored: StoredModel, call: Call) -> ModelWeights | None:
     return ModelWeights(stored.manifest.weights_sha256, numbers, call.ready.device)
 
 
-def _memory_needed(stored: StoredModel) -> int:
+def memory_needed(stored: StoredModel) -> int:
+    """Bytes that a process with a model takes at least, libraries included."""
     manifest = stored.manifest
     loaded = bytes_of_a_number() * manifest.parameters
     return _LIBRARIES_BYTES + (manifest.weights_bytes if manifest.load_in_4bit else loaded)

@@ -4,6 +4,7 @@ import io
 import json
 import sys
 import tarfile
+import threading
 from contextlib import contextmanager
 from dataclasses import asdict
 
@@ -11,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
+from model_folders import add_model_folder
 from processes import until
 from sample_chats import body, chat
 
@@ -19,6 +21,7 @@ from generator_svc.fine_tuning import desk as desk_module
 from generator_svc.fine_tuning.desk import FineTuneDesk
 from generator_svc.fine_tuning.limits import FineTuneLimits
 from generator_svc.fine_tuning.settings import complete_settings
+from generator_svc.language_models.local.models import memory_needed
 from generator_svc.request_checks import Refused
 from generator_svc.routes_fine_tuning import add_desk_routes, add_fine_tuning_routes
 
@@ -35,6 +38,7 @@ def service(home, program=SUCCEEDS, **limits):
     app = FastAPI()
     desk = FineTuneDesk(home, FineTuneLimits(**limits), trainer_command=(sys.executable, "-c", program))
     add_desk_routes(app, desk)
+    app.state.desk = desk
     app.add_exception_handler(
         Refused, lambda _, refused: JSONResponse(refused.document, refused.document["status"])
     )
@@ -214,6 +218,39 @@ def test_a_defect_at_one_job_does_not_hold_up_the_next(tmp_path):
     until(lambda: desk.status("next").state == "succeeded", 30, "the next job")
     desk.stop()
     assert desk.status("job").failure.reason == "internal_error"
+
+
+def test_a_job_waits_by_name_until_a_local_model_that_answers_is_away(tmp_path):
+    asked, away = [], threading.Event()
+
+    def unload():
+        asked.append(desk.memory_to_come())
+        return away.wait(0.02)
+
+    model = add_model_folder(tmp_path, "tiny")
+    desk = FineTuneDesk(tmp_path, FineTuneLimits(), unload, (sys.executable, "-c", SUCCEEDS))
+    with desk.intake() as intake:
+        intake.write(JOB)
+        desk.accept("job", intake)
+    desk.start()
+    until(lambda: len(asked) > 3, 30, "asking again")
+    assert desk.status("job").state == "queued"
+    assert [event.kind for event in desk.events("job", 0, 0)] == ["queued", "waiting_for_memory"]
+    away.set()
+    until(lambda: desk.status("job").state == "succeeded", 30, "the job")
+    desk.stop()
+    # What it will need is claimed from the first moment on, and by nobody afterwards.
+    assert set(asked) == {memory_needed(model)}
+    assert desk.memory_to_come() == 0
+
+
+def test_while_a_trainer_loads_its_model_what_it_has_yet_to_take_is_claimed(tmp_path):
+    needed = memory_needed(add_model_folder(tmp_path, "tiny"))
+    with service(tmp_path, "held = b'1' * 10**8\n" + HANGS) as client:
+        client.put("/v1/fine-tunes/job", content=JOB)
+        running(client)
+        claimed = client.app.state.desk.memory_to_come
+        until(lambda: 0 < claimed() < needed - 10**8, 30, "the trainer's memory")
 
 
 def test_a_job_that_was_running_goes_on_when_the_service_starts_again(tmp_path):

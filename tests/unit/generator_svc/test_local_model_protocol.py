@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from local_model_program import OBEDIENT, READY, ask, requests, starts
 from model_folders import add_model_folder
+from processes import until
 
 from contracts.proposals import ModelWeights
 from generator_svc.held_up import HeldUp
@@ -76,6 +77,37 @@ def test_who_unloads_a_model_finds_its_memory_free(models, tmp_path):
     ask(used)
     used.unload()
     assert not Path(f"/proc/{starts(tmp_path)[0]}").exists()
+
+
+def test_a_model_that_is_answering_is_put_away_once_it_has_and_not_again(models, tmp_path, monkeypatch):
+    unload_seconds = "generator_svc.language_models.local.models._UNLOAD_SECONDS"
+    monkeypatch.setattr(unload_seconds, 0.05)
+    body = f"""
+    {READY}
+    for call in calls():
+        while not os.path.exists(os.path.join(sys.argv[1], "go")):
+            time.sleep(0.01)
+        for request in call["requests"]:
+            answer(call, request)
+        say(event="ended", call=call["call"])
+    """
+    used = models(body)
+    asking, later = (threading.Thread(target=ask, args=(used,)) for _ in range(2))
+    asking.start()
+    until(lambda: (tmp_path / "models" / "small" / "starts").exists(), 20, "the process")
+    assert not used.unload()
+    later.start()
+    assert [used.unload() for _ in range(3)] == [False] * 3
+    (tmp_path / "models" / "small" / "go").touch()
+    asking.join()
+    later.join()
+    # Who asks again waits for the same moment: the later call's model is not put away as well.
+    ask(used)
+    first, second = starts(tmp_path)
+    assert not Path(f"/proc/{first}").exists()
+    monkeypatch.setattr(unload_seconds, 20.0)
+    assert used.unload()
+    assert not Path(f"/proc/{second}").exists()
 
 
 def test_an_answer_can_be_asked_for_while_others_are_read(models):

@@ -44,6 +44,18 @@ def test_memory_that_others_use_just_now_is_waited_for(models, tmp_path, monkeyp
     assert blocked.retry_after_seconds
 
 
+def test_memory_that_a_fine_tune_is_about_to_take_is_left_free(models, tmp_path, monkeypatch):
+    used = models(OBEDIENT)
+    needed = local_models.memory_needed(used.find("small", None))
+    monkeypatch.setattr(local_models, "free_memory", lambda: 2 * needed)
+    claimed = [needed + 1, needed]
+    used.leave_free(lambda: claimed.pop(0))
+    blocked = held_up(used)
+    assert (blocked.code, blocked.retryable) == ("out_of_memory", True)
+    assert "fine-tune" in blocked.message
+    assert len(ask(used)) == 2
+
+
 def test_four_bits_without_the_library_are_refused_by_its_name(models, tmp_path, monkeypatch):
     monkeypatch.setattr(local_models, "find_spec", lambda name: name != "bitsandbytes" or None)
     used = models(OBEDIENT)
