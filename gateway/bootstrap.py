@@ -60,7 +60,7 @@ def open_services(settings: Settings) -> Services:
         evaluations=evaluations,
         searches=SearchStore(database, evaluations),
         candidates=CandidateStore(database),
-        asks=AskJournal(database),
+        asks=AskJournal(database, require_storage=quotas.require_storage),
         offers=offers,
         queue=AttemptQueue(database, settings.lease_seconds),
         dispatch=_dispatch(settings, database, offers, leases),

@@ -77,12 +77,26 @@ class OpenSlots:
     held: int
 
 
+RequireStorage = Callable[[Session, str, int], object]
+"""Raises QuotaExceeded unless a tenant may store so many more bytes."""
+
+
+def _without_limit(_session: Session, _tenant: str, _wanted: int) -> None:
+    pass
+
+
 class AskJournal:
     """What agents did with the slots of searches. `now` is the clock by which leases lapse."""
 
-    def __init__(self, database: Database, now: Callable[[Session], datetime] = now_in) -> None:
+    def __init__(
+        self,
+        database: Database,
+        now: Callable[[Session], datetime] = now_in,
+        require_storage: RequireStorage = _without_limit,
+    ) -> None:
         self._database = database
         self._now = now
+        self._require_storage = require_storage
 
     def open_slots(self, search_id: str, tenant: str) -> OpenSlots:
         """What could be leased now. Raises as `lease` does."""
@@ -132,7 +146,8 @@ class AskJournal:
     def tell(self, search_id: str, tenant: str, task_id: str, answer: AgentAnswer) -> Lease:
         """Record an agent's answer as its slot's proposal; the same answer again changes nothing.
 
-        A paused search takes it, too. Raises SearchNotFound, TaskUnknown, TaskClosed, SearchStateConflict.
+        A paused search takes it, too. Raises SearchNotFound, TaskUnknown, TaskClosed, SearchStateConflict,
+        QuotaExceeded.
         """
         with self._database.write() as session:
             search = _found(session, search_id, tenant, locked=True)
@@ -145,6 +160,7 @@ class AskJournal:
             _require_unended(search)
             if verdict is not TellVerdict.ACCEPTED:
                 raise TaskClosed(verdict)
+            self._require_storage(session, tenant, len(answer.text.encode("utf-8", "replace")))
             row.told_at, row.told_digest = now, answer.digest
             proposal = Proposal(
                 slot.slot, proposer_name(row.agent), answer.text, answer.summary, form=answer.form

@@ -40,6 +40,7 @@ _BLOCKED_BY = frozenset(
         "out_of_memory",
         "adapter_unknown",
         "adapter_mismatch",
+        "storage_full",
     }
 )
 

@@ -153,6 +153,14 @@ class QuotaStore:
         require_within(quota, QuotaName.STORAGE_BYTES, used, wanted)
         return quota.storage_bytes - used
 
+    def require_not_full(self, tenant: str) -> None:
+        """Room to store anything more, in a transaction of its own. Raises QuotaExceeded."""
+        with self._database.read() as session:
+            if self.in_force(session, tenant).storage_bytes is None:
+                return
+        with self._database.write() as session:
+            self.require_storage(session, tenant, 1)
+
     def has_room(self, session: Session, tenant: str, share: float = 1.0) -> bool:
         """Whether this share of a tenant's queue takes one more evaluation. Where not, its search waits."""
         lock_tenant(session, tenant)

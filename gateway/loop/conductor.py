@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from contracts.log_context import log_context
 from contracts.proposals import ProposerBlocked
+from gateway.domain.quotas import QuotaExceeded
 from gateway.domain.search import PauseReason, SearchRecord
 from gateway.domain.search_places import NoPlace, Place, in_fair_order, who_makes_room
 from gateway.infra.database import StorageUnavailable
@@ -181,6 +182,8 @@ class Conductor:
             asks = not held_up.seconds_left()
             try:
                 self._services.leases.require(driver.lease)
+                if asks:
+                    self._services.quotas.require_not_full(driver.tenant)
                 if run.advance(asks, held_up.times):
                     return
                 if asks:
@@ -195,6 +198,9 @@ class Conductor:
                     return
                 held_up = held_up.longer(error.blocked)
                 journal.wait_for(error.blocked.message, error.blocked.code)
+            except QuotaExceeded as error:
+                journal.pause(_full_storage(error))
+                return
             except ServiceUnavailable as error:
                 failures += 1
                 self._wait_for_service(journal, driver, error, failures)
@@ -246,6 +252,11 @@ class Conductor:
 
 def _pause_reason(blocked: ProposerBlocked) -> PauseReason:
     return PauseReason(blocked.code, blocked.message, blocked.remedy)
+
+
+def _full_storage(error: QuotaExceeded) -> PauseReason:
+    told = f"The quota {error.name.value} is {error.limit}: {error.used} are used, so nothing is proposed."
+    return PauseReason("storage_full", told, "Remove data sets, or ask the operator for more, and resume it.")
 
 
 def _told(error: ServiceRefused) -> str:

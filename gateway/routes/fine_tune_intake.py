@@ -78,7 +78,10 @@ def require_learnable(body: SearchBody, services: Services, tenant: str) -> None
 
 
 def require_room(services: Services, session: Any, tenant: str) -> None:
-    """Refuse, with 429 and in the accepting transaction, more jobs than a tenant may have open."""
+    """Refuse, in the accepting transaction, more jobs than a tenant may have open, or any where it is full.
+
+    Raises RequestProblem (429), QuotaExceeded.
+    """
     if services.quotas.count_fine_tunes(session, tenant) >= MAX_OPEN_JOBS:
         raise RequestProblem(
             429,
@@ -87,6 +90,7 @@ def require_room(services: Services, session: Any, tenant: str) -> None:
             remedy="Wait for one to end, or cancel one.",
             headers={"retry-after": str(FULL_RETRY_SECONDS)},
         )
+    services.quotas.require_storage(session, tenant, 1)
 
 
 def _elites(search_id: str, deltas: EliteDeltas, services: Services, tenant: str) -> EliteSource:

@@ -117,6 +117,18 @@ def test_a_task_comes_with_what_a_model_would_be_told_in_the_form_that_was_asked
     assert none["prompt"] is None
 
 
+def test_a_tenant_whose_storage_is_full_keeps_its_task_and_tells_it_when_there_is_room(scene):
+    search = opened(scene)
+    (task,) = ask(scene, search)
+    assert scene.http.patch("/v1/tenants/local", json={"storage_bytes": 1}).status_code == 200
+    refused = tell(scene, task)
+    assert (refused.status_code, refused.json()["code"]) == (403, "storage_full")
+    assert states(scene, search)[task["slot"]] == "pending"
+    assert scene.http.patch("/v1/tenants/local", json={"storage_bytes": None}).status_code == 200
+    assert tell(scene, task).status_code < 300
+    assert tell(scene, task).status_code < 300
+
+
 def test_while_nobody_makes_prompts_no_slot_is_lost_to_a_task_that_nobody_got(scene):
     search = opened(scene)
     scene.generator.unreachable = True

@@ -162,6 +162,22 @@ def test_a_waiting_search_does_not_spin(services, conductor, monkeypatch):
     assert len(counted) - before <= 2
 
 
+def test_a_search_of_a_tenant_whose_storage_is_full_pauses_and_goes_on_when_there_is_room(
+    services, farm, conductor
+):
+    services.quotas.change("local", {"storage_bytes": 1})
+    search_id = start(services)
+    wait_for_state(services, search_id, SearchState.PAUSED)
+    reason = services.searches.document(search_id)["paused_by"]
+    assert reason["code"] == "storage_full"
+    assert "storage_bytes is 1" in reason["message"]
+    assert reason["remedy"]
+    assert services.generator.batches == []
+    services.quotas.change("local", {"storage_bytes": None})
+    services.searches.resume(search_id)
+    wait_for_state(services, search_id, SearchState.SUCCEEDED)
+
+
 def test_a_service_that_goes_away_is_waited_for_and_named(services, farm, conductor, monkeypatch):
     away = ["filter cannot be reached"]
     monkeypatch.setattr(services.filter, "readiness_problems", lambda: list(away))

@@ -7,6 +7,7 @@ from threading import Barrier
 
 import pytest
 from fakes import FakeFarm, FakeFilter, FakeGenerator
+from fine_tune_scene import FineTuneScene
 from gateway_scene import SOURCE, gateway_in
 from search_scene import AMPLE, accept, new_database, request
 
@@ -90,6 +91,14 @@ def test_a_spent_gpu_budget_refuses_gpu_evaluations_until_midnight(scene):
     refused(answer, 429, "gpu_seconds_spent")
     assert 1 <= int(answer.headers["retry-after"]) <= 86_400
     assert scene.http.post("/v1/evaluations", json=GOOD).status_code == 202
+
+
+def test_a_full_storage_takes_no_fine_tune(scene):
+    farm = FineTuneScene(scene)
+    limit(scene, storage_bytes=1)
+    refused(farm.ask(), 403, "storage_full")
+    limit(scene, storage_bytes=None)
+    farm.start()
 
 
 def test_a_full_storage_is_refused_and_counts_what_came_since_it_was_measured(scene):
