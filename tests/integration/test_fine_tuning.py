@@ -226,6 +226,30 @@ def test_training_that_helps_nothing_is_rolled_back_to_the_parent(home):
     assert weights(home, "harm") != weights(home, "parent")
 
 
+def test_training_after_which_fewer_answers_apply_is_rolled_back_to_the_parent(home, monkeypatch):
+    from generator_svc.fine_tuning.trainer import probing
+    from generator_svc.language_models.local.weights.decoding import Written
+
+    train_here(home, "parent", body(QUICK | {"max_steps": 2}, *TRAIN, *VALIDATION))
+    asked = []
+
+    def write(_writer, tasks, _choice, _bounds):
+        """Before training what it is to learn, to the letter; afterwards prose."""
+        asked.extend(tasks)
+        text = VALIDATION[0][1][-1].content if len(asked) <= 12 else "I would widen it."
+        return (Written(task.key, text, "stop", 1, 1, 0.1) for task in tasks)
+
+    monkeypatch.setattr(probing.Writer, "write", write)
+    worse = QUICK | {"parent_adapter": "parent", "probe": {"samples": 12}}
+    result = train_here(home, "worse", body(worse, *TRAIN, VALIDATION[0]))
+    assert len(asked) == 24
+    assert result.validation_loss_after < result.validation_loss_before
+    assert (result.valid_rate_before, result.valid_rate_after) == (1.0, 0.0)
+    assert (result.adopted, result.use) == (False, "parent")
+    assert "0%" in result.reason
+    assert AdapterStore(home).manifest("worse").result == result
+
+
 def test_on_a_base_in_4_bits_the_loss_falls_too_and_the_manifest_tells_it(home):
     pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: pip install 'deltanas[nf4]'")
     probe = {"samples": 1, "max_tokens": 4}

@@ -11,6 +11,7 @@ from search_scene import Scene, new_scene, request
 
 from contracts.names import SearchState
 from gateway.dashboard.report import render_report
+from gateway.domain.feedback import FeedbackMemory
 from gateway.domain.fine_tune_plan import EliteDeltas, FineTunePlan
 from gateway.domain.search import ProposerChoice
 from gateway.infra.fine_tune_attempts import FineTuneAttempts
@@ -125,6 +126,32 @@ def test_each_cycle_proposes_with_what_was_learnt_from_the_ones_before(tmp_path)
     page = render_report(scene.store.document(search_id), found.cycles, scene.candidates.page(search_id)[0])
     assert "What the model learnt" in page
     assert f"{third}: adopted. The validation loss fell." in page
+
+
+def test_a_model_that_learns_is_told_of_earlier_tries_as_well_and_learns_none_of_that(tmp_path):
+    fields = wanted() | {"candidates_per_cycle": 8, "elites": 40}
+    found = Learning(new_scene(tmp_path, **fields, feedback=FeedbackMemory(3)), tmp_path)
+    found.finish()
+    first, second, third = found.tuner.puts
+    assert found.asked_with() == {1: {None}, 2: {first}, 3: {second}, 4: {third}}
+    remembered = {
+        cycle: {len(slot.history) for asked in asked_of(found, cycle) for slot in asked.slots}
+        for cycle in range(1, CYCLES + 1)
+    }
+    assert remembered == {1: {0}, 2: {3}, 3: {3}, 4: {3}}
+    (tmp_path / "plain").mkdir()
+    without = Learning(new_scene(tmp_path / "plain", **fields), tmp_path / "plain")
+    without.finish()
+    assert learnt(found) == learnt(without)
+
+
+def learnt(found: Learning) -> list[list[dict]]:
+    """Of each job, the chats."""
+    return [found.tuner.bodies[job][1:] for job in found.tuner.puts]
+
+
+def asked_of(found: Learning, cycle: int):
+    return [asked for asked in found.scene.generator.asked if asked.cycle == cycle]
 
 
 def test_the_search_waits_until_the_model_has_learnt_and_says_so(tmp_path):
