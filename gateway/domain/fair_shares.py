@@ -5,6 +5,9 @@ that is furthest back comes next (Goyal, Vin, Cheng 1996). What an attempt takes
 ended: it is charged what attempts of its tenant took of late, and set right afterwards.
 
 Whoever was away for long starts near the present: its credit is what one attempt takes, and no more.
+
+An attempt with many threads takes several slots. Where it is next and they are not free, they are kept for it
+as they become free: narrower ones would else always be there first.
 """
 
 import heapq
@@ -17,6 +20,15 @@ LEAST_SECONDS = 1.0
 """No attempt is taken to be shorter: every slot that is given out moves its tenant back in the queue."""
 MEMORY = 0.25
 """How much of the estimate the latest attempt makes."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one attempt asks for."""
+
+    slots: int = 1
+    is_kept_for: bool = False
+    """Where so many are not free, those that are wait for it."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +46,12 @@ class Contender:
     waiting: int
     room: int | None = None
     """How many more attempts it may have running; None: as many as there are slots."""
+    demands: Sequence[Demand] = ()
+    """What the first of those that wait ask for; the others, one slot each."""
 
     @property
     def cost(self) -> float:
-        """What one attempt moves its virtual time by."""
+        """What one slot moves its virtual time by."""
         return max(LEAST_SECONDS, self.usual_seconds) / self.weight
 
     def start(self, present: float) -> float:
@@ -45,34 +59,65 @@ class Contender:
         due = self.virtual_seconds + self.overrun_seconds / self.weight
         return max(due, present - self.cost)
 
+    def demand(self, place: int) -> Demand:
+        """What the attempt at this place of its queue asks for."""
+        return self.demands[place] if place < len(self.demands) else Demand()
+
 
 @dataclass(frozen=True)
 class Grant:
-    """One slot for a tenant. `start` and `end` are virtual times."""
+    """An attempt of a tenant gets its slots. `start` and `end` are virtual times."""
 
     tenant: str
     start: float
     end: float
+    slots: int
+    place: int
+    """In the tenant's queue, from 0."""
 
 
-def grant_slots(contenders: Sequence[Contender], present: float, slots: int) -> list[Grant]:
-    """Give out up to so many slots, in this order.
+@dataclass(frozen=True)
+class Round:
+    """Who gets slots, in this order."""
 
-    `present` is the pool's virtual time: the latest at which an attempt was given out so far.
+    grants: list[Grant]
+    kept: Grant | None = None
+    """For this one slots are kept: what is left goes to nobody else, and it is charged as if it had them."""
+
+    @property
+    def in_order(self) -> list[Grant]:
+        """All that are charged."""
+        return self.grants if self.kept is None else [*self.grants, self.kept]
+
+
+def grant_slots(
+    contenders: Sequence[Contender], present: float, slots: int, at_most: int | None = None
+) -> Round:
+    """Give out up to so many slots, to so many attempts at most.
+
+    `present` is the pool's virtual time: the latest at which an attempt was given out so far. What takes more
+    slots than are left is passed over, unless they are kept for it.
     """
     by_name = {contender.tenant: contender for contender in contenders}
-    left = {c.tenant: c.waiting if c.room is None else min(c.waiting, c.room) for c in contenders}
-    queue = [(c.start(present), c.tenant) for c in contenders if left[c.tenant] > 0]
+    room = {c.tenant: c.waiting if c.room is None else min(c.waiting, c.room) for c in contenders}
+    queue = [(c.start(present), c.tenant, 0) for c in contenders if room[c.tenant] > 0]
     heapq.heapify(queue)
     granted: list[Grant] = []
-    while queue and len(granted) < slots:
-        start, tenant = heapq.heappop(queue)
-        end = start + by_name[tenant].cost
-        granted.append(Grant(tenant, start, end))
-        left[tenant] -= 1
-        if left[tenant] > 0:
-            heapq.heappush(queue, (end, tenant))
-    return granted
+    while queue and slots > 0 and (at_most is None or len(granted) < at_most):
+        start, tenant, place = heapq.heappop(queue)
+        contender = by_name[tenant]
+        demand = contender.demand(place)
+        grant = Grant(tenant, start, start + contender.cost * demand.slots, demand.slots, place)
+        if demand.slots <= slots:
+            granted.append(grant)
+            slots -= demand.slots
+            room[tenant] -= 1
+            start = grant.end
+        elif demand.is_kept_for:
+            return Round(granted, grant)
+        if room[tenant] > 0 and place + 1 < contender.waiting:
+            heapq.heappush(queue, (start, tenant, place + 1))
+    return Round(granted)
 
 
 def new_estimate(usual_seconds: float, taken_seconds: float) -> float:

@@ -1,6 +1,6 @@
-"""Which hosts can run an attempt. Pure."""
+"""Which hosts can run an attempt, how many slots it takes there, and who keeps them for it. Pure."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.jobs import RunnerCapabilities
@@ -52,6 +52,25 @@ def gpu_memory_of(host: RunnerCapabilities, device: str) -> int:
 def most_threads(host: RunnerCapabilities) -> int:
     """How many threads one attempt may have on the host."""
     return host.slots * host.threads_per_slot
+
+
+def slots_taken(host: RunnerCapabilities, threads: int) -> int:
+    """How many of the host's slots an attempt with so many threads takes."""
+    return max(1, -(-threads // host.threads_per_slot))
+
+
+def keeper(hosts: Mapping[str, tuple[RunnerCapabilities, int]], wanted: Requirements) -> str | None:
+    """Who keeps what becomes free for an attempt that takes several slots; None where it fits nowhere.
+
+    `hosts`: what agents have, and how many of their slots are free. It is the one that lacks fewest slots for
+    it: one host keeps them and not all, and the fewest that are lacking only ever grow fewer.
+    """
+    lacking = [
+        (slots_taken(host, wanted.threads) - free, agent_id)
+        for agent_id, (host, free) in hosts.items()
+        if can_run(host, wanted)
+    ]
+    return min(lacking)[1] if lacking else None
 
 
 def obstacle(hosts: Iterable[RunnerCapabilities], wanted: Requirements) -> Obstacle | None:

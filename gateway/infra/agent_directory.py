@@ -62,6 +62,12 @@ def listener(session: Session, agent_id: str) -> tuple[Resource, RunnerCapabilit
     return Resource(row.queue), _CAPABILITIES.validate_python(row.capabilities)
 
 
+def capabilities_of(session: Session, agent_id: str | None) -> RunnerCapabilities | None:
+    """What an agent can do, however long it has been silent; None of one that is not known any more."""
+    row = session.get(AgentRow, agent_id or "")
+    return None if row is None else _CAPABILITIES.validate_python(row.capabilities)
+
+
 def known_datasets(session: Session) -> dict[str, DatasetReport]:
     """What live agents hold, by name; a ready report wins over one that is not."""
     known: dict[str, DatasetReport] = {}

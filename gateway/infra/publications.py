@@ -5,13 +5,12 @@ next life, and one that dies just after sends it twice, which a claim then sorts
 nobody claimed in time is forgotten: its attempt waits again, and is published anew in its turn.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from contracts.dispatch import Resource
@@ -21,7 +20,9 @@ from gateway.domain.placement import Requirements, can_run
 from gateway.infra.agent_directory import agents_at_the_broker, listener
 from gateway.infra.database import Database, now_in
 from gateway.infra.publication_tables import PublicationRow
-from gateway.infra.tables import AttemptRow, EvaluationRow
+from gateway.infra.slot_counts import free_slots, is_any_wider, waiting_in
+from gateway.infra.tables import AttemptRow
+from gateway.infra.waiting_attempts import REQUIREMENTS
 
 AGAIN = timedelta(seconds=1)
 """What was written down and not sent for so long was left behind by a gateway that died, or by a broker."""
@@ -51,7 +52,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Room:
-    """How many attempts the agents of one resource can take now, over all of them."""
+    """How many slots the agents of one resource can fill now, over all of them."""
 
     hosts: tuple[Host, ...]
     free: int
@@ -75,24 +76,29 @@ class Publications:
             session.execute(delete(PublicationRow).where(self._is_over(now_in(session))))
 
     def rooms(self) -> dict[Resource, Room]:
-        """How many attempts may be published now, for each resource."""
-        with self._database.read() as session:
-            leased = _leased_by_agent(session)
-            waiting = _waiting_by_queue(session)
-            hosts = [
-                Host(
-                    agent_id,
-                    resource,
-                    capabilities,
-                    capabilities.slots - leased[agent_id] - waiting[resource.queue_of(agent_id)],
-                )
-                for agent_id, (resource, capabilities) in agents_at_the_broker(session).items()
-            ]
+        """How many slots may be published for now, for each resource."""
         rooms = {}
-        for resource in Resource:
-            of_it = tuple(host for host in hosts if host.resource is resource)
-            rooms[resource] = Room(of_it, sum(max(0, host.free) for host in of_it) - waiting[resource.value])
+        with self._database.read() as session:
+            agents = agents_at_the_broker(session)
+            for resource in Resource:
+                hosts = {name: host for name, (lends, host) in agents.items() if lends is resource}
+                free = free_slots(session, hosts)
+                waiting = waiting_in(session, resource.value, hosts)
+                rooms[resource] = Room(
+                    tuple(Host(name, resource, host, free[name]) for name, host in hosts.items()),
+                    sum(max(0, count) for count in free.values()) - waiting,
+                )
         return rooms
+
+    def is_all_narrow(self, hosts: Iterable[RunnerCapabilities]) -> bool:
+        """Whether no attempt takes several slots of such a host.
+
+        Else the agents' queues are told apart: one whose slots are held by a wide attempt, or kept for one,
+        still listens, and would take what there is no slot for.
+        """
+        least = min((host.threads_per_slot for host in hosts), default=1)
+        with self._database.read() as session:
+            return not is_any_wider(session, least)
 
     def requirements(self, attempt_ids: Sequence[str]) -> dict[str, Requirements]:
         """What each of these attempts asks of its host."""
@@ -142,14 +148,7 @@ class Publications:
 
 
 _WAITS = AttemptRow.state == AttemptState.QUEUED
-_REQUIREMENTS = select(
-    AttemptRow.id,
-    EvaluationRow.device,
-    EvaluationRow.tier_strength,
-    EvaluationRow.dataset,
-    EvaluationRow.gpu_memory_bytes,
-    EvaluationRow.threads,
-).join(AttemptRow.evaluation)
+_REQUIREMENTS = select(AttemptRow.id, *REQUIREMENTS).join(AttemptRow.evaluation)
 
 
 def claim_refusal(session: Session, attempt_id: str, agent_id: str) -> str | None:
@@ -173,23 +172,4 @@ def claim_refusal(session: Session, attempt_id: str, agent_id: str) -> str | Non
 
 def _wanted(row: Any) -> Requirements:
     """What the attempt of a row of `_REQUIREMENTS` asks of its host."""
-    return Requirements(row.device, row.tier_strength, row.dataset, row.gpu_memory_bytes, row.threads)
-
-
-def _leased_by_agent(session: Session) -> Counter[str]:
-    rows = session.execute(
-        select(AttemptRow.agent_id, func.count().label("leased"))
-        .where(AttemptRow.state == AttemptState.LEASED)
-        .group_by(AttemptRow.agent_id)
-    )
-    return Counter({row.agent_id or "": row.leased for row in rows})
-
-
-def _waiting_by_queue(session: Session) -> Counter[str]:
-    rows = session.execute(
-        select(PublicationRow.queue, func.count().label("waiting"))
-        .join(AttemptRow, AttemptRow.id == PublicationRow.attempt_id)
-        .where(_WAITS)
-        .group_by(PublicationRow.queue)
-    )
-    return Counter({row.queue: row.waiting for row in rows})
+    return Requirements(*row[1:])

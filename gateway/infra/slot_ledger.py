@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 
 from contracts.names import AttemptState
 from gateway.domain.fair_shares import FIRST_ESTIMATE_SECONDS, Grant, new_estimate
+from gateway.domain.placement import slots_taken
+from gateway.infra.agent_directory import capabilities_of
 from gateway.infra.tables import AttemptRow, EvaluationRow
 from gateway.infra.tenant_tables import AttemptOfferRow, TenantShareRow, TenantUsageRow
 
@@ -71,7 +73,7 @@ class SlotLedger:
         for offer, state, started_at, finished_at in rows:
             place = (offer.tenant, offer.pool)
             if state == AttemptState.LEASED:
-                taken = self._seconds(started_at, self._now)
+                taken = self._seconds(started_at, self._now) * offer.slots
                 self._overrun[place] += max(0.0, taken - offer.charged_seconds)
                 self._given[offer.tenant] += 1
             elif state == AttemptState.QUEUED and self._now < offer.offered_until <= self._now + LONGEST_HOLD:
@@ -100,19 +102,12 @@ class SlotLedger:
             (row.started_at_virtual for (_, of), row in self._shares.items() if of == pool), default=0.0
         )
 
-    def charge(self, grant: Grant, pool: str, attempt_id: str, weight: float, until: datetime) -> None:
-        """Book a slot that is given out now, and keep its attempt from others until a moment."""
-        row = self._share(grant.tenant, pool)
+    def charge(self, grant: Grant, weight: float, offer: AttemptOfferRow) -> None:
+        """Book slots that are given out, or kept, from now on."""
+        row = self._share(offer.tenant, offer.pool)
         row.virtual_seconds, row.started_at_virtual = grant.end, max(row.started_at_virtual, grant.start)
-        self._session.add(
-            AttemptOfferRow(
-                attempt_id=attempt_id,
-                tenant=grant.tenant,
-                pool=pool,
-                charged_seconds=(grant.end - grant.start) * weight,
-                offered_until=until,
-            )
-        )
+        offer.slots, offer.charged_seconds = grant.slots, (grant.end - grant.start) * weight
+        self._session.add(offer)
 
     def gpu_seconds(self, tenant: str) -> float:
         """What a tenant has used of GPU slots today, what runs now included as far as it was charged."""
@@ -122,11 +117,18 @@ class SlotLedger:
         """Take into the books what runs without having been offered: a message that came late, say."""
         offered = select(AttemptOfferRow.attempt_id)
         strays = self._session.execute(
-            select(AttemptRow.id, EvaluationRow.tenant, EvaluationRow.device)
+            select(
+                AttemptRow.id,
+                AttemptRow.agent_id,
+                EvaluationRow.tenant,
+                EvaluationRow.device,
+                EvaluationRow.threads,
+            )
             .join(EvaluationRow, EvaluationRow.id == AttemptRow.evaluation_id)
             .where(AttemptRow.state == AttemptState.LEASED, AttemptRow.id.not_in(offered))
         ).all()
-        for attempt_id, tenant, device in strays:
+        for attempt_id, agent_id, tenant, device, threads in strays:
+            host = capabilities_of(self._session, agent_id)
             self._session.add(
                 AttemptOfferRow(
                     attempt_id=attempt_id,
@@ -134,19 +136,20 @@ class SlotLedger:
                     pool=pool_of(device),
                     charged_seconds=0.0,
                     offered_until=self._now,
+                    slots=1 if host is None else slots_taken(host, threads),
                 )
             )
         self._session.flush()
 
     def _close(self, offer: AttemptOfferRow, taken: float, weight: float) -> None:
         row = self._share(offer.tenant, offer.pool)
-        row.virtual_seconds += (taken - offer.charged_seconds) / weight
+        row.virtual_seconds += (taken * offer.slots - offer.charged_seconds) / weight
         if taken > 0:
             row.usual_seconds = new_estimate(row.usual_seconds, taken)
         self._session.delete(offer)
 
     def _use(self, offer: AttemptOfferRow, start: datetime, end: datetime) -> None:
-        """Book a slot's time on the days, in UTC, on which it was held."""
+        """Book the time of slots on the days, in UTC, on which they were held."""
         while start < end:
             midnight = (start + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
             place = (offer.tenant, offer.pool, _day(start))
@@ -154,7 +157,7 @@ class SlotLedger:
             if used is None:
                 used = TenantUsageRow(tenant=place[0], pool=place[1], day=place[2], slot_seconds=0.0)
                 self._session.add(used)
-            used.slot_seconds += (min(end, midnight) - start).total_seconds()
+            used.slot_seconds += (min(end, midnight) - start).total_seconds() * offer.slots
             start = midnight
 
     def _share(self, tenant: str, pool: str) -> TenantShareRow:
@@ -180,8 +183,8 @@ def gpu_seconds_today(session: Session, tenant: str, now: datetime) -> float:
     """GPU slot seconds of a tenant today, in UTC: those booked, and of what runs what has been so far."""
     booked = session.get(TenantUsageRow, (tenant, GPU_POOL, _day(now)))
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    running = session.scalars(
-        select(AttemptRow.started_at)
+    running = session.execute(
+        select(AttemptRow.started_at, AttemptOfferRow.slots)
         .join(AttemptOfferRow, AttemptOfferRow.attempt_id == AttemptRow.id)
         .where(
             AttemptOfferRow.tenant == tenant,
@@ -189,7 +192,9 @@ def gpu_seconds_today(session: Session, tenant: str, now: datetime) -> float:
             AttemptRow.state == AttemptState.LEASED,
         )
     )
-    so_far = sum((now - max(start, midnight)).total_seconds() for start in running if start is not None)
+    so_far = sum(
+        (now - max(start, midnight)).total_seconds() * slots for start, slots in running if start is not None
+    )
     return (0.0 if booked is None else booked.slot_seconds) + max(0.0, so_far)
 
 

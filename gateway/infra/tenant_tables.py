@@ -5,7 +5,7 @@ A tenant is a name: it is there as soon as a key or a quota bears it, and `local
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, Integer, String, text
+from sqlalchemy import BigInteger, Index, Integer, String, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.infra.database import Base, UtcTime
@@ -91,6 +91,12 @@ class AttemptOfferRow(Base):
     pool: Mapped[str] = mapped_column(String(16))
     charged_seconds: Mapped[float]
     offered_until: Mapped[datetime] = mapped_column(UtcTime)
+    agent_id: Mapped[str | None] = mapped_column(String(80))
+    """Who asked for it; None of what is published instead."""
+    slots: Mapped[int] = mapped_column(default=1, server_default="1")
+    """How many it takes."""
+    is_kept: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """The agent has not slots enough free yet, and keeps for it what becomes free."""
 
 
 class TenantUsageRow(Base):

@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from contracts.dispatch import Resource
-from gateway.domain.placement import any_of
+from gateway.domain.placement import any_of, slots_taken
 from gateway.infra.agent_directory import SLOTS_TOPIC
 from gateway.infra.attempt_offers import AttemptOffers
 from gateway.infra.database import Database
@@ -101,19 +101,24 @@ class Dispatch:
     def _new_orders(self, resource: Resource, room: Room, crowded: set[str]) -> list[Order]:
         """Write down the next attempts, host by host, for as much room as there is."""
         orders: list[Order] = []
+        left = room.free
+        if left <= 0:
+            return orders
         hosts = [host.capabilities for host in room.hosts]
+        is_narrow = self._publications.is_all_narrow(hosts)
         for host in sorted(room.hosts, key=lambda host: (-host.free, host.agent_id)):
             own_queue = resource.queue_of(host.agent_id)
-            count = min(host.free, room.free - len(orders))
-            if count <= 0 or own_queue in crowded:
+            slots = min(host.free, left)
+            if slots <= 0 or own_queue in crowded:
                 continue
-            attempt_ids = self._offers.next_batch(host.capabilities, count, self._unclaimed_seconds)
+            attempt_ids = self._offers.next_batch(
+                host.capabilities, slots, self._unclaimed_seconds, host.agent_id
+            )
             wanted = self._publications.requirements(attempt_ids)
-            orders += [
-                Order(attempt_id, resource.value if any_of(hosts, wanted[attempt_id]) else own_queue)
-                for attempt_id in attempt_ids
-                if attempt_id in wanted
-            ]
+            for attempt_id in filter(wanted.__contains__, attempt_ids):
+                is_for_all = is_narrow and any_of(hosts, wanted[attempt_id])
+                orders.append(Order(attempt_id, resource.value if is_for_all else own_queue))
+                left -= slots_taken(host.capabilities, wanted[attempt_id].threads)
         if orders:
             self._publications.write_down(orders)
         return orders

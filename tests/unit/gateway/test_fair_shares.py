@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.domain.fair_shares import Contender, grant_slots, new_estimate
+from gateway.domain.fair_shares import Contender, Demand, Grant, Round, grant_slots, new_estimate
 
 TENANTS = ("ann", "bob", "cat", "dan")
 
@@ -25,7 +25,7 @@ class Farm:
     def run(self, waiting: dict[str, int], turns: int) -> None:
         left = dict(waiting)
         for _ in range(turns):
-            granted = grant_slots([self._contender(t, n) for t, n in left.items()], self.present, 1)
+            granted = grant_slots([self._contender(t, n) for t, n in left.items()], self.present, 1).grants
             if not granted:
                 return
             (grant,) = granted
@@ -85,7 +85,7 @@ def test_who_was_away_for_long_has_a_credit_of_one_attempt(seconds, before):
     usual = farm.usual.get("bob", 60.0)
     back = farm._contender("bob", 100)
     ahead = 0
-    for grant in grant_slots([farm._contender("ann", 10_000), back], farm.present, 100):
+    for grant in grant_slots([farm._contender("ann", 10_000), back], farm.present, 100).grants:
         if grant.tenant != "bob":
             break
         ahead += 1
@@ -97,17 +97,63 @@ def test_who_was_away_for_long_has_a_credit_of_one_attempt(seconds, before):
 def test_a_tenant_gets_no_more_slots_than_it_has_room_for():
     ann = Contender("ann", 1.0, 0.0, 0.0, 10.0, waiting=5, room=2)
     bob = replace(ann, tenant="bob", room=0)
-    assert [grant.tenant for grant in grant_slots([ann, bob], 0.0, 10)] == ["ann", "ann"]
+    assert [grant.tenant for grant in grant_slots([ann, bob], 0.0, 10).grants] == ["ann", "ann"]
 
 
 def test_what_runs_longer_than_it_was_charged_counts_while_it_runs():
     ann = Contender("ann", 1.0, 100.0, 500.0, 10.0, waiting=1)
     bob = Contender("bob", 1.0, 300.0, 0.0, 10.0, waiting=1)
-    assert [grant.tenant for grant in grant_slots([ann, bob], 0.0, 2)] == ["bob", "ann"]
+    assert [grant.tenant for grant in grant_slots([ann, bob], 0.0, 2).grants] == ["bob", "ann"]
 
 
 def test_several_slots_at_once_are_given_out_as_one_by_one():
     ann = Contender("ann", 2.0, 0.0, 0.0, 10.0, waiting=100)
     bob = Contender("bob", 1.0, 0.0, 0.0, 10.0, waiting=100)
-    names = [grant.tenant for grant in grant_slots([ann, bob], 0.0, 30)]
+    names = [grant.tenant for grant in grant_slots([ann, bob], 0.0, 30).grants]
     assert (names.count("ann"), names.count("bob")) == (20, 10)
+
+
+def test_what_is_kept_for_a_wide_attempt_goes_to_nobody_behind_it():
+    ann = Contender("ann", 1.0, 0.0, 0.0, 10.0, waiting=2, demands=(Demand(3, is_kept_for=True), Demand()))
+    bob = Contender("bob", 1.0, 50.0, 0.0, 10.0, waiting=5)
+    assert grant_slots([ann, bob], 0.0, 2) == Round([], Grant("ann", 0.0, 30.0, slots=3, place=0))
+    fits = grant_slots([ann, bob], 0.0, 4)
+    assert [(grant.tenant, grant.slots, grant.end - grant.start) for grant in fits.grants] == [
+        ("ann", 3, 30.0),
+        ("ann", 1, 10.0),
+    ]
+
+
+def test_what_is_kept_elsewhere_is_passed_over_here():
+    ann = Contender("ann", 1.0, 0.0, 0.0, 10.0, waiting=2, demands=(Demand(3), Demand()))
+    bob = Contender("bob", 1.0, 5.0, 0.0, 10.0, waiting=1)
+    given = grant_slots([ann, bob], 0.0, 2)
+    assert [(grant.tenant, grant.place) for grant in given.grants] == [("ann", 1), ("bob", 0)]
+    assert given.kept is None
+
+
+demands = st.lists(st.builds(Demand, st.integers(1, 5), st.booleans()), max_size=6)
+
+
+@given(st.lists(demands, min_size=1, max_size=4), st.integers(1, 8))
+def test_no_more_slots_are_given_out_than_there_are(wanted, slots):
+    contenders = [
+        Contender(name, 1.0, 0.0, 0.0, 10.0, waiting=len(asked), demands=asked)
+        for name, asked in zip(TENANTS, wanted, strict=False)
+    ]
+    given = grant_slots(contenders, 0.0, slots)
+    assert sum(grant.slots for grant in given.grants) <= slots
+    assert len({(grant.tenant, grant.place) for grant in given.grants}) == len(given.grants)
+    left = slots - sum(grant.slots for grant in given.grants)
+    given_out = {(grant.tenant, grant.place) for grant in given.grants}
+    passed_over = [
+        demand
+        for contender in contenders
+        for place, demand in enumerate(contender.demands)
+        if (contender.tenant, place) not in given_out
+    ]
+    # Nothing that fits is left lying unless slots are kept, and then for one that does not fit.
+    if given.kept is None:
+        assert all(demand.slots > left for demand in passed_over)
+    else:
+        assert given.kept.slots > left

@@ -5,7 +5,15 @@ from fakes import capabilities
 
 from contracts.jobs import DatasetReport
 from contracts.names import IsolationTier
-from gateway.domain.placement import Requirements, any_of, can_run, gpu_memory_of, obstacle
+from gateway.domain.placement import (
+    Requirements,
+    any_of,
+    can_run,
+    gpu_memory_of,
+    keeper,
+    obstacle,
+    slots_taken,
+)
 
 GIB = 2**30
 CORES = capabilities()
@@ -49,6 +57,23 @@ def test_the_memory_of_any_gpu_is_that_of_the_largest():
 def test_it_is_all_the_same_who_runs_what_all_can_run():
     assert any_of([SMALL, MIXED], wants("cuda", gib=24))
     assert not any_of([SMALL, MIXED], wants("cuda", gib=25))
+
+
+@pytest.mark.parametrize(("threads", "slots"), [(1, 1), (4, 1), (5, 2), (8, 2), (9, 3)])
+def test_an_attempt_takes_as_many_slots_as_its_threads_fill(threads, slots):
+    assert slots_taken(capabilities(threads_per_slot=4), threads) == slots
+
+
+def test_the_host_that_lacks_fewest_slots_keeps_them():
+    hosts = {
+        "a": (capabilities(slots=4), 1),
+        "b": (capabilities(slots=4), 2),
+        "c": (capabilities(slots=2), 2),
+    }
+    assert keeper(hosts, wants(threads=3)) == "b"
+    assert keeper(hosts, wants(threads=5)) is None
+    hosts["a"] = (capabilities(slots=4, threads_per_slot=2), 1)
+    assert keeper(hosts, wants(threads=4)) == "a"
 
 
 READY = DatasetReport("svhn", True, (3, 32, 32), 10, 73_257, 26_032, "hash")
