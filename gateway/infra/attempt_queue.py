@@ -12,10 +12,9 @@ from sqlalchemy.orm import Session
 from contracts.failures import Failure, FailureReason
 from contracts.jobs import AttemptOutcome, AttemptSpec, ClaimedAttempt
 from contracts.names import AttemptKind, AttemptState, IsolationTier, ScoredOn
-from contracts.service_gate import token_digest
 from gateway.domain.lifecycle import RETRY_DELAYS_SECONDS
 from gateway.domain.outcome_checks import checked_outcome
-from gateway.infra.attempt_tokens import is_token, issued_token
+from gateway.infra.attempt_leases import begin_lease, is_held_by, is_token, issued_token
 from gateway.infra.database import Database, now_in
 from gateway.infra.evaluation_rows import document_of, stored_request, trace_columns
 from gateway.infra.evaluation_transitions import QUEUE_TOPIC, locked_evaluation, settle
@@ -54,16 +53,11 @@ class AttemptQueue:
             if attempt is None or evaluation is None:
                 raise AttemptNotClaimable(attempt_id)
             if attempt.state == AttemptState.QUEUED:
-                now = now_in(session)
-                attempt.state = AttemptState.LEASED
-                attempt.agent_id = agent_id
-                attempt.token_sha256 = token_digest(token)
-                attempt.started_at = now
-                attempt.lease_expires_at = now + self._lease
+                begin_lease(attempt, agent_id, token, now_in(session), self._lease)
                 attempt.phase = "starting"
                 session.flush()
                 settle(session, evaluation)
-            elif not _is_held_by(attempt, agent_id, token):
+            elif not is_held_by(attempt, agent_id, token):
                 raise AttemptNotClaimable(attempt_id)
             spec = _spec(attempt, evaluation)
         return ClaimedAttempt(spec, token, self._lease.total_seconds())
@@ -72,7 +66,7 @@ class AttemptQueue:
         """Whether the agent holds the attempt by a claim with that key."""
         with self._database.read() as session:
             attempt = session.scalar(select(AttemptRow).where(AttemptRow.id == attempt_id))
-            return attempt is not None and _is_held_by(attempt, agent_id, issued_token(attempt_id, key))
+            return attempt is not None and is_held_by(attempt, agent_id, issued_token(attempt_id, key))
 
     def heartbeat(self, attempt_id: str, token: str, phase: str) -> bool:
         """Renew the lease; True when the attempt was cancelled and must be stopped. Raises LeaseLost."""
@@ -196,14 +190,9 @@ def _locked_pair(session: Session, attempt_id: str) -> tuple[AttemptRow, Evaluat
 
 def _owned_pair(session: Session, attempt_id: str, token: str) -> tuple[AttemptRow, EvaluationRow]:
     pair = _locked_pair(session, attempt_id)
-    if pair is None or not is_token(pair[0].token_sha256, token):
+    if pair is None or not is_token(pair[0], token):
         raise LeaseLost(attempt_id)
     return pair
-
-
-def _is_held_by(attempt: AttemptRow, agent_id: str, token: str) -> bool:
-    is_its = attempt.state == AttemptState.LEASED and attempt.agent_id == agent_id
-    return is_its and is_token(attempt.token_sha256, token)
 
 
 def _spec(attempt: AttemptRow, evaluation: EvaluationRow) -> AttemptSpec:

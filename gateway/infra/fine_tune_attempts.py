@@ -12,11 +12,10 @@ from sqlalchemy.orm import Session
 from contracts.fine_tune_attempts import ClaimedFineTune, FineTuneOutcome, TrainingNews
 from contracts.fine_tuning import FineTuneFailure, FineTuneState
 from contracts.names import AttemptState
-from contracts.service_gate import token_digest
 from gateway.domain.fine_tuning import retry_delay
 from gateway.domain.lifecycle import MAX_TRIES, RETRY_DELAYS_SECONDS
+from gateway.infra.attempt_leases import begin_lease, is_held_by, is_token, issued_token
 from gateway.infra.attempt_queue import CLOCK_SLACK, LONGEST_WAIT, AttemptNotClaimable, LeaseLost
-from gateway.infra.attempt_tokens import is_token, issued_token
 from gateway.infra.database import Database, now_in
 from gateway.infra.events import append_event
 from gateway.infra.fine_tune_attempt_rows import enqueue_attempt, withdraw_attempts
@@ -65,16 +64,11 @@ class FineTuneAttempts:
             if attempt is None or job is None or _is_over(job):
                 raise AttemptNotClaimable(attempt_id)
             if attempt.state == AttemptState.QUEUED:
-                now = now_in(session)
-                attempt.state = AttemptState.LEASED
-                attempt.agent_id = agent_id
-                attempt.token_sha256 = token_digest(token)
-                attempt.started_at = now
-                attempt.lease_expires_at = now + self._lease
+                begin_lease(attempt, agent_id, token, now_in(session), self._lease)
                 job.waiting_for = None
                 told = {"agent": agent_id, "attempt": attempt.fence}
                 append_event(session, fine_tune_topic(job.id), "claimed", told)
-            elif not _is_held_by(attempt, agent_id, token):
+            elif not is_held_by(attempt, agent_id, token):
                 raise AttemptNotClaimable(attempt_id)
             return ClaimedFineTune(
                 attempt.id, job.id, attempt.fence, job.parent_adapter, token, self._lease.total_seconds()
@@ -84,7 +78,7 @@ class FineTuneAttempts:
         """Whether the agent holds the attempt by a claim with that key."""
         with self._database.read() as session:
             attempt = session.get(FineTuneAttemptRow, attempt_id)
-            return attempt is not None and _is_held_by(attempt, agent_id, issued_token(attempt_id, key))
+            return attempt is not None and is_held_by(attempt, agent_id, issued_token(attempt_id, key))
 
     def heartbeat(self, attempt_id: str, token: str, news: TrainingNews) -> tuple[bool, int]:
         """Renew the lease and write down what is new; whether the job was cancelled, and what was seen.
@@ -106,7 +100,7 @@ class FineTuneAttempts:
         with self._database.read() as session:
             attempt = session.get(FineTuneAttemptRow, attempt_id)
             job = None if attempt is None else session.get(FineTuneRow, attempt.job_id)
-            if attempt is None or job is None or _is_over(job) or not is_token(attempt.token_sha256, token):
+            if attempt is None or job is None or _is_over(job) or not is_token(attempt, token):
                 raise LeaseLost(attempt_id)
             if attempt.state != AttemptState.LEASED:
                 raise LeaseLost(attempt_id)
@@ -261,11 +255,6 @@ def _is_over(job: FineTuneRow) -> bool:
     return FineTuneState(job.state).is_terminal
 
 
-def _is_held_by(attempt: FineTuneAttemptRow, agent_id: str, token: str) -> bool:
-    is_its = attempt.state == AttemptState.LEASED and attempt.agent_id == agent_id
-    return is_its and is_token(attempt.token_sha256, token)
-
-
 def _locked_pair(session: Session, attempt_id: str) -> tuple[FineTuneAttemptRow, FineTuneRow] | None:
     """An attempt and its job. The job's lock comes first and guards both."""
     job_id = session.scalar(select(FineTuneAttemptRow.job_id).where(FineTuneAttemptRow.id == attempt_id))
@@ -276,7 +265,7 @@ def _locked_pair(session: Session, attempt_id: str) -> tuple[FineTuneAttemptRow,
 
 def _owned_pair(session: Session, attempt_id: str, token: str) -> tuple[FineTuneAttemptRow, FineTuneRow]:
     pair = _locked_pair(session, attempt_id)
-    if pair is None or not is_token(pair[0].token_sha256, token):
+    if pair is None or not is_token(pair[0], token):
         raise LeaseLost(attempt_id)
     return pair
 
