@@ -6,6 +6,10 @@ ended: it is charged what attempts of its tenant took of late, and set right aft
 
 Whoever was away for long starts near the present: its credit is what one attempt takes, and no more.
 
+What nobody else waits for is held against nobody: who is given such slots pays what is expected of it and no
+more, however long it takes. So a tenant that was alone is never further ahead of the present than by what one
+attempt is taken to last. What others did wait for counts to the last second.
+
 An attempt with many threads takes several slots. Where it is next and they are not free, they are kept for it
 as they become free: narrower ones would else always be there first.
 """
@@ -74,6 +78,8 @@ class Grant:
     slots: int
     place: int
     """In the tenant's queue, from 0."""
+    is_contended: bool = True
+    """Another tenant waits for such slots, too."""
 
 
 @dataclass(frozen=True)
@@ -107,17 +113,24 @@ def grant_slots(
         start, tenant, place = heapq.heappop(queue)
         contender = by_name[tenant]
         demand = contender.demand(place)
-        grant = Grant(tenant, start, start + contender.cost * demand.slots, demand.slots, place)
+        end = start + contender.cost * demand.slots
+        grant = Grant(tenant, start, end, demand.slots, place, is_contended=bool(queue))
         if demand.slots <= slots:
             granted.append(grant)
             slots -= demand.slots
             room[tenant] -= 1
-            start = grant.end
+            start = end
         elif demand.is_kept_for:
             return Round(granted, grant)
         if room[tenant] > 0 and place + 1 < contender.waiting:
             heapq.heappush(queue, (start, tenant, place + 1))
     return Round(granted)
+
+
+def owed(charged_seconds: float, taken_seconds: float, *, is_contended: bool) -> float:
+    """Slot seconds that a tenant owes, or gets back (negative), for what took other than it was charged."""
+    difference = taken_seconds - charged_seconds
+    return difference if is_contended else min(0.0, difference)
 
 
 def new_estimate(usual_seconds: float, taken_seconds: float) -> float:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, select, text
 from sqlalchemy.orm import Session
 
 from contracts.names import AttemptState
-from gateway.domain.fair_shares import FIRST_ESTIMATE_SECONDS, Grant, new_estimate
+from gateway.domain.fair_shares import FIRST_ESTIMATE_SECONDS, Grant, new_estimate, owed
 from gateway.domain.placement import slots_taken
 from gateway.infra.agent_directory import capabilities_of
 from gateway.infra.tables import AttemptRow, EvaluationRow
@@ -74,7 +74,8 @@ class SlotLedger:
             place = (offer.tenant, offer.pool)
             if state == AttemptState.LEASED:
                 taken = self._seconds(started_at, self._now) * offer.slots
-                self._overrun[place] += max(0.0, taken - offer.charged_seconds)
+                due = owed(offer.charged_seconds, taken, is_contended=offer.is_contended)
+                self._overrun[place] += max(0.0, due)
                 self._given[offer.tenant] += 1
             elif state == AttemptState.QUEUED and self._now < offer.offered_until <= self._now + LONGEST_HOLD:
                 self._given[offer.tenant] += 1
@@ -107,6 +108,7 @@ class SlotLedger:
         row = self._share(offer.tenant, offer.pool)
         row.virtual_seconds, row.started_at_virtual = grant.end, max(row.started_at_virtual, grant.start)
         offer.slots, offer.charged_seconds = grant.slots, (grant.end - grant.start) * weight
+        offer.is_contended = grant.is_contended
         self._session.add(offer)
 
     def gpu_seconds(self, tenant: str) -> float:
@@ -143,7 +145,8 @@ class SlotLedger:
 
     def _close(self, offer: AttemptOfferRow, taken: float, weight: float) -> None:
         row = self._share(offer.tenant, offer.pool)
-        row.virtual_seconds += (taken * offer.slots - offer.charged_seconds) / weight
+        due = owed(offer.charged_seconds, taken * offer.slots, is_contended=offer.is_contended)
+        row.virtual_seconds += due / weight
         if taken > 0:
             row.usual_seconds = new_estimate(row.usual_seconds, taken)
         self._session.delete(offer)

@@ -5,7 +5,7 @@ A tenant is a name: it is there as soon as a key or a quota bears it, and `local
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, Integer, String, false, text
+from sqlalchemy import BigInteger, Index, Integer, String, false, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.infra.database import Base, UtcTime
@@ -97,6 +97,8 @@ class AttemptOfferRow(Base):
     """How many it takes."""
     is_kept: Mapped[bool] = mapped_column(default=False, server_default=false())
     """The agent has not slots enough free yet, and keeps for it what becomes free."""
+    is_contended: Mapped[bool] = mapped_column(default=True, server_default=true())
+    """Other tenants waited for such slots when it was charged."""
 
 
 class TenantUsageRow(Base):

@@ -6,11 +6,12 @@ from datetime import timedelta
 import pytest
 from fakes import capabilities
 from queue_scene import GPU_HOST, HOST, Queue
-from sqlalchemy import delete, event
+from sqlalchemy import delete, event, update
 
 from gateway.infra.attempt_offers import AttemptOffers
 from gateway.infra.database import utc_now
 from gateway.infra.slot_ledger import gpu_seconds_today
+from gateway.infra.tables import AttemptRow
 from gateway.infra.tenant_tables import AttemptOfferRow, TenantShareRow, TenantUsageRow
 
 
@@ -34,6 +35,31 @@ def test_slots_go_by_weight_in_seconds_not_in_numbers(queue):
     order = queue.run(40, {"heavy": 30.0, "light": 10.0})
     used = {tenant: order.count(tenant) * seconds for tenant, seconds in (("heavy", 30), ("light", 10))}
     assert 2.0 <= used["heavy"] / used["light"] <= 4.5
+
+
+def test_who_used_slots_that_nobody_wanted_is_not_starved_by_the_next_tenant(queue):
+    queue.submit("ann", 40)
+    assert queue.next(8) == ["ann"] * 8
+    queue.last(3600)
+    queue.submit("bob", 40)
+    order = queue.run(12, {"ann": 60.0, "bob": 60.0})
+    assert "ann" in order[:4]
+    assert order.count("ann") >= 4
+
+
+def test_what_runs_on_after_nobody_wanted_its_slots_is_not_held_against_its_tenant_either(queue):
+    queue.submit("ann", 40)
+    queue.next(8)
+    with queue.database.write() as session:
+        session.execute(update(AttemptRow).values(started_at=utc_now() - timedelta(hours=5)))
+    queue.submit("bob", 40)
+    assert "ann" in queue.run(4, {"ann": 60.0, "bob": 60.0})
+
+
+def test_what_others_waited_for_is_held_against_whoever_had_it(queue):
+    for tenant in ("ann", "bob"):
+        queue.submit(tenant, 40)
+    assert queue.run(30, {"ann": 600.0, "bob": 10.0}).count("ann") == 1
 
 
 def test_a_batch_is_in_the_order_of_single_slots(queue):

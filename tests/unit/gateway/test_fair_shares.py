@@ -116,7 +116,9 @@ def test_several_slots_at_once_are_given_out_as_one_by_one():
 def test_what_is_kept_for_a_wide_attempt_goes_to_nobody_behind_it():
     ann = Contender("ann", 1.0, 0.0, 0.0, 10.0, waiting=2, demands=(Demand(3, is_kept_for=True), Demand()))
     bob = Contender("bob", 1.0, 50.0, 0.0, 10.0, waiting=5)
-    assert grant_slots([ann, bob], 0.0, 2) == Round([], Grant("ann", 0.0, 30.0, slots=3, place=0))
+    assert grant_slots([ann, bob], 0.0, 2) == Round(
+        [], Grant("ann", 0.0, 30.0, slots=3, place=0, is_contended=True)
+    )
     fits = grant_slots([ann, bob], 0.0, 4)
     assert [(grant.tenant, grant.slots, grant.end - grant.start) for grant in fits.grants] == [
         ("ann", 3, 30.0),
