@@ -50,24 +50,40 @@ class QuotaExceeded(Exception):
     """A tenant asks for more than it may use; nothing was stored."""
 
     def __init__(
-        self, name: QuotaName, used: int, wanted: int, limit: int, retry_seconds: int | None
+        self,
+        name: QuotaName,
+        used: int,
+        wanted: int,
+        limit: int,
+        retry_seconds: int | None,
+        reserved: int = 0,
     ) -> None:
-        """`retry_seconds` is None where waiting alone does not help."""
+        """`retry_seconds` is None where waiting alone does not help; `reserved` comes on top of `used`."""
         super().__init__(f"{name}: {used} + {wanted} of {limit}")
         self.name = name
         self.used = used
         self.wanted = wanted
         self.limit = limit
         self.retry_seconds = retry_seconds
+        self.reserved = reserved
 
 
 def require_within(
-    quota: Quota, name: QuotaName, used: int, wanted: int, retry_seconds: int | None = None
+    quota: Quota,
+    name: QuotaName,
+    used: int,
+    wanted: int,
+    retry_seconds: int | None = None,
+    *,
+    reserved: int = 0,
 ) -> None:
-    """Raises QuotaExceeded where so much more would be too much. A budget may be spent to its end."""
+    """Raises QuotaExceeded where so much more would be too much. A budget may be spent to its end.
+
+    What is `reserved` is told, and refuses nothing: some of it will be left over.
+    """
     limit = quota.limit(name)
     if limit is not None and wanted > 0 and used + wanted > limit:
-        raise QuotaExceeded(name, used, wanted, limit, retry_seconds)
+        raise QuotaExceeded(name, used, wanted, limit, retry_seconds, reserved)
 
 
 def seconds_to_midnight(now: datetime) -> int:

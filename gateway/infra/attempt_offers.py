@@ -5,7 +5,6 @@ one attempt at a time, and it lapses: losing one costs some seconds of waiting, 
 """
 
 import threading
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -19,6 +18,7 @@ from gateway.domain.placement import Requirements, can_run, keeper, slots_taken
 from gateway.domain.quotas import Quota
 from gateway.infra.agent_directory import live_agents
 from gateway.infra.database import Database, now_in
+from gateway.infra.gpu_seconds import gpu_room
 from gateway.infra.quotas import QuotaStore
 from gateway.infra.slot_counts import free_slots
 from gateway.infra.slot_ledger import GPU_POOL, LONGEST_HOLD, SlotLedger, lock_slots, offer_stands, pool_of
@@ -114,20 +114,20 @@ class AttemptOffers:
         keeping = _Keeping(session, asking)
         for pool, devices in self._pools(asking):
             waiting = {
-                tenant: found
+                tenant: {one.id: keeping.demand(one) for one in found}
                 for tenant in open_tenants(session)
                 if (found := waiting_for(session, now, asking, tenant, devices))
             }
             quotas = {tenant: named.get(tenant, self._quotas.default) for tenant in waiting}
             contenders = [
-                _contender(ledger, tenant, pool, [keeping.demand(one) for one in found], quotas[tenant])
-                for tenant, found in waiting.items()
+                _contender(session, ledger, pool, tenant, demands, quotas[tenant])
+                for tenant, demands in waiting.items()
             ]
             round_ = grant_slots(contenders, ledger.present(pool), left, at_most - len(given))
             for grant in round_.in_order:
                 is_kept = grant is round_.kept
                 offer = AttemptOfferRow(
-                    attempt_id=waiting[grant.tenant][grant.place].id,
+                    attempt_id=list(waiting[grant.tenant])[grant.place],
                     tenant=grant.tenant,
                     pool=pool,
                     agent_id=asking.agent_id if is_kept else asked_by,
@@ -175,13 +175,14 @@ class _Keeping:
 
 
 def _contender(
-    ledger: SlotLedger, tenant: str, pool: str, demands: Sequence[Demand], quota: Quota
+    session: Session, ledger: SlotLedger, pool: str, tenant: str, demands: dict[str, Demand], quota: Quota
 ) -> Contender:
     standing = ledger.standing(tenant, pool)
-    room = None if quota.running is None else max(0, quota.running - ledger.given(tenant))
+    rooms = [] if quota.running is None else [max(0, quota.running - ledger.given(tenant))]
     budget = quota.gpu_seconds_per_day
-    if pool == GPU_POOL and budget is not None and ledger.gpu_seconds(tenant) >= budget:
-        room = 0
+    if pool == GPU_POOL and budget is not None:
+        slots = {attempt_id: demand.slots for attempt_id, demand in demands.items()}
+        rooms.append(gpu_room(session, tenant, now_in(session), budget, slots))
     return Contender(
         tenant=tenant,
         weight=quota.weight,
@@ -189,8 +190,8 @@ def _contender(
         overrun_seconds=standing.overrun_seconds,
         usual_seconds=standing.usual_seconds,
         waiting=len(demands),
-        room=room,
-        demands=demands,
+        room=min(rooms, default=None),
+        demands=list(demands.values()),
     )
 
 

@@ -26,8 +26,9 @@ from gateway.domain.quotas import (
 from gateway.infra.baseline_tables import SmokeRunRow
 from gateway.infra.database import Database, now_in
 from gateway.infra.fine_tune_tables import FineTuneRow
+from gateway.infra.gpu_seconds import gpu_seconds_today
 from gateway.infra.search_tables import SearchRow
-from gateway.infra.slot_ledger import gpu_seconds_today, running_attempts
+from gateway.infra.slot_ledger import running_attempts
 from gateway.infra.tables import EvaluationRow
 from gateway.infra.tenant_storage import known_stored_bytes, measure_storage, stored_bytes
 from gateway.infra.tenant_tables import IS_OPEN, ApiKeyRow, TenantQuotaRow
@@ -136,8 +137,9 @@ class QuotaStore:
         require_within(quota, QuotaName.QUEUED, open_now, wanted, QUEUE_RETRY_SECONDS)
         now = now_in(session)
         if gpu and quota.gpu_seconds_per_day is not None:
-            used = int(gpu_seconds_today(session, tenant, now))
-            require_within(quota, QuotaName.GPU_SECONDS_PER_DAY, used, 1, seconds_to_midnight(now))
+            today = gpu_seconds_today(session, tenant, now)
+            name, retry_seconds = QuotaName.GPU_SECONDS_PER_DAY, seconds_to_midnight(now)
+            require_within(quota, name, int(today.used), 1, retry_seconds, reserved=int(today.reserved))
         self.require_storage(session, tenant, stored)
 
     def require_storage(self, session: Session, tenant: str, wanted: int) -> int | None:
@@ -191,7 +193,7 @@ def _usage(session: Session, tenant: str, storage_bytes: int | None) -> Usage:
     return Usage(
         queued=open_evaluations(session, tenant),
         running=running_attempts(session, tenant),
-        gpu_seconds_per_day=int(gpu_seconds_today(session, tenant, now_in(session))),
+        gpu_seconds_per_day=int(gpu_seconds_today(session, tenant, now_in(session)).used),
         storage_bytes=storage_bytes,
         searches=open_searches(session, tenant),
     )

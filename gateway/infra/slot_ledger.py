@@ -111,10 +111,6 @@ class SlotLedger:
         offer.is_contended = grant.is_contended
         self._session.add(offer)
 
-    def gpu_seconds(self, tenant: str) -> float:
-        """What a tenant has used of GPU slots today, what runs now included as far as it was charged."""
-        return gpu_seconds_today(self._session, tenant, self._now)
-
     def _adopt(self) -> None:
         """Take into the books what runs without having been offered: a message that came late, say."""
         offered = select(AttemptOfferRow.attempt_id)
@@ -155,7 +151,7 @@ class SlotLedger:
         """Book the time of slots on the days, in UTC, on which they were held."""
         while start < end:
             midnight = (start + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-            place = (offer.tenant, offer.pool, _day(start))
+            place = (offer.tenant, offer.pool, day_of(start))
             used = self._session.get(TenantUsageRow, place)
             if used is None:
                 used = TenantUsageRow(tenant=place[0], pool=place[1], day=place[2], slot_seconds=0.0)
@@ -182,25 +178,6 @@ class SlotLedger:
         return 0.0 if start is None or end is None else max(0.0, (end - start).total_seconds())
 
 
-def gpu_seconds_today(session: Session, tenant: str, now: datetime) -> float:
-    """GPU slot seconds of a tenant today, in UTC: those booked, and of what runs what has been so far."""
-    booked = session.get(TenantUsageRow, (tenant, GPU_POOL, _day(now)))
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    running = session.execute(
-        select(AttemptRow.started_at, AttemptOfferRow.slots)
-        .join(AttemptOfferRow, AttemptOfferRow.attempt_id == AttemptRow.id)
-        .where(
-            AttemptOfferRow.tenant == tenant,
-            AttemptOfferRow.pool == GPU_POOL,
-            AttemptRow.state == AttemptState.LEASED,
-        )
-    )
-    so_far = sum(
-        (now - max(start, midnight)).total_seconds() * slots for start, slots in running if start is not None
-    )
-    return (0.0 if booked is None else booked.slot_seconds) + max(0.0, so_far)
-
-
 def forget_old_usage(session: Session, before: str) -> None:
     """Delete what was used before a day, written YYYY-MM-DD."""
     session.execute(delete(TenantUsageRow).where(TenantUsageRow.day < before))
@@ -217,5 +194,6 @@ def running_attempts(session: Session, tenant: str) -> int:
     return session.scalar(query) or 0
 
 
-def _day(moment: datetime) -> str:
+def day_of(moment: datetime) -> str:
+    """How a day is written."""
     return moment.strftime("%Y-%m-%d")

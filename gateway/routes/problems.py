@@ -193,7 +193,7 @@ def _quota_exceeded(error: QuotaExceeded) -> RequestProblem:
         429 if waits else 403,
         _QUOTA_CODES[error.name],
         f"The quota {error.name.value} is {error.limit}: {error.used} are used, and {error.wanted} more are "
-        "asked for.",
+        "asked for." + (f" What is in flight may use {error.reserved} more." if error.reserved else ""),
         field=error.name.value,
         value=error.used + error.wanted,
         remedy=f"{_QUOTA_REMEDIES[error.name]} `deltanas quota` shows what is used.",

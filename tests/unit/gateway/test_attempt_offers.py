@@ -8,9 +8,10 @@ from fakes import capabilities
 from queue_scene import GPU_HOST, HOST, Queue
 from sqlalchemy import delete, event, update
 
+from contracts.measurements import Limits
 from gateway.infra.attempt_offers import AttemptOffers
 from gateway.infra.database import utc_now
-from gateway.infra.slot_ledger import gpu_seconds_today
+from gateway.infra.gpu_seconds import gpu_seconds_today
 from gateway.infra.tables import AttemptRow
 from gateway.infra.tenant_tables import AttemptOfferRow, TenantShareRow, TenantUsageRow
 
@@ -132,9 +133,40 @@ def test_gpu_seconds_are_booked_and_end_with_the_days_budget(queue):
     queue.last(120)
     queue.offers.settle()
     with queue.database.read() as session:
-        assert gpu_seconds_today(session, "ann", utc_now()) == pytest.approx(120, abs=5)
+        assert gpu_seconds_today(session, "ann", utc_now()).used == pytest.approx(120, abs=5)
     assert queue.next(5, host=GPU_HOST) == ["ann"]
     assert [claimed.spec.device for claimed in queue.running] == ["cpu"]
+
+
+def test_attempts_in_flight_reserve_what_they_may_take_of_a_days_gpu_seconds(queue):
+    queue.quotas.change("ann", {"gpu_seconds_per_day": 100})
+    queue.submit("ann", 9, device="cuda:0", limits=Limits(wall_seconds=40.0))
+    # The third begins with what is left, 20 seconds, and may take 40.
+    assert queue.next(9, host=GPU_HOST) == ["ann"] * 3
+    with queue.database.read() as session:
+        assert gpu_seconds_today(session, "ann", utc_now()).reserved == pytest.approx(120, abs=5)
+    running = queue.running
+    assert queue.next(9, host=GPU_HOST) == []
+    for claimed in running[:2]:
+        queue.end(claimed, 10)
+    # 20 are used and 40 reserved: 40 are left.
+    assert queue.next(9, host=GPU_HOST) == ["ann"]
+
+
+def test_what_was_just_offered_reserves_as_well_and_what_ran_reserves_less(queue):
+    queue.quotas.change("ann", {"gpu_seconds_per_day": 100})
+    queue.submit("ann", 9, device="cuda:0", limits=Limits(wall_seconds=100.0))
+    (offered,) = queue.offers.next_batch(GPU_HOST, 9, 60)
+    assert queue.offers.next_batch(GPU_HOST, 9, 60) == []
+    queue.claims.claim(offered, "agent-1")
+    with queue.database.write() as session:
+        session.get_one(AttemptRow, offered).started_at = utc_now() - timedelta(seconds=60)
+    with queue.database.read() as session:
+        today = gpu_seconds_today(session, "ann", utc_now())
+    if utc_now().hour or utc_now().minute:
+        assert today.used == pytest.approx(60, abs=5)
+    assert today.reserved == pytest.approx(40, abs=5)
+    assert queue.offers.next_batch(GPU_HOST, 9, 60) == []
 
 
 def test_a_slot_that_was_held_over_midnight_is_booked_on_each_day(queue):

@@ -1,6 +1,7 @@
 """Quotas hold in the accepting transaction; what is refused says what is used, and when to come again."""
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier
@@ -99,6 +100,22 @@ def test_a_full_storage_takes_no_fine_tune(scene):
     refused(farm.ask(), 403, "storage_full")
     limit(scene, storage_bytes=None)
     farm.start()
+
+
+def test_a_refusal_says_what_attempts_in_flight_have_reserved(scene):
+    limit(scene, gpu_seconds_per_day=100)
+    scene.agent.heartbeat(devices=("cpu", "cuda:0"))
+    on_gpu = {"device": "cuda:0", "limits": {"wall_seconds": 500}}
+    scene.submit(**on_gpu)
+    claimed = scene.agent.claim_next()
+    assert scene.http.post("/v1/evaluations", json={**GOOD, "seed": 1, **on_gpu}).status_code == 202
+    assert scene.agent.next() is None
+    limit(scene, gpu_seconds_per_day=0)
+    answer = scene.http.post("/v1/evaluations", json={**GOOD, "seed": 2, **on_gpu})
+    refused(answer, 429, "gpu_seconds_spent")
+    reserved = re.search(r"in flight may use (\d+) more", answer.json()["detail"])
+    assert 400 <= int(reserved[1]) <= 500
+    scene.agent.report(claimed)
 
 
 def test_a_full_storage_is_refused_and_counts_what_came_since_it_was_measured(scene):
