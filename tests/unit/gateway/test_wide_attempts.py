@@ -24,6 +24,16 @@ def whose(given) -> str | None:
     return None if given is None else given[0]
 
 
+def one_slot_kept_for_ann(queue, submitted_by_bob: int):
+    """Bob has run on both slots, and one of his attempts still does: ann's needs both. Gives what runs."""
+    queue.submit("bob", submitted_by_bob)
+    ended, running = queue.ask("two")[1], queue.ask("two")[1]
+    queue.submit("ann", 1, threads=2)
+    queue.end(ended, 10)
+    assert queue.ask("two") is None
+    return running
+
+
 def test_it_holds_all_its_slots_until_it_ends(queue):
     queue.submit("ann", 1, threads=2)
     queue.submit("bob", 3)
@@ -35,12 +45,8 @@ def test_it_holds_all_its_slots_until_it_ends(queue):
 
 
 def test_slots_that_become_free_are_kept_for_it_when_it_is_next(queue):
-    queue.submit("bob", 50)
-    running = [queue.ask("two")[1], queue.ask("two")[1]]
-    queue.submit("ann", 1, threads=2)
-    queue.end(running[0], 10)
-    assert queue.ask("two") is None
-    queue.end(running[1], 10)
+    running = one_slot_kept_for_ann(queue, 50)
+    queue.end(running, 10)
     assert whose(queue.ask("two")) == "ann"
 
 
@@ -104,11 +110,7 @@ def test_what_is_behind_it_gets_no_slot_that_is_left_over(queue):
 
 
 def test_what_is_kept_lapses_with_its_agent_and_costs_nothing(queue):
-    queue.submit("bob", 2)
-    running = [queue.ask("two")[1] for _ in range(2)]
-    queue.submit("ann", 1, threads=2)
-    queue.end(running[0], 10)
-    assert queue.ask("two") is None
+    one_slot_kept_for_ann(queue, 2)
     (share,) = (row for row in queue.rows(TenantShareRow) if row.tenant == "ann")
     charged = share.virtual_seconds
     queue.hear("spare", capabilities(slots=2))
@@ -122,32 +124,20 @@ def test_what_is_kept_lapses_with_its_agent_and_costs_nothing(queue):
 
 
 def test_a_host_that_has_shrunk_keeps_nothing_for_it_any_more(queue):
-    queue.submit("bob", 9)
-    running = [queue.ask("two")[1] for _ in range(2)]
-    queue.submit("ann", 1, threads=2)
-    queue.end(running[0], 10)
-    assert queue.ask("two") is None
-    queue.end(running[1], 10)
+    running = one_slot_kept_for_ann(queue, 9)
+    queue.end(running, 10)
     queue.hear("two", capabilities(slots=1))
     assert whose(queue.ask("two")) == "bob"
 
 
 def test_a_host_with_larger_slots_than_before_takes_it_at_once(queue):
-    queue.submit("bob", 2)
-    running = [queue.ask("two")[1] for _ in range(2)]
-    queue.submit("ann", 1, threads=2)
-    queue.end(running[0], 10)
-    assert queue.ask("two") is None
+    one_slot_kept_for_ann(queue, 2)
     queue.hear("two", capabilities(slots=2, threads_per_slot=2))
     assert whose(queue.ask("two")) == "ann"
 
 
 def test_slots_are_kept_for_no_longer_than_it_waits(queue):
-    queue.submit("bob", 9)
-    running = [queue.ask("two")[1] for _ in range(2)]
-    queue.submit("ann", 1, threads=2)
-    queue.end(running[0], 10)
-    assert queue.ask("two") is None
+    one_slot_kept_for_ann(queue, 9)
     with queue.database.write() as session:
         (evaluation,) = session.scalars(select(EvaluationRow).where(EvaluationRow.tenant == "ann"))
         queue.evaluations.cancel(session, evaluation.id)
