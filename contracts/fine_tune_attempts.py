@@ -17,6 +17,8 @@ class TrainingHost:
     """Where in the broker it hears of attempts (a `contracts.dispatch.Resource`); empty: it asks here."""
     borrowed: tuple[str, ...] = ()
     """Jobs that its generator still keeps chats, checkpoints or an adapter of."""
+    gpus: int = 0
+    """On which it trains."""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ _USERS_SETTINGS = {
     "filter": frozenset({"DELTANAS_FILTER_INDEX"}),
     "launcher": frozenset(f"DELTANAS_{name}" for name in ("DOCKER_HOST", "GUEST_IMAGE", "CGROUP_ROOT")),
     "agent": frozenset(
-        {"DELTANAS_AGENT_ID", "DELTANAS_AGENT_HEARTBEAT_SECONDS", "DELTANAS_AGENT_POLL_SECONDS"}
+        f"DELTANAS_AGENT_{name}" for name in ("ID", "GPUS", "HEARTBEAT_SECONDS", "POLL_SECONDS")
     ),
 }
 """What each service may see of the user's own environment, by name."""

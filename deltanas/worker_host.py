@@ -94,9 +94,11 @@ def services_of_a_host(plan: HostPlan, home: Path, run_folder: Path) -> tuple[li
 
 def _services_that_train(plan: HostPlan, home: Path, run_folder: Path) -> tuple[list[Service], list[Service]]:
     address = plan.generator_address or f"unix:{run_folder / 'generator.sock'}"
-    agent = _agent(plan, Resource.FINE_TUNE, home, {"DELTANAS_GENERATOR_ADDRESS": address})
+    served_by = {"DELTANAS_GENERATOR_ADDRESS": address}
     if plan.generator_address is not None:
-        return [], [agent]
+        return [], [_agent(plan, Resource.FINE_TUNE, home, served_by)]
+    served_by["DELTANAS_AGENT_GPUS"] = str(len(plan.gpus))
+    agent = _agent(plan, Resource.FINE_TUNE, home, served_by)
     inherited = environment_of("generator", home)
     environment = {
         # It asks no endpoint for anything, so it need not know a key.

@@ -16,7 +16,7 @@ class QuotaName(StrEnum):
     RUNNING = "running"
     """Attempts that run at a time. What is beyond waits, and is not refused."""
     GPU_SECONDS_PER_DAY = "gpu_seconds_per_day"
-    """Seconds that attempts hold GPU slots on a day, in UTC."""
+    """Seconds that attempts hold GPU slots, and fine-tunes GPUs, on a day, in UTC."""
     STORAGE_BYTES = "storage_bytes"
     """Sources, answers, logs and data sets that are kept."""
     SEARCHES = "searches"

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, case, or_, select
 from sqlalchemy.orm import Session
 
 from contracts.names import AttemptState
+from gateway.infra.fine_tune_attempt_tables import FineTuneAttemptRow, TrainingAgentRow
+from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.slot_ledger import GPU_POOL, day_of, offer_stands
 from gateway.infra.tables import AttemptRow, EvaluationRow
 from gateway.infra.tenant_tables import AttemptOfferRow, TenantUsageRow
@@ -21,9 +23,9 @@ class GpuSeconds:
     """Of slots, each for itself."""
 
     used: float
-    """Booked, and of what runs what has been so far."""
+    """Booked, and of what runs what has been so far; leases on fine-tunes included."""
     reserved: float
-    """Up to the wall limits of what runs or is on its way."""
+    """Up to the wall limits of what runs or is on its way. A fine-tune has none, and reserves nothing."""
 
 
 def gpu_seconds_today(session: Session, tenant: str, now: datetime) -> GpuSeconds:
@@ -39,11 +41,32 @@ def gpu_seconds_today(session: Session, tenant: str, now: datetime) -> GpuSecond
         .where(AttemptOfferRow.tenant == tenant, AttemptOfferRow.pool == GPU_POOL)
         .where(or_(AttemptRow.state == AttemptState.LEASED, is_on_its_way))
     )
+    used += _seconds_of_fine_tunes(session, tenant, now, midnight)
     for started_at, slots, wall_seconds, state in in_flight:
         start = started_at if state == AttemptState.LEASED and started_at is not None else now
         used += max(0.0, (now - max(start, midnight)).total_seconds()) * slots
         reserved += max(0.0, wall_seconds - (now - start).total_seconds()) * slots
     return GpuSeconds(used, reserved)
+
+
+def _seconds_of_fine_tunes(session: Session, tenant: str, now: datetime, midnight: datetime) -> float:
+    """How long leases on a tenant's fine-tunes were held since midnight on hosts that train on GPUs."""
+    is_held = FineTuneAttemptRow.state == AttemptState.LEASED
+    leases = session.execute(
+        select(
+            FineTuneAttemptRow.started_at,
+            case((is_held, None), else_=FineTuneAttemptRow.finished_at),
+            TrainingAgentRow.host,
+        )
+        .join(FineTuneRow, FineTuneRow.id == FineTuneAttemptRow.job_id)
+        .join(TrainingAgentRow, TrainingAgentRow.id == FineTuneAttemptRow.agent_id)
+        .where(FineTuneRow.tenant == tenant, FineTuneAttemptRow.started_at.is_not(None))
+        .where(or_(is_held, FineTuneAttemptRow.finished_at > midnight))
+    )
+    return sum(
+        max(0.0, ((end or now) - max(start, midnight)).total_seconds()) * host.get("gpus", 0)
+        for start, end, host in leases
+    )
 
 
 def gpu_room(

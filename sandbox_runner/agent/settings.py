@@ -32,6 +32,8 @@ class AgentSettings(BaseSettings):
     """What of its host it lends; None: whatever the runner has. With a broker it is one of them."""
     agent_id: str = Field(default_factory=_default_id, pattern=_AGENT_ID)
     """Of its own among all agents of the farm; by default the host's name, and what is lent."""
+    agent_gpus: int = Field(default=0, ge=0, le=256)
+    """On how many GPUs the generator that trains does so: for so many its fine-tunes are counted."""
     agent_heartbeat_seconds: float = Field(default=5.0, gt=0, le=60)
     agent_poll_seconds: float = Field(default=20.0, gt=0, le=25)
     """How long one question for work may wait, where there is no broker."""

@@ -83,6 +83,7 @@ class TrainingHeart:
     ) -> None:
         self.interval = settings.agent_heartbeat_seconds
         self._agent_id = settings.agent_id
+        self._gpus = settings.agent_gpus
         self._queue = "" if settings.broker_url is None else Resource.FINE_TUNE.value
         self._gateway = gateway
         self._generator = generator
@@ -93,7 +94,8 @@ class TrainingHeart:
         try:
             borrowed = {status.id: status for status in self._generator.borrowed()}
             slots = 0 if self._draining.is_set() else SLOTS
-            host = TrainingHost(slots, self._generator.models(), self._queue, tuple(borrowed))
+            models = self._generator.models()
+            host = TrainingHost(slots, models, self._queue, tuple(borrowed), self._gpus)
             for job_id in self._gateway.heartbeat_agent(self._agent_id, host):
                 if job_id in borrowed:
                     self._generator.forget(borrowed[job_id])

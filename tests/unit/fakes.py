@@ -860,12 +860,13 @@ class FakeTrainingAgent:
         self.id = agent_id
         self.queue = queue
         self.models = models or {"tiny": "aa"}
+        self.gpus = 0
         self._http = http
         self._headers = {"authorization": f"Bearer {token}"}
 
     def heartbeat(self, slots: int = 1, borrowed: tuple[str, ...] = ()) -> list[str]:
         """Gives the jobs that it may forget."""
-        body = asdict(TrainingHost(slots, self.models, self.queue, borrowed))
+        body = asdict(TrainingHost(slots, self.models, self.queue, borrowed, self.gpus))
         answer = self._post(f"training-agents/{self.id}:heartbeat", json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()["forget"]

@@ -64,12 +64,17 @@ def test_a_host_that_trains_has_a_generator_and_its_agent_and_runs_no_sandboxes(
     assert not [hidden for hidden in (TOKEN, PASSWORD, "a key of an endpoint") if hidden in said]
     assert agent.environment["DELTANAS_AGENT_RESOURCE"] == Resource.FINE_TUNE.value
     assert agent.environment["DELTANAS_GENERATOR_ADDRESS"] == generator.health_address
-    assert services(trains=True)[0]["generator"].environment["CUDA_VISIBLE_DEVICES"] == ""
+    assert agent.environment["DELTANAS_AGENT_GPUS"] == "1"
+    below, agents = services(trains=True)
+    assert below["generator"].environment["CUDA_VISIBLE_DEVICES"] == ""
+    assert agents["agent-fine-tune"].environment["DELTANAS_AGENT_GPUS"] == "0"
 
 
-def test_a_generator_that_runs_already_is_only_given_an_agent():
+def test_a_generator_that_runs_already_is_only_given_an_agent(monkeypatch):
+    monkeypatch.setenv("DELTANAS_AGENT_GPUS", "2")
     below, agents = services(trains=True, generator_address="http://gpu:8001")
     assert not below
+    assert agents["agent-fine-tune"].environment["DELTANAS_AGENT_GPUS"] == "2"
     assert agents["agent-fine-tune"].environment["DELTANAS_GENERATOR_ADDRESS"] == "http://gpu:8001"
 
 

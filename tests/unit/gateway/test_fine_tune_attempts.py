@@ -17,6 +17,7 @@ from contracts.fine_tuning import (
     FineTuneState,
     FineTuneStatus,
 )
+from gateway.infra.database import utc_now
 from gateway.infra.events import read_events
 from gateway.infra.fine_tune_attempt_tables import FineTuneAttemptRow
 from gateway.infra.fine_tune_tables import FineTuneRow
@@ -381,3 +382,57 @@ def test_what_nobody_claimed_in_time_is_told_again_and_what_was_not_told_is_not_
     with farm.gateway.services.database.read() as session:
         unpublished = session.query(FineTuneAttemptRow).filter_by(queue="").one().id
     assert agent.try_claim(unpublished).json()["detail"] == "The attempt is not published to this agent."
+
+
+# --- what it costs ----------------------------------------------------------------------------------
+
+
+def gpu_seconds(farm) -> int:
+    return farm.gateway.http.get("/v1/quota").json()["gpu_seconds_per_day"]["used"]
+
+
+def held_for(farm, seconds: float) -> None:
+    """The lease on what is trained has been held for so long."""
+    with farm.gateway.services.database.write() as session:
+        for row in session.query(FineTuneAttemptRow):
+            if row.state == "leased":
+                row.started_at -= timedelta(seconds=seconds)
+
+
+def test_a_gpu_that_trains_is_counted_for_as_long_as_its_lease_is_held(farm):
+    agent = farm.agent()
+    agent.gpus = 1
+    farm.lend()
+    claimed = agent.claim_next()
+    assert gpu_seconds(farm) <= 2
+    held_for(farm, 100)
+    since_midnight = _seconds_since_midnight()
+    assert min(100, since_midnight) <= gpu_seconds(farm) <= 110
+    agent.release(claimed)
+    again = agent.claim_next()
+    held_for(farm, 50)
+    assert min(150, since_midnight) <= gpu_seconds(farm) <= 170
+    agent.report(again, failure=HARD)
+    assert min(150, since_midnight) <= gpu_seconds(farm) <= 170
+
+
+def test_a_lease_counts_on_the_day_on_which_it_is_held(farm):
+    agent = farm.agent()
+    agent.gpus = 1
+    farm.lend()
+    agent.claim_next()
+    held_for(farm, 50 * 3600)
+    assert gpu_seconds(farm) == pytest.approx(_seconds_since_midnight(), abs=10)
+
+
+def test_a_host_that_trains_without_a_gpu_costs_no_gpu_seconds(farm):
+    agent = farm.agent()
+    farm.lend()
+    agent.claim_next()
+    held_for(farm, 100)
+    assert gpu_seconds(farm) == 0
+
+
+def _seconds_since_midnight() -> float:
+    now = utc_now()
+    return (now - now.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds()

@@ -314,11 +314,13 @@ def test_jobs_that_have_ended_are_forgotten_and_a_draining_agent_offers_nothing(
     gateway, generator, draining = Gateway(), Generator(), Event()
     generator.put("job", [b""])
     generator.put("other", [b""])
-    settings = AgentSettings(service_token="t", agent_resource="generator_svc.fine_tune", agent_id="gpu-1")
+    settings = AgentSettings(
+        service_token="t", agent_resource="generator_svc.fine_tune", agent_id="gpu-1", agent_gpus=1
+    )
     heart = TrainingHeart(settings, gateway, generator, draining)
     gateway.forgettable = ("other", "never heard of")
     heart.beat()
-    assert (gateway.host.slots, gateway.host.models) == (1, {"tiny": "aa"})
+    assert (gateway.host.slots, gateway.host.models, gateway.host.gpus) == (1, {"tiny": "aa"}, 1)
     assert set(gateway.host.borrowed) == {"job", "other"}
     assert generator.forgotten == ["other"]
     draining.set()
