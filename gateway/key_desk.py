@@ -9,8 +9,10 @@ import sys
 
 from gateway.config import Settings
 from gateway.domain.access import KeyScope
+from gateway.domain.api_keys import LOCAL_TENANT
 from gateway.infra.api_keys import ApiKeyStore
-from gateway.infra.database import Database, StorageUnavailable
+from gateway.infra.audit_log import AuditEntry, AuditLog
+from gateway.infra.database import Database, StorageUnavailable, utc_now
 from gateway.infra.schema_migrations import migrate
 
 FAILED = 3
@@ -32,13 +34,28 @@ def main() -> None:
         keys = ApiKeyStore(database)
         if work == "in-force":
             sys.exit(0 if keys.any_in_force() else NONE_IN_FORCE)
-        _, key = keys.create(OPERATORS_TENANT, "the first key", (KeyScope.OPERATOR,))
+        key_id, key = keys.create(OPERATORS_TENANT, "the first key", (KeyScope.OPERATOR,))
+        AuditLog(database).append(_entry(key_id))
         print(key)
     except StorageUnavailable as error:
         print(f"the database cannot be used: {error}", file=sys.stderr)
         sys.exit(FAILED)
     finally:
         database.close()
+
+
+def _entry(key_id: str) -> AuditEntry:
+    """That a key was made here, by whoever has the machine."""
+    return AuditEntry(
+        at=utc_now(),
+        tenant=OPERATORS_TENANT,
+        actor=LOCAL_TENANT,
+        action="gateway.key_desk create-operator",
+        target=f"/v1/keys/{key_id}",
+        status=201,
+        request_id="",
+        address="",
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """`deltanas keys`, `quota`, `audit` and `tenants` against a gateway that gives prepared answers."""
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -110,3 +112,7 @@ def test_any_other_address_is_served_once_a_key_is_in_force(tmp_path):
     key = subprocess.check_output(argv, env=environment_of("gateway", tmp_path), text=True)
     assert key.startswith("dn_")
     _require_keys_beyond_loopback(home, "0.0.0.0")
+    with closing(sqlite3.connect(tmp_path / "gateway.sqlite3")) as database:
+        (made,) = database.execute("SELECT actor, action, target, status FROM audit_entries").fetchall()
+        (key_id,) = database.execute("SELECT id FROM api_keys").fetchone()
+    assert made == ("local", "gateway.key_desk create-operator", f"/v1/keys/{key_id}", 201)
