@@ -91,6 +91,9 @@ class WorkLeases:
         self._database = database
         self._seconds = seconds
         self.holder = f"{name[:40]}:{os.getpid()}#{secrets.token_hex(8)}"
+        self._unwanted: set[WorkLease] = set()
+        """Those that could not be let go when they were to be; `renew` does it as soon as it can."""
+        self._unwanted_lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._renew_until_stopped, name="work leases", daemon=True)
 
@@ -117,7 +120,11 @@ class WorkLeases:
         """
         if not self._database.is_shared:
             return WorkLease(work, self.holder, 1, False)
-        return self._database.change(lambda session: self._take(session, work))
+        taken = self._database.change(lambda session: self._take(session, work))
+        if taken is not None:
+            with self._unwanted_lock:
+                self._unwanted.discard(taken)
+        return taken
 
     def require(self, lease: WorkLease) -> None:
         """A look in between, for who writes nothing for long. Raises WorkLeaseLost, StorageUnavailable."""
@@ -129,22 +136,35 @@ class WorkLeases:
                 raise WorkLeaseLost(lease.work)
 
     def release(self, lease: WorkLease) -> None:
-        """Let others have the work at once. A lease that is lost already stays as it is."""
-        if lease.is_shared:
-            self._let_go(
-                WorkLeaseRow.work == lease.work,
-                WorkLeaseRow.holder == lease.holder,
-                WorkLeaseRow.fence == lease.fence,
-            )
+        """Let others have the work at once. A lease that is lost already stays as it is.
+
+        Raises StorageUnavailable: then it is let go with the next renewal that can be written.
+        """
+        if not lease.is_shared:
+            return
+        with self._unwanted_lock:
+            self._unwanted.add(lease)
+        self._let_go_unwanted()
 
     def renew(self) -> None:
         """Extend all that this gateway holds and nobody has taken over. Raises StorageUnavailable."""
+        self._let_go_unwanted()
         with self._database.write() as session:
             session.execute(
                 update(WorkLeaseRow)
                 .where(WorkLeaseRow.holder == self.holder)
                 .values(expires_at=now_in(session) + timedelta(seconds=self._seconds))
             )
+
+    def _let_go_unwanted(self) -> None:
+        with self._unwanted_lock:
+            for lease in list(self._unwanted):
+                self._let_go(
+                    WorkLeaseRow.work == lease.work,
+                    WorkLeaseRow.holder == lease.holder,
+                    WorkLeaseRow.fence == lease.fence,
+                )
+                self._unwanted.discard(lease)
 
     def _let_go(self, *conditions: ColumnElement[bool]) -> None:
         with self._database.write() as session:

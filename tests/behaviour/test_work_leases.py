@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.infra.database import Database
+from gateway.infra.database import Database, StorageUnavailable
 from gateway.infra.events import append_event, read_events
 from gateway.infra.work_leases import WorkLease, WorkLeaseLost, WorkLeaseRow, WorkLeases
 
@@ -149,6 +149,28 @@ def test_what_a_gateway_lets_go_others_have_at_once(gateways):
     for lease in (dug, sown):
         with pytest.raises(WorkLeaseLost):
             one.write(lease, "too late")
+
+
+def test_what_could_not_be_let_go_is_with_the_next_renewal(gateways, monkeypatch):
+    def away(*_):
+        raise StorageUnavailable("the database is away")
+
+    one, other, _ = gateways
+    kept, unwanted, wanted_again = (one.leases.take(work) for work in ("dig", "fill", "plant"))
+    with monkeypatch.context() as patched:
+        patched.setattr(one.database, "write", away)
+        for lease in (unwanted, wanted_again):
+            with pytest.raises(StorageUnavailable):
+                one.leases.release(lease)
+        with pytest.raises(StorageUnavailable):
+            one.leases.renew()
+    assert one.leases.take("plant") == wanted_again
+    assert other.leases.take("fill") is None
+    one.leases.renew()
+    assert other.leases.take("fill") is not None
+    for lease in (kept, wanted_again):
+        one.leases.require(lease)
+        assert other.leases.take(lease.work) is None
 
 
 def test_leases_are_renewed_while_their_gateway_lives(postgres_url):
