@@ -80,20 +80,13 @@ _IPV6_UNICAST = IPv6Network("2000::/3")
 """All of IPv6 that is handed out as globally routable."""
 
 
-PUBLIC_HOSTS_ONLY = "Use a host on the internet; the operator can allow others with DELTANAS_WEBHOOK_ALLOW."
-
-
 class TargetRefused(Exception):
-    """No webhook goes there. `code` is stable; the message names the reason, `remedy` what to do.
+    """No webhook goes there. `code` is stable; the message names the reason, `remedy` what to do."""
 
-    `looked_up`: the reason is what a name server says of a host, which is not for everybody.
-    """
-
-    def __init__(self, code: str, message: str, remedy: str, *, looked_up: bool = False) -> None:
+    def __init__(self, code: str, message: str, remedy: str) -> None:
         super().__init__(message)
         self.code = code
         self.remedy = remedy
-        self.looked_up = looked_up
 
 
 @dataclass(frozen=True)
@@ -182,10 +175,7 @@ def checked_addresses(target: WebhookTarget, addresses: Sequence[str], rules: Ta
     """
     if not addresses:
         raise TargetRefused(
-            "webhook_host_unknown",
-            f"{target.host} has no address.",
-            "Use a host that can be found.",
-            looked_up=True,
+            "webhook_host_unknown", f"{target.host} has no address.", "Use a host that can be found."
         )
     if target.host not in rules.hosts:
         for address in addresses:
@@ -194,8 +184,7 @@ def checked_addresses(target: WebhookTarget, addresses: Sequence[str], rules: Ta
                 raise TargetRefused(
                     "webhook_address_refused",
                     f"{target.host} is not a public address: {why}.",
-                    PUBLIC_HOSTS_ONLY,
-                    looked_up=address != target.host,
+                    "Use a host on the internet; the operator can allow others with DELTANAS_WEBHOOK_ALLOW.",
                 )
     return tuple(dict.fromkeys(addresses[:MAX_ADDRESSES]))
 

@@ -1,10 +1,9 @@
 """Checks what a caller says about webhooks, and says what is wrong with it."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gateway.domain.webhook_targets import PUBLIC_HOSTS_ONLY, TargetRefused
+from gateway.domain.webhook_targets import TargetRefused
 from gateway.infra.webhook_endpoints import (
     MAX_ENDPOINTS,
     EndpointDisabled,
@@ -19,8 +18,6 @@ from gateway.services import Services
 
 BUSY_RETRY_SECONDS = 10
 
-log = logging.getLogger(__name__)
-
 
 def require_receiver(services: Services, tenant: str, field: str, url: str | None) -> None:
     """Refuse a URL that no webhook goes to; None is none. Raises RequestProblem."""
@@ -29,13 +26,18 @@ def require_receiver(services: Services, tenant: str, field: str, url: str | Non
     try:
         services.webhook_lookups.require_allowed(url, tenant)
     except TargetRefused as error:
-        if error.looked_up:
-            raise _not_public(error, field, url) from error
         raise RequestProblem(
             422, error.code, str(error), field=field, value=url[:200], remedy=error.remedy
         ) from error
     except LookupFailed as error:
-        raise _not_public(error, field, url) from error
+        raise RequestProblem(
+            422,
+            "webhook_host_unknown",
+            str(error)[:400],
+            field=field,
+            value=url[:200],
+            remedy="Use a host that the gateway's name service finds.",
+        ) from error
     except LookupsBusy as error:
         raise RequestProblem(
             429,
@@ -46,19 +48,6 @@ def require_receiver(services: Services, tenant: str, field: str, url: str | Non
             remedy="Try again shortly.",
             headers={"retry-after": str(BUSY_RETRY_SECONDS)},
         ) from error
-
-
-def _not_public(error: Exception, field: str, url: str) -> RequestProblem:
-    """One answer for unknown names and for those of an inner network, which are nobody's business."""
-    log.info("no webhook goes to %s: %s", url[:200], error)
-    return RequestProblem(
-        422,
-        "webhook_address_refused",
-        "The host of this URL does not lead to public addresses alone, as far as the gateway can find it.",
-        field=field,
-        value=url[:200],
-        remedy=PUBLIC_HOSTS_ONLY,
-    )
 
 
 @contextmanager
