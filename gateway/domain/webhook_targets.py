@@ -89,6 +89,25 @@ class TargetRefused(Exception):
         self.remedy = remedy
 
 
+class HostRefused(TargetRefused):
+    """What the host resolves to is refused. The message tells of the inner network: it is the operator's."""
+
+
+HOST_REFUSED = "webhook_address_refused"
+HOST_REMEDY = (
+    "Use a host that the internet's name service finds and that has public addresses alone; the operator can "
+    "allow others with DELTANAS_WEBHOOK_ALLOW, and finds the reason in the gateway's log."
+)
+
+
+def host_refusal(host: str) -> str:
+    """What a tenant is told of a host that is unknown, or is not public: which of them, nobody tells him.
+
+    Else whoever may name a URL could ask the gateway for the names of the network that it is in.
+    """
+    return f"{host} must resolve to public addresses only."
+
+
 @dataclass(frozen=True)
 class TargetRules:
     """What the operator allows beyond public addresses over https."""
@@ -169,23 +188,17 @@ def checked_target(url: str, rules: TargetRules) -> WebhookTarget:
 
 
 def checked_addresses(target: WebhookTarget, addresses: Sequence[str], rules: TargetRules) -> tuple[str, ...]:
-    """What the host resolved to, if each of it may be reached. Raises TargetRefused.
+    """What the host resolved to, if each of it may be reached. Raises HostRefused.
 
     One address that may not be reached is enough to refuse them all: whoever names it means no good.
     """
     if not addresses:
-        raise TargetRefused(
-            "webhook_host_unknown", f"{target.host} has no address.", "Use a host that can be found."
-        )
+        raise HostRefused(HOST_REFUSED, f"{target.host} has no address.", HOST_REMEDY)
     if target.host not in rules.hosts:
         for address in addresses:
             why = address_refusal(address, rules.networks)
             if why is not None:
-                raise TargetRefused(
-                    "webhook_address_refused",
-                    f"{target.host} is not a public address: {why}.",
-                    "Use a host on the internet; the operator can allow others with DELTANAS_WEBHOOK_ALLOW.",
-                )
+                raise HostRefused(HOST_REFUSED, f"{target.host} is not a public address: {why}.", HOST_REMEDY)
     return tuple(dict.fromkeys(addresses[:MAX_ADDRESSES]))
 
 
@@ -236,7 +249,10 @@ def _checked_literal(text: str, rules: TargetRules) -> str:
             "Use a host name, or four decimal numbers with dots between them.",
         ) from None
     literal = str(parsed)
-    checked_addresses(WebhookTarget("https", literal, 443, "/"), [literal], rules)
+    try:
+        checked_addresses(WebhookTarget("https", literal, 443, "/"), [literal], rules)
+    except HostRefused as refusal:  # what the URL says itself is no secret
+        raise TargetRefused(refusal.code, str(refusal), refusal.remedy) from None
     return literal
 
 

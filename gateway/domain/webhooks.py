@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from gateway.domain.webhook_targets import HOST_REFUSED, host_refusal
+
 EVENT_TYPES = (
     "evaluation.succeeded",
     "evaluation.failed",
@@ -40,6 +42,10 @@ FAILING_FOR = timedelta(days=5)
 """An endpoint that took nothing for this long, though it was tried, is disabled."""
 
 HTTP_GONE = 410
+
+HOST_NOT_FOUND = "host_not_found"
+_LOOKED_UP = (HOST_NOT_FOUND, HOST_REFUSED)
+"""Errors of a try that say what a look-up came to."""
 
 
 class DeliveryState(StrEnum):
@@ -89,6 +95,12 @@ class TryOutcome:
     excerpt: str = ""
     """The beginning of the answer's body, harmless."""
     retry_after_seconds: float | None = None
+
+    def as_told_of(self, host: str) -> "TryOutcome":
+        """The same for whom the log of deliveries is: without what a look-up may say of the inner network."""
+        if self.error not in _LOOKED_UP:
+            return self
+        return TryOutcome(None, HOST_REFUSED, host_refusal(host), seconds=0.0)
 
     @property
     def is_taken(self) -> bool:

@@ -39,7 +39,7 @@ class HostLookups:
         self._under_way: dict[tuple[str, int], tuple[str, Future[Sequence[str]]]] = {}
         """By host and port: whose tenant's look-up it is, and what will come of it."""
         self._resting: dict[str, float] = {}
-        self._known: dict[tuple[str, int], tuple[float, Sequence[str]]] = {}
+        self._known: dict[tuple[str, int], tuple[float, Future[Sequence[str]]]] = {}
         self._lock = threading.Lock()
 
     def require_allowed(self, url: str, tenant: str) -> None:
@@ -53,22 +53,18 @@ class HostLookups:
             checked_addresses(target, self._addresses(target.host, target.port, tenant), self._rules)
 
     def _addresses(self, host: str, port: int, tenant: str) -> Sequence[str]:
-        found = self._found_or_begun(host, port, tenant)
-        if not isinstance(found, Future):
-            return found
         try:
-            return found.result(timeout=self._patience)
+            return self._found_or_begun(host, port, tenant).result(timeout=self._patience)
         except TookTooLong as error:
             with self._lock:
                 self._resting[tenant] = time.monotonic() + REST_SECONDS
             raise LookupFailed(f"{host} was not found within {self._patience:g} s") from error
 
-    def _found_or_begun(self, host: str, port: int, tenant: str) -> "Sequence[str] | Future[Sequence[str]]":
-        """What was found lately, or a look-up: begun now unless it is under way. Raises LookupsBusy."""
+    def _found_or_begun(self, host: str, port: int, tenant: str) -> "Future[Sequence[str]]":
+        """What came of a look-up lately, or of one begun now unless it is under way. Raises LookupsBusy."""
         with self._lock:
-            until, addresses = self._known.get((host, port), (0.0, ()))
-            if until > time.monotonic():
-                return addresses
+            if (host, port) in self._known and self._known[host, port][0] > time.monotonic():
+                return self._known[host, port][1]
             self._require_rested(tenant)
             if (host, port) in self._under_way:
                 return self._under_way[host, port][1]
@@ -85,18 +81,15 @@ class HostLookups:
 
     def _look_up(self, host: str, port: int, found: "Future[Sequence[str]]") -> None:
         try:
-            addresses = self._resolve(host, port)
+            found.set_result(self._resolve(host, port))
         except Exception as error:  # noqa: BLE001 - whoever waits gets it
-            with self._lock:
-                del self._under_way[host, port]
             found.set_exception(error)
-            return
         with self._lock:
             del self._under_way[host, port]
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            self._known[host, port] = (time.monotonic() + KNOWN_SECONDS, addresses)
-        found.set_result(addresses)
+            # A failure, too: else the time of the next answer would tell unknown names from refused ones.
+            self._known[host, port] = (time.monotonic() + KNOWN_SECONDS, found)
 
     def _require_rested(self, tenant: str) -> None:
         now = time.monotonic()

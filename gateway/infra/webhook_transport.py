@@ -20,13 +20,16 @@ import httpcore
 from httpcore import SOCKET_OPTION
 
 from gateway.domain.webhook_targets import (
+    HOST_REFUSED,
+    HOST_REMEDY,
+    HostRefused,
     TargetRefused,
     TargetRules,
     WebhookTarget,
     checked_addresses,
     checked_target,
 )
-from gateway.domain.webhooks import TryOutcome
+from gateway.domain.webhooks import HOST_NOT_FOUND, TryOutcome
 
 TOTAL_SECONDS = 20.0
 """For one try, from the look-up to the last byte read; the specification recommends 15 to 30."""
@@ -102,7 +105,7 @@ class WebhookTransport:
         except TargetRefused as refusal:
             error, message = refusal.code, str(refusal)
         except LookupFailed as failure:
-            error, message = "host_not_found", str(failure)
+            error, message = HOST_NOT_FOUND, str(failure)
         except (_OutOfTime, httpcore.TimeoutException):
             error, message = "timeout", f"There was no answer within {self._seconds:g} s."
         except _TooMuch:
@@ -210,11 +213,7 @@ class _Wire(httpcore.NetworkBackend):
         own, peer = stream.get_extra_info("client_addr")[0], stream.get_extra_info("server_addr")[0]
         if own == peer and not self._rules.names(self._target.host, peer):
             stream.close()
-            raise TargetRefused(
-                "webhook_address_refused",
-                f"{self._target.host} is the gateway's own machine.",
-                "Use another host; the operator can allow this one with DELTANAS_WEBHOOK_ALLOW.",
-            )
+            raise HostRefused(HOST_REFUSED, f"{self._target.host} is the gateway's own machine.", HOST_REMEDY)
 
 
 class _BoundedStream(httpcore.NetworkStream):

@@ -12,7 +12,7 @@ from gateway.domain.webhooks import TryOutcome
 from gateway.infra.database import Database, StorageUnavailable, utc_now
 from gateway.infra.webhook_leases import ClaimedDelivery, WebhookLeases
 from gateway.infra.webhook_log import WebhookLog
-from gateway.infra.webhook_outbox import WEBHOOKS_TOPIC
+from gateway.infra.webhook_outbox import WEBHOOKS_TOPIC, host_of
 from gateway.infra.webhook_signatures import signed_headers
 from gateway.infra.webhook_transport import WebhookTransport
 
@@ -110,12 +110,16 @@ class WebhookDeliveries:
         headers = signed_headers(delivery.message_id, utc_now(), delivery.payload, delivery.secrets)
         begun = time.monotonic()
         try:
-            return self._transport.deliver(delivery.url, headers, delivery.payload.encode())
+            outcome = self._transport.deliver(delivery.url, headers, delivery.payload.encode())
         except Exception:
             # It counts as a try, or one message that nobody foresaw would be tried for ever.
             logger.exception("the gateway failed to deliver a webhook")
             message = "The gateway itself failed; its log says more."
             return TryOutcome(None, "internal_error", message, time.monotonic() - begun)
+        told = outcome.as_told_of(host_of(delivery.url))
+        if told is not outcome:
+            logger.info("the webhook delivery %s was refused: %s", delivery.id, outcome.message)
+        return told
 
     def _settle(self, delivery: ClaimedDelivery, outcome: TryOutcome) -> None:
         """Write the outcome down, also through a moment in which the database is away."""

@@ -1,9 +1,16 @@
 """Checks what a caller says about webhooks, and says what is wrong with it."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gateway.domain.webhook_targets import TargetRefused
+from gateway.domain.webhook_targets import (
+    HOST_REFUSED,
+    HOST_REMEDY,
+    HostRefused,
+    TargetRefused,
+    host_refusal,
+)
 from gateway.infra.webhook_endpoints import (
     MAX_ENDPOINTS,
     EndpointDisabled,
@@ -12,11 +19,14 @@ from gateway.infra.webhook_endpoints import (
 )
 from gateway.infra.webhook_log import DeliveryPending, DeliveryUnknown
 from gateway.infra.webhook_lookups import LookupsBusy
+from gateway.infra.webhook_outbox import host_of
 from gateway.infra.webhook_transport import LookupFailed
 from gateway.routes.problems import RequestProblem
 from gateway.services import Services
 
 BUSY_RETRY_SECONDS = 10
+
+logger = logging.getLogger(__name__)
 
 
 def require_receiver(services: Services, tenant: str, field: str, url: str | None) -> None:
@@ -25,18 +35,19 @@ def require_receiver(services: Services, tenant: str, field: str, url: str | Non
         return
     try:
         services.webhook_lookups.require_allowed(url, tenant)
+    except (HostRefused, LookupFailed) as error:
+        logger.info("%s, named by the tenant %s, was refused: %s", host_of(url), tenant, str(error)[:400])
+        raise RequestProblem(
+            422,
+            HOST_REFUSED,
+            host_refusal(host_of(url)),
+            field=field,
+            value=url[:200],
+            remedy=HOST_REMEDY,
+        ) from error
     except TargetRefused as error:
         raise RequestProblem(
             422, error.code, str(error), field=field, value=url[:200], remedy=error.remedy
-        ) from error
-    except LookupFailed as error:
-        raise RequestProblem(
-            422,
-            "webhook_host_unknown",
-            str(error)[:400],
-            field=field,
-            value=url[:200],
-            remedy="Use a host that the gateway's name service finds.",
         ) from error
     except LookupsBusy as error:
         raise RequestProblem(

@@ -14,7 +14,7 @@ from gateway.infra.database import Database, StorageUnavailable
 from gateway.infra.webhook_endpoints import WebhookEndpoints
 from gateway.infra.webhook_leases import MAX_OF_TENANT, WebhookLeases
 from gateway.infra.webhook_log import WebhookLog
-from gateway.infra.webhook_transport import WebhookTransport
+from gateway.infra.webhook_transport import LookupFailed, WebhookTransport
 from gateway.loop.webhook_deliveries import WebhookDeliveries
 
 RULES = TargetRules(plain_http=True, ports=frozenset(range(1, 65536)), networks=(ip_network("127.0.0.0/8"),))
@@ -50,6 +50,30 @@ def send_tests(database, tenant: str, url: str, count: int) -> list[str]:
 
 def state_of(database, tenant: str, delivery_id: str) -> DeliveryState:
     return WebhookLog(database).read(delivery_id, tenant).state
+
+
+@pytest.mark.parametrize("found", [["10.0.0.1"], ["1.1.1.1", "::1"], [], LookupFailed("NXDOMAIN")])
+def test_the_log_of_deliveries_does_not_tell_inner_names_from_unknown_ones(database, found, caplog):
+    def resolve(_host, _port):
+        if isinstance(found, LookupFailed):
+            raise found
+        return found
+
+    caplog.set_level("INFO")
+    deliveries = WebhookDeliveries(database, WebhookTransport(TargetRules(), resolve))
+    (delivery,) = send_tests(database, "oak", "https://wiki.corp.example/hook", 1)
+    deliveries.start()
+    until(lambda: WebhookLog(database).read(delivery, "oak").log)
+    deliveries.stop()
+    (tried,) = WebhookLog(database).read(delivery, "oak").log
+    assert {name: value for name, value in tried.items() if name != "at"} == {
+        "seconds": 0.0,
+        "status": None,
+        "error": "webhook_address_refused",
+        "message": "wiki.corp.example must resolve to public addresses only.",
+        "excerpt": "",
+    }
+    assert delivery in caplog.text, "the operator may know why"
 
 
 def until(condition) -> None:

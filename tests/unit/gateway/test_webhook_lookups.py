@@ -21,6 +21,23 @@ def test_a_host_is_looked_up_and_what_is_found_is_checked():
     assert caught.value.code == "webhook_address_refused"
 
 
+@pytest.mark.parametrize("trouble", [LookupFailed("NXDOMAIN"), None])
+def test_a_name_that_is_refused_is_looked_up_as_seldom_whether_it_is_known_or_not(trouble):
+    asked = []
+
+    def resolve(host, _port):
+        asked.append(host)
+        if trouble is not None:
+            raise trouble
+        return ["10.0.0.1"]
+
+    lookups = HostLookups(TargetRules(), resolve)
+    for _ in range(3):
+        with pytest.raises((TargetRefused, LookupFailed)):
+            lookups.require_allowed("https://wiki.corp.example/", "oak")
+    assert asked == ["wiki.corp.example"], "else the time of the second refusal would tell"
+
+
 def test_what_can_be_refused_at_once_is_not_looked_up():
     asked = []
     lookups = HostLookups(TargetRules(), lambda host, _: asked.append(host) or ["1.1.1.1"])

@@ -1,16 +1,23 @@
 """`/v1/webhook-endpoints`, callbacks and deliveries: what a tenant registers, is told, and can look up."""
 
 import json
+import threading
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from gateway_scene import SOURCE, gateway_in
 from standardwebhooks import Webhook, WebhookVerificationError
 from webhook_receivers import answering, receiver
 
+from gateway.domain.webhook_targets import HOST_REMEDY, TargetRules
 from gateway.infra.database import utc_now
 from gateway.infra.events import signal_after_commit
+from gateway.infra.webhook_lookups import HostLookups
 from gateway.infra.webhook_tables import WebhookDeliveryRow
+from gateway.infra.webhook_transport import LookupFailed
+from gateway.routes.problems import RequestProblem
+from gateway.routes.webhook_intake import require_receiver
 
 ANYWHERE = {
     "webhook_http": True,
@@ -317,6 +324,47 @@ def test_a_url_that_no_webhook_goes_to_is_refused_wherever_it_is_given(scene, ur
         assert answer.json()["remedy"]
     assert scene.stored() == 0
     assert get(scene, "webhook-endpoints")["items"] == []
+
+
+@pytest.mark.parametrize(
+    "found",
+    [["10.0.0.1"], ["1.1.1.1", "169.254.169.254"], [], LookupFailed("NXDOMAIN"), LookupFailed("SERVFAIL")],
+)
+def test_a_refusal_does_not_tell_inner_names_from_unknown_ones(scene, found, caplog):
+    caplog.set_level("INFO")
+
+    def resolve(_host, _port):
+        if isinstance(found, LookupFailed):
+            raise found
+        return found
+
+    lookups = HostLookups(TargetRules(), resolve)
+    problem = _refusal(lookups, scene, "https://wiki.corp.example/hook")
+    assert problem == {
+        "status": 422,
+        "code": "webhook_address_refused",
+        "detail": "wiki.corp.example must resolve to public addresses only.",
+        "field": "url",
+        "value": "https://wiki.corp.example/hook",
+        "remedy": HOST_REMEDY,
+    }
+    assert "DELTANAS_WEBHOOK_ALLOW" in HOST_REMEDY
+    assert "wiki.corp.example" in caplog.text, "the operator may know why"
+
+
+def test_a_name_server_that_hangs_is_no_other_refusal(scene):
+    lookups = HostLookups(TargetRules(), lambda *_: threading.Event().wait(5) or [], patience_seconds=0.05)
+    problem = _refusal(lookups, scene, "https://wiki.corp.example/hook")
+    assert problem["detail"] == "wiki.corp.example must resolve to public addresses only."
+    assert problem["code"] == "webhook_address_refused"
+
+
+def _refusal(lookups, scene, url) -> dict:
+    services = replace(scene.services, webhook_lookups=lookups)
+    with pytest.raises(RequestProblem) as caught:
+        require_receiver(services, "oak", "url", url)
+    told = caught.value.document
+    return {name: told[name] for name in ("status", "code", "detail", "field", "value", "remedy")}
 
 
 def test_no_tenant_sees_anothers_endpoints_or_deliveries(tmp_path, found):
