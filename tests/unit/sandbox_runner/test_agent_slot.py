@@ -7,7 +7,7 @@ from fakes import FakeGatewayLink, FakeRunnerLink
 from processes import until
 
 from contracts.failures import FailureReason
-from sandbox_runner.agent import errand
+from sandbox_runner.agent import claiming, errand
 from sandbox_runner.agent import slot as slot_module
 from sandbox_runner.agent.errand import Errands
 from sandbox_runner.agent.links import Rejected, Unreachable
@@ -19,7 +19,7 @@ DOWN = Unreachable("connection refused")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch) -> None:
-    for module in (errand, slot_module):
+    for module in (claiming, errand, slot_module):
         monkeypatch.setattr(module, "PAUSE_SECONDS", 0.01)
 
 
