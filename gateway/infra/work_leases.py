@@ -120,9 +120,10 @@ class WorkLeases:
         """
         if not self._database.is_shared:
             return WorkLease(work, self.holder, 1, False)
-        taken = self._database.change(lambda session: self._take(session, work))
-        if taken is not None:
-            with self._unwanted_lock:
+        # It may be the very lease that is still to be let go: then it is not let go in between.
+        with self._unwanted_lock:
+            taken = self._database.change(lambda session: self._take(session, work))
+            if taken is not None:
                 self._unwanted.discard(taken)
         return taken
 
