@@ -171,7 +171,7 @@ class Conductor:
         try:
             self._services.leases.release(lease)
         except StorageUnavailable:
-            logger.info("the lease of %s lapses by itself", lease.work)
+            logger.info("the lease of %s is let go once the database is back", lease.work)
 
     def _advance_to_the_end(self, run: SearchRun, journal: RerunJournal, driver: _Driver) -> None:
         """Unless this gateway stops, or the search has to make room."""
