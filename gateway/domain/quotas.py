@@ -18,7 +18,7 @@ class QuotaName(StrEnum):
     GPU_SECONDS_PER_DAY = "gpu_seconds_per_day"
     """Seconds that attempts hold GPU slots, and fine-tunes GPUs, on a day, in UTC."""
     STORAGE_BYTES = "storage_bytes"
-    """Sources, answers, logs and data sets that are kept."""
+    """Sources, answers, logs, data sets, pairs to learn from and adapters that are kept."""
     SEARCHES = "searches"
     """Searches that have not ended."""
 

@@ -41,6 +41,7 @@ class HeldJob:
     """The job of an attempt, for whom has its lease."""
 
     job_id: str
+    tenant: str
     fence: int
     parent_adapter: str | None
 
@@ -104,15 +105,16 @@ class FineTuneAttempts:
                 raise LeaseLost(attempt_id)
             if attempt.state != AttemptState.LEASED:
                 raise LeaseLost(attempt_id)
-            return HeldJob(job.id, attempt.fence, job.parent_adapter)
+            return HeldJob(job.id, job.tenant, attempt.fence, job.parent_adapter)
 
-    def delivered(self, attempt_id: str, token: str) -> None:
-        """The attempt's adapter is with the generator. Raises LeaseLost."""
+    def delivered(self, attempt_id: str, token: str, size_bytes: int | None = None) -> None:
+        """The attempt's adapter, of so many bytes if known, is with the generator. Raises LeaseLost."""
         with self._database.write() as session:
-            attempt, _ = _owned_pair(session, attempt_id, token)
+            attempt, job = _owned_pair(session, attempt_id, token)
             if attempt.state != AttemptState.LEASED:
                 raise LeaseLost(attempt_id)
             attempt.is_delivered = True
+            job.adapter_bytes = size_bytes
 
     def report(self, attempt_id: str, token: str, outcome: FineTuneOutcome) -> None:
         """Write down how the attempt ended, and bring the job forward. Raises LeaseLost, AdapterNotDelivered.

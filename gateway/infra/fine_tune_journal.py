@@ -162,10 +162,11 @@ class FineTuneJournal:
 
         self._take(job_id, change)
 
-    def end(self, job_id: str, status: FineTuneStatus) -> None:
-        """It has ended at the generator."""
+    def end(self, job_id: str, status: FineTuneStatus, adapter_bytes: int | None = None) -> None:
+        """It has ended at the generator; `adapter_bytes` where there is an adapter now."""
 
         def change(session: Session, row: FineTuneRow) -> None:
+            row.adapter_bytes = adapter_bytes
             end_fine_tune(session, row, status.state, failure=status.failure, result=status.result)
             row.is_settled = True
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Float, Index, String, Text, UniqueConstraint, false
+from sqlalchemy import JSON, BigInteger, Float, Index, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.infra.database import Base, UtcTime
@@ -48,6 +48,8 @@ class FineTuneRow(Base):
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     has_adapter: Mapped[bool] = mapped_column(default=False)
+    adapter_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    """None until there is one, and of those that came before sizes were kept."""
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcTime)

@@ -43,6 +43,7 @@ from gateway.infra.slot_rows import (
     write_screened,
     write_verdict,
 )
+from gateway.infra.tenant_storage import add_stored
 from gateway.schemas.search_document import Document
 from gateway.theory.diversity import Alarm
 
@@ -234,7 +235,8 @@ class SlotJournal(SlotRecords):
     ) -> Slot:
         """Proposed becomes applied; without a `report` nothing is known but that the delta fits."""
 
-        def change(_session: Session, row: SlotRow) -> None:
+        def change(session: Session, row: SlotRow) -> None:
+            add_stored(session, session.get_one(SearchRow, row.search_id).tenant, source, canonical_delta)
             write_report(row, report or DeltaReport(APPLIED, confidence=1.0))
             row.source = source
             row.delta = storable(canonical_delta)

@@ -12,6 +12,7 @@ from gateway.infra.model_calls import write_calls
 from gateway.infra.search_store import SearchStateConflict, search_topic
 from gateway.infra.search_tables import SearchRow, SlotRow
 from gateway.infra.slot_rows import slot_record, write_end, write_proposal, write_report
+from gateway.infra.tenant_storage import add_stored
 from gateway.schemas.search_document import candidate_document
 
 
@@ -39,6 +40,8 @@ def keep_proposal(session: Session, row: SlotRow, proposal: Proposal) -> None:
     """Pending becomes proposed, or refused at once where nothing was, in the caller's transaction."""
     write_proposal(row, proposal)
     write_calls(session, row, proposal.calls)
+    tenant = session.get_one(SearchRow, row.search_id).tenant
+    add_stored(session, tenant, proposal.answer, *(call.answer for call in proposal.calls))
     if not proposal.answer.strip():
         message = proposal.failure or "the proposer answered with nothing"
         failure = SlotFailure(FailureReason.DELTA_REJECTED.value, message, NO_PROPOSAL)

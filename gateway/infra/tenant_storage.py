@@ -1,18 +1,20 @@
 """How many bytes a tenant has stored: measured now and then, and counted from there on.
 
 To add up every text of a tenant takes as long as reading them. So only tenants with a limit are measured,
-once in a while; in between the sources and data sets that came since are added.
+once in a while; in between the sources, data sets and proposals that came since are added. Few pairs and
+adapters are kept at a time, and these are added up each time.
 """
 
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, func, or_, select
+from sqlalchemy import ColumnElement, Integer, func, or_, select, update
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import GenericFunction
 
 from gateway.infra.database import Database, utc_now
+from gateway.infra.fine_tune_tables import FineTunePairRow, FineTuneRow
 from gateway.infra.identifiers import first_id_since
 from gateway.infra.search_tables import ModelCallRow, PromptTextRow, SearchRow, SlotRow
 from gateway.infra.tables import AttemptRow, EvaluationRow
@@ -57,6 +59,16 @@ def known_stored_bytes(session: Session, tenant: str) -> int | None:
     return _since_measured(session, row)
 
 
+def add_stored(session: Session, tenant: str, *texts: str) -> None:
+    """Count texts that cannot be told by their age, in the transaction that keeps them."""
+    size = sum(len(text.encode(errors="replace")) for text in texts)
+    session.execute(
+        update(TenantQuotaRow)
+        .where(TenantQuotaRow.tenant == tenant, TenantQuotaRow.stored_bytes.is_not(None))
+        .values(stored_bytes=TenantQuotaRow.stored_bytes + size)
+    )
+
+
 def measure_storage(database: Database) -> None:
     """Measure the tenants with a limit that were not measured lately, one at a time.
 
@@ -99,7 +111,14 @@ def _since_measured(session: Session, row: TenantQuotaRow) -> int:
     datasets = select(DatasetOwnerRow.size_bytes).where(
         DatasetOwnerRow.tenant == row.tenant, DatasetOwnerRow.created_at >= begun
     )
-    return (row.stored_bytes or 0) + _total(session, evaluations) + _total(session, datasets)
+    pairs = select(_octets(FineTunePairRow.baseline_source) + _octets(FineTunePairRow.target_source)).where(
+        FineTunePairRow.tenant == row.tenant
+    )
+    adapters = select(FineTuneRow.adapter_bytes).where(
+        FineTuneRow.tenant == row.tenant, FineTuneRow.has_adapter.is_(True)
+    )
+    added = (evaluations, datasets, pairs, adapters)
+    return (row.stored_bytes or 0) + sum(_total(session, query) for query in added)
 
 
 def _measured(session: Session, tenant: str) -> int:

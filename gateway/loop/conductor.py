@@ -256,7 +256,9 @@ def _pause_reason(blocked: ProposerBlocked) -> PauseReason:
 
 def _full_storage(error: QuotaExceeded) -> PauseReason:
     told = f"The quota {error.name.value} is {error.limit}: {error.used} are used, so nothing is proposed."
-    return PauseReason("storage_full", told, "Remove data sets, or ask the operator for more, and resume it.")
+    return PauseReason(
+        "storage_full", told, "Remove data sets or adapters, or ask the operator for more, and resume it."
+    )
 
 
 def _told(error: ServiceRefused) -> str:

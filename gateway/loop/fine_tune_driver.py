@@ -270,9 +270,18 @@ class Follower:
     def _end(self, job: FineTuneRecord, status: FineTuneStatus) -> None:
         delay = retry_delay(status.failure, job.retries)
         if status.failure is None or delay is None:
-            self._journal.end(job.id, status)
+            self._journal.end(job.id, status, None if status.result is None else self._size(job.id))
         else:
             self._journal.plan_retry(job.id, status.failure, delay)
+
+    def _size(self, adapter_id: str) -> int:
+        """Of all its files, in bytes; 0 where it is gone already."""
+        try:
+            return sum(file.size_bytes for file in self._client.adapter(adapter_id).files)
+        except ServiceRefused as error:
+            if error.status != 404:
+                raise
+            return 0
 
     def _try_again(self, job: FineTuneRecord, retry_at: datetime, status: FineTuneStatus) -> None:
         """Killed in between, it goes on there already: then nothing is left but to write that down."""

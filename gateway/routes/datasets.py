@@ -1,6 +1,5 @@
 """`/v1/datasets`: what there is to train on, preparing it, and adding one's own data."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -14,6 +13,7 @@ from gateway.infra.service_clients import ServiceRefused
 from gateway.routes.answers import json_response
 from gateway.routes.api_document import may_answer, takes_octets
 from gateway.routes.dependencies import CallerOf, ServicesOf, Tenant, require_operator
+from gateway.routes.passing import Passing
 from gateway.routes.problems import RequestProblem
 from gateway.schemas.dataset_shape import DatasetDocument, DatasetList
 from gateway.services import Services
@@ -87,7 +87,7 @@ async def _add_own(services: Services, tenant: str, name: str, request: Request)
     """A tenant's own data set: its name and its bytes are the tenant's before the first of them arrives."""
     owners = services.datasets.owners
     reserved = await run_in_threadpool(_reserve, services, tenant, name, _declared_bytes(request))
-    passing = _Passing(request.stream(), reserved.room)
+    passing = Passing(request.stream(), reserved.room)
     try:
         report = await services.runner.upload_dataset(name, passing)
     except BaseException as error:
@@ -114,31 +114,6 @@ class _Reserved:
     """By which the name is given back; None where the tenant had it before."""
     room: int | None
     """Bytes that may come; None: the runner alone limits them."""
-
-
-class _Passing:
-    """A stream that is counted, and ends where the tenant's room does. Raises RequestProblem there."""
-
-    def __init__(self, content: AsyncIterator[bytes], room: int | None) -> None:
-        self.size_bytes = 0
-        self.is_whole = False
-        self._content = content
-        self._room = room
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._content:
-            self.size_bytes += len(chunk)
-            if self._room is not None and self.size_bytes > self._room:
-                raise RequestProblem(
-                    403,
-                    "storage_full",
-                    f"The quota storage_bytes has room for {self._room} bytes, and more are sent.",
-                    field="storage_bytes",
-                    value=self.size_bytes,
-                    remedy="Ask the operator for more. `deltanas quota` shows what is used.",
-                )
-            yield chunk
-        self.is_whole = True
 
 
 def _reserve(services: Services, tenant: str, name: str, declared: int | None) -> _Reserved:

@@ -1,11 +1,12 @@
 """From a request's body to a fine-tuning job that can run. All checks come first."""
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from contracts.proposals import ProposalRequest, ProposerBlocked
 from gateway.domain.fine_tune_plan import EliteDeltas
-from gateway.domain.fine_tuning import EliteSource, FineTuneRequest
+from gateway.domain.fine_tuning import EliteSource, FineTuneRequest, GivenPair
 from gateway.infra.fine_tunes import AdapterUnknown
 from gateway.infra.generator_client import ProposerHeldUp
 from gateway.infra.service_clients import ServiceRefused
@@ -77,11 +78,14 @@ def require_learnable(body: SearchBody, services: Services, tenant: str) -> None
         _require_recorded("fine_tune.training_pairs.dataset", body.fine_tune.training_pairs.dataset, services)
 
 
-def require_room(services: Services, session: Any, tenant: str) -> None:
-    """Refuse, in the accepting transaction, more jobs than a tenant may have open, or any where it is full.
+def require_room(services: Services, session: Any, tenant: str, pairs: Sequence[GivenPair]) -> None:
+    """Refuse, in the accepting transaction, more jobs or pairs than a tenant may have.
 
-    Raises RequestProblem (429), QuotaExceeded.
+    Raises RequestProblem, QuotaExceeded.
     """
+    texts = (text for pair in pairs for text in (pair.baseline_source, pair.target_source))
+    # An adapter comes of it whose size nobody knows yet: there must be some room.
+    services.quotas.require_storage(session, tenant, sum(len(text.encode()) for text in texts) or 1)
     if services.quotas.count_fine_tunes(session, tenant) >= MAX_OPEN_JOBS:
         raise RequestProblem(
             429,
@@ -90,7 +94,6 @@ def require_room(services: Services, session: Any, tenant: str) -> None:
             remedy="Wait for one to end, or cancel one.",
             headers={"retry-after": str(FULL_RETRY_SECONDS)},
         )
-    services.quotas.require_storage(session, tenant, 1)
 
 
 def _elites(search_id: str, deltas: EliteDeltas, services: Services, tenant: str) -> EliteSource:

@@ -49,7 +49,7 @@ def start_fine_tune(
     request = replace(request, given=digest_of_pairs(pairs))
 
     def act(session: Any) -> Answer:
-        require_room(services, session, tenant)
+        require_room(services, session, tenant, pairs)
         record = services.fine_tunes.create(session, tenant, request, pairs)
         if body.callback_url is not None:
             expect_callback(session, tenant, record.id, body.callback_url)

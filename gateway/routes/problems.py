@@ -183,7 +183,7 @@ _QUOTA_REMEDIES = {
     QuotaName.QUEUED: "Wait for some evaluations to end, or cancel some.",
     QuotaName.SEARCHES: "Wait for some searches to end, or cancel some.",
     QuotaName.GPU_SECONDS_PER_DAY: "Wait for the next day, in UTC, or use the device cpu.",
-    QuotaName.STORAGE_BYTES: "Remove data sets, or ask the operator for more.",
+    QuotaName.STORAGE_BYTES: "Remove data sets or adapters, or ask the operator for more.",
 }
 
 

@@ -28,6 +28,7 @@ from gateway.infra.fine_tune_client import Download
 from gateway.routes.dependencies import ServicesOf
 from gateway.routes.following import wait_until
 from gateway.routes.internal import AgentId, AttemptToken, ClaimBody
+from gateway.routes.passing import Passing
 from gateway.routes.problems import RequestProblem
 from gateway.services import Services
 
@@ -126,13 +127,22 @@ def read_parent(attempt_id: str, token: AttemptToken, services: ServicesOf) -> S
 async def deliver_adapter(
     attempt_id: str, request: Request, token: AttemptToken, services: ServicesOf
 ) -> None:
-    """Bring the adapter that the attempt came to; the generator takes it in whole or not at all."""
+    """Bring the adapter that the attempt came to; the generator takes it in whole or not at all.
+
+    403 `storage_full` where its tenant may not store it.
+    """
     held = await run_in_threadpool(_held, services, attempt_id, token)
-    await services.fine_tuning.deliver(held.job_id, held.fence, request.stream())
+    adapter = Passing(request.stream(), await run_in_threadpool(_room, services, held.tenant))
+    await services.fine_tuning.deliver(held.job_id, held.fence, adapter)
     try:
-        await run_in_threadpool(services.fine_tune_attempts.delivered, attempt_id, token)
+        await run_in_threadpool(services.fine_tune_attempts.delivered, attempt_id, token, adapter.size_bytes)
     except LeaseLost as error:
         raise _lease_lost() from error
+
+
+def _room(services: Services, tenant: str) -> int | None:
+    with services.database.write() as session:
+        return services.quotas.require_storage(session, tenant, 1)
 
 
 def _held(services: Services, attempt_id: str, token: str) -> HeldJob:
