@@ -134,7 +134,6 @@ class AgentHeartbeat:
 
     capabilities: RunnerCapabilities
     """With no slots while the agent drains: then it takes nothing new on."""
-    busy_slots: int
     queue: str = ""
     """Where in the broker it hears of attempts (a `contracts.dispatch.Resource`); empty: it asks here."""
 

@@ -46,6 +46,7 @@ def open_services(settings: Settings) -> Services:
     evaluations = EvaluationStore(database)
     quotas = QuotaStore(database, _usual_quota(settings))
     offers = AttemptOffers(database, quotas)
+    training_hosts = TrainingHosts(database, quotas.has_gpu_seconds)
     leases = WorkLeases(database, settings.work_lease_seconds, platform.node())
     token = settings.service_token
     runner = RunnerClient(settings.runner_address, token)
@@ -63,7 +64,7 @@ def open_services(settings: Settings) -> Services:
         asks=AskJournal(database, require_storage=quotas.require_storage),
         offers=offers,
         queue=AttemptQueue(database, settings.lease_seconds),
-        dispatch=_dispatch(settings, database, offers, leases),
+        dispatch=_dispatch(settings, database, offers, training_hosts, leases),
         datasets=DatasetCatalogue(database, runner),
         baselines=BaselineCatalogue(database),
         baseline_imports=BaselineImportStore(database),
@@ -72,7 +73,7 @@ def open_services(settings: Settings) -> Services:
         pair_makings=OneAtATime(),
         fine_tunes=FineTuneStore(database),
         fine_tune_attempts=FineTuneAttempts(database, settings.lease_seconds),
-        training_hosts=TrainingHosts(database),
+        training_hosts=training_hosts,
         webhook_endpoints=WebhookEndpoints(database),
         webhook_log=WebhookLog(database),
         webhook_lookups=HostLookups(webhooks.rules, webhooks.resolve),
@@ -85,7 +86,11 @@ def open_services(settings: Settings) -> Services:
 
 
 def _dispatch(
-    settings: Settings, database: Database, offers: AttemptOffers, leases: WorkLeases
+    settings: Settings,
+    database: Database,
+    offers: AttemptOffers,
+    training_hosts: TrainingHosts,
+    leases: WorkLeases,
 ) -> Dispatch | None:
     """What publishes attempts, where there is a broker. Raises BrokerAddressInvalid."""
     if settings.broker_url is None:
@@ -94,7 +99,7 @@ def _dispatch(
     from gateway.infra.broker import Broker
 
     broker = Broker(settings.broker_url.get_secret_value())
-    return Dispatch(database, offers, leases, broker, settings.republish_seconds)
+    return Dispatch(database, offers, training_hosts, leases, broker, settings.republish_seconds)
 
 
 def _usual_quota(settings: Settings) -> Quota:

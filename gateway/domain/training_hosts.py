@@ -20,6 +20,8 @@ class Training:
     job_id: str = ""
     promised_until: datetime | None = None
     """Till then it is kept for whom it was offered or published to."""
+    has_gpu_seconds: bool = True
+    """Whether its tenant has any left today."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,11 @@ class Listener:
 
 
 def can_train(host: TrainingHost, wanted: Training) -> bool:
-    """Whether a host has the model, with the weights that the adapter is for."""
+    """Whether a host has the model with the adapter's weights, and no GPU that the tenant may not use."""
+    return _has_model(host, wanted) and (wanted.has_gpu_seconds or host.gpus == 0)
+
+
+def _has_model(host: TrainingHost, wanted: Training) -> bool:
     has = host.models.get(wanted.model)
     return has is not None and wanted.weights_sha256 in {None, has}
 
@@ -87,9 +93,15 @@ def obstacle(hosts: Sequence[TrainingHost], wanted: Training) -> str | None:
             f"no agent that trains has the model {wanted.model}; they have: "
             f"{', '.join(known)[:200] or 'none'}; an operator adds it there with `deltanas models add`"
         )
-    if not any(can_train(host, wanted) for host in named):
+    equal = [host for host in named if _has_model(host, wanted)]
+    if not equal:
         return (
             f"the agents that train have other weights under the name {wanted.model} than the generator that "
             "proposes; an operator adds the same model there"
+        )
+    if not any(can_train(host, wanted) for host in equal):
+        return (
+            "the tenant's GPU seconds of today (the quota gpu_seconds_per_day) are used up; it goes on with "
+            "the next day, in UTC"
         )
     return None

@@ -28,7 +28,6 @@ def record_heartbeat(session: Session, agent_id: str, heartbeat: AgentHeartbeat)
         session.execute(delete(AgentRow).where(AgentRow.seen_at < now - FORGOTTEN_AFTER))
     said = {
         "capabilities": document_of(heartbeat.capabilities) or {},
-        "busy_slots": heartbeat.busy_slots,
         "queue": heartbeat.queue,
         "seen_at": now,
     }

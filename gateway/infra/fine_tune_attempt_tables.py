@@ -35,6 +35,8 @@ class FineTuneAttemptRow(Base):
     is_delivered: Mapped[bool] = mapped_column(default=False)
     """Its adapter is with the generator that proposes."""
     created_at: Mapped[datetime] = mapped_column(UtcTime)
+    gpus: Mapped[int] = mapped_column(server_default="0")
+    """Of the host that claimed it, when it did."""
     started_at: Mapped[datetime | None] = mapped_column(UtcTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
 

@@ -19,7 +19,7 @@ from gateway.infra.attempt_queue import CLOCK_SLACK, LONGEST_WAIT, AttemptNotCla
 from gateway.infra.database import Database, now_in
 from gateway.infra.events import append_event
 from gateway.infra.fine_tune_attempt_rows import enqueue_attempt, withdraw_attempts
-from gateway.infra.fine_tune_attempt_tables import FineTuneAttemptRow
+from gateway.infra.fine_tune_attempt_tables import FineTuneAttemptRow, TrainingAgentRow
 from gateway.infra.fine_tune_journal import follow_progress, plan_retry
 from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.fine_tunes import end_fine_tune, fine_tune_topic
@@ -66,6 +66,8 @@ class FineTuneAttempts:
                 raise AttemptNotClaimable(attempt_id)
             if attempt.state == AttemptState.QUEUED:
                 begin_lease(attempt, agent_id, token, now_in(session), self._lease)
+                host = session.get(TrainingAgentRow, agent_id)
+                attempt.gpus = 0 if host is None else host.host.get("gpus", 0)
                 job.waiting_for = None
                 told = {"agent": agent_id, "attempt": attempt.fence}
                 append_event(session, fine_tune_topic(job.id), "claimed", told)

@@ -9,7 +9,7 @@ from sqlalchemy import and_, case, or_, select
 from sqlalchemy.orm import Session
 
 from contracts.names import AttemptState
-from gateway.infra.fine_tune_attempt_tables import FineTuneAttemptRow, TrainingAgentRow
+from gateway.infra.fine_tune_attempt_tables import FineTuneAttemptRow
 from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.slot_ledger import GPU_POOL, day_of, offer_stands
 from gateway.infra.tables import AttemptRow, EvaluationRow
@@ -56,16 +56,14 @@ def _seconds_of_fine_tunes(session: Session, tenant: str, now: datetime, midnigh
         select(
             FineTuneAttemptRow.started_at,
             case((is_held, None), else_=FineTuneAttemptRow.finished_at),
-            TrainingAgentRow.host,
+            FineTuneAttemptRow.gpus,
         )
         .join(FineTuneRow, FineTuneRow.id == FineTuneAttemptRow.job_id)
-        .join(TrainingAgentRow, TrainingAgentRow.id == FineTuneAttemptRow.agent_id)
         .where(FineTuneRow.tenant == tenant, FineTuneAttemptRow.started_at.is_not(None))
         .where(or_(is_held, FineTuneAttemptRow.finished_at > midnight))
     )
     return sum(
-        max(0.0, ((end or now) - max(start, midnight)).total_seconds()) * host.get("gpus", 0)
-        for start, end, host in leases
+        max(0.0, ((end or now) - max(start, midnight)).total_seconds()) * gpus for start, end, gpus in leases
     )
 
 

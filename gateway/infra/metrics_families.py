@@ -105,7 +105,11 @@ def _agents(farm: Snapshot) -> Iterator[Metric]:
     yield _gauge("deltanas_agents", "Live agents.", (), {(): len(farm.agents)})
     for name, help_text, values in (
         ("slots", "Attempts that a host runs at a time.", {k: a.slots for k, a in agents}),
-        ("free_slots", "Those not taken.", {k: max(0, a.slots - a.busy_slots) for k, a in agents}),
+        (
+            "free_slots",
+            "Those for which nothing runs or is on its way.",
+            {k: a.free_slots for k, a in agents},
+        ),
         ("gpus", "GPUs that a host offers.", {k: a.gpus for k, a in agents}),
         ("lent_gpus", "Those that an attempt has.", {k: a.lent_gpus for k, a in agents}),
         ("warm_sandboxes", "Sandboxes that wait, imported.", {k: a.warm_sandboxes for k, a in agents}),

@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from contracts.jobs import RunnerCapabilities
 from contracts.names import AttemptState, SearchState
 from gateway.domain.webhooks import DeliveryState
 from gateway.infra.agent_directory import ALIVE_FOR, live_agents
@@ -17,7 +16,8 @@ from gateway.infra.database import now_in
 from gateway.infra.fine_tune_attempt_tables import FineTuneAttemptRow, TrainingAgentRow
 from gateway.infra.fine_tune_tables import FineTuneRow
 from gateway.infra.search_tables import CycleRow, ModelCallRow, SearchRow, SlotRow
-from gateway.infra.tables import AgentRow, AttemptRow, EvaluationRow
+from gateway.infra.slot_counts import free_slots
+from gateway.infra.tables import AttemptRow, EvaluationRow
 from gateway.infra.tallies import Totals, device_kind, totals
 from gateway.infra.webhook_tables import WebhookDeliveryRow
 
@@ -53,7 +53,7 @@ class AgentState:
     """One live host."""
 
     slots: int
-    busy_slots: int
+    free_slots: int
     gpus: int
     lent_gpus: int
     """GPUs that an attempt has."""
@@ -203,27 +203,19 @@ def _queued_by_tenant(session: Session) -> dict[str, int]:
 
 
 def _agents(session: Session) -> dict[str, AgentState]:
-    offered = live_agents(session)
-    busy = dict(
-        session.execute(
-            select(AgentRow.id, AgentRow.busy_slots).where(AgentRow.seen_at >= now_in(session) - ALIVE_FOR)
-        ).all()
-    )
+    live = dict(list(live_agents(session).items())[:MOST_AGENTS])
+    free = free_slots(session, live)
     return {
-        agent_id: _agent_state(capabilities, int(busy.get(agent_id, 0)))
-        for agent_id, capabilities in list(offered.items())[:MOST_AGENTS]
+        agent_id: AgentState(
+            slots=host.slots,
+            free_slots=max(0, free[agent_id]),
+            gpus=sum(device.startswith("cuda:") for device in host.devices),
+            lent_gpus=host.lent_gpus,
+            warm_sandboxes=host.warm_sandboxes,
+            can_run=host.tier is not None,
+        )
+        for agent_id, host in live.items()
     }
-
-
-def _agent_state(capabilities: RunnerCapabilities, busy_slots: int) -> AgentState:
-    return AgentState(
-        slots=capabilities.slots,
-        busy_slots=busy_slots,
-        gpus=sum(device.startswith("cuda:") for device in capabilities.devices),
-        lent_gpus=capabilities.lent_gpus,
-        warm_sandboxes=capabilities.warm_sandboxes,
-        can_run=capabilities.tier is not None,
-    )
 
 
 def _overdue_seconds(session: Session) -> float:

@@ -168,6 +168,14 @@ class QuotaStore:
         lock_tenant(session, tenant)
         return open_evaluations(session, tenant) < int(self.in_force(session, tenant).queued * share)
 
+    def has_gpu_seconds(self, session: Session, tenant: str) -> bool:
+        """Whether anything is left of a tenant's GPU seconds of today, beside what is reserved."""
+        budget = self.in_force(session, tenant).gpu_seconds_per_day
+        if budget is None:
+            return True
+        today = gpu_seconds_today(session, tenant, now_in(session))
+        return today.used + today.reserved < budget
+
     def count_fine_tunes(self, session: Session, tenant: str) -> int:
         """How many fine-tunes of a tenant have not ended; nobody adds one before the transaction ends."""
         lock_tenant(session, tenant)

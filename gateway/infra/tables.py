@@ -115,7 +115,6 @@ class AgentRow(Base):
 
     id: Mapped[str] = mapped_column(String(80), primary_key=True)
     capabilities: Mapped[Document] = mapped_column(JSON)
-    busy_slots: Mapped[int]
     queue: Mapped[str] = mapped_column(String(64), server_default="")
     seen_at: Mapped[datetime] = mapped_column(UtcTime)
 

@@ -5,8 +5,8 @@ anew.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
 from pydantic import TypeAdapter
@@ -43,11 +43,19 @@ _HOST = TypeAdapter(TrainingHost)
 _OPEN = [state.value for state in FineTuneState if not state.is_terminal]
 
 
+def _without_limit(_session: Session, _tenant: str) -> bool:
+    return True
+
+
 class TrainingHosts:
     """Thread-safe."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, has_gpu_seconds: Callable[[Session, str], bool] = _without_limit
+    ) -> None:
+        """`has_gpu_seconds` says whether a tenant may use GPUs today."""
         self._database = database
+        self._has_gpu_seconds = has_gpu_seconds
 
     def heard(self, agent_id: str, host: TrainingHost) -> tuple[str, ...]:
         """Keep an agent's word; gives the jobs that it may forget. Agents long gone are forgotten."""
@@ -76,7 +84,7 @@ class TrainingHosts:
             host = _live(session).get(agent_id)
             if host is None or host.slots <= _leased(session)[agent_id]:
                 return None
-            if not _waiting(session):
+            if not self._waiting(session):
                 return None
         with self._database.write() as session:
             now, leased = now_in(session), _leased(session)
@@ -85,7 +93,7 @@ class TrainingHosts:
                 for name, other in _live(session).items()
                 if name != agent_id and other.slots > leased[name]
             ]
-            for training in _waiting(session):
+            for training in self._waiting(session):
                 is_free = can_train(host, training) and not _is_promised(training, now)
                 elsewhere = any(may_go_on(other, training) for other in others)
                 if is_free and (may_go_on(host, training) or not elsewhere):
@@ -96,11 +104,11 @@ class TrainingHosts:
     def publish(self, unclaimed_seconds: float, crowded: set[str]) -> list[Order]:
         """What to tell the agents at the broker now, written down; none for a queue that is crowded."""
         with self._database.read() as session:
-            if not any(one.free > 0 for one in self._listeners(session)) or not _waiting(session):
+            if not any(one.free > 0 for one in self._listeners(session)) or not self._waiting(session):
                 return []
         with self._database.write() as session:
             now = now_in(session)
-            trainings = _waiting(session)
+            trainings = self._waiting(session)
             listeners = [one for one in self._listeners(session) if _own(one.agent_id) not in crowded]
             shared = _promised_in(session, now)[SHARED]
             room = sum(max(0, one.free) for one in listeners) - shared
@@ -129,15 +137,43 @@ class TrainingHosts:
             attempt = session.get(FineTuneAttemptRow, attempt_id)
             if host.queue and (attempt is None or attempt.queue not in {SHARED, _own(agent_id)}):
                 return "The attempt is not published to this agent."
-            wanted = next((one for one in _waiting(session) if one.attempt_id == attempt_id), None)
+            wanted = next((one for one in self._waiting(session) if one.attempt_id == attempt_id), None)
             if wanted is not None and not can_train(host, wanted):
-                return "This agent's host has not the model."
+                return "This agent's host has not the model, or GPUs that the tenant may not use today."
         return None
 
-    def obstacle(self, model: str, weights_sha256: str | None) -> str | None:
-        """What keeps a job of such a model waiting that no host can train now; None if one can."""
+    def obstacle(self, tenant: str, model: str, weights_sha256: str | None) -> str | None:
+        """What keeps a tenant's job of such a model waiting that no host may train now; None if one may."""
         with self._database.read() as session:
-            return obstacle(list(_live(session).values()), Training("", "", model, weights_sha256))
+            wanted = Training("", tenant, model, weights_sha256)
+            if not self._has_gpu_seconds(session, tenant):
+                wanted = replace(wanted, has_gpu_seconds=False)
+            return obstacle(list(_live(session).values()), wanted)
+
+    def _waiting(self, session: Session) -> Sequence[Training]:
+        """Attempts that are due, in the order in which they are given out."""
+        rows = session.execute(
+            select(
+                FineTuneAttemptRow.id,
+                FineTuneRow.tenant,
+                FineTuneRow.model,
+                FineTuneRow.weights_sha256,
+                FineTuneRow.id,
+                FineTuneAttemptRow.promised_until,
+            )
+            .join(FineTuneRow, FineTuneRow.id == FineTuneAttemptRow.job_id)
+            .where(
+                FineTuneAttemptRow.state == AttemptState.QUEUED,
+                FineTuneAttemptRow.available_at <= now_in(session),
+                FineTuneRow.state.in_(_OPEN),
+            )
+            .order_by(FineTuneRow.id)
+        ).all()
+        has_gpu_seconds = {
+            tenant: self._has_gpu_seconds(session, tenant) for tenant in {row.tenant for row in rows}
+        }
+        waiting = [Training(*row, has_gpu_seconds[row.tenant]) for row in rows]
+        return in_turn(waiting, _running_by_tenant(session)) if waiting else []
 
     @staticmethod
     def _listeners(session: Session) -> list[Listener]:
@@ -158,29 +194,6 @@ def _live(session: Session) -> dict[str, TrainingHost]:
     lately = TrainingAgentRow.seen_at.between(now - ALIVE_FOR, now + ALIVE_FOR)
     rows = session.scalars(select(TrainingAgentRow).where(lately).order_by(TrainingAgentRow.id))
     return {row.id: _HOST.validate_python(row.host) for row in rows}
-
-
-def _waiting(session: Session) -> Sequence[Training]:
-    """Attempts that are due, in the order in which they are given out."""
-    rows = session.execute(
-        select(
-            FineTuneAttemptRow.id,
-            FineTuneRow.tenant,
-            FineTuneRow.model,
-            FineTuneRow.weights_sha256,
-            FineTuneRow.id,
-            FineTuneAttemptRow.promised_until,
-        )
-        .join(FineTuneRow, FineTuneRow.id == FineTuneAttemptRow.job_id)
-        .where(
-            FineTuneAttemptRow.state == AttemptState.QUEUED,
-            FineTuneAttemptRow.available_at <= now_in(session),
-            FineTuneRow.state.in_(_OPEN),
-        )
-        .order_by(FineTuneRow.id)
-    )
-    waiting = [Training(*row) for row in rows]
-    return in_turn(waiting, _running_by_tenant(session)) if waiting else []
 
 
 def _running_by_tenant(session: Session) -> Counter[str]:

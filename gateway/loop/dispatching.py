@@ -41,6 +41,7 @@ class Dispatch:
         self,
         database: Database,
         offers: AttemptOffers,
+        training: TrainingHosts,
         leases: WorkLeases,
         broker: "Broker",
         unclaimed_seconds: float,
@@ -52,7 +53,7 @@ class Dispatch:
         self._lease: WorkLease | None = None
         self._broker = broker
         self._publications = Publications(database, unclaimed_seconds)
-        self._training = TrainingHosts(database)
+        self._training = training
         self._unclaimed_seconds = unclaimed_seconds
         self._trouble = ""
         self._stopping = threading.Event()

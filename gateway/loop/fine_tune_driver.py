@@ -304,7 +304,7 @@ class Follower:
 
     def _watch(self, job: FineTuneRecord) -> None:
         """Of a lent job its host tells the rest; where none can train it, say why."""
-        obstacle = self._hosts.obstacle(job.request.model, job.weights_sha256)
+        obstacle = self._hosts.obstacle(job.tenant, job.request.model, job.weights_sha256)
         if obstacle is not None:
             self._journal.wait_for(job.id, obstacle)
 

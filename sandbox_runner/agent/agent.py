@@ -111,7 +111,7 @@ class _Heart:
             lent = lent_by(self._resource, self._runner.capabilities())
             if self._draining.is_set():
                 lent = replace(lent, slots=0)
-            heartbeat = AgentHeartbeat(lent, self._errands.under_way, self._queue)
+            heartbeat = AgentHeartbeat(lent, self._queue)
             self._gateway.heartbeat_agent(self._agent_id, heartbeat)
         except (Unreachable, Rejected) as error:
             logger.warning("heartbeat: %s", error)

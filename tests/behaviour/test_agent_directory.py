@@ -32,7 +32,7 @@ def database(database_url):
 
 def hear(database, agent_id, host=HOST, queue=""):
     with database.write() as session:
-        record_heartbeat(session, agent_id, AgentHeartbeat(host, 0, queue))
+        record_heartbeat(session, agent_id, AgentHeartbeat(host, queue))
 
 
 def test_the_last_word_of_an_agent_holds(database):
@@ -53,7 +53,7 @@ def test_first_heartbeats_that_arrive_at_once_are_all_heard(database):
                 session.scalar(select(AgentRow.id).where(AgentRow.id == name))
                 if database.is_shared:  # with SQLite one writes at a time, so nobody else would come
                     ready.wait(60)
-                record_heartbeat(session, name, AgentHeartbeat(HOST, 0))
+                record_heartbeat(session, name, AgentHeartbeat(HOST))
 
         with ThreadPoolExecutor(voices) as pool:
             list(pool.map(speak, [f"a{number}"] * voices))

@@ -34,7 +34,7 @@ class Farm:
         self._claims = AttemptQueue(self.database, lease_seconds=600)
         self._running = []
         with self.database.write() as session:
-            record_heartbeat(session, "agent-1", AgentHeartbeat(HOST, 0))
+            record_heartbeat(session, "agent-1", AgentHeartbeat(HOST))
 
     def submit(self, tenant, **fields):
         request = EvaluationRequest(source="class Net: ...", dataset="digits", reuse=False, **fields)

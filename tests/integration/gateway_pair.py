@@ -133,7 +133,7 @@ class GatewayPair:
 
     def _be_a_live_host(self) -> None:
         """Somebody has the data set."""
-        beat = AgentHeartbeat(capabilities(), 0)
+        beat = AgentHeartbeat(capabilities())
         while not self._over.wait(HEARTBEAT_SECONDS):
             with suppress(StorageUnavailable), self.database.write() as session:
                 record_heartbeat(session, "agent-1", beat)

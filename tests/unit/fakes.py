@@ -804,7 +804,7 @@ class FakeAgent:
         self._headers = {"authorization": f"Bearer {token}"}
 
     def heartbeat(self, **fields) -> None:
-        body = asdict(AgentHeartbeat(capabilities(**fields), 0, self.queue))
+        body = asdict(AgentHeartbeat(capabilities(**fields), self.queue))
         answer = self._http.post(f"/internal/v1/agents/{self.id}:heartbeat", json=body, headers=self._headers)
         assert answer.status_code == 204, answer.text
 

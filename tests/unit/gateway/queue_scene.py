@@ -35,7 +35,7 @@ class Queue:
     def hear(self, agent_id: str, host: RunnerCapabilities) -> None:
         """An agent that asks for work, and what it has."""
         with self.database.write() as session:
-            record_heartbeat(session, agent_id, AgentHeartbeat(host, 0))
+            record_heartbeat(session, agent_id, AgentHeartbeat(host))
 
     def submit(self, tenant: str, count: int = 1, **fields) -> None:
         with self.database.write() as session:

@@ -33,7 +33,14 @@ def broker():
 
 def a_dispatch(scene, broker):
     services = scene.services
-    return Dispatch(services.database, services.offers, services.leases, broker, UNCLAIMED_SECONDS)
+    return Dispatch(
+        services.database,
+        services.offers,
+        services.training_hosts,
+        services.leases,
+        broker,
+        UNCLAIMED_SECONDS,
+    )
 
 
 @pytest.fixture

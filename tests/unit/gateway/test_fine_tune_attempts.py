@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from fakes import FakeBroker, FakeTrainingAgent, fine_tune_settings
@@ -340,7 +341,9 @@ def broker():
 
 def dispatch(farm, broker):
     services = farm.gateway.services
-    return Dispatch(services.database, services.offers, services.leases, broker, 10.0)
+    return Dispatch(
+        services.database, services.offers, services.training_hosts, services.leases, broker, 10.0
+    )
 
 
 def test_the_broker_is_told_of_as_many_jobs_as_hosts_have_free_slots(farm, broker):
@@ -423,6 +426,38 @@ def test_a_lease_counts_on_the_day_on_which_it_is_held(farm):
     agent.claim_next()
     held_for(farm, 50 * 3600)
     assert gpu_seconds(farm) == pytest.approx(_seconds_since_midnight(), abs=10)
+
+
+def test_what_a_lease_costs_stays_as_it_was_claimed_whatever_its_host_says_later(farm):
+    agent = farm.agent()
+    agent.gpus = 2
+    farm.lend()
+    claimed = agent.claim_next()
+    held_for(farm, 30)
+    since_midnight = _seconds_since_midnight()
+    agent.gpus = 0
+    agent.heartbeat()
+    assert min(60, since_midnight) <= gpu_seconds(farm) <= 80
+    agent.report(claimed, failure=HARD)
+    assert min(60, since_midnight) <= gpu_seconds(farm) <= 80
+
+
+def test_a_fine_tune_of_a_tenant_without_gpu_seconds_waits_for_the_next_day_or_a_host_without_gpus(farm):
+    limit = partial(farm.gateway.http.patch, "/v1/tenants/local")
+    assert limit(json={"gpu_seconds_per_day": 0}).status_code == 200
+    agent = farm.agent()
+    agent.gpus = 1
+    agent.heartbeat()
+    job_id = farm.lend()
+    assert agent.next() is None
+    farm.follow()
+    assert "gpu_seconds_per_day" in farm.read(job_id)["waiting_for"]
+    without = farm.agent("cpu-1")
+    without.heartbeat()
+    assert without.next() is not None
+    assert limit(json={"gpu_seconds_per_day": 1000}).status_code == 200
+    farm.lend(seed=2)
+    assert agent.next() is not None
 
 
 def test_a_host_that_trains_without_a_gpu_costs_no_gpu_seconds(farm):

@@ -61,6 +61,16 @@ def test_the_gpus_in_use_and_the_warm_pool_of_each_host_are_told(scene):
     assert value(found, "agent_warm_sandboxes", agent="agent-1") == 3
 
 
+def test_an_attempt_that_takes_several_slots_leaves_so_many_fewer_free(scene):
+    scene.agent.heartbeat(slots=5, threads_per_slot=2)
+    assert value(samples(scene.http), "agent_free_slots", agent="agent-1") == 5
+    scene.submit(threads=6)
+    scene.agent.claim_next()
+    assert value(samples(scene.http), "agent_free_slots", agent="agent-1") == 2
+    scene.agent.heartbeat(slots=0)
+    assert value(samples(scene.http), "agent_free_slots", agent="agent-1") == 0
+
+
 def test_fine_tunes_that_wait_for_a_host_are_told_and_then_who_trains(scene):
     farm = FineTuneScene(scene, lends=True)
     farm.start()
