@@ -6,7 +6,7 @@ anew.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from pydantic import TypeAdapter
@@ -145,9 +145,8 @@ class TrainingHosts:
     def obstacle(self, tenant: str, model: str, weights_sha256: str | None) -> str | None:
         """What keeps a tenant's job of such a model waiting that no host may train now; None if one may."""
         with self._database.read() as session:
-            wanted = Training("", tenant, model, weights_sha256)
-            if not self._has_gpu_seconds(session, tenant):
-                wanted = replace(wanted, has_gpu_seconds=False)
+            has_gpu_seconds = self._has_gpu_seconds(session, tenant)
+            wanted = Training("", tenant, model, weights_sha256, has_gpu_seconds=has_gpu_seconds)
             return obstacle(list(_live(session).values()), wanted)
 
     def _waiting(self, session: Session) -> Sequence[Training]:
