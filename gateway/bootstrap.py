@@ -32,8 +32,13 @@ from gateway.infra.webhook_lookups import HostLookups
 from gateway.infra.webhook_transport import WebhookTransport, trusting
 from gateway.infra.work_leases import WorkLeases
 from gateway.loop.dispatching import Dispatch
-from gateway.loop.one_at_a_time import OneAtATime
+from gateway.loop.one_at_a_time import AFewAtATime, OneAtATime
 from gateway.services import Services
+
+MOST_PAIR_ANSWERS = 8
+"""Sets of training pairs on disk at a time that their clients have not read yet."""
+MOST_PAIR_ANSWERS_OF_ONE = 3
+"""Of one tenant."""
 
 
 class KeysRequired(Exception):
@@ -71,6 +76,7 @@ def open_services(settings: Settings) -> Services:
         baseline_spool=BaselineSpool(settings.home),
         smoke_runs=SmokeRunStore(database, evaluations),
         pair_makings=OneAtATime(),
+        pair_answers=AFewAtATime(MOST_PAIR_ANSWERS, MOST_PAIR_ANSWERS_OF_ONE),
         fine_tunes=FineTuneStore(database),
         fine_tune_attempts=FineTuneAttempts(database, settings.lease_seconds),
         training_hosts=training_hosts,

@@ -31,7 +31,7 @@ from gateway.infra.webhook_lookups import HostLookups
 from gateway.infra.webhook_transport import WebhookTransport
 from gateway.infra.work_leases import WorkLeases
 from gateway.loop.dispatching import Dispatch
-from gateway.loop.one_at_a_time import OneAtATime
+from gateway.loop.one_at_a_time import AFewAtATime, OneAtATime
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Services:
     baseline_spool: BaselineSpool
     smoke_runs: SmokeRunStore
     pair_makings: OneAtATime
+    pair_answers: AFewAtATime
     fine_tunes: FineTuneStore
     fine_tune_attempts: FineTuneAttempts
     training_hosts: TrainingHosts

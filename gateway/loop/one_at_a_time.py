@@ -12,16 +12,39 @@ NOTICING_SECONDS = 1.0
 LOOK_AGAIN_SECONDS = 0.05
 
 
-class Ending(Protocol):
+class Mortal(Protocol):
     """What is over at some time."""
 
     @property
     def is_over(self) -> bool:
         """Whether it needs its place no longer."""
 
+
+class Ending(Mortal, Protocol):
+    """The same of what can be given up."""
+
     @property
     def is_abandoned(self) -> bool:
         """Whether nobody waits for it any more: then it will be over soon."""
+
+
+class AFewAtATime:
+    """Lets so many in and no more, and less of them of one owner; as `OneAtATime`, but nobody waits."""
+
+    def __init__(self, most: int, most_of_one: int) -> None:
+        self._most = most
+        self._most_of_one = most_of_one
+        self._lock = threading.Lock()
+        self._owners: weakref.WeakKeyDictionary[Mortal, str] = weakref.WeakKeyDictionary()
+
+    def enter(self, newcomer: Mortal, owner: str) -> bool:
+        """Whether there is room for one more of this owner's."""
+        with self._lock:
+            inside = [whose for other, whose in self._owners.items() if not other.is_over]
+            has_room = len(inside) < self._most and inside.count(owner) < self._most_of_one
+            if has_room:
+                self._owners[newcomer] = owner
+            return has_room
 
 
 class OneAtATime:

@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
@@ -14,6 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from contracts.problems import problem
 from gateway.domain.training_pairs import PairSettings
+from gateway.infra.answer_spool import AnswerSpool
 from gateway.loop.pair_chats import CatalogueChanged
 from gateway.loop.training_pairs import MakingStopped, NoRecordedNetworks, PairMaking
 from gateway.routes.api_document import may_answer, may_send
@@ -38,7 +40,7 @@ log = logging.getLogger(__name__)
     response_class=StreamingResponse,
     responses=may_answer(502, 507) | may_send("application/x-ndjson", "The lines.", TrainingPairsLine),
 )
-def make_training_pairs(body: TrainingPairsBody, services: ServicesOf, _tenant: Tenant) -> StreamingResponse:
+def make_training_pairs(body: TrainingPairsBody, services: ServicesOf, tenant: Tenant) -> StreamingResponse:
     """Pairs (baseline → better network) of a dataset as chats, split by family, with deltas of some length.
 
     NDJSON: each line has `progress`, `pair`, or at the end `summary`; or `failed`, a problem document: then
@@ -55,13 +57,26 @@ def make_training_pairs(body: TrainingPairsBody, services: ServicesOf, _tenant: 
         )
     try:
         stream.begin()
+        return _answer(stream, services, tenant)
     except NoRecordedNetworks as error:
         stream.close()
         raise _nothing_recorded(services, body.dataset) from error
     except BaseException:
         stream.close()
         raise
-    return _Answer(stream)
+
+
+def _answer(stream: "_PairStream", services: Services, tenant: str) -> StreamingResponse:
+    answer = _Answer(stream, services.settings.home)
+    if not services.pair_answers.enter(answer, tenant):
+        raise RequestProblem(
+            429,
+            "training_pairs_unread",
+            "As many sets of training pairs as may wait on disk have not been read to their end yet.",
+            remedy="Read yours, or ask again when others have read theirs.",
+            headers={"retry-after": str(BUSY_RETRY_SECONDS)},
+        )
+    return answer
 
 
 class _PairStream:
@@ -119,9 +134,24 @@ class _PairStream:
 class _Answer(StreamingResponse):
     """The lines of a stream, which is over when they are sent, or when the client has gone."""
 
-    def __init__(self, stream: _PairStream) -> None:
-        super().__init__(stream, media_type="application/x-ndjson")
+    def __init__(self, stream: _PairStream, folder: Path) -> None:
+        """Lines that are made and not read yet wait on the disk of `folder`."""
+        self._spool = AnswerSpool(folder)
+        super().__init__(self._spool.pages(), media_type="application/x-ndjson")
         self._stream = stream
+        self.is_over = False
+
+    def _make(self) -> None:
+        """All lines, as fast as they are made: others wait for the making, and not for its client."""
+        last = b""
+        try:
+            for lines in self._stream:
+                self._spool.add(lines)
+        except OSError as error:
+            last = failed_line(_problem(error))
+        finally:
+            self._stream.close()
+            self._spool.end(last)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def receive_and_notice() -> Message:
@@ -134,12 +164,16 @@ class _Answer(StreamingResponse):
             async with asyncio.timeout(STALLED_SECONDS):
                 await send(message)
 
+        making = threading.Thread(target=self._make, name="training pairs", daemon=True)
+        making.start()
         try:
             with suppress(TimeoutError):
                 await super().__call__(scope, receive_and_notice, send_soon)
         finally:
             self._stream.abandon()
-            await run_in_threadpool(self._stream.close)
+            await run_in_threadpool(making.join)
+            self._spool.close()
+            self.is_over = True
 
 
 def _problem(error: Exception) -> dict[str, Any]:

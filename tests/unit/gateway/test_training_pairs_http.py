@@ -14,6 +14,7 @@ import pytest
 from api_conformance import closed, validator
 from baseline_scene import SUMMARY, imported, network
 from fastapi.testclient import TestClient
+from processes import until
 
 from contracts.chats import ChatMessage
 from contracts.training_pairs import (
@@ -24,6 +25,8 @@ from contracts.training_pairs import (
     TrainingPair,
     TrainingPairLine,
 )
+from gateway.bootstrap import MOST_PAIR_ANSWERS, MOST_PAIR_ANSWERS_OF_ONE
+from gateway.infra.answer_spool import AnswerSpool
 from gateway.infra.chat_spool import ChatSpool
 from gateway.infra.service_clients import ServiceUnavailable
 from gateway.loop import one_at_a_time
@@ -409,6 +412,68 @@ def test_an_abandoned_making_stops_at_the_next_chat_and_lets_the_next_one_in(pai
     assert lines(pairs)[-1].get("summary")
 
 
+def test_a_client_that_reads_slowly_keeps_nobody_from_making_pairs(pairs):
+    expected = asked(pairs).content
+    stream = a_stream(pairs)
+    assert pairs.services.pair_makings.enter(stream)
+    received, reads_on, hangs_up = [], threading.Event(), threading.Event()
+
+    async def receive():
+        await asyncio.to_thread(hangs_up.wait, 60)
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        if message["type"] == "http.response.body":
+            await asyncio.to_thread(reads_on.wait, 60)
+            received.append(message.get("body", b""))
+
+    answer = training_pairs._Answer(stream, pairs.services.settings.home)
+    reading = threading.Thread(target=lambda: asyncio.run(answer({"type": "http"}, receive, send)))
+    reading.start()
+    try:
+        until(lambda: stream.is_over, 20, "all is made although nothing is read")
+        assert received == []
+        assert asked(pairs).content == expected, "others are served meanwhile"
+    finally:
+        reads_on.set()
+        reading.join(30)
+        hangs_up.set()
+    assert b"".join(received) == expected
+    assert answer.is_over
+
+
+class Unread:
+    is_over = False
+
+
+def test_no_more_sets_wait_for_their_readers_than_the_disk_is_meant_to_hold(pairs):
+    unread = [Unread() for _ in range(MOST_PAIR_ANSWERS)]
+    assert all(pairs.services.pair_answers.enter(one, f"tenant {n}") for n, one in enumerate(unread))
+    refused = asked(pairs)
+    assert (refused.status_code, refused.json()["code"]) == (429, "training_pairs_unread")
+    assert int(refused.headers["retry-after"]) > 0
+    unread[0].is_over = True
+    assert lines(pairs)[-1].get("summary")
+    unread.clear()
+
+
+def test_one_tenants_unread_sets_leave_places_for_those_of_others(pairs):
+    enter = pairs.services.pair_answers.enter
+    unread = [Unread() for _ in range(MOST_PAIR_ANSWERS)]
+    entered = [enter(one, "local") for one in unread]
+    assert entered == [True] * MOST_PAIR_ANSWERS_OF_ONE + [False] * (len(unread) - MOST_PAIR_ANSWERS_OF_ONE)
+    assert asked(pairs).status_code == 429
+    assert enter(unread[-1], "somebody else")
+
+
+def test_a_disk_that_is_full_of_unread_pairs_is_told_as_such(pairs, monkeypatch):
+    def add(_spool, _lines):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(AnswerSpool, "add", add)
+    assert lines(pairs)[-1]["failed"]["code"] == "disk_full"
+
+
 def test_a_client_that_hangs_up_is_noticed_while_a_service_computes(pairs, monkeypatch):
     stream, computing = a_stream(pairs), threading.Event()
 
@@ -427,5 +492,5 @@ def test_a_client_that_hangs_up_is_noticed_while_a_service_computes(pairs, monke
     async def send(message):
         pass
 
-    asyncio.run(training_pairs._Answer(stream)({"type": "http"}, receive, send))
+    asyncio.run(training_pairs._Answer(stream, pairs.services.settings.home)({"type": "http"}, receive, send))
     assert stream.is_over
