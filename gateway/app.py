@@ -113,7 +113,7 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
     app.add_middleware(
         IdentifyCallers,
         keyless=settings.keyless,
-        per_key=settings.requests_per_key,
+        per_tenant=settings.requests_per_tenant,
         per_address=settings.requests_per_address,
         at_once=settings.requests_at_once,
     )

@@ -33,15 +33,16 @@ UNLIMITED_PATHS = frozenset({"/healthz", "/readyz"})
 class IdentifyCallers:
     """Puts `caller` into the request's state, and `key_problem` where a key was sent that opens nothing.
 
-    Answers 429, with `Retry-After`, to whoever asks too often: counted by key, and by address without one.
+    Answers 429, with `Retry-After`, to whoever asks too often: counted by the tenant of its key, and by
+    address without one.
     Callers of a keyless gateway are its own machine's, and are not counted.
     """
 
-    def __init__(self, app: App, keyless: bool, per_key: int, per_address: int, at_once: int) -> None:
-        """Requests a minute of one key, and of one address without a key; and of each how many under way."""
+    def __init__(self, app: App, keyless: bool, per_tenant: int, per_address: int, at_once: int) -> None:
+        """Requests a minute of a tenant's keys, and of an address without; and of each how many under way."""
         self._app = app
         self._keyless = keyless
-        self._of_keys = TokenBuckets(per_key, WINDOW_SECONDS)
+        self._of_tenants = TokenBuckets(per_tenant, WINDOW_SECONDS)
         self._of_addresses = TokenBuckets(per_address, WINDOW_SECONDS)
         self._of_wrong_keys = TokenBuckets(min(WRONG_KEYS_PER_WINDOW, per_address), WINDOW_SECONDS)
         self._at_once = at_once
@@ -125,7 +126,8 @@ class IdentifyCallers:
             return "wrong-keys", self._of_wrong_keys, address
         if caller is None:
             return None if scope["path"] in UNLIMITED_PATHS else ("address", self._of_addresses, address)
-        return None if caller.key_id is None else ("key", self._of_keys, caller.key_id)
+        # By its tenant: who may make keys would else ask as often as it likes. No address has a space.
+        return None if caller.key_id is None else ("tenant", self._of_tenants, f"tenant {caller.tenant}")
 
 
 def address_of(scope: Scope) -> str:
@@ -153,7 +155,11 @@ def _headers(name: str, buckets: TokenBuckets, allowance: Allowance) -> dict[str
     return headers if allowance.allowed else {**headers, "retry-after": str(allowance.retry_seconds)}
 
 
-_WHOSE = {"key": "This API key", "address": "This address", "wrong-keys": "This address, with wrong keys,"}
+_WHOSE = {
+    "tenant": "This API key, with its tenant's others,",
+    "address": "This address",
+    "wrong-keys": "This address, with wrong keys,",
+}
 _REMEDIES = {
     "too_many_requests": "Wait as long as Retry-After says; follow events or use `wait` instead of asking "
     "again.",

@@ -65,8 +65,8 @@ class Settings(BaseSettings):
     """Seconds for which one tenant may hold GPU slots on a day, in UTC."""
     storage_bytes: int | None = Field(default=None, ge=0)
     """What one tenant may have stored."""
-    requests_per_key: int = Field(default=3000, ge=1)
-    """Requests a minute with one API key; a gateway counts those that it answers itself."""
+    requests_per_tenant: int = Field(default=3000, ge=1)
+    """Requests a minute with all API keys of one tenant; a gateway counts those that it answers itself."""
     requests_per_address: int = Field(default=300, ge=1)
     """Requests a minute without a key from one address, where keys are asked for."""
     requests_at_once: int = Field(default=1000, ge=1)

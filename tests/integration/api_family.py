@@ -50,7 +50,7 @@ class ApiFamily:
             **{f"DELTANAS_{name.upper()}_ADDRESS": address for name, address in addresses.items()},
             "DELTANAS_GATEWAY_ADDRESS": f"http://127.0.0.1:{port}",
             "DELTANAS_SERVICE_TOKEN_SHA256": token_digest(TOKEN),
-            "DELTANAS_REQUESTS_PER_KEY": "100000000",
+            "DELTANAS_REQUESTS_PER_TENANT": "100000000",
             "DELTANAS_REQUESTS_PER_ADDRESS": "100000000",
             "DELTANAS_MAX_OPEN_SEARCHES": "100000",
             "DELTANAS_WEBHOOK_HTTP": "true",

@@ -321,19 +321,32 @@ def test_wrong_keys_are_told_to_wait_and_right_ones_from_there_are_not(tmp_path)
         assert scene.http.get("/v1/evaluations", headers=bearer(key)).status_code == 200
 
 
-def test_requests_are_counted_by_key_and_said_in_headers(tmp_path):
-    with gateway_in(tmp_path, requests_per_key=3, requests_per_address=2) as scene:
+def test_requests_with_keys_are_counted_and_said_in_headers(tmp_path):
+    with gateway_in(tmp_path, requests_per_tenant=3, requests_per_address=2) as scene:
         ann, bob = (make(scene, tenant=name, scopes=["read"]) for name in ("ann", "bob"))
         answers = [scene.http.get("/v1/evaluations", headers=bearer(ann)) for _ in range(4)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
-        assert answers[0].headers["ratelimit-policy"] == '"key";q=3;w=60'
-        assert answers[0].headers["ratelimit"] == '"key";r=2;t=20'
-        assert answers[3].headers["ratelimit"].startswith('"key";r=0')
+        assert answers[0].headers["ratelimit-policy"] == '"tenant";q=3;w=60'
+        assert answers[0].headers["ratelimit"] == '"tenant";r=2;t=20'
+        assert answers[3].headers["ratelimit"].startswith('"tenant";r=0')
         assert answers[3].json()["code"] == "too_many_requests"
         assert int(answers[3].headers["retry-after"]) in range(1, 21)
         assert scene.http.get("/v1/evaluations", headers=bearer(bob)).status_code == 200
         # The machine's own user is not counted, and neither are probes.
         assert {scene.http.get("/v1/evaluations").status_code for _ in range(9)} == {200}
+
+
+def test_a_key_that_makes_keys_asks_no_more_often_with_them(tmp_path):
+    with gateway_in(tmp_path, requests_per_tenant=3) as scene:
+        admin = make(scene, tenant="ann", scopes=list(TENANT_SCOPES))
+        other = make(scene, tenant="bob", scopes=["read"])
+        made = scene.http.post("/v1/keys", json={"scopes": ["read"]}, headers=bearer(admin)).json()
+        rotated = scene.http.post(f"/v1/keys/{made['id']}:rotate", json={}, headers=bearer(admin)).json()
+        for key in (admin, made, rotated):
+            answers = [scene.http.get("/v1/evaluations", headers=bearer(key)) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [429] * 3
+        assert "tenant" in answers[0].json()["detail"]
+        assert scene.http.get("/v1/evaluations", headers=bearer(other)).status_code == 200
 
 
 def test_without_a_key_requests_are_counted_by_address(tmp_path):
