@@ -10,8 +10,8 @@ import sys
 from gateway.config import Settings
 from gateway.domain.access import KeyScope
 from gateway.domain.api_keys import LOCAL_TENANT
-from gateway.infra.api_keys import ApiKeyStore
-from gateway.infra.audit_log import AuditEntry, AuditLog
+from gateway.infra.api_keys import ApiKeyStore, create_key
+from gateway.infra.audit_log import AuditEntry, write_entry
 from gateway.infra.database import Database, StorageUnavailable, utc_now
 from gateway.infra.schema_migrations import migrate
 
@@ -31,12 +31,9 @@ def main() -> None:
     database = Database(settings.resolved_database_url)
     try:
         migrate(database)
-        keys = ApiKeyStore(database)
         if work == "in-force":
-            sys.exit(0 if keys.any_in_force() else NONE_IN_FORCE)
-        key_id, key = keys.create(OPERATORS_TENANT, "the first key", (KeyScope.OPERATOR,))
-        AuditLog(database).append(_entry(key_id))
-        print(key)
+            sys.exit(0 if ApiKeyStore(database).any_in_force() else NONE_IN_FORCE)
+        print(_operators_key(database))
     except StorageUnavailable as error:
         print(f"the database cannot be used: {error}", file=sys.stderr)
         sys.exit(FAILED)
@@ -44,18 +41,22 @@ def main() -> None:
         database.close()
 
 
-def _entry(key_id: str) -> AuditEntry:
-    """That a key was made here, by whoever has the machine."""
-    return AuditEntry(
-        at=utc_now(),
-        tenant=OPERATORS_TENANT,
-        actor=LOCAL_TENANT,
-        action="gateway.key_desk create-operator",
-        target=f"/v1/keys/{key_id}",
-        status=201,
-        request_id="",
-        address="",
-    )
+def _operators_key(database: Database) -> str:
+    """A new key, and the entry of the audit log that tells of it: both or neither."""
+    with database.write() as session:
+        key_id, key = create_key(session, OPERATORS_TENANT, "the first key", (KeyScope.OPERATOR,))
+        made = AuditEntry(
+            at=utc_now(),
+            tenant=OPERATORS_TENANT,
+            actor=LOCAL_TENANT,
+            action="gateway.key_desk create-operator",
+            target=f"/v1/keys/{key_id}",
+            status=201,
+            request_id="",
+            address="",
+        )
+        write_entry(session, made)
+    return key
 
 
 if __name__ == "__main__":

@@ -70,8 +70,7 @@ class ApiKeyStore:
     ) -> tuple[str, str]:
         """(id, key) of a new key. The key cannot be read again. Raises TooManyApiKeys."""
         with self._database.write() as session:
-            _require_room(session, tenant)
-            return _add(session, tenant, label, scopes, expires_at)
+            return create_key(session, tenant, label, scopes, expires_at)
 
     def find(self, key: str) -> ApiKey | None:
         """The key that this is, whether it is in force or not; None for one that never was."""
@@ -169,6 +168,18 @@ def _require_room(session: Session, tenant: str, but: str = "") -> None:
         session.execute(
             delete(ApiKeyRow).where(ApiKeyRow.tenant == tenant, ~in_force, ApiKeyRow.id < kept[-1])
         )
+
+
+def create_key(
+    session: Session,
+    tenant: str,
+    label: str,
+    scopes: tuple[KeyScope, ...],
+    expires_at: datetime | None = None,
+) -> tuple[str, str]:
+    """(id, key) of a new key, in the caller's transaction. Raises TooManyApiKeys."""
+    _require_room(session, tenant)
+    return _add(session, tenant, label, scopes, expires_at)
 
 
 def _add(

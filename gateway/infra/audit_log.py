@@ -81,6 +81,11 @@ class AuditLog:
         ) > limit else None
 
 
+def write_entry(session: Session, entry: AuditEntry) -> None:
+    """Write an entry in the transaction of what it tells of."""
+    session.execute(insert(AuditRow), [asdict(entry)])
+
+
 def forget_audit(session: Session, before: datetime) -> bool:
     """Delete some of what is older; False once there is no more."""
     older = select(AuditRow.id).where(AuditRow.at < before).order_by(AuditRow.at).limit(FORGOTTEN_AT_ONCE)
