@@ -39,7 +39,7 @@ _USERS_SETTINGS = {
         *(f"DELTANAS_WEBHOOK_{name}" for name in ("HTTP", "PORTS", "ALLOW", "CA_FILE")),
         *(
             f"DELTANAS_KEEP_{name}_DAYS"
-            for name in ("ATTEMPT_LOG", "EVENT", "MODEL_TEXT", "EVALUATION", "SEARCH")
+            for name in ("ATTEMPT_LOG", "EVENT", "MODEL_TEXT", "EVALUATION", "FINE_TUNE", "SEARCH")
         ),
     },
     "runner": frozenset(

@@ -28,6 +28,7 @@ from gateway.infra.schema_migrations import migrate
 from gateway.infra.shared_signals import SharedSignals
 from gateway.infra.sweeper import Sweeper
 from gateway.infra.tenant_chores import TenantChores
+from gateway.infra.tenant_leftovers import Leftovers
 from gateway.loop.baseline_conductor import BaselineConductor
 from gateway.loop.conductor import Conductor
 from gateway.loop.fine_tune_conductor import FineTuneConductor
@@ -154,8 +155,10 @@ def _start(
     chores = TenantChores(services.database, services.offers, settings.audit_days)
     chores.start()
     stack.callback(chores.stop)
+    leftovers = Leftovers(services.filter, services.fine_tuning, services.runner, services.baseline_spool)
     housekeeper = Housekeeper(
-        services.database, Forgetting(services.database, settings.retention, services.filter.forget)
+        services.database,
+        Forgetting(services.database, settings.retention, leftovers.forget_scope, leftovers.forget_fine_tune),
     )
     housekeeper.start()
     stack.callback(housekeeper.stop)

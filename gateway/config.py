@@ -99,6 +99,7 @@ class Settings(BaseSettings):
     keep_event_days: Days = 90
     keep_model_text_days: Days = None
     keep_evaluation_days: Days = None
+    keep_fine_tune_days: Days = None
     keep_search_days: Days = None
     """How long after its end what is kept; `Retention` says what each is."""
 
@@ -110,6 +111,7 @@ class Settings(BaseSettings):
             events=self.keep_event_days,
             model_texts=self.keep_model_text_days,
             evaluations=self.keep_evaluation_days,
+            fine_tunes=self.keep_fine_tune_days,
             searches=self.keep_search_days,
         )
 

@@ -13,5 +13,7 @@ class Retention:
     """What was said to models and what they answered. Tokens, cost and deltas stay."""
     evaluations: float | None = None
     """Those outside searches, once they have ended."""
+    fine_tunes: float | None = None
+    """Ended ones with their adapters, unless a search or another adapter has to do with them."""
     searches: float | None = None
     """Ended ones, with all of their evaluations."""

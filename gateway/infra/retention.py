@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import ColumnElement, Select, and_, delete, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -18,6 +19,7 @@ from gateway.domain.retention import Retention
 from gateway.domain.search import novelty_scope
 from gateway.infra.database import Database, now_in
 from gateway.infra.events import EventRow
+from gateway.infra.fine_tune_retention import forget_fine_tune
 from gateway.infra.marks import Mark, move_mark, read_mark
 from gateway.infra.removal import STEP_ROWS, remove_evaluations, remove_search_step
 from gateway.infra.search_tables import ModelCallRow, PromptTextRow, SearchRow, SlotRow
@@ -34,21 +36,34 @@ Step = Callable[[Session, datetime], bool]
 
 
 class Forgetting:
-    """One round through all kinds. `forget_scope` tells the filter to forget what it knew of a search."""
+    """One round through all kinds.
 
-    def __init__(self, database: Database, retention: Retention, forget_scope: Callable[[str], None]) -> None:
+    `forget_scope` tells the filter to forget what it knew of a search; `forget_job` the generator what it
+    keeps of a fine-tune, its adapter included.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        retention: Retention,
+        forget_scope: Callable[[str], None],
+        forget_job: Callable[[str], None],
+    ) -> None:
         self._database = database
         self._forget_scope = forget_scope
-        self._rules: Mapping[str, tuple[float | None, Step]] = {
-            "attempt logs": (retention.attempt_logs, _forget_logs),
-            "events": (retention.events, _forget_events),
-            "texts of model calls": (retention.model_texts, _forget_model_texts),
-            "evaluations": (retention.evaluations, _forget_evaluations),
-            "searches": (retention.searches, self._forget_search),
+        self._forget_job = forget_job
+        self._rules: Mapping[str, tuple[float | None, Callable[[datetime], bool]]] = {
+            "attempt logs": (retention.attempt_logs, partial(self._step, _forget_logs)),
+            "events": (retention.events, partial(self._step, _forget_events)),
+            "texts of model calls": (retention.model_texts, partial(self._step, _forget_model_texts)),
+            "evaluations": (retention.evaluations, partial(self._step, _forget_evaluations)),
+            "searches": (retention.searches, partial(self._step, self._forget_search)),
+            # After the searches that kept them.
+            "fine-tunes": (retention.fine_tunes, self._forget_fine_tune),
         }
 
     def run(self, is_stopping: Callable[[], bool]) -> None:
-        """Forget all that is due. Raises StorageUnavailable, and ServiceUnavailable of the filter."""
+        """Forget all that is due. Raises StorageUnavailable; ServiceUnavailable of filter and generator."""
         with self._database.read() as session:
             # Not this host's clock: one that is ahead would delete for good what has time left.
             now = now_in(session)
@@ -57,7 +72,7 @@ class Forgetting:
                 continue
             before = now - timedelta(days=days)
             steps = 0
-            while not is_stopping() and self._step(step, before):
+            while not is_stopping() and step(before):
                 steps += 1
                 time.sleep(BREATH_SECONDS)
             if steps:
@@ -66,6 +81,9 @@ class Forgetting:
     def _step(self, step: Step, before: datetime) -> bool:
         with self._database.write() as session:
             return step(session, before)
+
+    def _forget_fine_tune(self, before: datetime) -> bool:
+        return forget_fine_tune(self._database, before, self._forget_job)
 
     def _forget_search(self, session: Session, before: datetime) -> bool:
         due = session.scalar(_ended_searches(before).limit(1))

@@ -49,7 +49,7 @@ def grow_old(scene, days):
 def forget(scene, rules, stop_after=10**6):
     """One round; gives which scopes the filter was told to forget."""
     scopes, steps = [], iter(range(10**7))
-    Forgetting(scene.database, rules, scopes.append).run(lambda: next(steps) >= stop_after)
+    Forgetting(scene.database, rules, scopes.append, [].append).run(lambda: next(steps) >= stop_after)
     return scopes
 
 
@@ -68,7 +68,7 @@ def test_a_gateway_whose_clock_is_ahead_forgets_nothing_before_its_time(postgres
         append_event(session, "search:se_1", "note", {})
     for module in (forgetting, infra_database):
         monkeypatch.setattr(module, "utc_now", lambda: utc_now() + timedelta(days=100), raising=False)
-    Forgetting(database, Retention(events=90), [].append).run(lambda: False)
+    Forgetting(database, Retention(events=90), [].append, [].append).run(lambda: False)
     with database.read() as session:
         assert session.scalar(select(func.count()).select_from(EventRow)) == 1
     database.close()
