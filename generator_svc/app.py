@@ -1,7 +1,7 @@
 """The generator's HTTP surface: proposals, deltas, training pairs, fine-tunes, baselines.
 
 Handlers are plain functions, so everything that computes runs in threads and never on the event
-loop. Nothing is stored here; the gateway keeps what it received.
+loop. Proposals are not stored here; the gateway keeps what it received.
 """
 
 import math
@@ -25,6 +25,7 @@ from generator_svc.config import GeneratorSettings
 from generator_svc.held_up import HeldUp
 from generator_svc.language_models.endpoint_models import EndpointModels
 from generator_svc.language_models.local import LocalLimits, LocalModels
+from generator_svc.language_models.paid_tries import PaidTries
 from generator_svc.metrics import CONTENT_TYPE, GeneratorMetrics
 from generator_svc.proposers import OptionsInvalid, known_proposers
 from generator_svc.request_checks import Refused
@@ -92,7 +93,8 @@ def create_app(settings: GeneratorSettings) -> FastAPI:
             await run_in_threadpool(local.close)
 
     app = FastAPI(title="deltanas generator", docs_url=None, redoc_url=None, lifespan=lifespan)
-    proposers = known_proposers(EndpointModels(settings.endpoints()), local)
+    paid = PaidTries(settings.home)
+    proposers = known_proposers(EndpointModels(settings.endpoints(), paid=paid), local, paid)
     add_proposal_routes(app, proposers)
     add_delta_routes(app)
     add_training_pair_routes(app, proposers["mutation"])

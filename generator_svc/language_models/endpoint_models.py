@@ -8,6 +8,7 @@ from contracts.proposals import ProposerBlocked
 from generator_svc.held_up import HeldUp
 from generator_svc.language_models.admission import Admission
 from generator_svc.language_models.endpoints import BASE_URL, DEFAULT_ENDPOINT, ENDPOINTS, MODEL, Endpoint
+from generator_svc.language_models.paid_tries import PaidTries
 from generator_svc.language_models.retries import Backoff
 
 if TYPE_CHECKING:
@@ -17,8 +18,14 @@ if TYPE_CHECKING:
 class EndpointModels:
     """One for each process: caps hold for all its searches together. Safe for several threads."""
 
-    def __init__(self, endpoints: Mapping[str, Endpoint], backoff: Backoff | None = None) -> None:
+    def __init__(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        backoff: Backoff | None = None,
+        paid: PaidTries | None = None,
+    ) -> None:
         self.endpoints = endpoints
+        self._paid = paid or PaidTries()
         self._backoff = backoff or Backoff()
         self._admissions = {name: Admission(endpoint) for name, endpoint in endpoints.items()}
         self._models: dict[tuple[str, str], OpenAICompatibleModel] = {}
@@ -72,7 +79,9 @@ class EndpointModels:
         except ImportError as error:
             remedy = "Install deltanas with its extra `llm`: pip install 'deltanas[llm]'."
             raise _refused("not_installed", f"endpoints cannot be asked: {error}", remedy) from None
-        return OpenAICompatibleModel(endpoint, model, self._admissions[endpoint.name], self._backoff)
+        return OpenAICompatibleModel(
+            endpoint, model, self._admissions[endpoint.name], self._backoff, self._paid
+        )
 
 
 def _refused(code: str, message: str, remedy: str) -> HeldUp:

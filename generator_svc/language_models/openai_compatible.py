@@ -4,10 +4,11 @@ What may pass is tried again for as long as the endpoint's patience lasts; what 
 remedy; what is wrong with one prompt alone is an answer without words.
 """
 
+import hashlib
 import ssl
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -29,6 +30,7 @@ from generator_svc.language_models.exchange import (
     Untrusted,
 )
 from generator_svc.language_models.in_flight import InFlight
+from generator_svc.language_models.paid_tries import PaidTries, Taken
 from generator_svc.language_models.port import ChatAnswer, ChatRequest, Sampling
 from generator_svc.language_models.request_dialect import (
     Dialect,
@@ -46,8 +48,6 @@ MOST_BROKEN_OFF = 5
 """Answers to one request that may break off, in whatever call, before somebody has to look."""
 LONGEST_HOLD_OFF_SECONDS = 900.0
 """Whatever the endpoint asks for: then it is asked again."""
-MOST_REMEMBERED = 10_000
-
 _ABOUT_ONE_PROMPT = {Meaning.PROMPT_TOO_LONG: "prompt_too_long", Meaning.FILTERED: "content_filter"}
 """Refusals that another slot's prompt may not meet, and the finish_reason of their empty answer."""
 
@@ -61,14 +61,15 @@ def _certificates() -> ssl.SSLContext:
 class OpenAICompatibleModel:
     """One model at one endpoint."""
 
-    def __init__(self, endpoint: Endpoint, model: str, admission: Admission, backoff: Backoff) -> None:
+    def __init__(
+        self, endpoint: Endpoint, model: str, admission: Admission, backoff: Backoff, paid: PaidTries
+    ) -> None:
         self._endpoint = endpoint
         self._model = model
         self._admission = admission
         self._backoff = backoff
         self._dialect = Dialect()
-        self._broken_off: dict[int, list[_Tokens]] = {}
-        """By request, what its answers took that broke off, one after the other."""
+        self._paid = paid
 
     def check(self) -> None:
         """Raise HeldUp if the endpoint is away or refuses the key; one without /models counts as fine."""
@@ -116,7 +117,7 @@ class OpenAICompatibleModel:
                     self._dialect = dialect
                     return self._given(request, body, outcome)
                 if reason := _ABOUT_ONE_PROMPT.get(meaning_of(outcome)):
-                    return self._chat_answer(request, body, reason)
+                    return self._counting(request, self._chat_answer(request, body, reason))
                 if better := dialect.after(outcome, body):
                     dialect = better
                     continue
@@ -158,11 +159,8 @@ class OpenAICompatibleModel:
         in_flight.sleep(wait)
 
     def _told_of_part(self, request: ChatRequest, error: BrokenOff) -> HeldUp:
-        if len(self._broken_off) > MOST_REMEMBERED:
-            self._broken_off.clear()
-        broken_off = self._broken_off.setdefault(_identity(request), [])
-        broken_off.append(_tokens_come(request, error.reading))
-        times = len(broken_off)
+        tries = self._paid.add(self._question(request), self._taken(request, error.reading, broke_off=True))
+        times = sum(one.broke_off for one in tries)
         if times < MOST_BROKEN_OFF:
             return endpoint_failures.broken(self._endpoint, str(error))
         return endpoint_failures.breaks_off(self._endpoint, str(error), times)
@@ -181,21 +179,22 @@ class OpenAICompatibleModel:
     def _given(self, request: ChatRequest, body: dict[str, Any], finished: Finished) -> ChatAnswer:
         said, key = finished.reading, self._endpoint.key
         answer = self._chat_answer(request, body, endpoint_failures.without_key(finished.finish_reason, key))
-        taken = _Tokens(said.prompt_tokens, said.completion_tokens)
         if finished.finish_reason == "timeout":
-            taken = _tokens_come(request, said)
-        # They were paid for, too; a later answer in the same search must not hide it.
-        for earlier in self._broken_off.pop(_identity(request), []):
-            taken = taken.with_others(earlier)
-        return replace(
-            answer,
-            text=said.text(key),
-            prompt_tokens=taken.prompt,
-            completion_tokens=taken.completion,
-            cost_usd=self._cost(taken.prompt, taken.completion),
-            seconds=finished.seconds,
-            tokens_estimated=taken.estimated,
+            taken = self._taken(request, said)
+        else:
+            cost = self._cost(said.prompt_tokens, said.completion_tokens)
+            taken = Taken(said.prompt_tokens, said.completion_tokens, cost)
+        return self._counting(
+            request, taken.on(replace(answer, text=said.text(key), seconds=finished.seconds))
         )
+
+    def _counting(self, request: ChatRequest, answer: ChatAnswer) -> ChatAnswer:
+        """The answer with the tries at it that broke off: they were paid for, and nothing must hide it."""
+        question = self._question(request)
+        taken = Taken.by(answer).with_others([one for one in self._paid.of(question) if one.broke_off])
+        if not request.question:
+            self._paid.settle(question, None)
+        return taken.on(answer)
 
     def _chat_answer(self, request: ChatRequest, body: dict[str, Any], finish_reason: str) -> ChatAnswer:
         """An answer without words: no prompt was read for it, nothing is to be paid."""
@@ -221,32 +220,15 @@ class OpenAICompatibleModel:
             return None
         return (prompt_tokens * prompt_price + completion_tokens * completion_price) / 1e6
 
+    def _taken(self, request: ChatRequest, reading: AnswerReading, *, broke_off: bool = False) -> Taken:
+        """Of an answer that ended before its usage was told: about what was sent and had come."""
+        told = reading.prompt_tokens
+        prompt = prompt_tokens(request.messages) if told is None else told
+        estimated = told is None or reading.completion_tokens is None
+        cost = self._cost(prompt, reading.tokens_come)
+        return Taken(prompt, reading.tokens_come, cost, estimated, broke_off)
 
-@dataclass(frozen=True)
-class _Tokens:
-    """What one answer took, or several. None: nobody knows."""
-
-    prompt: int | None
-    completion: int | None
-    estimated: bool = False
-
-    def with_others(self, others: "_Tokens") -> "_Tokens":
-        prompt, completion = _sum(self.prompt, others.prompt), _sum(self.completion, others.completion)
-        return _Tokens(prompt, completion, self.estimated or others.estimated)
-
-
-def _sum(one: int | None, other: int | None) -> int | None:
-    return None if one is None or other is None else one + other
-
-
-def _tokens_come(request: ChatRequest, reading: AnswerReading) -> _Tokens:
-    """Of an answer that ended before its usage was told: about what was sent and had come."""
-    told = reading.prompt_tokens
-    prompt = prompt_tokens(request.messages) if told is None else told
-    estimated = told is None or reading.completion_tokens is None
-    return _Tokens(prompt, reading.tokens_come, estimated)
-
-
-def _identity(request: ChatRequest) -> int:
-    """The same for a request that is made again in a later call."""
-    return hash((request.seed, request.messages))
+    def _question(self, request: ChatRequest) -> str:
+        """The same for a request that is made again in a later call, also after a restart."""
+        asked = (self._endpoint.name, self._model, request.seed, request.messages)
+        return request.question or hashlib.sha256(ascii(asked).encode()).hexdigest()

@@ -30,6 +30,9 @@ class ChatRequest:
     key: int
     messages: tuple[ChatMessage, ...]
     seed: int
+    question: str = ""
+    """The same wherever the same asker asks this again; who names it settles what tries at it took
+    (`paid_tries`). Without one, seed and messages name it until it is answered."""
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 
 from contracts.proposals import ProposalRequest
+from generator_svc.language_models.paid_tries import PaidTries, Taken
 from generator_svc.language_models.port import ChatAnswer, ChatModel, ChatRequest, Sampling
 from generator_svc.proposers.language_model.options import ModelOptions
 
@@ -47,10 +49,16 @@ class RememberingModel:
     """A model that one request for proposals asks, and only for what is not known from an earlier try."""
 
     def __init__(
-        self, model: ChatModel, kept: KeptAnswers, request: ProposalRequest, options: ModelOptions
+        self,
+        model: ChatModel,
+        kept: KeptAnswers,
+        paid: PaidTries,
+        request: ProposalRequest,
+        options: ModelOptions,
     ) -> None:
         self._model = model
         self._kept = kept
+        self._paid = paid
         # Another search that asks the same is given, and charged for, an answer of its own.
         self._asker = (request.search_id, request.cycle, options.endpoint, options.model, request.adapter)
 
@@ -67,17 +75,25 @@ class RememberingModel:
                 yield known
             else:
                 questions[request.key] = question
-                unknown.append(request)
+                unknown.append(replace(request, question=question))
         answers = self._model.answers(unknown, sampling) if unknown else iter(())
         try:
             for answer in answers:
                 if answer.key in questions:
+                    answer = self._settled(questions[answer.key], answer)
                     self._kept.keep(questions[answer.key], answer)
                 yield answer
         finally:
             close = getattr(answers, "close", None)
             if close is not None:
                 close()
+
+    def _settled(self, question: str, answer: ChatAnswer) -> ChatAnswer:
+        """With what an earlier answer took that is known no more: its search asks again, so never had it."""
+        forgotten = [one for one in self._paid.of(question) if not one.broke_off]
+        taken = Taken.by(answer).with_others(forgotten)
+        self._paid.settle(question, taken)
+        return taken.on(answer)
 
     def _question(self, request: ChatRequest, sampling: Sampling) -> str:
         """A name that only the very same request of the same slot has."""

@@ -2,6 +2,7 @@
 
 from generator_svc.language_models.endpoint_models import EndpointModels
 from generator_svc.language_models.local import LocalModels
+from generator_svc.language_models.paid_tries import PaidTries
 from generator_svc.language_models.port import ChatModel
 from generator_svc.proposers.language_model.options import ModelOptions
 from generator_svc.proposers.language_model.proposer import LanguageModelProposer
@@ -10,22 +11,22 @@ from generator_svc.proposers.port import OptionsInvalid
 MOST_NAMED = 8
 
 
-def openai_compatible(models: EndpointModels) -> LanguageModelProposer:
+def openai_compatible(models: EndpointModels, paid: PaidTries | None = None) -> LanguageModelProposer:
     """Asks a model at an endpoint."""
 
     def choose(options: ModelOptions, adapter: str | None) -> ChatModel:
         return models.choose(options.endpoint, options.model, adapter)
 
-    return LanguageModelProposer("openai_compatible", choose, has_endpoints=True)
+    return LanguageModelProposer("openai_compatible", choose, paid, has_endpoints=True)
 
 
-def local_llm(models: LocalModels) -> LanguageModelProposer:
+def local_llm(models: LocalModels, paid: PaidTries | None = None) -> LanguageModelProposer:
     """Asks a model on this machine, with an adapter where the request names one."""
 
     def choose(options: ModelOptions, adapter: str | None) -> ChatModel:
         return models.model(options.model or _only_one(models.names()), adapter)
 
-    return LanguageModelProposer("local_llm", choose, learnt_version=models.learnt_version)
+    return LanguageModelProposer("local_llm", choose, paid, learnt_version=models.learnt_version)
 
 
 def _only_one(names: list[str]) -> str:

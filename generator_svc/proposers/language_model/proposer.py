@@ -7,6 +7,7 @@ from typing import Any
 
 from contracts.proposals import Proposal, ProposalRequest, ProposerBlocked
 from generator_svc.held_up import HeldUp
+from generator_svc.language_models.paid_tries import PaidTries
 from generator_svc.language_models.port import ChatAnswer, ChatModel, Sampling
 from generator_svc.prompts import word_set
 from generator_svc.proposers.language_model.conversation import Conversation
@@ -21,12 +22,13 @@ ChooseModel = Callable[[ModelOptions, str | None], ChatModel]
 
 
 class LanguageModelProposer:
-    """A Proposer on top of a ChatModel. Between requests it keeps the latest answers, and nothing else."""
+    """A Proposer on top of a ChatModel. Between requests it keeps the latest answers, and what all took."""
 
     def __init__(
         self,
         name: str,
         choose: ChooseModel,
+        paid: PaidTries | None = None,
         *,
         has_endpoints: bool = False,
         learnt_version: Callable[[str], str | None] = lambda _: None,
@@ -37,6 +39,7 @@ class LanguageModelProposer:
         self._learnt_version = learnt_version
         self._has_endpoints = has_endpoints
         self._kept = KeptAnswers()
+        self._paid = paid or PaidTries()
 
     def check_options(self, options: Mapping[str, Any], adapter: str | None = None) -> None:
         """Raise OptionsInvalid for options that mean nothing, HeldUp where no answer would come."""
@@ -53,7 +56,8 @@ class LanguageModelProposer:
             # What has learnt from other words than it is asked with answers worse.
             options = replace(options, words=word_set(self._learnt_version(request.adapter) or ""))
         model = self._choose(options, request.adapter)
-        return self._proposals(request, options, RememberingModel(model, self._kept, request, options))
+        remembering = RememberingModel(model, self._kept, self._paid, request, options)
+        return self._proposals(request, options, remembering)
 
     def _proposals(
         self, request: ProposalRequest, options: ModelOptions, model: RememberingModel
