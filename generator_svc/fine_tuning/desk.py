@@ -21,7 +21,7 @@ from generator_svc.fine_tuning.durable_files import UNFINISHED, remove_folder, s
 from generator_svc.fine_tuning.intake import Intake
 from generator_svc.fine_tuning.job_folder import FOLDER, JobDamaged, JobFolder, JobRecord
 from generator_svc.fine_tuning.jobs import Job
-from generator_svc.fine_tuning.journal import JournalReader, now
+from generator_svc.fine_tuning.journal import now
 from generator_svc.fine_tuning.limits import FineTuneLimits
 from generator_svc.fine_tuning.parcels import ParcelIntake, weights_of_models
 from generator_svc.fine_tuning.trainer_process import TRAINER
@@ -161,10 +161,11 @@ class FineTuneDesk:
         """
         with self._changed:
             job = self._job(job_id)
+            reader = job.events_after(after)
             found: list[FineTuneEvent] = []
 
             def has_more() -> bool:
-                for event in JournalReader(job.folder.journal, after).new_events():
+                for event in reader.new_events():
                     found.append(event)
                     if len(found) == MAX_EVENTS:
                         break

@@ -51,6 +51,11 @@ class Job:
             self._progress.take(event)
         return self._progress
 
+    def events_after(self, sequence: int) -> JournalReader:
+        """What its journal tells after an event, and will."""
+        _ = self.progress  # which reads on, so that nobody has to read from the beginning
+        return self._journal.after(sequence)
+
     def stand(self, **changes: Any) -> None:
         """Change where it stands, here and on disk. On a full disk the folder stays behind, and says so."""
         self.standing = replace(self.standing, **changes)

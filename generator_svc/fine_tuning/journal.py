@@ -50,6 +50,10 @@ def _cut_torn_line(path: Path) -> None:
         os.truncate(path, whole)
 
 
+MARK_EVERY = 256
+"""Events: so many lines at most are read again by somebody who begins where another reader has been."""
+
+
 class JournalReader:
     """Reads a journal that may grow meanwhile, each event once."""
 
@@ -59,6 +63,16 @@ class JournalReader:
         self._after = after
         self._sequence = 0
         self._offset = 0
+        self._marks = [0]
+        """Where each MARK_EVERY-th line begins."""
+
+    def after(self, sequence: int) -> "JournalReader":
+        """One that tells what follows an event, and where this one has been reads from near there alone."""
+        mark = min(sequence // MARK_EVERY, len(self._marks) - 1)
+        reader = JournalReader(self._path, sequence)
+        reader._sequence, reader._offset = mark * MARK_EVERY, self._marks[mark]
+        reader._marks = self._marks[: mark + 1]
+        return reader
 
     def new_events(self) -> Iterator[FineTuneEvent]:
         """What was written since the last call; nothing where there is no journal."""
@@ -70,6 +84,8 @@ class JournalReader:
                         return
                     self._offset += len(line)
                     self._sequence += 1
+                    if self._sequence % MARK_EVERY == 0:
+                        self._marks.append(self._offset)
                     if self._sequence > self._after:
                         yield _event(self._sequence, line)
         except FileNotFoundError:

@@ -9,7 +9,7 @@ import pytest
 
 from contracts.fine_tuning import ChatCounts
 from generator_svc.fine_tuning.durable_files import disk_failure, remove_folder, write_file, write_folder
-from generator_svc.fine_tuning.journal import JournalReader, JournalWriter
+from generator_svc.fine_tuning.journal import MARK_EVERY, JournalReader, JournalWriter
 from generator_svc.fine_tuning.progress import Progress
 
 
@@ -52,6 +52,22 @@ def test_a_reader_tells_each_event_once_and_may_begin_later(tmp_path):
     writer.write("step", {"step": 3})
     assert [event.sequence for event in reader.new_events()] == [4]
     assert [event.sequence for event in JournalReader(path, after=2).new_events()] == [3, 4]
+
+
+@pytest.mark.parametrize("after", [0, MARK_EVERY - 1, MARK_EVERY, 2 * MARK_EVERY + 1, 3 * MARK_EVERY, 9_999])
+def test_a_reader_that_begins_where_another_has_been_tells_the_same(tmp_path, after):
+    path = tmp_path / "journal.jsonl"
+    writer = JournalWriter(path)
+    known = JournalReader(path)
+    for step in range(3 * MARK_EVERY):
+        writer.write("step", {"step": step})
+    assert len(list(known.new_events())) == 3 * MARK_EVERY
+    writer.write("step", {"step": -1})
+    writer.write("step", {"step": -2})
+    reader = known.after(after)
+    for one in (reader, reader.after(after)):
+        assert list(one.new_events()) == list(JournalReader(path, after).new_events())
+        assert list(one.new_events()) == []
 
 
 def test_a_file_keeps_its_content_until_the_new_one_is_whole(tmp_path):

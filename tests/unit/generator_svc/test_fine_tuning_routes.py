@@ -5,8 +5,10 @@ import json
 import sys
 import tarfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -19,6 +21,7 @@ from sample_chats import body, chat
 from contracts.fine_tuning import AdapterFile, AdapterManifest, ChatCounts, FineTuneResult
 from generator_svc.fine_tuning import desk as desk_module
 from generator_svc.fine_tuning.desk import FineTuneDesk
+from generator_svc.fine_tuning.journal import JournalWriter
 from generator_svc.fine_tuning.limits import FineTuneLimits
 from generator_svc.fine_tuning.settings import complete_settings
 from generator_svc.language_models.local.models import memory_needed
@@ -100,6 +103,35 @@ def test_a_waiting_reader_is_told_when_something_happens(tmp_path):
         client.post("/v1/fine-tunes/job:cancel")
         told = client.get("/v1/fine-tunes/job/events", params={"after": 2, "wait": 30}).text
         assert json.loads(told)["kind"] == "cancelled"
+
+
+def test_whoever_follows_a_long_job_has_its_journal_read_on_and_not_again(tmp_path):
+    def read_by_this_process() -> int:
+        told = Path("/proc/self/io").read_text()
+        return int(told.split()[1])
+
+    with service(tmp_path, HANGS) as client:
+        client.put("/v1/fine-tunes/job", content=JOB)
+        running(client)
+        desk, journal = client.app.state.desk, tmp_path / "fine-tunes/job/journal.jsonl"
+        writer = JournalWriter(journal)
+        for step in range(20_000):
+            writer.write("checkpoint", {"step": step, "path": "checkpoints/latest"})
+        last = client.get("/v1/fine-tunes/job").json()["last_event"]
+        before = read_by_this_process()
+        for _ in range(20):
+            writer.write("checkpoint", {"step": last, "path": "checkpoints/latest"})
+            (event,) = desk.events("job", last, 0)
+            last = event.sequence
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(desk.events, "job", last, 30)
+            for _ in range(20):
+                client.post("/v1/fine-tunes/job:retry")  # whoever waits is woken, for nothing
+            writer.write("checkpoint", {"step": last, "path": "checkpoints/latest"})
+            client.post("/v1/fine-tunes/job:retry")
+            assert [event.sequence for event in waiting.result()] == [last + 1]
+        assert read_by_this_process() - before < journal.stat().st_size
+        assert [event.sequence for event in desk.events("job", 300, 0)] == list(range(301, 1301))
 
 
 def test_a_cancelled_job_stays_cancelled(tmp_path):
