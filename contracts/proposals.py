@@ -87,6 +87,8 @@ class ProposalRequest:
     """The LoRA weights that a local model speaks with; None: as it came."""
     data_shape: DataShape | None = None
     """For whose images a network's costs are counted; None: they are known of standard data sets alone."""
+    patience_seconds: float | None = None
+    """For so long at most an endpoint that fails is asked again; None: as long as its own patience is."""
 
 
 MAX_PARAMETERS = 32

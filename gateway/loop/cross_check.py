@@ -21,6 +21,8 @@ from gateway.loop.proposal_tasks import ProposalTasks
 
 HELD_UP_BEFORE_DOUBT = 3
 """So often in a row a proposer is waited for before anybody asks what holds it up."""
+DOUBTED_SECONDS = 10.0
+"""So long is a failing endpoint asked again for a slot that is doubted, and not for minutes: it answers."""
 CHECK = "check"
 """The role of a call whose answer is of no use but to tell that one came."""
 _FEW_WORDS: Mapping[str, object] = {"max_tokens": 16, "repairs": 0, "diagnose": False}
@@ -66,6 +68,13 @@ class CrossCheck:
         if held_up < HELD_UP_BEFORE_DOUBT or self._answered() is not None:
             return []
         return [pending[held_up % len(pending)]]
+
+    def doubts(self, batch: Sequence[Slot], pending: int, held_up: int) -> bool:
+        """Whether the batch is one slot that was blamed, while all others of its cycle have been answered.
+
+        Where several are left they may fail for a reason in common that a few words do not meet.
+        """
+        return held_up >= HELD_UP_BEFORE_DOUBT and pending == 1 and all(slot.step_errors for slot in batch)
 
     def loss(self, slot: Slot) -> SlotFailure:
         """Why a slot is given up whose proposals failed again and again."""

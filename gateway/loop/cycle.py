@@ -25,7 +25,7 @@ from gateway.infra.service_clients import ServiceRefused, ServiceUnavailable
 from gateway.infra.slot_journal import SlotJournal
 from gateway.infra.slot_records import TraceEnd
 from gateway.loop.budget import BudgetKeeper, evaluation_request
-from gateway.loop.cross_check import CrossCheck
+from gateway.loop.cross_check import DOUBTED_SECONDS, CrossCheck
 from gateway.loop.novelty import Novelty
 from gateway.loop.ports import GeneratorService
 from gateway.loop.proposal_tasks import ProposalTasks
@@ -95,7 +95,7 @@ class Cycle:
             asks = False
         while asks and (batch := self._next_batch(held_up)):
             try:
-                for slot, proposal in self._arrivals(batch):
+                for slot, proposal in self._arrivals(batch, held_up):
                     self._keep(self._journal.record_proposal(slot, proposal))
                     self._progress()
             except ProposerHeldUp as error:
@@ -138,11 +138,14 @@ class Cycle:
             return self._next_batch(held_up)
         if alone := self._check.alone(pending, held_up):
             return alone
-        return [slot for slot in trusted if slot.slot // BATCH_SLOTS == place] or pending[:1]
+        together = [slot for slot in trusted if slot.slot // BATCH_SLOTS == place]
+        return together or [min(pending, key=lambda slot: slot.step_errors)]
 
-    def _arrivals(self, batch: list[Slot]) -> Iterator[tuple[Slot, Proposal]]:
+    def _arrivals(self, batch: list[Slot], held_up: int) -> Iterator[tuple[Slot, Proposal]]:
         waiting = {slot.slot: slot for slot in batch}
         asked = self._tasks.request(batch)
+        if self._check.doubts(batch, self.pending, held_up):
+            asked = replace(asked, patience_seconds=DOUBTED_SECONDS)
         with self._blaming(waiting.values()):
             for proposal in self._generator.propose(asked):
                 if proposal is None:

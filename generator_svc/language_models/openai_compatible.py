@@ -99,7 +99,9 @@ class OpenAICompatibleModel:
 
     def _answer(self, request: ChatRequest, sampling: Sampling, in_flight: InFlight) -> ChatAnswer:
         """One answer, however many tries it takes. Raises HeldUp, and Stopped where nobody waits for it."""
-        patience = Patience(self._endpoint.patience_seconds, self._backoff)
+        longest = self._endpoint.patience_seconds
+        asked = longest if request.patience_seconds is None else request.patience_seconds
+        patience = Patience(min(longest, asked), self._backoff)
         dialect = self._dialect
         while True:
             body = parameters(sampling, request.seed, self._endpoint.extra, dialect)

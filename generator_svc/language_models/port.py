@@ -33,6 +33,8 @@ class ChatRequest:
     question: str = ""
     """The same wherever the same asker asks this again; who names it settles what tries at it took
     (`paid_tries`). Without one, seed and messages name it until it is answered."""
+    patience_seconds: float | None = None
+    """As `contracts.proposals.ProposalRequest.patience_seconds`."""
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ class RememberingModel:
         self._model = model
         self._kept = kept
         self._paid = paid
+        self._patience = request.patience_seconds
         # Another search that asks the same is given, and charged for, an answer of its own.
         self._asker = (request.search_id, request.cycle, options.endpoint, options.model, request.adapter)
 
@@ -75,7 +76,7 @@ class RememberingModel:
                 yield known
             else:
                 questions[request.key] = question
-                unknown.append(replace(request, question=question))
+                unknown.append(replace(request, question=question, patience_seconds=self._patience))
         answers = self._model.answers(unknown, sampling) if unknown else iter(())
         try:
             for answer in answers:

@@ -8,7 +8,7 @@ from contracts.names import SlotState
 from contracts.proposals import ProposerBlocked
 from gateway.domain.model_budget import ModelBudget
 from gateway.infra.generator_client import ProposerHeldUp
-from gateway.loop.cross_check import CHECK, HELD_UP_BEFORE_DOUBT
+from gateway.loop.cross_check import CHECK, DOUBTED_SECONDS, HELD_UP_BEFORE_DOUBT
 from gateway.loop.cycle import PATIENCE
 
 POISON = ProposerBlocked("endpoint_failed", "The endpoint answered 500.", "Look at it.", True)
@@ -51,6 +51,43 @@ def test_a_slot_that_alone_holds_its_proposer_up_is_given_up_and_the_search_goes
     assert document["state"] == "succeeded"
     assert (document["funnel"]["lost"], document["funnel"]["proposed"]) == (1, 3)
     assert len(scene.generator.batches) < HELD_UP_BEFORE_DOUBT + 2 * PATIENCE + 3
+
+
+def patience_for(scene: Scene, *slots: int) -> list[float | None]:
+    """Of the requests for these slots alone, but for those that only find out whether an answer comes."""
+    asked = [one for one in scene.generator.asked if "max_tokens" not in one.options]
+    return [one.patience_seconds for one in asked if [slot.slot for slot in one.slots] == list(slots)]
+
+
+@pytest.mark.slow
+def test_the_one_question_left_is_tried_for_a_short_time_once_another_was_answered_meanwhile(tmp_path):
+    scene = search_after_baselines(tmp_path)
+    scene.generator.trouble = {3: poisoned()}
+    finish(scene)
+    assert lost(scene) == [3]
+    before = [None] * HELD_UP_BEFORE_DOUBT  # but for the first time, when it was asked with its batch
+    assert patience_for(scene, 3) == before + [DOUBTED_SECONDS] * (PATIENCE - 1)
+    checks = [asked for asked in scene.generator.asked if "max_tokens" in asked.options]
+    assert {asked.patience_seconds for asked in checks} == {None}
+
+
+@pytest.mark.slow
+def test_what_was_held_up_with_a_poisoned_question_does_not_wait_until_that_is_given_up(tmp_path):
+    scene = search_after_baselines(tmp_path)
+    scene.generator.trouble = {2: poisoned()}
+    finish(scene)
+    assert lost(scene) == [2]
+    last = next(one for one in reversed(scene.generator.asked) if "max_tokens" not in one.options)
+    assert ([slot.slot for slot in last.slots], last.patience_seconds) == ([2], DOUBTED_SECONDS)
+
+
+def test_where_several_questions_are_left_each_is_tried_as_long_as_ever(tmp_path):
+    scene = search_after_baselines(tmp_path)
+    scene.generator.trouble = {2: poisoned(), 3: poisoned()}
+    with pytest.raises(TimeoutError):
+        finish(scene, most_waits=HELD_UP_BEFORE_DOUBT)
+    assert lost(scene) == []
+    assert {asked.patience_seconds for asked in scene.generator.asked} == {None}
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import gzip
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -355,6 +356,22 @@ def test_own_caps_are_kept_and_told(server):
     assert blocked.code == "rate_limited"
     assert 50 < blocked.retry_after_seconds <= 60
     assert len(server.heard) == 2
+
+
+def test_who_asks_may_be_less_patient_than_the_endpoint_and_never_more(server):
+    server.will(refusing(500, "boom"))
+    (one,) = requests(1)
+
+    def tries(endpoint_seconds: float, asked_seconds: float | None) -> int:
+        before = len(server.heard)
+        model = model_at(server.base_url, patience_seconds=endpoint_seconds)
+        with pytest.raises(HeldUp):
+            list(model.answers([replace(one, patience_seconds=asked_seconds)], Sampling()))
+        return len(server.heard) - before
+
+    assert tries(60.0, 0.0) == 1
+    assert tries(0.3, None) > 2
+    assert tries(0.0, 60.0) == 1
 
 
 def test_answer_that_breaks_off_again_and_again_is_not_paid_for_without_end(server):
