@@ -96,6 +96,20 @@ def test_a_process_killed_while_it_writes_is_told_of_and_started_anew(models):
     assert children(os.getpid()) != [pid]
 
 
+def test_a_model_that_is_held_in_4_bits_answers_and_says_so(tmp_path):
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: pip install 'deltanas[nf4]'")
+    base = add_tiny_model(tmp_path, load_in_4bit=True)
+    write_tiny_adapter(tmp_path, "first", base, seed=1)
+    models = LocalModels(tmp_path, LocalLimits(threads=1))
+    try:
+        answers = list(models.model("tiny").answers(requests(3), SAMPLING))
+        assert [answer.completion_tokens > 0 for answer in answers] == [True] * 3
+        assert {answer.weights.dtype for answer in answers} <= {"nf4/float32", "nf4/bfloat16"}
+        assert ask(models) == ask(models) != ask(models, "first")
+    finally:
+        models.close()
+
+
 def test_an_answer_that_nobody_waits_for_is_broken_off(models):
     ask(models)
     answers = models.model("tiny").answers([*requests(1), *requests(8)[1:]], ENDLESS)

@@ -58,12 +58,12 @@ def write_tiny_model(folder: Path, seed: int = 0, template: str | None = TEMPLAT
     LlamaForCausalLM(config).save_pretrained(folder)
 
 
-def add_tiny_model(home: Path, name: str = "tiny", seed: int = 0) -> StoredModel:
+def add_tiny_model(home: Path, name: str = "tiny", seed: int = 0, load_in_4bit: bool = False) -> StoredModel:
     """A tiny model in the store of `home`."""
     store = ModelStore(home)
     with store.building() as folder:
         write_tiny_model(folder, seed)
-        return store.publish(folder, manifest_of(folder, name, f"tests/{name}", "folder"))
+        return store.publish(folder, manifest_of(folder, name, f"tests/{name}", "folder", None, load_in_4bit))
 
 
 def write_tiny_adapter(home: Path, adapter: str, base: StoredModel, seed: int = 0, rank: int = 4) -> Path:

@@ -75,7 +75,11 @@ def test_a_hub_that_cannot_be_reached_is_the_platforms_fault(deltanas, monkeypat
     assert "--from" in ended.json["remedy"]
 
 
-def test_four_bits_need_their_library(deltanas, source):
+def test_four_bits_need_their_library(deltanas, source, tmp_path, monkeypatch):
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text("import sys; sys.modules['bitsandbytes'] = None\n")
+    monkeypatch.setenv("PYTHONPATH", str(hidden), prepend=os.pathsep)
     ended = deltanas("models", "add", "mine", "--from", source, "--load-in-4bit", "--json")
     assert (ended.code, ended.json["code"]) == (3, "library_missing")
     assert "deltanas[nf4]" in ended.json["remedy"]
