@@ -1,10 +1,12 @@
 """A search on a real journal between fakes, for the tests of the loop."""
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 
 from fakes import FakeFarm, FakeFilter, FakeGenerator, baseline
-from fresh_databases import hurried, url_in
+from fresh_databases import copy_of, hurried, url_in
 
 import gateway.infra.search_tables  # noqa: F401 - registers its tables
 from contracts.jobs import BaselineNetwork
@@ -135,3 +137,19 @@ def _place(proposal_id: str | None) -> str | None:
 def new_scene(folder: Path, name: str = "gateway", **fields) -> Scene:
     database = new_database(folder, name)
     return Scene(database, accept(database, request(**fields)))
+
+
+def with_a_finished_search(folder: Path) -> tuple[str, str]:
+    """The URL of a new database with a search that has ended, and the search's id."""
+    url, search_id = _finished()
+    return copy_of(url, folder), search_id
+
+
+@cache
+def _finished() -> tuple[str, str]:
+    """A search takes its time, once for all tests."""
+    folder = Path(mkdtemp())
+    scene = new_scene(folder)
+    scene.finish()
+    scene.database.close()
+    return url_in(folder), scene.search_id

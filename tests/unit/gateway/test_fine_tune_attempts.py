@@ -8,6 +8,7 @@ import pytest
 from fakes import FakeBroker, FakeTrainingAgent, fine_tune_settings
 from fine_tune_scene import FineTuneScene
 from gateway_scene import TOKEN, gateway_in
+from search_scene import with_a_finished_search
 
 from contracts.dispatch import Resource
 from contracts.fine_tune_attempts import TrainingNews
@@ -68,8 +69,11 @@ class Farm(FineTuneScene):
 
 @pytest.fixture
 def farm(tmp_path):
-    with gateway_in(tmp_path) as gateway:
-        yield Farm(gateway, lends=True)
+    url, search_id = with_a_finished_search(tmp_path)
+    with gateway_in(tmp_path, database_url=url) as gateway:
+        made = Farm(gateway, lends=True)
+        made.search_id = search_id
+        yield made
 
 
 def status(job_id, **fields):

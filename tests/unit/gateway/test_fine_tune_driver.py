@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 import search_scene
 from fakes import CrashingDatabase, FakeFineTuner, FakeGenerator, PowerCut
-from fresh_databases import url_in
 
 from contracts.fine_tune_attempts import FineTuneOutcome, TrainingHost, TrainingNews
 from contracts.fine_tuning import FineTuneEvent, FineTuneResult, FineTuneState
@@ -32,9 +31,8 @@ class Jobs:
 
     def __init__(self, folder) -> None:
         self.folder = folder
-        self.database = search_scene.new_database(folder)
-        self.search_id = search_scene.accept(self.database, search_scene.request())
-        search_scene.Scene(self.database, self.search_id).finish()
+        self.url, self.search_id = search_scene.with_a_finished_search(folder)
+        self.database = search_scene.hurried(Database(self.url))
         self.generator, self.tuner = FakeGenerator(), FakeFineTuner()
 
     def start(self, **fields) -> str:
@@ -97,7 +95,7 @@ def test_a_gateway_that_is_killed_at_any_write_tells_the_same_story_and_hands_in
                 jobs.tuner.succeed(job_id)
             jobs.follower(database).advance()
 
-        crashing = CrashingDatabase(url_in(folder), at_write, after_commit)
+        crashing = CrashingDatabase(jobs.url, at_write, after_commit)
         search_scene.hurried(crashing)
         try:
             live(crashing)
@@ -169,7 +167,7 @@ def test_a_gateway_that_is_killed_at_any_write_loses_no_job_that_is_lent_and_end
         folder.mkdir()
         jobs = Jobs(folder)
         job_id, host = jobs.start(), Host(jobs)
-        crashing = CrashingDatabase(url_in(folder), at_write, after_commit)
+        crashing = CrashingDatabase(jobs.url, at_write, after_commit)
         search_scene.hurried(crashing)
         try:
             jobs.submitter(crashing, lends=True).advance()
