@@ -104,7 +104,8 @@ def create_app(settings: Settings, open_services: Callable[[Settings], Services]
         internal,
         training_hosts,
     ):
-        app.include_router(module.router)
+        # Not `include_router`, which makes every route anew for each application, when it is first asked.
+        app.router.routes.extend(module.router.routes)
     install_problem_handlers(app)
     app.openapi = document_of(app, keyless=settings.keyless)  # type: ignore[method-assign]
     # The last one added is the outermost.

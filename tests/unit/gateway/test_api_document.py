@@ -5,6 +5,7 @@ from api_conformance import JSON_KINDS, METHODS, schemas_in, validator
 
 from gateway.app import create_app
 from gateway.config import Settings
+from gateway.routes import searches, training_hosts
 
 OPEN = {
     ("ProposerChoice", "options"): "a proposer's own",
@@ -117,3 +118,9 @@ def test_nothing_is_told_of_that_nobody_is_answered(document):
     text = str(document["paths"]) + str(document["components"])
     unused = [name for name in document["components"]["schemas"] if f"schemas/{name}'" not in text]
     assert not unused
+
+
+def test_no_route_is_made_anew_when_an_application_is_first_asked():
+    taken = {id(route) for route in create_app(Settings(home="/nowhere")).routes}
+    made = {id(route) for route in [*searches.router.routes, *training_hosts.router.routes]}
+    assert made <= taken
