@@ -206,7 +206,8 @@ class Ledger:
         return ends
 
     def _counters_agree(self) -> None:
-        """What the metrics say has ended is what has ended."""
+        """What the metrics say has ended is what has ended, at gateways that have just come back, too."""
+        self._farm.tend_until(lambda: all(map(self._farm.answers, self._farm.gateways)))
         with self._farm.database.read() as session:
             stored = session.scalar(select(func.count()).select_from(EvaluationRow))
         for gateway in self._farm.gateways:
