@@ -61,15 +61,15 @@ test-services:
 	$(BIN)/pytest tests/integration -m "$(QUICK)" $(SLOWEST)
 
 test-modules:
-	nice -n 5 $(BIN)/pytest tests/unit -m "$(QUICK)" -n 2 $(SLOWEST)
+	nice -n 5 $(BIN)/pytest tests/unit -m "$(QUICK)" -n 2 --dist worksteal $(SLOWEST)
 
 test-unit: setup  ## the quick tests alone: no database, no sandbox; a minute and a half on 2 cores
-	$(BIN)/pytest tests/unit -m "not slow and not sandbox" -n 2
+	$(BIN)/pytest tests/unit -m "not slow and not sandbox" -n 2 --dist worksteal
 
 test-full: lint test-packages  ## everything, endurance and chaos included
 	bash deploy/system-packages.sh compose || echo "Docker Compose is missing: the run names what it leaves out"
-	$(BIN)/pytest tests/unit -m "not gpu" -n 2
-	$(BIN)/pytest tests/unit/gateway -m "not gpu" -n 2 --database postgresql
+	$(BIN)/pytest tests/unit -m "not gpu" -n 2 --dist worksteal
+	$(BIN)/pytest tests/unit/gateway -m "not gpu" -n 2 --dist worksteal --database postgresql
 	$(BIN)/pytest $(WITH_SANDBOXES) -m "not gpu"
 	$(MAKE) --no-print-directory test-chaos EVALUATIONS=300
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ def pytest_configure() -> None:
     """What is set for a server of one's own must not reach the servers of tests, nor tests that server."""
     for name in [name for name in os.environ if name.startswith(A_DEVELOPERS_OWN)]:
         del os.environ[name]
+    # How long an example takes says something of the machine alone.
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
 
 
 @pytest.hookimpl(wrapper=True)

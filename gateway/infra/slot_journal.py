@@ -54,6 +54,10 @@ def _without_limit(_session: Session, _tenant: str) -> bool:
     return True
 
 
+def _never_full(_tenant: str) -> None:
+    pass
+
+
 class SearchNotRunning(Exception):
     """The search was paused, cancelled or ended: take no further step."""
 
@@ -67,16 +71,25 @@ class SlotJournal(SlotRecords):
         evaluations: EvaluationStore,
         search_id: str,
         has_room: HasRoom = _without_limit,
+        require_not_full: Callable[[str], None] = _never_full,
     ) -> None:
-        """`has_room` says, in the submitting transaction, whether the tenant's queue takes one more."""
+        """`has_room` says, in the submitting transaction, whether the tenant's queue takes one more.
+
+        `require_not_full` raises QuotaExceeded where a tenant may store nothing more.
+        """
         super().__init__(database, evaluations, search_id)
         self._has_room = has_room
+        self._require_not_full = require_not_full
 
     def require_running(self) -> None:
         """Raise SearchNotRunning where no step could be taken now."""
         state = self.search().state
         if state is not SearchState.RUNNING:
             raise SearchNotRunning(state.value)
+
+    def require_room_to_store(self, tenant: str) -> None:
+        """Before anybody is asked to propose for this tenant of the search. Raises QuotaExceeded."""
+        self._require_not_full(tenant)
 
     # --- steps of the search -----------------------------------------------------------------------
 

@@ -146,7 +146,10 @@ class Conductor:
 
     def _drive(self, driver: _Driver) -> None:
         services, search_id = self._services, driver.search_id
-        journal = RerunJournal(services.database, services.evaluations, search_id, services.quotas.has_room)
+        quotas = services.quotas
+        journal = RerunJournal(
+            services.database, services.evaluations, search_id, quotas.has_room, quotas.require_not_full
+        )
         run = SearchRun(journal, services.generator, services.filter, self._indexes)
         try:
             with (

@@ -88,12 +88,13 @@ class Cycle:
         an external proposer, or all where the proposer must be left in peace (`asks` is false). After it was
         `held_up` a few times in a row, a slot that holds it up alone is given up.
         Raises ServiceUnavailable (call again later), ProposerHeldUp, ServiceRefused when the proposer refuses
-        what the search asks of it, and SearchNotRunning.
+        what the search asks of it, QuotaExceeded where its tenant may store no more, and SearchNotRunning.
         """
         self._progress()
         if self._search.request.proposer.kind == EXTERNAL_PROPOSER:
             asks = False
         while asks and (batch := self._next_batch(held_up)):
+            self._journal.require_room_to_store(self._search.tenant)
             try:
                 for slot, proposal in self._arrivals(batch, held_up):
                     self._keep(self._journal.record_proposal(slot, proposal))

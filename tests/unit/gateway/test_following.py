@@ -148,19 +148,20 @@ def test_a_stream_of_something_that_is_removed_ends(scene, monkeypatch):
         assert [kind for _, kind, _ in told(answer.result(10))] == ["queued"]
 
 
-def test_of_one_key_so_many_requests_are_under_way_and_no_more(tmp_path):
+def test_of_one_tenants_keys_so_many_requests_are_under_way_and_no_more(tmp_path):
     with gateway_in(tmp_path, requests_at_once=1) as scene:
         scene.agent.heartbeat()
-        first, second = (
-            {"authorization": f"Bearer {scene.http.post('/v1/keys', json={'tenant': 'local'}).json()['key']}"}
-            for _ in range(2)
+        first, second, anothers = (
+            {"authorization": f"Bearer {scene.http.post('/v1/keys', json={'tenant': tenant}).json()['key']}"}
+            for tenant in ("local", "local", "ann")
         )
         evaluation = scene.submit()["id"]
         with followed(scene, evaluation, first) as answer:
-            refused = scene.http.get("/v1/evaluations", headers=first)
-            assert (refused.status_code, refused.json()["code"]) == (429, "too_many_at_once")
-            assert int(refused.headers["retry-after"]) > 0
-            assert scene.http.get("/v1/evaluations", headers=second).status_code == 200
+            for key in (first, second):
+                refused = scene.http.get("/v1/evaluations", headers=key)
+                assert (refused.status_code, refused.json()["code"]) == (429, "too_many_at_once")
+                assert int(refused.headers["retry-after"]) > 0
+            assert scene.http.get("/v1/evaluations", headers=anothers).status_code == 200
             scene.http.delete(f"/v1/evaluations/{evaluation}")
             assert told(answer.result(10))[-1][1] == "finished"
         assert scene.http.get("/v1/evaluations", headers=first).status_code == 200
