@@ -14,7 +14,7 @@ from search_scene import AMPLE, accept, new_database, request
 
 from contracts.names import SlotState
 from gateway.domain.evaluation import EvaluationRequest
-from gateway.domain.quotas import QuotaExceeded
+from gateway.domain.quotas import QuotaExceeded, QuotaName
 from gateway.infra import tenant_storage
 from gateway.infra.database import Database
 from gateway.infra.evaluation_store import EvaluationStore
@@ -175,6 +175,28 @@ def test_of_many_at_once_no_more_are_accepted_than_fit(database_url):
         accepted = sum(pool.map(submit, range(8)))
     assert accepted == 3
     assert evaluations.count_open("ann") == 3
+    database.close()
+
+
+def test_a_search_whose_tenant_is_full_after_a_batch_asks_for_no_other(tmp_path):
+    database, generator = new_database(tmp_path), FakeGenerator()
+    search_id = accept(database, request(cycles=1, candidates_per_cycle=20))
+
+    def require_not_full(tenant):
+        if generator.batches:
+            raise QuotaExceeded(QuotaName.STORAGE_BYTES, 9, 1, 9, None)
+
+    evaluations = EvaluationStore(database)
+    journal = RerunJournal(database, evaluations, search_id, require_not_full=require_not_full)
+    novelty, farm = FakeFilter(), FakeFarm(database)
+    run = SearchRun(journal, generator, novelty, SharedIndexes(database, list, novelty))
+    run.advance()
+    farm.work()
+    with pytest.raises(QuotaExceeded):
+        run.advance()
+    assert len(generator.batches) == 1
+    proposed = [slot for slot in journal.slots(1) if slot.state is not SlotState.PENDING]
+    assert len(proposed) == len(generator.batches[0]), "what was proposed is kept"
     database.close()
 
 
