@@ -1,5 +1,7 @@
 """A search on a real journal between fakes, for the tests of the loop."""
 
+import atexit
+import shutil
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -149,6 +151,7 @@ def with_a_finished_search(folder: Path) -> tuple[str, str]:
 def _finished() -> tuple[str, str]:
     """A search takes its time, once for all tests."""
     folder = Path(mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     scene = new_scene(folder)
     scene.finish()
     scene.database.close()
