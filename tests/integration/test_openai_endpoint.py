@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from openai_server_process import OpenAIServerProcess
+from openai_server_process import transformers_serve
 from smollm2_model import smollm2_home
 
 from contracts.chats import ChatMessage
@@ -17,9 +17,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    process = OpenAIServerProcess(
-        smollm2_home() / "models" / "smollm2", tmp_path_factory.mktemp("server") / "home"
-    )
+    model = smollm2_home() / "models" / "smollm2"
+    process = transformers_serve(model, tmp_path_factory.mktemp("server") / "home")
     process.start()
     yield process
     process.kill()
