@@ -22,13 +22,8 @@ def transformers_serve(model_folder: Path, home: Path) -> "OpenAIServerProcess":
     """Serves the model of one folder, under the folder's path as its name."""
     # It lists what lies in its cache of downloads, and fails without one.
     (home / "hub").mkdir(parents=True)
-    program = [
-        str(Path(sys.executable).with_name("transformers")),
-        "serve",
-        str(model_folder),
-        "--device",
-        "cpu",
-    ]
+    program = [str(Path(sys.executable).with_name("transformers")), "serve", str(model_folder)]
+    program += ["--device", "cpu"]
     return OpenAIServerProcess(str(model_folder), program, {"HF_HOME": str(home)}, home / "server.log")
 
 
@@ -37,15 +32,8 @@ def vllm_serve(model_folder: Path, adapters: Mapping[str, Path], home: Path) -> 
     assert OF_VLLM.exists(), "make .vllm/.installed brings vLLM"
     home.mkdir(parents=True)
     program = [str(OF_VLLM), "-m", "vllm.entrypoints.openai.api_server", "--model", str(model_folder)]
-    program += [
-        "--served-model-name",
-        "base",
-        "--dtype",
-        "float32",
-        "--max-model-len",
-        "2048",
-        "--enforce-eager",
-    ]
+    program += ["--served-model-name", "base", "--dtype", "float32"]
+    program += ["--max-model-len", "2048", "--enforce-eager"]
     program += ["--enable-lora", "--max-lora-rank", "32", "--lora-modules"]
     program += [f"{name}={folder}" for name, folder in adapters.items()]
     offline = {"VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HOME": str(home)}
@@ -77,7 +65,13 @@ class OpenAIServerProcess:
             self._process = subprocess.Popen(
                 self._words, env=environment, stdout=log, stderr=log, start_new_session=True
             )
-        until(self._answers, START_SECONDS, lambda: f"a server that answers: {self._log.read_text()[-800:]}")
+        try:
+            until(
+                self._answers, START_SECONDS, lambda: f"a server that answers: {self._log.read_text()[-800:]}"
+            )
+        except BaseException:
+            self.kill()  # nobody else would: it is in a session of its own
+            raise
 
     def kill(self) -> None:
         """End it, and the processes that it has for itself, as a machine that loses power would."""
